@@ -1,0 +1,100 @@
+# Limn in a few words. `make` alone lists them.
+
+PYTHON := .venv/bin/python
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tool/bin/uv)
+SYNC := $(UV) pip sync --quiet --python $(PYTHON) --require-hashes
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header -p 3.11 pyproject.toml
+# As many workers as there are processors, but a bucket and a browser each: more than four help little.
+PYTEST := $(PYTHON) -m coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet $(ARGS)
+
+# Trust whom this machine trusts: behind a company's proxy, that is the company too. (Two uvs, two names.)
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := true
+export UV_NATIVE_TLS := true
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format lock soak bench teeth mutants clean dev services
+
+help: ## List these words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Install what Limn needs to run
+	@cmp -s requirements-dev.lock .venv/dev.lock || cmp -s requirements.lock .venv/runtime.lock || \
+		$(MAKE) --no-print-directory .venv/runtime
+
+run: install ## Start Limn: web pages, API, workers, and a simulated fal where no FAL_KEY is set
+	@$(PYTHON) manage.py up
+
+test: dev services lint ## Test everything, on SQLite and on PostgreSQL. ARGS="-k ledger" goes to pytest
+	@rm -f .coverage .coverage.*
+	@echo "Testing on SQLite" && TEST_DATABASE=sqlite $(PYTEST)
+	@echo "Testing on PostgreSQL" && TEST_DATABASE=postgresql $(PYTEST) --coverage-report
+
+lint: dev ## Look for faults without running anything
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+format: dev ## Put the code in order
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+lock: $(filter .tool/bin/uv,$(UV)) ## Pin what pyproject.toml asks for; ARGS=--upgrade takes the newest it allows
+	@$(COMPILE) $(ARGS) --output-file requirements.lock >/dev/null
+	@$(COMPILE) $(ARGS) --group dev --output-file requirements-dev.lock >/dev/null
+
+soak: dev ## Break everything around Limn for an hour, and look what becomes of it. ARGS="--seed 7 --seconds 300"
+	@$(PYTHON) -m soak $(ARGS)
+
+bench: dev ## Compare web servers on this machine
+	@$(PYTHON) -m bench.servers
+
+teeth: dev services ## Seed known bugs in a copy, and show that each is caught. ARGS="3a 17" tries only these
+	@$(PYTHON) -m teeth $(ARGS)
+
+mutants: dev services ## Change the ledger and the lifecycle a little, everywhere: what survives? Takes half an hour
+	@$(PYTHON) -m teeth.mutants
+
+clean: ## Remove everything that make made; var/ with its data stays
+	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- How it is done ---
+
+dev:
+	@cmp -s requirements-dev.lock .venv/dev.lock || $(MAKE) --no-print-directory .venv/dev
+
+# The environments are one folder: what is needed to test includes what is needed to run.
+.PHONY: .venv/runtime .venv/dev
+.venv/runtime: $(PYTHON)
+	@echo "Installing Limn"
+	@rm -f .venv/*.lock && $(SYNC) requirements.lock && cp requirements.lock .venv/runtime.lock
+
+.venv/dev: $(PYTHON)
+	@echo "Installing Limn and its tools"
+	@rm -f .venv/*.lock && $(SYNC) requirements-dev.lock && cp requirements-dev.lock .venv/dev.lock
+
+$(PYTHON): $(filter .tool/bin/uv,$(UV))
+	@$(UV) venv --quiet --allow-existing .venv
+
+# Debian's Python comes without venv, and refuses to install anything into itself.
+.tool/bin/uv:
+	@python3 -c "import ensurepip, venv" 2>/dev/null || $(call apt,python3-venv) || \
+		{ echo "Limn needs Python 3.11 with venv. On Debian: apt-get install python3-venv"; exit 1; }
+	@python3 -m venv .tool && .tool/bin/pip install --quiet --disable-pip-version-check uv
+
+# Real services for the tests that need them; without them, those tests are skipped and say so.
+services:
+	@missing=""; \
+	test -x "$${CHROMIUM:-/usr/bin/chromium}" || missing="chromium fonts-noto-color-emoji"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
+	command -v faketime >/dev/null || missing="$$missing faketime"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	test -z "$$missing" || $(call apt,$$missing) || \
+		echo "Some tests will be skipped. To run them too: apt-get install $$missing"
+
+apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing $(1)" && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }
