@@ -1,0 +1,19 @@
+"""Print whether the books are right; exit code 1 when they are not."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from credits.audit import audit
+
+
+class Command(BaseCommand):
+    help = "Prove that balances, holds and entries agree. Exit code 1 when they do not."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = audit()
+        sides = ", ".join(f"{side} {amount:+d}" for side, amount in report.sums.items())
+        self.stdout.write(f"{report.accounts} accounts, {report.holds} holds, {report.entries} entries; {sides}.")
+        if not report.clean:
+            raise CommandError("\n".join(["The ledger is wrong:", *map(str, report.findings)]))
+        self.stdout.write("The ledger is clean.")

@@ -1,0 +1,32 @@
+"""Give a user credits from the command line."""
+
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from credits import accounts, ledger
+
+
+class Command(BaseCommand):
+    help = "Give credits to a user. The same --key again changes nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("amount", type=int)
+        parser.add_argument("--reason", default="granted on the command line")
+        parser.add_argument("--key", help="makes the grant safe to repeat (default: a new one each time)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = get_user_model().objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError(f"There is no user “{options['username']}”.")
+        account = accounts.of(user)
+        key = f"cli:{options['key'] or uuid4()}"
+        try:
+            ledger.grant(account, options["amount"], key=key, actor="command line", reason=options["reason"])
+        except (ValueError, ledger.LedgerError) as error:
+            raise CommandError(str(error)) from error
+        account.refresh_from_db()
+        self.stdout.write(f"{user.get_username()} has {account.balance} credits, {account.available} available.")

@@ -1,0 +1,138 @@
+"""The ledger's tables. Only `credits.ledger` writes them; the database refuses what would be wrong anyway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+# Above any sensible order and far below bigint: a typing error is refused, a sum never overflows.
+CREDITS_MAX = 2**31 - 1
+KEY_CHARACTERS_MAX = 100
+
+
+class Account(models.Model):
+    """A customer's credits. `balance` and `held` repeat what the entries say; `audit` proves it."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="account")
+    balance = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0), name="credits_balance_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="credits_held_not_negative"),
+            models.CheckConstraint(condition=Q(held__lte=F("balance")), name="credits_held_within_balance"),
+        ]
+
+    def __str__(self) -> str:
+        return self.user.get_username()
+
+    @property
+    def available(self) -> int:
+        return self.balance - self.held
+
+
+class Hold(models.Model):
+    """Credits set aside for one thing, named by `reference`. It settles once: captured, released, or part of each."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
+    reference = models.CharField(max_length=100, unique=True)
+    amount = models.BigIntegerField()
+    captured = models.BigIntegerField(default=0)
+    released = models.BigIntegerField(default=0)
+    refunded = models.BigIntegerField(default=0)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gte=0, amount__lte=CREDITS_MAX), name="credits_hold_amount"),
+            models.CheckConstraint(
+                condition=Q(captured__gte=0, released__gte=0)
+                & (
+                    Q(settled_at=None, captured=0, released=0)
+                    | Q(settled_at__isnull=False, amount=F("captured") + F("released"))
+                ),
+                name="credits_hold_settles_in_full",
+            ),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0, refunded__lte=F("captured")), name="credits_refund_within_capture"
+            ),
+        ]
+        indexes = [models.Index(fields=["account"], name="credits_hold_open", condition=Q(settled_at=None))]
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    def newest_first(self) -> EntryQuerySet:
+        return self.order_by("-id")
+
+
+class Entry(models.Model):
+    """One posting. Only ever added: triggers refuse UPDATE and DELETE.
+
+    `balance_change` moves between the account and `counter_side`, so everything sums to zero by construction;
+    `held_change` moves within the account, between available and held.
+    """
+
+    class Kind(models.TextChoices):
+        GRANT = "grant"
+        HOLD = "hold"
+        CAPTURE = "capture"
+        RELEASE = "release"
+        REFUND = "refund"
+        ADJUST = "adjust"
+
+    class CounterSide(models.TextChoices):
+        NONE = "", "within the account"
+        TREASURY = "treasury"
+        REVENUE = "revenue"
+
+    SETTLING = (Kind.CAPTURE, Kind.RELEASE)
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
+    kind = models.CharField(max_length=8, choices=Kind)
+    balance_change = models.BigIntegerField(default=0)
+    held_change = models.BigIntegerField(default=0)
+    counter_side = models.CharField(max_length=8, choices=CounterSide, blank=True, default=CounterSide.NONE)
+    hold = models.ForeignKey(Hold, null=True, on_delete=models.PROTECT, related_name="entries")
+    key = models.CharField(max_length=KEY_CHARACTERS_MAX, null=True, unique=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
+    actor = models.CharField(max_length=150, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "entries"
+        constraints = [
+            models.UniqueConstraint(fields=["hold"], condition=Q(kind="hold"), name="credits_hold_opens_once"),
+            models.UniqueConstraint(
+                fields=["hold"], condition=Q(kind__in=["capture", "release"]), name="credits_hold_settles_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(counter_side="", balance_change=0) | ~Q(counter_side=""),
+                name="credits_change_has_two_sides",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["hold", "capture", "release"], hold__isnull=False)
+                | Q(kind="refund", hold__isnull=False, key__isnull=False)
+                | Q(kind__in=["grant", "adjust"], hold__isnull=True, key__isnull=False),
+                name="credits_entry_names_its_cause",
+            ),
+        ]
+        indexes = [models.Index(fields=["account", "-id"], name="credits_statement")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.balance_change:+d}/{self.held_change:+d}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("An entry is never changed; post another one.")
+        super().save(*args, **kwargs)
