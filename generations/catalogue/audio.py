@@ -1,0 +1,79 @@
+"""Models that make sound: speech and music."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from generations.catalogue.declaration import Inputs, Model
+from generations.catalogue.fields import Prompt, Seed
+from generations.catalogue.outputs import Audio
+from generations.catalogue.prices import flat, per_thousand_characters
+
+# What a voice reads in about a second. Only for an expectation, never for a price.
+CHARACTERS_PER_SECOND = 15
+
+
+class ElevenV3(Inputs):
+    text: str = Field(
+        min_length=1, max_length=3_000, description="What to say.", json_schema_extra={"x-widget": "prompt"}
+    )
+    voice: str = Field(
+        default="Rachel",
+        min_length=1,
+        max_length=100,
+        description="Rachel, Aria, Roger, Sarah, Charlie … or the id of a voice at ElevenLabs.",
+    )
+    stability: float = Field(default=0.5, ge=0, le=1, description="How even the voice is; lower is livelier.")
+    language_code: str | None = Field(
+        default=None, min_length=2, max_length=2, description="Two letters, such as “de”, to enforce a language."
+    )
+    apply_text_normalization: Literal["auto", "on", "off"] = Field(default="auto", description="Spell numbers out.")
+
+
+def _seconds_of_speech(inputs: Any) -> float | None:
+    text = getattr(inputs, "text", None)
+    return None if text is None else max(1.0, len(text) / CHARACTERS_PER_SECOND)
+
+
+ELEVEN_V3 = Model(
+    slug="eleven-v3",
+    endpoint="fal-ai/elevenlabs/tts/eleven-v3",
+    title="Eleven v3, text to speech",
+    summary="A text, read aloud with feeling, in more than seventy languages.",
+    kind="audio",
+    inputs=ElevenV3,
+    output=Audio(extension="mp3", seconds=_seconds_of_speech),
+    price=per_thousand_characters(100, of="text"),
+    typical_seconds=8,
+    unsure=(
+        "the limit of 3,000 characters: third-party documentation",
+        "whether fal bills the characters or each thousand that is begun",
+    ),
+)
+
+
+class StableAudio25(Inputs):
+    prompt: Prompt
+    seconds_total: int = Field(default=30, ge=1, le=190, description="Seconds of music.")
+    num_inference_steps: int = Field(default=8, ge=4, le=8, description="More steps, finer detail.")
+    guidance_scale: float = Field(default=1, ge=1, le=25, description="How closely to follow the prompt.")
+    seed: Seed = None
+
+
+STABLE_AUDIO_25 = Model(
+    slug="stable-audio-2.5",
+    endpoint="fal-ai/stable-audio-25/text-to-audio",
+    title="Stable Audio 2.5, text to music",
+    summary="Music and sounds from words, up to three minutes.",
+    kind="audio",
+    inputs=StableAudio25,
+    output=Audio(
+        extension="wav",
+        seconds=lambda inputs: float(inputs.seconds_total),
+        beside=lambda inputs: {"seed": inputs.seed if inputs.seed is not None else 20261120},
+    ),
+    price=flat(200, unit="audios"),
+    typical_seconds=15,
+)
