@@ -1,0 +1,88 @@
+"""Settings that contradict each other, found before anything starts. Ids: limn.E001 …, limn.W001 …"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from config.env import is_loopback
+from generations import pace
+
+
+@register("limn")
+def check_debug_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.DEBUG and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
+        return [
+            Error(
+                f"DEBUG is on while SITE_URL is {settings.SITE_URL}: error pages would show settings and prompts.",
+                hint="Set DEBUG=false, or SITE_URL to a loopback address.",
+                id="limn.E001",
+            )
+        ]
+    return []
+
+
+@register("limn")
+def check_hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if "*" in settings.ALLOWED_HOSTS and not settings.DEBUG:
+        return [
+            Error("ALLOWED_HOSTS contains *.", hint="Name the hosts; SITE_URL's own is always allowed.", id="limn.E002")
+        ]
+    return []
+
+
+@register("limn")
+def check_fal_account_is_pinned(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.FAL_KEY and not settings.FAL_USER_ID:
+        return [
+            Warning(
+                "FAL_USER_ID is not set: the account is pinned at the first callback that is provably ours.",
+                hint="Copy your user id from fal's dashboard into FAL_USER_ID.",
+                id="limn.W001",
+            )
+        ]
+    return []
+
+
+@register("limn")
+def check_endpoint_has_a_bucket(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.AWS_S3_ENDPOINT_URL and not settings.AWS_STORAGE_BUCKET_NAME:
+        return [
+            Error(
+                "AWS_S3_ENDPOINT_URL is set and AWS_STORAGE_BUCKET_NAME is not: files would silently go to MEDIA_ROOT.",
+                hint="Set AWS_STORAGE_BUCKET_NAME, or remove the endpoint.",
+                id="limn.E003",
+            )
+        ]
+    return []
+
+
+@register("limn")
+def check_fal_is_reachable_back(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    fal_is_here = is_loopback(urlsplit(settings.FAL_QUEUE_URL).hostname or "")
+    site_is_here = is_loopback(urlsplit(settings.SITE_URL).hostname or "")
+    if settings.FAL_KEY and site_is_here and not fal_is_here:
+        return [
+            Warning(
+                f"fal cannot call back to {settings.SITE_URL}; results are found by polling, some seconds later.",
+                hint="Set SITE_URL to the public https address of this server.",
+                id="limn.W002",
+            )
+        ]
+    return []
+
+
+@register("limn")
+def check_time_goes_at_its_own_pace(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if pace.SCALE != 1 and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
+        return [
+            Error(
+                f"LIMN_TIME_SCALE is {pace.SCALE:g}: leases and graces would be too short for a real fal.",
+                hint="Unset LIMN_TIME_SCALE; it is for the soak test alone.",
+                id="limn.E004",
+            )
+        ]
+    return []

@@ -1,0 +1,238 @@
+"""Reads the environment, strictly: a value that is not understood refuses to start and says which and why."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+# Printable ASCII but for the backslash, which browsers read as a slash and others do not.
+_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+_MEDIA_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", re.IGNORECASE)
+
+
+SECRET_KEY_CHARACTERS_MIN = 32
+TOKEN_CHARACTERS_MIN = 16
+
+
+def refuse(name: str, why: str, what_to_do: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name}: {why} {what_to_do}")
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def secret(name: str) -> str:
+    """The value of NAME, or the content of the file that NAME_FILE names. Never both."""
+    value, path = text(name), text(f"{name}_FILE")
+    if value and path:
+        raise refuse(name, f"{name} and {name}_FILE are both set.", "Keep one of them.")
+    if not path:
+        return value
+    value = _content(f"{name}_FILE", Path(path))
+    if not value:
+        raise refuse(f"{name}_FILE", f"{path} is empty.", f"Write the value into it, or remove {name}_FILE.")
+    return value
+
+
+def _content(name: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise refuse(name, f"{path} cannot be read ({error.strerror}).", "Correct the path or its rights.") from error
+    except UnicodeDecodeError as error:
+        raise refuse(name, f"{path} does not hold text.", "Name the file with the value in it.") from error
+
+
+def flag(name: str, default: bool) -> bool:
+    word = text(name).lower()
+    if not word:
+        return default
+    if word not in _TRUE | _FALSE:
+        raise refuse(name, f"“{word}” is neither true nor false.", "Write true or false.")
+    return word in _TRUE
+
+
+def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    word = text(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", word) or not minimum <= int(word) <= maximum:
+        raise refuse(name, f"“{word}” is not a whole number from {minimum} to {maximum}.", "Correct it.")
+    return int(word)
+
+
+def one_of(name: str, default: str, choices: set[str]) -> str:
+    word = text(name, default).upper()
+    if word not in choices:
+        raise refuse(name, f"“{word}” is not known.", f"Choose one of {', '.join(sorted(choices))}.")
+    return word
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [word for part in text(name, default).split(",") if (word := part.strip())]
+
+
+def folder(name: str, default: Path) -> Path:
+    word = text(name, str(default))
+    try:
+        path = Path(word).expanduser().resolve()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of nobody
+        raise refuse(name, f"{word} cannot be made ({error}).", "Name a folder that may be written.") from error
+    return path
+
+
+def web_url(name: str, default: str) -> str:
+    """An https address without a trailing slash; http only where it never leaves this machine."""
+    value = text(name, default).rstrip("/")
+    parts = _split(name, value)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise refuse(name, f"“{value}” is plain http, and {parts.hostname} is not a loopback address.", "Use https.")
+    return value
+
+
+def domain(name: str) -> str:
+    """A host name, with a port if need be, and nothing else; "" when it is not set."""
+    given = text(name)
+    if given and (not _MEDIA_HOST.fullmatch(given) or given.startswith("*")):
+        raise refuse(name, f"“{given}” is not a host name.", "Write only the name, like files.example.com.")
+    return given
+
+
+def page_hosts(name: str, default: str) -> list[str]:
+    """As `media_hosts`, and "*" for the whole internet."""
+    anywhere = [host for host in words(name, default) if host == "*"]
+    return [*anywhere, *_host_patterns(name, [host for host in words(name, default) if host != "*"])]
+
+
+def media_hosts(name: str, default: str) -> list[str]:
+    return _host_patterns(name, words(name, default))
+
+
+def _host_patterns(name: str, hosts: list[str]) -> list[str]:
+    for host in hosts:
+        if not _MEDIA_HOST.fullmatch(host) or not 0 < int(host.partition(":")[2] or 443) <= 65535:
+            raise refuse(name, f"“{host}” is not a host pattern.", "Write names like *.fal.media or 127.0.0.1:9000.")
+    return hosts
+
+
+def database(name: str, default: Path) -> dict[str, object]:
+    """Django's DATABASES entry from a URL; a SQLite file where none is given."""
+    url = secret(name) or f"sqlite:///{default}"
+    # Looked at before anybody reads it: the reader's warning about an unknown scheme shows the password.
+    if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise refuse(name, "the URL names neither SQLite nor PostgreSQL.", "Begin it with sqlite:/// or postgresql://.")
+    config: dict[str, object] = _parsed(name, environ.Env.db_url_config, url)
+    if config["NAME"] in ("", ":memory:"):
+        raise refuse(name, "the URL names no database.", "End it with the name: sqlite:////srv/limn.sqlite3, …/limn.")
+    return config
+
+
+def redis_url(name: str) -> str:
+    url = secret(name)
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise refuse(name, "it is not the address of a Redis.", "Write it like redis://127.0.0.1:6379/0.")
+    return url
+
+
+def email(name: str, default: str) -> dict[str, object]:
+    """Django's EMAIL_… settings from a URL."""
+    return _parsed(name, environ.Env.email_url_config, secret(name) or default)
+
+
+def mail_address(name: str, default: str) -> str:
+    """Who a mail is from: `name@host`, or with a name before it, `Limn <name@host>`."""
+    value = text(name, default)
+    if not re.fullmatch(r"[^<>@\r\n]+@[^<>@\s]+|[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>", value):
+        raise refuse(name, f"“{value}” is not a mail address.", "Write it like Limn <limn@example.com>.")
+    return value
+
+
+def mail_addresses(name: str) -> list[str]:
+    """Who mail goes to, separated by commas."""
+    for address in words(name):
+        if not re.fullmatch(r"[^<>@\s,]+@[^<>@\s,]+", address):
+            raise refuse(name, f"“{address}” is not a mail address.", "Write them like ann@example.com,bo@example.com.")
+    return words(name)
+
+
+def token(name: str) -> str:
+    """A secret that others send us over the net, and that nobody must guess."""
+    value = secret(name)
+    if value and (len(value) < TOKEN_CHARACTERS_MIN or not _PLAIN.fullmatch(value)):
+        why = f"it has fewer than {TOKEN_CHARACTERS_MIN} characters, or spaces and the like."
+        raise refuse(name, why, "Make one with: openssl rand -hex 32")
+    return value
+
+
+def _parsed(name: str, reader: Callable[[str], Any], url: str) -> dict[str, object]:
+    try:
+        return dict(reader(url))
+    except (ValueError, ImproperlyConfigured) as error:
+        # The URL may hold a password, so neither it nor the reader's words are repeated, not in a traceback either.
+        reason = type(error).__name__
+    raise refuse(name, f"the URL cannot be read ({reason}).", "See docs/settings.md for its form.")
+
+
+def secret_key(data_dir: Path) -> str:
+    """SECRET_KEY, or one made at the first start and kept beside the data: never a default that others know."""
+    given = secret("SECRET_KEY")
+    if given:
+        if len(given) < SECRET_KEY_CHARACTERS_MIN:
+            why = f"it is shorter than {SECRET_KEY_CHARACTERS_MIN} characters."
+            raise refuse("SECRET_KEY", why, "Leave it empty to have one made.")
+        return given
+    path = data_dir / "secret_key"
+    if not path.exists():
+        _make_secret(path)
+    kept = _content("SECRET_KEY", path)
+    if len(kept) < SECRET_KEY_CHARACTERS_MIN:
+        raise refuse("SECRET_KEY", f"{path} is damaged.", "Remove it, and a new key is made; everybody logs in anew.")
+    return kept
+
+
+def _make_secret(path: Path) -> None:
+    """Written first and named then, so that of two that start at once, both read one whole key."""
+    try:
+        handle, draft = tempfile.mkstemp(dir=path.parent)  # with rights for nobody else
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        os.unlink(draft)
+    except OSError as error:
+        raise refuse("SECRET_KEY", f"{path} cannot be made ({error.strerror}).", "Let us write there.") from error
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(name: str, value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        usable = bool(_PLAIN.fullmatch(value) and parts.hostname and parts.port != 0)
+    except ValueError:
+        parts, usable = SplitResult("", "", "", "", ""), False
+    if "@" in parts.netloc:
+        raise refuse(name, "the address holds a user name or password.", "Remove them.")
+    if not usable or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise refuse(name, f"“{value}” is not a web address.", "Write it like https://limn.example.com.")
+    return parts

@@ -1,0 +1,151 @@
+"""Whether Limn is well: for the one who starts it, for a load balancer, and for a caller while the database is away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.files.storage import default_storage
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.log import log_response
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from config import errors, patience
+from generations import breaker, lately
+from generations.api import problems
+from generations.models import Event, Heartbeat
+
+# The loop of the workers beats every few seconds; a reconciler that is silent for longer costs callers their patience.
+SILENT_MAX = {"worker": timedelta(seconds=30), "reconciler": timedelta(seconds=120)}
+# Anybody may ask, so asking is cheap.
+STORAGE_REMEMBERED_SECONDS = 5
+
+WELL = "ok"
+
+
+class DatabaseAwayMiddleware:
+    """A database that is away for a moment is no fault of the caller's request: 503, and when to come again."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with patience.limited():
+            return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, errors.DATABASE_AWAY):
+            return None
+        patience.in_vain(exception)
+        errors.logger.error("the database is away", exc_info=exception)
+        return errors.answer(request, problems.unavailable())
+
+
+@never_cache
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """This process answers. Asks nobody else, so that a database's illness does not restart it."""
+    return JsonResponse({"status": WELL})
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """Whether everything that an order needs is there, part by part."""
+    parts = {**_database_and_heartbeats(), "storage": _storage()}
+    well = all(state == WELL for state in parts.values())
+    status = {"status": WELL if well else "unwell", "parts": parts}
+    response = JsonResponse(status, status=200 if well else 503)
+    if not well:
+        # Who asks every second need not fill the log with errors; the parts speak for themselves.
+        log_response("not ready: %s", parts, response=response, request=request, logger=errors.logger, level="info")
+    return response
+
+
+def _database_and_heartbeats() -> dict[str, str]:
+    """In one question: whoever cannot be asked is not asked twice."""
+    # The database's clock tells both times; ours may be wrong.
+    silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
+    try:
+        silent = dict(Heartbeat.objects.filter(name__in=SILENT_MAX).values_list("name", silence))
+    except errors.DATABASE_AWAY:
+        return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
+    return {"database": WELL, **{name: _heartbeat(silent.get(name), at_most) for name, at_most in SILENT_MAX.items()}}
+
+
+def _heartbeat(silent: timedelta | None, at_most: timedelta) -> str:
+    if silent is None:
+        return "never seen"
+    return WELL if silent < at_most else "silent"
+
+
+def _storage() -> str:
+    return str(cache.get_or_set("health.storage", _ask_storage, STORAGE_REMEMBERED_SECONDS))
+
+
+def _ask_storage() -> str:
+    try:
+        folder = default_storage.path("")
+    except NotImplementedError:
+        return _ask_bucket()
+    return WELL if os.access(folder, os.W_OK) else "not writable"
+
+
+def _ask_bucket() -> str:
+    try:
+        default_storage.exists("health")
+    except Exception:  # Whatever the bucket's client raises, it comes to the same.
+        errors.logger.warning("storage is away", exc_info=True)
+        return "away"
+    return WELL
+
+
+# --- fal ---
+
+FAL_REMEMBERED_SECONDS = 10
+QUANTILES = {"p50": 0.5, "p95": 0.95}
+
+
+@never_cache
+@require_safe
+def fal(request: HttpRequest) -> HttpResponse:
+    """How it goes with fal: rates and times for everybody, numbers and secrets for nobody. 503: nothing is ordered."""
+    said: dict[str, Any] = cache.get_or_set("health.fal", _about_fal, FAL_REMEMBERED_SECONDS) or {}
+    well = said["key"] == "present" and said["breaker"] == "closed"
+    response = JsonResponse({"status": WELL if well else "unwell", **said}, status=200 if well else 503)
+    if not well:
+        log_response("fal: %s", said, response=response, request=request, logger=errors.logger, level="info")
+    return response
+
+
+def _about_fal() -> dict[str, Any]:
+    ended, lags = lately.ended(), lately.callback_lags()
+    last = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
+    return {
+        "key": "present" if settings.FAL_KEY else "missing",
+        "breaker": "open" if breaker.is_open() else "closed",
+        "last_success_at": last.first(),
+        "last_hour": {
+            "error_rate": _share(lately.percent(order.is_bad for order in ended)),
+            "by_callback": _share(
+                lately.percent(order.by_callback for order in ended if order.by_callback is not None)
+            ),
+            "callback_lag_seconds": {name: _rounded(lately.quantile(lags, q)) for name, q in QUANTILES.items()},
+        },
+    }
+
+
+def _share(percent: int | None) -> float | None:
+    return None if percent is None else percent / 100
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,79 @@
+"""Child processes that never outlive their parent and are never left unreaped."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    output: IO[bytes] | int | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own: a Ctrl-C at the terminal reaches us, and we end our children."""
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+        env=None if environment is None else dict(environment),
+        cwd=folder,
+        user=user,
+        start_new_session=True,
+        preexec_fn=_dies_with(os.getpid(), death_signal),  # noqa: PLW1509  (no threads here when children start)
+    )
+
+
+def ask(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) -> None:
+    """Tell `process` to end."""
+    if process.poll() is None:
+        process.send_signal(by)
+
+
+def reap(process: subprocess.Popen[bytes], *, within_seconds: float) -> int:
+    """Wait for the end of `process`, and bring it about when time or patience is over. Answers its exit status."""
+    try:
+        return process.wait(timeout=max(0.0, within_seconds))
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        return kill(process)
+
+
+def stop(process: subprocess.Popen[bytes], *, within_seconds: float, by: signal.Signals = signal.SIGTERM) -> int:
+    ask(process, by)
+    return reap(process, within_seconds=within_seconds)
+
+
+def kill(process: subprocess.Popen[bytes]) -> int:
+    """End the whole session of `process`, its own children included, with a signal nobody can refuse."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+def _dies_with(parent: int, death_signal: signal.Signals) -> Callable[[], None] | None:
+    """What the child does before it becomes the command: ask Linux for a signal at our death, even by kill -9."""
+    if _LIBC is None:
+        return None
+    libc = _LIBC
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+        if os.getppid() != parent:  # We died between the fork and this line.
+            os._exit(1)
+
+    return prepare

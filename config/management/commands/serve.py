@@ -1,0 +1,58 @@
+"""`manage.py serve`: the production web server. Granian, in WSGI mode, behind a proxy that speaks TLS."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from config.management import ports
+
+# A client sends its headers within this time, or is let go: a thousand slow ones cost no thread.
+HEADER_SECONDS_MAX = 10
+# After SIGTERM, running requests may finish. fal's callbacks take milliseconds, `Prefer: wait` notices by itself.
+GRACE_SECONDS = 6
+
+
+class Command(BaseCommand):
+    help = "Serve Limn's pages and API. SIGTERM lets running requests finish."
+    # Our own settings are judged here. The rest imports every page, takes a second, and is `manage.py check`'s.
+    requires_system_checks = ("limn",)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        where.add_argument("--all-interfaces", dest="host", action="store_const", const="0.0.0.0")  # noqa: S104
+        parser.add_argument("--port", type=int, default=settings.PORT, help="default: PORT, %(default)s")
+        parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+        parser.add_argument("--threads", type=int, default=8, help="threads in each (default: %(default)s)")
+
+    def handle(self, *, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
+        if not settings.FAL_KEY:
+            raise CommandError("FAL_KEY is not set. Set it to your key, or try Limn without one: make run")
+        if not ports.is_free(port, host):
+            raise CommandError(f"Port {port} is in use. End what runs there, or choose another: --port {port + 10}")
+        # whitenoise warns about a missing folder; pages are served from static/ without collecting anything.
+        settings.STATIC_ROOT.mkdir(exist_ok=True)
+        # Half of them may wait with a client; see generations.api.patience.
+        os.environ["LIMN_WEB_THREADS"] = str(threads)
+        # We become the server: whoever sends us a signal reaches it, and Django is not in memory twice.
+        command = [sys.executable, *granian(host=host, port=port, workers=workers, threads=threads)]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+def granian(*, host: str, port: int, workers: int, threads: int) -> list[str]:
+    """The words behind `python`."""
+    return [
+        *("-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
+        *("--host", host, "--port", str(port)),
+        *("--workers", str(workers), "--blocking-threads", str(threads), "--respawn-failed-workers"),
+        *("--http1-header-read-timeout", str(HEADER_SECONDS_MAX * 1000)),
+        *("--workers-kill-timeout", str(GRACE_SECONDS)),
+        *("--log-level", "error", "--no-access-log"),
+        *("--working-dir", str(settings.BASE_DIR), "config.wsgi:application"),
+    ]

@@ -1,0 +1,311 @@
+"""Every setting, read once from the environment. docs/settings.md and .env.example list them all."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from config import bucket, env, patience
+from config.logging import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+
+DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var")
+DEBUG = env.flag("DEBUG", default=False)
+SECRET_KEY = env.secret_key(DATA_DIR)
+PORT = env.integer("PORT", 8000, minimum=1, maximum=65535)
+
+# --- Where we live ---
+SITE_URL = env.web_url("SITE_URL", f"http://127.0.0.1:{PORT}")
+_site = urlsplit(SITE_URL)
+ALLOWED_HOSTS = list(
+    dict.fromkeys([*env.words("ALLOWED_HOSTS"), _site.hostname or "", "127.0.0.1", "localhost", "[::1]"])
+)
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _site.scheme == "https"
+SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _site.scheme == "https" else None
+# The proxy in front turns http into https. We never answer 3xx by ourselves: fal drops a callback for good on one.
+SECURE_SSL_REDIRECT = False
+SECURE_HSTS_SECONDS = int(timedelta(days=30).total_seconds()) if _site.scheme == "https" else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# --- fal ---
+FAL_KEY = env.secret("FAL_KEY")
+FAL_ADMIN_KEY = env.secret("FAL_ADMIN_KEY")
+FAL_USER_ID = env.text("FAL_USER_ID")
+FAL_QUEUE_URL = env.web_url("FAL_QUEUE_URL", "https://queue.fal.run")
+FAL_JWKS_URL = env.web_url("FAL_JWKS_URL", "https://rest.fal.ai/.well-known/jwks.json")
+FAL_MEDIA_HOSTS = env.media_hosts("FAL_MEDIA_HOSTS", "*.fal.media,fal.media,storage.googleapis.com")
+
+# Which hosts the pages may come from that customers name, for an infographic.
+PAGE_HOSTS = env.page_hosts("PAGE_HOSTS", "*")
+# By all processes together; what is over it waits its turn.
+FAL_REQUESTS_PER_MINUTE = env.integer("FAL_REQUESTS_PER_MINUTE", 100, minimum=1, maximum=100_000)
+FAL_REQUESTS_BURST = env.integer("FAL_REQUESTS_BURST", 200, minimum=1, maximum=100_000)
+
+# --- What one customer may; 0 is "without limit" ---
+USER_REQUESTS_PER_MINUTE = env.integer("USER_REQUESTS_PER_MINUTE", 600, minimum=0, maximum=1_000_000)
+USER_RUNNING_MAX = env.integer("USER_RUNNING_MAX", 250, minimum=0, maximum=1_000_000)
+USER_CREDITS_PER_DAY = env.integer("USER_CREDITS_PER_DAY", 100_000, minimum=0, maximum=999_999_999)
+USER_CREDITS_PER_MONTH = env.integer("USER_CREDITS_PER_MONTH", 1_000_000, minimum=0, maximum=999_999_999)
+
+# --- Watching ---
+METRICS_TOKEN = env.token("METRICS_TOKEN")
+# What an account must spend in an hour before anybody wonders; 0: nobody ever does.
+ALERT_SPENDING_CREDITS = env.integer("ALERT_SPENDING_CREDITS", 5000, minimum=0, maximum=999_999_999)
+
+# --- Database ---
+_database: dict[str, Any] = env.database("DATABASE_URL", DATA_DIR / "limn.sqlite3")
+_on_postgresql = _database["ENGINE"].endswith("postgresql")
+if _on_postgresql:
+    # Every wait ends, so that a caller hears 503 within 5 s: for a row after 3, for a connection after 4, and for a
+    # server that has gone silent by the connection's own patience. `work` at its busiest has a hundred threads that ask
+    # now and then: sixty are answered at once, and of a server's usual hundred connections some are left for the web.
+    _database["OPTIONS"] = {
+        **_database.get("OPTIONS", {}),
+        "connect_timeout": 3,
+        # Gives up early and begins anew: its own pauses between attempts grow to minutes.
+        "pool": {
+            "min_size": 1,
+            "max_size": 60,
+            "timeout": patience.CONNECTION_SECONDS_MAX,
+            "reconnect_timeout": 4,
+            "connection_class": patience.Connection,
+        },
+        "options": "-c lock_timeout=3000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
+    }
+    # A connection that a restart has killed is found out before it is used.
+    _database["CONN_HEALTH_CHECKS"] = True
+else:
+    # Writers wait for each other at BEGIN instead of failing in the middle. Workers, that is: a request has less time.
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+        # Else INSERT OR REPLACE would pass by the trigger that keeps entries from being deleted.
+        "PRAGMA recursive_triggers=ON;",
+    }
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Background work: tasks are nudges, the rows are the truth ---
+REDIS_URL = env.redis_url("REDIS_URL")
+TASKS = {
+    "default": {
+        "BACKEND": "huey.contrib.djhuey.tasks_backend.HueyBackend",
+        "OPTIONS": {"enqueue_on_commit": True},
+        "QUEUES": [],
+    }
+}
+HUEY: dict[str, Any] = {"name": "limn", "immediate": False}
+if REDIS_URL:
+    HUEY |= {"huey_class": "huey.RedisHuey", "connection": {"url": REDIS_URL}}
+elif _on_postgresql:
+    HUEY |= {
+        "huey_class": "huey.PostgresHuey",
+        "connection": {
+            "dsn": env.secret("DATABASE_URL"),
+            "connect_timeout": 3,
+            # By `migrate` (config.queue): else Huey would make them while Django starts, which fails in an outage.
+            "create_tables": False,
+        },
+    }
+else:
+    HUEY |= {
+        "huey_class": "huey.SqliteHuey",
+        "connection": {"filename": str(DATA_DIR / "queue.sqlite3"), "timeout": 20},
+    }
+
+# --- Files ---
+MEDIA_ROOT = env.folder("MEDIA_ROOT", DATA_DIR / "media")
+AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
+AWS_ACCESS_KEY_ID = env.secret("AWS_ACCESS_KEY_ID")
+AWS_SECRET_ACCESS_KEY = env.secret("AWS_SECRET_ACCESS_KEY")
+AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "auto")
+AWS_S3_ENDPOINT_URL = env.web_url("AWS_S3_ENDPOINT_URL", "") if env.text("AWS_S3_ENDPOINT_URL") else ""
+AWS_S3_CUSTOM_DOMAIN = env.domain("AWS_S3_CUSTOM_DOMAIN")
+SIGNED_URL_SECONDS = 3600
+UPLOAD_MEGABYTES_MAX = env.integer("UPLOAD_MEGABYTES_MAX", 2000, minimum=1, maximum=100_000_000)
+# A form with pictures is bounded before anybody writes them to disk, and before anybody is known to be logged in.
+FILE_UPLOAD_HANDLERS = [
+    "generations.pages.uploads.BoundedForms",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+_files: dict[str, Any] = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    # Keys are deterministic: a copy that is tried again replaces its own half-written file.
+    "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True, "file_permissions_mode": 0o600},
+}
+if AWS_STORAGE_BUCKET_NAME:
+    _files = bucket.storage(
+        name=AWS_STORAGE_BUCKET_NAME,
+        endpoint_url=AWS_S3_ENDPOINT_URL,
+        region=AWS_S3_REGION_NAME,
+        access_key=AWS_ACCESS_KEY_ID,
+        secret_key=AWS_SECRET_ACCESS_KEY,
+        signed_seconds=SIGNED_URL_SECONDS,
+    )
+STORAGES = {
+    "default": _files,
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# --- Mail ---
+vars().update(env.email("EMAIL_URL", "consolemail://"))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_address("EMAIL_FROM", f"Limn <limn@{_site.hostname}>")
+# Who hears of alerts; nobody, when it is empty.
+ALERT_EMAIL = env.mail_addresses("ALERT_EMAIL")
+# A mail server that says nothing is given up; the mail is tried again later.
+EMAIL_TIMEOUT = 10
+
+# --- Django ---
+INSTALLED_APPS = [
+    "config.site.LimnAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "django_tasks",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "huey.contrib.djhuey",
+    "rest_framework",
+    "config",
+    "credits",
+    "generations",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.health.DatabaseAwayMiddleware",
+    "config.callbacks.AnyHostMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "generations"
+LOGOUT_REDIRECT_URL = "login"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+_file_origins = (
+    [AWS_S3_ENDPOINT_URL] if AWS_S3_ENDPOINT_URL else ["https://*.amazonaws.com"] if AWS_STORAGE_BUCKET_NAME else []
+)
+if AWS_S3_CUSTOM_DOMAIN:
+    _file_origins.append(f"https://{AWS_S3_CUSTOM_DOMAIN}")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:", *_file_origins],
+        "media-src": [SELF, *_file_origins],
+        "connect-src": [SELF, "blob:", *_file_origins],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- API ---
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "generations.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["generations.api.throttling.UserThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["generations.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "generations.api.problems.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Limn",
+    "DESCRIPTION": "Order pictures, videos and 3D models; pay in credits, exactly once.",
+    "VERSION": "1",
+    # 3.1 speaks JSON Schema as the catalogue does; 3.0 has no word for null.
+    "OAS_VERSION": "3.1.0",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "Status": "generations.models.Status",
+        "Phase": "generations.models.Phase",
+        "FailureCode": "generations.models.FailureCode",
+        "EntryKind": "credits.models.Entry.Kind",
+        "UploadState": "generations.models.Upload.State",
+        "WebhookDeliveryState": "generations.models.WebhookDelivery.State",
+    },
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "generations.api.throttling.document",
+    ],
+}
+
+LOGGING = logging_config(env.one_of("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"}))
+
+if bool(AWS_ACCESS_KEY_ID) != bool(AWS_SECRET_ACCESS_KEY):
+    raise ImproperlyConfigured(
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: one is set without the other. Set both or neither."
+    )
+if "pytest" in sys.modules:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,187 @@
+"""Wishes: made, listed, read, stopped, tried again."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from generations import lifecycle, tasks
+from generations.api import ordering, patience
+from generations.api.authentication import customer
+from generations.api.documents import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
+from generations.api.filters import GenerationFilter, StrictFilters
+from generations.api.ordering import Placed
+from generations.api.paging import NewestFirst, OldestFirst
+from generations.api.problems import Problem
+from generations.api.serializers import ErasureSerializer, EventSerializer, GenerationSerializer, presented
+from generations.api.wishes import NewGeneration, Repeatable, Retry
+from generations.models import CancelledBy, Event, Generation, GenerationQuerySet, Phase
+
+# A picture is there in seconds; who has waited ten minutes for a video need not look every second.
+RETRY_AFTER_SECONDS_MIN = 1
+RETRY_AFTER_SECONDS_MAX = 30
+PART_OF_ITS_AGE = 8
+
+ORDERED: dict[Any, Any] = {
+    200: GenerationSerializer,
+    202: GenerationSerializer,
+    **problems(400, 402, 403, 404, 409, 411, 413, 415, 422),
+}
+
+
+class GenerationsView(ListAPIView[Generation]):
+    serializer_class = GenerationSerializer
+    pagination_class = NewestFirst
+    filter_backends = [StrictFilters]
+    filterset_class = GenerationFilter
+
+    def get_queryset(self) -> GenerationQuerySet:
+        return presented(Generation.objects.visible_to(self.request.user))
+
+    @extend_schema(operation_id="list_generations", responses={200: GenerationSerializer, **problems(400)})
+    def get(self, request: Request) -> Response:
+        """Yours, newest first. `metadata.<key>=<value>` finds those that you marked so."""
+        return super().get(request)
+
+    @extend_schema(
+        operation_id="create_generation",
+        request=NewGeneration,
+        parameters=[IDEMPOTENCY_KEY, PREFER],
+        responses={201: GenerationSerializer, **ORDERED},
+    )
+    def post(self, request: Request) -> Response:
+        """Order one. Its price is held at once, and charged when its files lie in storage."""
+        wish = NewGeneration.read(request)
+        placed = ordering.create(customer(request), wish, Repeatable.read(request))
+        return _accepted(request, placed, wait_seconds=patience.preferred_seconds(request))
+
+
+class GenerationView(APIView):
+    @extend_schema(
+        operation_id="read_generation",
+        parameters=[IF_NONE_MATCH],
+        responses={200: GenerationSerializer, 304: OpenApiResponse(description="Unchanged."), **problems(404)},
+    )
+    def get(self, request: Request, generation_id: UUID) -> HttpResponseBase:
+        """How it stands. `Retry-After` says when to look again; without it, it has ended."""
+        generation = _find(request, generation_id)
+        unchanged = get_conditional_response(request, etag=_etag(generation))
+        return _dressed(unchanged or Response(_shown(request, generation)), generation)
+
+    @extend_schema(
+        operation_id="erase_generation",
+        responses={200: ErasureSerializer, 202: ErasureSerializer, **problems(403, 404, 409)},
+    )
+    def delete(self, request: Request, generation_id: UUID) -> Response:
+        """Erase what you asked for and what was made of it; what it cost stays. The answer is the receipt.
+
+        202: the files are being deleted. 200: everything is gone. Asked again, the receipt is the same.
+        """
+        receipt = lifecycle.erase(_find(request, generation_id), actor=_actor(request))
+        return Response(ErasureSerializer(receipt).data, status=200 if receipt.done_at else 202)
+
+
+class CancelView(APIView):
+    @extend_schema(
+        operation_id="cancel_generation",
+        request=None,
+        responses={200: GenerationSerializer, 202: GenerationSerializer, **problems(403, 404, 409)},
+    )
+    def post(self, request: Request, generation_id: UUID) -> HttpResponseBase:
+        """Stop it. 200: it never ran, and its credits are free again. 202: fal was asked; its verdict decides."""
+        generation = _find(request, generation_id)
+        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=_actor(request))
+        if answer == "finished":
+            raise Problem("already_finished", "It has ended, or its result is being copied into storage.")
+        if answer == "asked":
+            tasks.nudge_reconcile(generation.pk)
+        generation = _find(request, generation_id)
+        status = 200 if answer == "released" else 202
+        return _dressed(Response(_shown(request, generation), status=status), generation)
+
+
+class RetryView(APIView):
+    @extend_schema(
+        operation_id="retry_generation",
+        request=Retry,
+        parameters=[IDEMPOTENCY_KEY],
+        responses=ORDERED,
+    )
+    def post(self, request: Request, generation_id: UUID) -> Response:
+        """The same again as a generation of its own, at today's price; only when this one has ended."""
+        generation = _find(request, generation_id)
+        wish, repeatable = Retry.read(request), Repeatable.read(request, retry_of=str(generation_id))
+        return _accepted(request, ordering.retry(customer(request), generation, wish, repeatable))
+
+
+class EventsView(ListAPIView[Event]):
+    serializer_class = EventSerializer
+    pagination_class = OldestFirst
+    queryset = Event.objects.none()
+
+    @extend_schema(operation_id="list_generation_events", responses={200: EventSerializer, **problems(400, 404)})
+    def get(self, request: Request, generation_id: UUID) -> Response:
+        """Its timeline: what happened, by whom, and what that did to your credits. Oldest first."""
+        self.queryset = _find(request, generation_id).events.all()
+        return super().get(request)
+
+
+def _find(request: Request, generation_id: UUID) -> Generation:
+    return get_object_or_404(presented(Generation.objects.visible_to(request.user)), pk=generation_id)
+
+
+def _shown(request: Request, generation: Generation) -> dict[str, object]:
+    return dict(GenerationSerializer(generation, context={"request": request}).data)
+
+
+def _accepted(request: Request, placed: Placed, *, wait_seconds: int = 0) -> Response:
+    if wait_seconds:
+        patience.wait(lambda: _is_done(placed.generation.pk), seconds=wait_seconds)
+    generation = _find(request, placed.generation.pk)
+    # Who did not ask to wait is told that it goes on, even if fal refused it within the moment.
+    status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202
+    response = Response(_shown(request, generation), status=status)
+    if wait_seconds:
+        response["Preference-Applied"] = f"wait={wait_seconds}"
+    if not placed.is_new:
+        response["Limn-Reused" if placed.is_reused else "Idempotent-Replayed"] = "true"
+    response["Location"] = reverse("api:generation", args=[generation.pk], request=request)
+    _dressed(response, generation)
+    return response
+
+
+def _is_done(generation_id: UUID) -> bool:
+    return Generation.objects.filter(pk=generation_id, phase=Phase.DONE).exists()
+
+
+def _dressed(response: HttpResponseBase, generation: Generation) -> HttpResponseBase:
+    """With what a client needs to ask again wisely."""
+    response["ETag"] = _etag(generation)
+    response["Cache-Control"] = "private, no-cache"
+    if not generation.is_done:
+        response["Retry-After"] = str(_retry_after_seconds(generation))
+    return response
+
+
+def _retry_after_seconds(generation: Generation) -> int:
+    age = (timezone.now() - generation.created_at).total_seconds()
+    return max(RETRY_AFTER_SECONDS_MIN, min(int(age / PART_OF_ITS_AGE), RETRY_AFTER_SECONDS_MAX))
+
+
+def _etag(generation: Generation) -> str:
+    return f'"{generation.version}"'
+
+
+def _actor(request: Request) -> str:
+    return f"user:{customer(request).get_username()}"

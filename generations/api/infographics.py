@@ -1,0 +1,128 @@
+"""Infographics: a wish, and perhaps a blog page, become so many pictures. Each is a generation like any other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.contrib.auth.models import User
+from drf_spectacular.utils import extend_schema
+from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from generations import infographics
+from generations.api import batches, ordering
+from generations.api.authentication import customer
+from generations.api.documents import IDEMPOTENCY_KEY, problems
+from generations.api.wishes import AllowDuplicate, MaxCredits, Metadata, Repeatable, Wish
+from generations.lifecycle import BatchOrder
+from generations.models import Batch, Generation
+
+
+def _with_a_colon(ratio: Any) -> Any:
+    # "16/9", as the service before us wrote it.
+    return ratio.replace("/", ":") if isinstance(ratio, str) else ratio
+
+
+class NewInfographics(Wish):
+    """What should be shown, and how often."""
+
+    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
+        max_length=infographics.WISH_CHARACTERS_MAX, description="What the infographic should tell."
+    )
+    blog_url: str | None = Field(
+        default=None, max_length=2048, description="A public https address of a page whose article is the material."
+    )
+    aspect_ratio: Annotated[infographics.AspectRatio, BeforeValidator(_with_a_colon)] = "16:9"
+    resolution: infographics.Resolution = "2K"
+    number_of_infographics: int = Field(
+        default=1,
+        ge=1,
+        le=infographics.COUNT_MAX,
+        validation_alias=AliasChoices("number_of_infographics", "number_of_infographs"),
+    )
+    metadata: Metadata
+    max_credits: MaxCredits
+    allow_duplicate: AllowDuplicate
+    notify: bool = Field(default=False, description="Write an e-mail when all of them have ended.")
+
+    def order(self, repeatable: Repeatable) -> BatchOrder:
+        """The pictures as one order. Reads the page; raises InvalidInput when it cannot be read."""
+        wish = infographics.Wish(
+            prompt=self.prompt,
+            article=infographics.read_page(self.blog_url) if self.blog_url else None,
+            aspect_ratio=self.aspect_ratio,
+            resolution=self.resolution,
+            count=self.number_of_infographics,
+        )
+        return BatchOrder(
+            orders=wish.orders(metadata=self.metadata),
+            purpose=infographics.PURPOSE,
+            notify=self.notify,
+            idempotency_key=repeatable.key,
+            fingerprint=repeatable.fingerprint,
+            deliberate=self.allow_duplicate or repeatable.key is not None,
+        )
+
+
+def order(user: User, wish: NewInfographics, repeatable: Repeatable) -> tuple[Batch, bool]:
+    """The pictures as one batch, and whether it is new. Nothing is held before the page is read."""
+    if earlier := ordering.batch_before(user, repeatable):
+        return earlier, False
+    return ordering.place_batch(user, wish.order(repeatable), wish.max_credits)
+
+
+class InfographicSerializer(serializers.Serializer[Generation]):
+    id = serializers.UUIDField()
+    request_id = serializers.UUIDField(source="id", help_text="The same as `id`.")
+    status = serializers.CharField()
+    status_url = serializers.SerializerMethodField()
+
+    def get_status_url(self, generation: Generation) -> str:
+        return reverse("api:generation", args=[generation.pk], request=self.context["request"])
+
+
+class InfographicsSerializer(serializers.Serializer[Batch]):
+    """What was submitted. `status_url` of each, or the batch at once, tells how it goes on."""
+
+    batch = serializers.UUIDField(source="id")
+    batch_url = serializers.SerializerMethodField()
+    prompt = serializers.SerializerMethodField(help_text="What the model is asked for: the template, filled in.")
+    infographics = InfographicSerializer(many=True, source="generations")
+    total_submitted = serializers.SerializerMethodField()
+    credits_used = serializers.SerializerMethodField(help_text="Held now; charged for what is delivered.")
+
+    def get_batch_url(self, batch: Batch) -> str:
+        return reverse("api:batch", args=[batch.pk], request=self.context["request"])
+
+    def get_prompt(self, batch: Batch) -> str:
+        return str(batch.generations.all()[0].input["prompt"])
+
+    def get_total_submitted(self, batch: Batch) -> int:
+        return len(batch.generations.all())
+
+    def get_credits_used(self, batch: Batch) -> int:
+        return sum(generation.credits for generation in batch.generations.all())
+
+
+class InfographicsView(APIView):
+    @extend_schema(
+        operation_id="create_infographics",
+        request=NewInfographics,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={
+            200: InfographicsSerializer,
+            202: InfographicsSerializer,
+            **problems(400, 402, 403, 404, 409, 411, 413, 415, 422),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Order infographics, from a wish and the article of a page: all of them, or none."""
+        wish = NewInfographics.read(request)
+        batch, is_new = order(customer(request), wish, Repeatable.read(request))
+        batch = Batch.objects.prefetch_related("generations").get(pk=batch.pk)
+        body = InfographicsSerializer(batch, context={"request": request}).data
+        return batches.answered(Response(body, status=202 if is_new else 200), request, batch, is_new=is_new)

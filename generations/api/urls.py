@@ -1,0 +1,79 @@
+"""The addresses of the API, below /api/."""
+
+from django.urls import path, re_path
+
+from generations.api import (
+    about,
+    batches,
+    catalogue,
+    credits,
+    erasing,
+    events,
+    generations,
+    infographics,
+    keys,
+    outputs,
+    streams,
+    uploads,
+    webhook_deliveries,
+    webhook_endpoints,
+)
+
+app_name = "api"
+urlpatterns = [
+    path("v1/", about.IndexView.as_view(), name="index"),
+    path("v1/models/", catalogue.ModelsView.as_view(), name="models"),
+    path("v1/models/<str:slug>/", catalogue.ModelView.as_view(), name="model"),
+    path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
+    path("v1/generations/", generations.GenerationsView.as_view(), name="generations"),
+    path("v1/generations/<uuid:generation_id>/", generations.GenerationView.as_view(), name="generation"),
+    path("v1/generations/<uuid:generation_id>/cancel/", generations.CancelView.as_view(), name="generation-cancel"),
+    path("v1/generations/<uuid:generation_id>/retry/", generations.RetryView.as_view(), name="generation-retry"),
+    path("v1/generations/<uuid:generation_id>/events/", generations.EventsView.as_view(), name="generation-events"),
+    path(
+        "v1/generations/<uuid:generation_id>/stream/", streams.GenerationStreamView.as_view(), name="generation-stream"
+    ),
+    path("v1/generations/<uuid:generation_id>/erasure/", erasing.ErasureView.as_view(), name="generation-erasure"),
+    path("v1/retention/", erasing.RetentionView.as_view(), name="retention"),
+    path("v1/batches/", batches.BatchesView.as_view(), name="batches"),
+    path("v1/batches/<uuid:batch_id>/", batches.BatchView.as_view(), name="batch"),
+    path("v1/batches/<uuid:batch_id>/cancel/", batches.CancelBatchView.as_view(), name="batch-cancel"),
+    path("v1/batches/<uuid:batch_id>/stream/", streams.BatchStreamView.as_view(), name="batch-stream"),
+    path("v1/infographics/", infographics.InfographicsView.as_view(), name="infographics"),
+    path("v1/outputs/<uuid:output_id>/content/", outputs.OutputContentView.as_view(), name="output-content"),
+    path("v1/uploads/", uploads.UploadsView.as_view(), name="uploads"),
+    path("v1/uploads/<uuid:upload_id>/", uploads.UploadView.as_view(), name="upload"),
+    path("v1/uploads/<uuid:upload_id>/complete/", uploads.CompleteView.as_view(), name="upload-complete"),
+    path("v1/uploads/<uuid:upload_id>/content/", uploads.UploadContentView.as_view(), name="upload-content"),
+    path("v1/uploads/<uuid:upload_id>/thumbnail/", uploads.ThumbnailView.as_view(), name="upload-thumbnail"),
+    path("v1/credits/", credits.CreditsView.as_view(), name="credits"),
+    path("v1/credits/entries/", credits.EntriesView.as_view(), name="entries"),
+    path("v1/keys/", keys.KeysView.as_view(), name="keys"),
+    path("v1/keys/<uuid:key_id>/", keys.KeyView.as_view(), name="key"),
+    path("v1/events/", events.FeedView.as_view(), name="events"),
+    path("v1/webhook-secret/", webhook_endpoints.SecretView.as_view(), name="webhook-secret"),
+    path("v1/webhook-endpoints/", webhook_endpoints.EndpointsView.as_view(), name="webhook-endpoints"),
+    path("v1/webhook-endpoints/<uuid:endpoint_id>/", webhook_endpoints.EndpointView.as_view(), name="webhook-endpoint"),
+    path(
+        "v1/webhook-endpoints/<uuid:endpoint_id>/test/",
+        webhook_deliveries.TestView.as_view(),
+        name="webhook-endpoint-test",
+    ),
+    path(
+        "v1/webhook-endpoints/<uuid:endpoint_id>/rotate/",
+        webhook_endpoints.RotateView.as_view(),
+        name="webhook-endpoint-rotate",
+    ),
+    path("v1/webhook-deliveries/", webhook_deliveries.DeliveriesView.as_view(), name="webhook-deliveries"),
+    path(
+        "v1/webhook-deliveries/<uuid:delivery_id>/", webhook_deliveries.DeliveryView.as_view(), name="webhook-delivery"
+    ),
+    path(
+        "v1/webhook-deliveries/<uuid:delivery_id>/resend/",
+        webhook_deliveries.ResendView.as_view(),
+        name="webhook-delivery-resend",
+    ),
+    path("v1/schema/", about.SchemaView.as_view(), name="schema"),
+    path("v1/docs/", about.DocsView.as_view(), name="docs"),
+    re_path("", about.UnknownView.as_view()),
+]

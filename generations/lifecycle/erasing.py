@@ -1,0 +1,73 @@
+"""Erasing: what was asked and made goes, what it cost stays. The rows are emptied at once, the files follow."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from generations.lifecycle.table import lock, note
+from generations.models import Delivery, Erasure, Generation, GenerationSource, Output, Phase
+
+
+class NotEnded(Exception):
+    """It is still being made."""
+
+
+class StillNeeded(Exception):
+    """Another generation is being made of it."""
+
+
+@transaction.atomic
+def erase(generation: Generation, *, actor: str) -> Erasure:
+    """The receipt; the same one when it is asked again. Raises NotEnded, StillNeeded."""
+    generation = lock(generation.pk)
+    if (earlier := Erasure.objects.filter(generation=generation).first()) is not None:
+        return earlier
+    if generation.phase != Phase.DONE:
+        raise NotEnded("Only what has ended can be erased. Cancel it first.")
+    # Orders lock the files that they use: each is either found in use here, or not found there.
+    list(generation.outputs.select_for_update().order_by("pk"))
+    if GenerationSource.objects.needed().filter(output__generation=generation).exists():
+        raise StillNeeded("Something is being made of it. Wait for its end, or cancel it first.")
+    stored = generation.outputs.stored()
+    receipt = Erasure.objects.create(
+        generation=generation,
+        asked_by=actor[:150],
+        files=[
+            {"output": str(file.pk), "role": file.role, "size": file.size, "sha256": file.sha256} for file in stored
+        ],
+        next_attempt_at=timezone.now(),
+    )
+    _empty(generation)
+    note(generation, "erased", actor=actor)
+    return receipt
+
+
+def _empty(generation: Generation) -> None:
+    Generation.objects.filter(pk=generation.pk).update(
+        version=F("version") + 1,
+        erased_at=Now(),
+        input={},
+        arguments={},
+        metadata={},
+        likeness="",
+        failure_errors=[],
+    )
+    generation.refresh_from_db()
+    # fal's words may repeat the prompt, and its payloads do.
+    generation.events.update(staff_note="")
+    generation.submissions.update(detail="")
+    Delivery.objects.filter(submission__generation=generation).update(body=b"")
+    generation.outputs.update(state=Output.State.ERASED, source_url="", detail="", next_attempt_at=None)
+
+
+@transaction.atomic
+def erased(receipt: Erasure) -> bool:
+    """Its files are gone. Only the holder of the lease may say so."""
+    mine = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
+    done = mine.update(done_at=timezone.now(), next_attempt_at=None, detail="")
+    if done:
+        Output.objects.filter(generation=receipt.generation_id).update(key="")
+    return bool(done)

@@ -1,0 +1,23 @@
+"""Pause and resume all intake: what is under way goes on, and new orders are told to come again."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from generations import intake
+from generations.models import Intake
+
+
+class Command(BaseCommand):
+    help = "Stop taking orders (pause), take them again (resume), or say whether they are taken (status)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=["pause", "resume", "status"])
+        parser.add_argument("--reason", default="", help="for staff: every page of the admin shows it")
+
+    def handle(self, *args: Any, action: str, reason: str, **options: Any) -> None:
+        if action == "pause":
+            intake.pause(reason)
+        elif action == "resume":
+            intake.resume()
+        self.stdout.write(f"Intake is {Intake.objects.first() or 'open'}.")

@@ -1,0 +1,51 @@
+"""Several generations that were ordered at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from credits.models import Account
+from generations.ids import new_id
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def visible_to(self, user: User | AnonymousUser) -> BatchQuerySet:
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(account__user=user)
+
+
+class Batch(models.Model):
+    """Generations of one request: ordered together or not at all, and each with a life of its own from then on."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="batches")
+    purpose = models.CharField(max_length=20, blank=True)
+    """What it was ordered as, where that is more than its generations: "infographics"."""
+    notify = models.BooleanField(default=False)
+    """Whether its owner asked for an e-mail when all of it has ended."""
+    notified_at = models.DateTimeField(null=True)
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "batches"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="generations_batch_key_once")
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="generations_batches_to_tell", condition=Q(notify=True, notified_at=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose or 'batch'} {self.id}"

@@ -1,0 +1,52 @@
+"""What an owner wants gone, and for how long an owner wants things kept."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from credits.models import Account
+from generations.ids import new_id
+from generations.models.generation import Generation
+from generations.models.leased import Leased
+
+
+class ErasureQuerySet(models.QuerySet["Erasure"]):
+    def to_do(self) -> ErasureQuerySet:
+        return self.filter(done_at=None, next_attempt_at__lte=Now())
+
+
+class Erasure(Leased):
+    """The receipt: what was erased of a generation, when, and at whose wish. The files go after the rows."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="erasure")
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    files = models.JSONField(default=list)
+    """What lay in storage: [{"output", "role", "size", "sha256"}]."""
+    detail = models.CharField(max_length=500, blank=True)
+    done_at = models.DateTimeField(null=True)
+
+    objects = ErasureQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["next_attempt_at"], name="generations_to_erase", condition=Q(done_at=None))]
+
+    def __str__(self) -> str:
+        return f"erasure of {self.generation_id}"
+
+
+class Retention(models.Model):
+    """How many days after its end a generation of this account is erased. No row: it is kept."""
+
+    account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True, related_name="retention")
+    days = models.PositiveIntegerField()
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(days__gte=1), name="generations_kept_for_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.days} days"

@@ -1,0 +1,170 @@
+"""A generation and its timeline. `status` and `phase` are written by `lifecycle` alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from credits.models import Account
+from generations.ids import new_id
+from generations.models.api_key import ApiKey
+from generations.models.batch import Batch
+from generations.models.leased import Leased
+from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def visible_to(self, user: User | AnonymousUser) -> GenerationQuerySet:
+        """The door: everything that shows generations to a user begins here."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(account__user=user)
+
+    def in_progress(self) -> GenerationQuerySet:
+        """To be said before any other condition on the phase: SQLite finds the index of what is due by these words."""
+        return self.exclude(phase=Phase.DONE)
+
+    def to_submit(self) -> GenerationQuerySet:
+        return self.in_progress().filter(phase=Phase.QUEUED, next_attempt_at__lte=Now())
+
+    def to_reconcile(self) -> GenerationQuerySet:
+        asking = [Phase.SUBMITTING, Phase.UNKNOWN, Phase.WAITING, Phase.RUNNING]
+        return self.in_progress().filter(phase__in=asking, next_attempt_at__lte=Now())
+
+
+class Generation(Leased):
+    """A wish, and what became of it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="generations")
+    model = models.CharField(max_length=100)
+    endpoint = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10)
+    input = models.JSONField(default=dict)
+    """What the customer asked for, checked. What fal is sent stands on it and the model's defaults."""
+    arguments = models.JSONField(default=dict)
+    preset = models.CharField(max_length=50, blank=True)
+    metadata = models.JSONField(default=dict)
+    webhook_url = models.CharField(max_length=2000, blank=True)
+    """Where this order's end is told, beside the customer's endpoints."""
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    likeness = models.CharField(max_length=64, blank=True)
+    """Of the model and all that fal is sent: two orders that share it are the same wish."""
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.PROTECT, related_name="generations")
+    """With which it was ordered, if with one; what that key has spent is counted by it."""
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    phase = models.CharField(max_length=10, choices=Phase, default=Phase.QUEUED)
+    version = models.PositiveIntegerField(default=1)
+    queue_position = models.PositiveIntegerField(null=True)
+    percent = models.PositiveSmallIntegerField(null=True)
+    message = models.CharField(max_length=200, blank=True)
+    failure_code = models.CharField(max_length=20, choices=FailureCode, blank=True)
+    failure_message = models.CharField(max_length=500, blank=True)
+    failure_errors = models.JSONField(default=list)
+    """For invalid_input: which input, in fal's shape {"loc", "msg", "type"}."""
+    retryable = models.BooleanField(default=False)
+    rule = models.CharField(max_length=20, choices=Rule, blank=True)
+    """Who paid, and why: a row of the rule table (lifecycle.rules)."""
+
+    files_expected = models.PositiveIntegerField(default=1)
+    """How many files the price is for."""
+    credits = models.BigIntegerField()
+    """The price, frozen when ordered."""
+    list_credits = models.BigIntegerField(null=True)
+    """What fal should bill for it, in thousandths of a US dollar; None where that is not known."""
+    captured = models.BigIntegerField(default=0)
+    released = models.BigIntegerField(default=0)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    submitted_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    erased_at = models.DateTimeField(null=True)
+    """Since when what was asked and made is gone. What it cost stays."""
+    deadline_at = models.DateTimeField()
+    cancel_asked_at = models.DateTimeField(null=True)
+    cancel_asked_by = models.CharField(max_length=10, choices=CancelledBy, blank=True)
+    cancel_sent_at = models.DateTimeField(null=True)
+
+    objects = GenerationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="generations_key_once_per_account"),
+            models.CheckConstraint(
+                condition=Q(phase="done", status__in=["completed", "failed"])
+                | Q(phase__in=["queued", "submitting", "unknown"], status="pending")
+                | Q(phase__in=["waiting", "running", "storing"], status="processing"),
+                name="generations_phase_fits_status",
+            ),
+            models.CheckConstraint(
+                condition=~Q(phase="done") | Q(credits=models.F("captured") + models.F("released")),
+                name="generations_settled_when_done",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="failed") | Q(captured=0), name="generations_failed_costs_nothing"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="generations_of_account"),
+            models.Index(fields=["account", "likeness", "-id"], name="generations_alike"),
+            models.Index(fields=["next_attempt_at"], name="generations_due", condition=~Q(phase="done")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.id}"
+
+    @property
+    def reference(self) -> str:
+        """Its name in the ledger."""
+        return reference_of(self.id)
+
+    @property
+    def is_done(self) -> bool:
+        return self.phase == Phase.DONE
+
+
+def reference_of(generation_id: UUID) -> str:
+    return f"generation:{generation_id}"
+
+
+class Event(models.Model):
+    """One line of a generation's timeline: what happened, who said so, what it did to the money."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="events")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="events")
+    """The generation's, so that a customer's feed is one index."""
+    number = models.PositiveBigIntegerField(null=True, editable=False)
+    """Its place in the customer's feed, given when that is first read so far (see `feed`)."""
+    fact = models.CharField(max_length=30)
+    actor = models.CharField(max_length=150)
+    status = models.CharField(max_length=10, choices=Status)
+    phase = models.CharField(max_length=10, choices=Phase)
+    version = models.PositiveIntegerField()
+    note = models.CharField(max_length=500, blank=True)
+    staff_note = models.CharField(max_length=1000, blank=True)
+    held_change = models.BigIntegerField(default=0)
+    balance_change = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [models.UniqueConstraint(fields=["account", "number"], name="generations_event_number_once")]
+        indexes = [
+            models.Index(fields=["account", "id"], name="generations_event_unnumbered", condition=Q(number=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fact} by {self.actor}"

@@ -1,0 +1,82 @@
+"""The files of an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from generations.ids import new_id
+from generations.models.generation import Generation
+from generations.models.leased import Leased
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class OutputQuerySet(models.QuerySet["Output"]):
+    def visible_to(self, user: User | AnonymousUser) -> OutputQuerySet:
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(generation__account__user=user)
+
+    def stored(self) -> OutputQuerySet:
+        return self.filter(state=Output.State.STORED)
+
+    def to_copy(self) -> OutputQuerySet:
+        return self.filter(state=Output.State.PENDING, next_attempt_at__lte=Now())
+
+
+class Output(Leased):
+    """One file of an answer, on its way into the owner's storage."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        STORED = "stored"
+        LOST = "lost"
+        ERASED = "erased"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="outputs")
+    index = models.PositiveIntegerField()
+    role = models.CharField(max_length=200)
+    counts = models.BooleanField(default=True)
+    """Whether the customer pays for it; a preview or mask comes along for free."""
+    source_url = models.TextField()
+    claimed_size = models.BigIntegerField(null=True)
+    flagged = models.BooleanField(default=False)
+
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    key = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=10, blank=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    size = models.BigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+    duration = models.FloatField(null=True)
+    detail = models.CharField(max_length=500, blank=True)
+    misses = models.PositiveIntegerField(default=0)
+    """How often it was not where fal said, or came broken. An outage of our own storage does not count."""
+    give_up_at = models.DateTimeField()
+    stored_at = models.DateTimeField(null=True)
+
+    objects = OutputQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("index",)
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "index"], name="generations_output_index_once"),
+            models.CheckConstraint(
+                condition=~Q(state="stored") | (~Q(key="") & ~Q(sha256="") & Q(size__isnull=False, size__gt=0)),
+                name="generations_stored_is_verified",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="generations_outputs_due", condition=Q(state="pending"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.generation_id}"

@@ -1,0 +1,77 @@
+"""What staff ask for a model, and what fal has billed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from generations.models.submission import Submission
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# A hundredfold is no price, it is a slip of the hand.
+PERCENT_MAX = 10_000
+
+
+class PriceBookQuerySet(models.QuerySet["PriceBookEntry"]):
+    def in_force(self, at: datetime) -> PriceBookQuerySet:
+        """Those that have begun, the winner of each model last."""
+        return self.filter(effective_from__lte=at).order_by("effective_from", "id")
+
+
+class PriceBookEntry(models.Model):
+    """From a moment on, this is asked for a model. Only ever added; of those that have begun the newest counts."""
+
+    model = models.CharField(max_length=100)
+    percent = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of the declared price, rounded up to whole credits. Empty: as declared."
+    )
+    offered = models.BooleanField(default=True, help_text="Whether it can be ordered at all.")
+    effective_from = models.DateTimeField(default=timezone.now)
+    note = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PriceBookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-effective_from", "-id")
+        verbose_name_plural = "price book entries"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(percent=None) | Q(percent__gte=0, percent__lte=PERCENT_MAX),
+                name="generations_percent_is_sane",
+            )
+        ]
+        indexes = [models.Index(fields=["model", "effective_from", "id"], name="generations_price_book")]
+
+    def __str__(self) -> str:
+        asked = "as declared" if self.percent is None else f"{self.percent} %"
+        return f"{self.model}: {asked if self.offered else 'not on offer'} from {self.effective_from:%Y-%m-%d %H:%M}"
+
+
+class Charge(models.Model):
+    """A line of fal's bill, as its Platform API gave it; US dollars, discounts taken off."""
+
+    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="charges")
+    """The attempt that it is for. None: nobody here ordered it."""
+    request_id = models.CharField(max_length=100)
+    endpoint = models.CharField(max_length=200)
+    billed_at = models.DateTimeField()
+    units = models.DecimalField(max_digits=20, decimal_places=9)
+    dollars = models.DecimalField(max_digits=20, decimal_places=9)
+    noted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-billed_at", "-id")
+        constraints = [
+            models.UniqueConstraint(fields=["request_id", "endpoint", "billed_at"], name="generations_charge_once")
+        ]
+        indexes = [models.Index(fields=["billed_at"], name="generations_charges_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.dollars:f} USD for {self.request_id}"

@@ -1,0 +1,101 @@
+"""Attempts to hand a generation to fal, and what fal called back."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from generations.ids import new_id, new_token
+from generations.models.generation import Generation
+
+
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    def to_withdraw(self) -> SubmissionQuerySet:
+        """Surplus jobs that fal has not been asked to stop."""
+        return self.filter(state=Submission.State.SURPLUS, withdrawn_at=None)
+
+
+class Submission(models.Model):
+    """One attempt to hand a generation to fal. Committed before its POST, so one row is at most one paid job."""
+
+    class State(models.TextChoices):
+        PLANNED = "planned", "not sent yet"
+        SENT = "sent", "sent, no answer yet"
+        UNKNOWN = "unknown", "sent, and the answer was lost"
+        ACCEPTED = "accepted", "fal has it"
+        REFUSED = "refused", "fal did not take it"
+        MISSING = "missing", "the answer was lost, and fal's record does not know it"
+        SURPLUS = "surplus", "a second job for one order: the operator pays"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions")
+    number = models.PositiveIntegerField(default=1)
+    token = models.CharField(max_length=64, default=new_token, editable=False)
+    state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
+    request_id = models.CharField(max_length=100, null=True, unique=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
+    status_url = models.CharField(max_length=500, blank=True)
+    response_url = models.CharField(max_length=500, blank=True)
+    cancel_url = models.CharField(max_length=500, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    """What went wrong, in fal's words; for staff."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    withdrawn_at = models.DateTimeField(null=True)
+    """When fal was asked to stop a surplus job."""
+    billable_units = models.DecimalField(max_digits=20, decimal_places=9, null=True)
+    """fal's own count, from a header of the result. What a unit costs stands in fal's price list."""
+    billed_dollars = models.DecimalField(max_digits=20, decimal_places=9, null=True)
+    """What fal's bill says; None while it says nothing."""
+    units_due_at = models.DateTimeField(null=True, default=timezone.now)
+    """When to ask the result for its units, once there is one; None: known, or not to be had."""
+
+    objects = SubmissionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "number"], name="generations_attempts_are_numbered")
+        ]
+        indexes = [
+            models.Index(fields=["units_due_at"], name="generations_units_due", condition=Q(units_due_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.generation_id}"
+
+
+class Delivery(models.Model):
+    """A callback of fal that proved genuine. Kept as it came, whatever became of it."""
+
+    class Outcome(models.TextChoices):
+        RECEIVED = "received", "stored, not yet told to the lifecycle"
+        APPLIED = "applied", "moved the generation"
+        IGNORED = "ignored", "told nothing new, or came after the end"
+        ORPHAN = "orphan", "belongs to no attempt of ours"
+        UNCLEAR = "unclear", "says something we do not understand; fal is asked instead"
+
+    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    request_id = models.CharField(max_length=100)
+    body = models.BinaryField()
+    body_sha256 = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RECEIVED)
+    repeats = models.PositiveIntegerField(default=0)
+    received_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            # The attempt is part of it: the same bytes sent to another attempt's address are another matter.
+            models.UniqueConstraint(
+                fields=["submission", "body_sha256"],
+                condition=Q(submission__isnull=False),
+                name="generations_delivery_once",
+            ),
+            models.UniqueConstraint(
+                fields=["request_id", "body_sha256"], condition=Q(submission=None), name="generations_orphan_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} callback for {self.request_id}"

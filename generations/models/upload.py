@@ -1,0 +1,133 @@
+"""Pictures that customers bring, and what a generation stands on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from credits.models import Account
+from generations.ids import new_id
+from generations.models.generation import Generation
+from generations.models.leased import Leased
+from generations.models.output import Output
+from generations.models.states import Phase
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def visible_to(self, user: User | AnonymousUser) -> UploadQuerySet:
+        """The door. What was erased is gone."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(account__user=user).exclude(state=Upload.State.ERASED)
+
+    def ready(self) -> UploadQuerySet:
+        return self.filter(state=Upload.State.READY)
+
+    def taking_room(self) -> UploadQuerySet:
+        """Those whose bytes lie in storage, or may yet come."""
+        return self.filter(state__in=[Upload.State.PENDING, Upload.State.READY])
+
+
+class Upload(Leased):
+    """One picture of a customer's: announced, put, looked at. The lease is that of whoever looks at it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "announced; its bytes may have come"
+        READY = "ready", "looked at, and fit to be used"
+        REFUSED = "refused", "not a picture"
+        EXPIRED = "expired", "never completed"
+        ERASED = "erased", "its owner, or a rule of his, removed it"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="uploads")
+    file_name = models.CharField(max_length=255)
+    """As its owner calls it. For people; no path is made of it."""
+    announced_type = models.CharField(max_length=50)
+    announced_size = models.BigIntegerField()
+    """Bytes. What is put has just this many."""
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    detail = models.CharField(max_length=300, blank=True)
+    """Why it was refused."""
+
+    key = models.CharField(max_length=200, blank=True)
+    thumbnail_key = models.CharField(max_length=200, blank=True)
+    content_type = models.CharField(max_length=50, blank=True)
+    size = models.BigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    thumbnail_size = models.PositiveIntegerField(null=True)
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    """Until then its bytes may be put."""
+    completed_at = models.DateTimeField(null=True)
+    swept_at = models.DateTimeField(null=True)
+    """Since when nothing can lie any more where its bytes were put."""
+
+    objects = UploadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="ready")
+                | (~Q(key="") & ~Q(thumbnail_key="") & ~Q(sha256="") & Q(size__isnull=False, size__gt=0)),
+                name="generations_upload_is_verified",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="generations_uploads_of_account"),
+            models.Index(fields=["created_at"], name="generations_uploads_to_sweep", condition=Q(swept_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_name} ({self.id})"
+
+    @property
+    def incoming_key(self) -> str:
+        """Where its owner puts it. Nothing is ever served from there."""
+        return f"uploads/{self.id}/incoming"
+
+
+class GenerationSourceQuerySet(models.QuerySet["GenerationSource"]):
+    def needed(self) -> GenerationSourceQuerySet:
+        """Those of generations that are not done: fal may fetch their files yet."""
+        return self.exclude(generation__phase=Phase.DONE)
+
+
+class GenerationSource(models.Model):
+    """A file of ours that a generation works on, and where in its input it stands."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="sources")
+    path = models.CharField(max_length=200)
+    """In the input: "image_url", "image_urls[0]"."""
+    upload = models.ForeignKey(Upload, null=True, on_delete=models.PROTECT, related_name="uses")
+    output = models.ForeignKey(Output, null=True, on_delete=models.PROTECT, related_name="uses")
+
+    objects = GenerationSourceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "path"], name="generations_one_source_a_place"),
+            models.CheckConstraint(
+                condition=Q(upload=None, output__isnull=False) | Q(upload__isnull=False, output=None),
+                name="generations_source_is_one_file",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.generation_id}"
+
+    @property
+    def file(self) -> Upload | Output:
+        found = self.upload or self.output
+        if found is None:
+            raise TypeError("The database sees to it that a source is one file.")
+        return found

@@ -1,0 +1,141 @@
+"""Several at once: the page of a batch, and the form that makes infographics of a wish and a blog page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.db.models import Prefetch
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from credits import accounts
+from generations import infographics, lifecycle
+from generations.catalogue import InvalidInput
+from generations.models import Batch, CancelledBy, Generation
+from generations.pages.members import MemberRequest, actor_of, members_only
+from generations.pages.ordering import REFUSALS, model_or_404, nonce_of, status_of
+from generations.pages.showing import STORED, Showing
+
+
+class InfographicsForm(forms.Form):
+    prompt = forms.CharField(
+        label="What should it tell?", max_length=infographics.WISH_CHARACTERS_MAX, widget=forms.Textarea({"rows": 4})
+    )
+    blog_url = forms.URLField(
+        label="A page as material",
+        required=False,
+        max_length=2048,
+        assume_scheme="https",
+        help_text="Its article is read; optional.",
+    )
+    aspect_ratio = forms.ChoiceField(choices=[(name, name) for name in infographics.ASPECT_RATIOS])
+    resolution = forms.ChoiceField(choices=[(name, name) for name in infographics.RESOLUTIONS], initial="2K")
+    count = forms.IntegerField(label="How many", min_value=1, max_value=infographics.COUNT_MAX, initial=1)
+    notify = forms.BooleanField(label="Write me an e-mail when they are made", required=False)
+
+    def order(self, nonce: str) -> lifecycle.BatchOrder:
+        """Reads the page; raises InvalidInput when it cannot be read."""
+        asked = self.cleaned_data
+        said = json.dumps(asked, sort_keys=True)
+        fingerprint = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
+        wish = infographics.Wish(
+            prompt=asked["prompt"],
+            article=infographics.read_page(asked["blog_url"]) if asked["blog_url"] else None,
+            aspect_ratio=asked["aspect_ratio"],
+            resolution=asked["resolution"],
+            count=asked["count"],
+        )
+        return lifecycle.BatchOrder(
+            orders=wish.orders(),
+            purpose=infographics.PURPOSE,
+            notify=asked["notify"],
+            # A double click is one order, as with any other form.
+            idempotency_key=f"page:{nonce}:{fingerprint[:32]}",
+            fingerprint=fingerprint,
+        )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@members_only
+def new_infographics(request: MemberRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _show(request, InfographicsForm())
+    form = InfographicsForm(request.POST)
+    return _order(request, form) if form.is_valid() else _show(request, form, status=422)
+
+
+def _order(request: MemberRequest, form: InfographicsForm) -> HttpResponse:
+    try:
+        model_or_404(infographics.MODEL)
+        wish = form.order(nonce_of(request))
+        batch, _ = lifecycle.order_batch(accounts.of(request.user), wish, actor=actor_of(request.user))
+    except InvalidInput as error:
+        for each in error.errors:
+            form.add_error(each["loc"][0] if each["loc"][0] in form.fields else None, each["msg"])
+        return _show(request, form, status=422)
+    except tuple(REFUSALS) as error:
+        return _show(request, form, status=status_of(error), refusal=str(error))
+    return redirect("batch", batch.pk)
+
+
+def _show(request: MemberRequest, form: InfographicsForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
+    context = {
+        "form": form,
+        "nonce": nonce_of(request),
+        "refusal": refusal,
+        "model": model_or_404(infographics.MODEL),
+        "available": accounts.of(request.user).available,
+    }
+    return render(request, "pages/infographics.html", context, status=status)
+
+
+@require_safe
+@never_cache
+@members_only
+def batch(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+    return render(request, "pages/batch.html", _context(_mine(request, batch_id)))
+
+
+@require_safe
+@never_cache
+@members_only
+def status(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+    context = _context(_mine(request, batch_id))
+    if request.GET.get("version") == str(context["version"]):
+        return HttpResponse(status=204)
+    return render(request, "pages/_batch.html", context)
+
+
+@require_POST
+@members_only
+def cancel(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+    mine = _mine(request, batch_id)
+    for each in mine.generations.all():
+        lifecycle.cancel_asked(each, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+    messages.info(request, "What had not begun is cancelled; of the rest, the provider’s answer decides.")
+    return redirect("batch", mine.pk)
+
+
+def _mine(request: MemberRequest, batch_id: UUID) -> Batch:
+    generations = Generation.objects.order_by("pk").prefetch_related(STORED)
+    mine = Batch.objects.visible_to(request.user).prefetch_related(Prefetch("generations", generations))
+    return get_object_or_404(mine, pk=batch_id)
+
+
+def _context(batch: Batch) -> dict[str, Any]:
+    generations = list(batch.generations.all())
+    return {
+        "batch": batch,
+        "cards": [Showing(each) for each in generations],
+        "done": sum(each.is_done for each in generations),
+        "is_done": all(each.is_done for each in generations),
+        "version": sum(each.version for each in generations),
+        "prompt": generations[0].input.get("prompt", ""),
+    }

@@ -1,0 +1,243 @@
+"""What a generation works on: pictures by address, and pictures that lie with us.
+
+A door asks `check` before it orders, outside of any transaction, and then orders by `order` (or, several at once, by
+`check_all` and `order_batch`). What lies with us is noted in rows; fal is sent an address of it that is signed anew for
+each attempt, and outlives fal's queue and its retries.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+
+from config.env import is_loopback
+from credits.models import Account
+from generations import fetcher, lifecycle, links, prober
+from generations.catalogue import InvalidInput, find
+from generations.catalogue.fields import Place, pictures_in
+from generations.inspection import NotMedia
+from generations.models import Batch, Generation, GenerationSource, Output, Upload
+
+# All pictures of one request together: somebody waits for the answer. A batch of many gets some more.
+LOOK_SECONDS = 8.0
+LOOK_SECONDS_EACH = 0.5
+LOOK_SECONDS_MAX = 40.0
+LOOK_BYTES_MAX = 50 * 1024**2
+LOOKS_AT_ONCE = 4
+# fal tries ten times, and queues an order again while it does. It is asked to stop at the deadline; then it may still
+# take a while to hear that.
+MARGIN_SECONDS = 3600
+_PATH = re.compile(r"(?P<name>\w+)(\[(?P<index>\d+)\])?")
+
+
+class Unreachable(Exception):
+    """fal could not fetch what lies with us."""
+
+
+def check(account: Account, wish: lifecycle.Order) -> None:
+    """That there is a picture wherever the inputs name one. Fetches what is named by address, for a few seconds.
+
+    Raises InvalidInput, with the place of each that is wrong; Unreachable; prober.ProberAway.
+    """
+    _check(account, list(_places(wish)))
+
+
+def check_all(account: Account, wishes: Iterable[lifecycle.Order]) -> None:
+    """`check` for several at once. The place of what is wrong begins with the number of its wish."""
+    numbered = enumerate(wishes)
+    _check(account, [replace(place, loc=(n, *place.loc)) for n, wish in numbered for place in _places(wish)])
+
+
+def order(account: Account, wish: lifecycle.Order, *, actor: str) -> tuple[Generation, bool]:
+    """`lifecycle.order`; and what it works on is noted in the same transaction. Raises InvalidInput too, should a
+    picture have been removed since it was checked."""
+    with transaction.atomic():
+        generation, is_new = lifecycle.order(account, wish, actor=actor)
+        if is_new:
+            note(generation)
+    return generation, is_new
+
+
+def order_batch(account: Account, wish: lifecycle.BatchOrder, *, actor: str) -> tuple[Batch, bool]:
+    """`lifecycle.order_batch`, with what each of it works on."""
+    with transaction.atomic():
+        batch, is_new = lifecycle.order_batch(account, wish, actor=actor)
+        if is_new:
+            for generation in batch.generations.all():
+                note(generation)
+    return batch, is_new
+
+
+def for_fal(generation: Generation) -> dict[str, Any]:
+    """What fal is sent: the arguments, with a fresh address of each file of ours.
+
+    They are kept, so that fal's own record can be searched for what it was really sent.
+    """
+    sources = list(generation.sources.select_related("upload", "output"))
+    if sources:
+        seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
+        arguments = copy.deepcopy(generation.arguments)
+        for source in sources:
+            _put(arguments, source.path, links.for_fal(source.file, seconds=seconds))
+        Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
+        generation.arguments = arguments
+    return dict(generation.arguments)
+
+
+def _places(wish: lifecycle.Order) -> Iterator[Place]:
+    return pictures_in(wish.model.schema, wish.arguments)
+
+
+def _check(account: Account, places: Sequence[Place]) -> None:
+    for file in _owned(account, places).values():
+        _require_reachable(file)
+    _look_at([place for place in places if isinstance(place.picture, str)])
+
+
+def _put(arguments: dict[str, Any], path: str, url: str) -> None:
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise ValueError(f"{path} is no place in an input.")
+    if found["index"] is None:
+        arguments[found["name"]] = url
+    else:
+        arguments[found["name"]][int(found["index"])] = url
+
+
+# --- Files of ours --------------------------------------------------------------------------------------------------
+
+
+def note(generation: Generation) -> None:
+    """Write down what it works on, in the transaction that orders it. Raises InvalidInput.
+
+    The files are locked, so that nobody removes one between this look and the end of the transaction.
+    """
+    places = pictures_in(find(generation.model).schema, generation.arguments)
+    files = _owned(generation.account, list(places), locked=True)
+    GenerationSource.objects.bulk_create(
+        GenerationSource(
+            generation=generation,
+            path=place.path,
+            upload=file if isinstance(file, Upload) else None,
+            output=file if isinstance(file, Output) else None,
+        )
+        for place, file in files.items()
+    )
+
+
+def _owned(account: Account, places: Iterable[Place], *, locked: bool = False) -> dict[Place, Upload | Output]:
+    """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
+    named = {place: next(iter(place.picture.items())) for place in places if isinstance(place.picture, Mapping)}
+    files = _files(account, set(named.values()), locked=locked)
+    found = {place: files[name] for place, name in named.items() if name in files}
+    errors = [
+        _error(place, f"There is no such {kind}.", "not_found")
+        for place, (kind, _) in named.items()
+        if place not in found
+    ]
+    errors += [
+        _error(place, "This output is not a picture.", "not_a_picture")
+        for place, file in found.items()
+        if not _is_picture(file)
+    ]
+    if errors:
+        raise InvalidInput(errors)
+    return found
+
+
+def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> dict[tuple[str, str], Upload | Output]:
+    """Those of the customer's files that there are, by ("upload", id) and ("output", id)."""
+    uploads = Upload.objects.ready().filter(account=account).order_by("pk")
+    outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
+    if locked:
+        uploads, outputs = uploads.select_for_update(), outputs.select_for_update(of=("self",))
+    found: dict[tuple[str, str], Upload | Output] = {}
+    for kind, rows in (("upload", uploads), ("output", outputs)):
+        if ids := [name for each, name in names if each == kind]:
+            found |= {(kind, str(row.pk)): row for row in rows.filter(pk__in=ids)}
+    return found
+
+
+def _is_picture(file: Upload | Output) -> bool:
+    return isinstance(file, Upload) or file.kind == "image"
+
+
+def _require_reachable(file: Upload | Output) -> None:
+    """fal must be able to fetch it. With the simulator on this machine it always is."""
+    if is_loopback(urlsplit(settings.FAL_QUEUE_URL).hostname or ""):
+        return
+    if is_loopback(urlsplit(links.for_fal(file, seconds=1)).hostname or ""):
+        raise Unreachable(
+            "The provider could not fetch this picture: Limn keeps its files on a machine that only itself can reach. "
+            "Its operator must set SITE_URL to a public address, or keep files in a bucket."
+        )
+
+
+# --- Pictures by address --------------------------------------------------------------------------------------------
+
+
+def _look_at(places: Sequence[Place]) -> None:
+    """Fetch each address once, some side by side."""
+    urls = list(dict.fromkeys(str(place.picture) for place in places))
+    if not urls:
+        return
+    seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(urls), LOOK_SECONDS_MAX)
+    look = partial(_what_is_wrong, until=monotonic() + seconds)
+    with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(urls)), thread_name_prefix="look") as pool:
+        wrong = {url: said for url, said in zip(urls, pool.map(look, urls), strict=True) if said is not None}
+    if wrong:
+        raise InvalidInput([_error(place, *wrong[url]) for place in places if (url := str(place.picture)) in wrong])
+
+
+def _what_is_wrong(url: str, *, until: float) -> tuple[str, str] | None:
+    """In words and for programs; None when there is a picture.
+
+    What exactly went wrong on the way is not told: it could be about our network.
+    """
+    try:
+        kind = _fetched_kind(url, seconds_max=until - monotonic())
+    except (fetcher.FetchError, NotMedia) as error:
+        return next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
+    return None if kind == "image" else _SAID[NotMedia]
+
+
+# The types are fal's own words for the same troubles.
+_SAID: dict[type[Exception], tuple[str, str]] = {
+    fetcher.Refused: (
+        "This address cannot be used. Give the public https address of the file itself, without a redirect.",
+        "file_download_error",
+    ),
+    fetcher.TooLarge: (f"The picture has more than {LOOK_BYTES_MAX // 1024**2} MB.", "file_too_large"),
+    fetcher.Missing: ("There is nothing at this address, or it is not public.", "file_download_error"),
+    fetcher.TryLater: ("The picture could not be fetched in time. Try again, or upload it.", "file_download_error"),
+    NotMedia: ("What lies at this address is not a picture.", "image_load_error"),
+}
+
+
+def _fetched_kind(url: str, *, seconds_max: float) -> str:
+    if seconds_max <= 0:
+        raise fetcher.TryLater("the others took all the time")
+    with tempfile.TemporaryFile() as file:
+        fetcher.fetch(url, file, hosts=_hosts(url), bytes_max=LOOK_BYTES_MAX, seconds_max=seconds_max)
+        return prober.probe(file).kind
+
+
+def _hosts(url: str) -> list[str]:
+    """Any public name; and of this machine what the operator named, which is where the simulator keeps its files."""
+    host = fetcher.parse(url).host
+    return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
+
+
+def _error(place: Place, message: str, kind: str) -> dict[str, Any]:
+    return {"loc": list(place.loc), "msg": message, "type": kind}

@@ -1,0 +1,17 @@
+"""Sends mail, a few at once. Its waiting for a mail server keeps nobody else waiting."""
+
+from __future__ import annotations
+
+from generations import leases, notices
+from generations.models import Notice
+from generations.workers.side_by_side import each
+
+# Longer than a mail server is given to answer, at each of its few steps.
+LEASE_SECONDS = 120
+
+
+def run_once(*, limit: int) -> int:
+    """Send what is due, at most `limit`, batches that have ended among it. How many it took on."""
+    notices.gather(limit=limit)
+    due = leases.claim(Notice.objects.to_send(), limit=limit, seconds=LEASE_SECONDS)
+    return each(due, notices.send, give_up=notices.give_up)
