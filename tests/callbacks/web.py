@@ -1,0 +1,82 @@
+"""`manage.py serve` on a port of its own, and somebody who posts to it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import requests
+
+from generations.models import Submission
+from simulator import Simulator
+from tests.services.processes import Processes, Running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Web:
+    """Where callbacks go: Limn itself, or a proxy in front of it."""
+
+    port: int
+    fal: Simulator
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def deliver(self, submission: Submission, body: bytes | None = None) -> int:
+        """fal's callback for this attempt; the answer's status."""
+        request_id = str(submission.request_id)
+        body = self.fal.callback_body(request_id) if body is None else body
+        return self.post(path_of(submission), body, self.fal.sign(body, request_id=request_id)).status_code
+
+    def post(self, path: str, body: bytes | Iterable[bytes], headers: dict[str, str]) -> requests.Response:
+        """What is not bytes goes out in chunks."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.post(
+                self.url + path,
+                data=body,
+                headers={"Content-Type": "application/json", **headers},
+                timeout=20,
+                allow_redirects=False,
+            )
+
+    def dial(self, words: bytes) -> socket.socket:
+        """A connection on which somebody has begun to speak."""
+        line = socket.create_connection(("127.0.0.1", self.port))
+        line.settimeout(20)
+        line.sendall(words)
+        return line
+
+    def timed(self, submission: Submission) -> tuple[int, float]:
+        started = time.monotonic()
+        status = self.deliver(submission)
+        return status, time.monotonic() - started
+
+
+def path_of(submission: Submission) -> str:
+    return f"/hooks/fal/{submission.pk}/{submission.token}"
+
+
+def serve(limn: Processes, port: int, **environment: str) -> Running:
+    """A web server that answers."""
+    running = limn("serve", "--port", str(port), "--workers", "1", **environment)
+    running.until_it_answers(f"http://127.0.0.1:{port}/health/live", within_seconds=60)
+    return running
+
+
+def head(path: str, headers: dict[str, str]) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def status_on(line: socket.socket) -> int:
+    """The status of the answer, and the end of the conversation; 0 when the connection ended without one."""
+    with line:
+        try:
+            words = line.recv(4096).split()
+        except ConnectionError:
+            return 0
+    return int(words[1]) if len(words) > 1 else 0

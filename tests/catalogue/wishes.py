@@ -1,0 +1,52 @@
+"""Inputs for any model of the catalogue, read from its JSON Schema: a new declaration is tested without a new test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from generations.catalogue import Model
+
+IMAGE = "https://example.com/fox.png"
+# Which of these an order has makes no difference to anything that is computed from it.
+_FREE = {"seed", "texture_seed", "model_seed", "prompt", "negative_prompt", "system_prompt", "voice", "language_code"}
+
+
+def properties(model: Model) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = model.schema["properties"]
+    return found
+
+
+def minimal(model: Model) -> dict[str, Any]:
+    """What the model cannot do without."""
+    return {name: examples(model, properties(model)[name])[0] for name in model.schema["required"]}
+
+
+def examples(model: Model, schema: dict[str, Any]) -> list[Any]:
+    """Right values: every word of an enumeration, both ends of a range, one picture."""
+    if (widget := schema.get("x-widget")) in {"image", "images"}:
+        return [IMAGE] if widget == "image" else [[IMAGE]]
+    if "anyOf" in schema:
+        return [value for part in schema["anyOf"] for value in examples(model, part)]
+    if "$ref" in schema:
+        part = model.schema["$defs"][schema["$ref"].rpartition("/")[2]]
+        ends = [examples(model, inner) for inner in part["properties"].values()]
+        return [{}, *(dict(zip(part["properties"], values, strict=True)) for values in itertools.product(*ends))]
+    if "enum" in schema:
+        return list(schema["enum"])
+    plain: dict[str, list[Any]] = {
+        "boolean": [False, True],
+        "integer": [schema.get("minimum"), schema.get("maximum")],
+        "number": [schema.get("minimum"), schema.get("maximum")],
+        "string": ["a fox"[: schema.get("maxLength")]],
+        "null": [None],
+    }
+    return plain[schema["type"]]
+
+
+def every_wish(model: Model) -> Iterator[dict[str, Any]]:
+    """Every combination of what makes a difference."""
+    choices = {name: examples(model, schema) for name, schema in properties(model).items() if name not in _FREE}
+    for values in itertools.product(*choices.values()):
+        yield minimal(model) | dict(zip(choices, values, strict=True))

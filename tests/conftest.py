@@ -1,0 +1,118 @@
+"""What a test may ask for by name: fal, a bucket, a browser, a running Limn. All of them real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from huey.contrib.djhuey import HUEY
+
+from simulator import Simulator
+from tests import flush, plugin
+from tests.services import processes, redis, seaweed
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import Settings
+    from pytest_django.live_server_helper import LiveServer
+
+
+# --- The database ---
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A file, as in production: SQLite in memory shares one connection among threads, and hides every race."""
+    if connection.vendor == "sqlite":
+        database = django_settings.DATABASES["default"]
+        database["TEST"] = {**database.get("TEST", {}), "NAME": str(Path(django_settings.DATA_DIR) / "test.sqlite3")}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    flush.past_triggers(connection)
+    if connection.vendor == "postgresql":
+        # Nudges go into the server's own database, where nothing was migrated.
+        with suppress(psycopg.errors.UniqueViolation):  # Another worker makes them in this very moment.
+            HUEY.storage.initialize_schema()
+
+
+# --- fal ---
+
+
+@pytest.fixture
+def fal(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """fal's queue, CDN and keys, in this process; as good as new for each test."""
+    simulator = request.config.stash[plugin.simulator]
+    simulator.reset()
+    yield simulator
+    # Now, and not when the next test begins: a callback that is still under way would reach its database.
+    simulator.reset()
+
+
+@pytest.fixture(autouse=True)
+def fal_was_never_slow() -> None:
+    """What one process remembers of it would change what the next test orders."""
+    from generations.workers.submitter import slowness  # noqa: PLC0415  (there are no models yet when this is read)
+
+    slowness.forget()
+
+
+# --- Limn ---
+
+
+@pytest.fixture
+def live_limn(live_server: LiveServer, settings: Settings) -> LiveServer:
+    """Limn on a socket, in this process; fal knows where to call back."""
+    settings.SITE_URL = live_server.url
+    return live_server
+
+
+@pytest.fixture
+def limn(transactional_db: None, fal: Simulator, tmp_path: Path) -> Iterator[processes.Processes]:
+    """Starts `manage.py …` as processes of their own, on the database of this test: `limn("work")`."""
+    with processes.processes(tmp_path, {"DATABASE_URL": url_of_the_test_database()}) as started:
+        yield started
+
+
+def url_of_the_test_database() -> str:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    login = f"{database['USER']}:{database['PASSWORD']}@" if database["PASSWORD"] else f"{database['USER']}@"
+    return f"postgresql://{login}{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+# --- Services, started when the first test asks for them ---
+
+
+@pytest.fixture(scope="session")
+def seaweed_server() -> Iterator[seaweed.Seaweed]:
+    with seaweed.seaweed() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(seaweed_server: seaweed.Seaweed) -> seaweed.Bucket:
+    """A new bucket on a real S3 server."""
+    return seaweed_server.bucket()
+
+
+@pytest.fixture
+def bucket(s3: seaweed.Bucket, settings: Settings) -> seaweed.Bucket:
+    """A new bucket, and Limn keeps its files there."""
+    settings.AWS_STORAGE_BUCKET_NAME = s3.name
+    settings.AWS_S3_ENDPOINT_URL = s3.endpoint_url
+    settings.STORAGES = {**settings.STORAGES, "default": s3.storage}
+    return s3
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with redis.redis_server() as url:
+        yield url

@@ -1,0 +1,18 @@
+"""Two customers: Alice has a hundred credits, Bob has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from credits.models import Account
+from tests.credits.books import open_account
+
+
+@pytest.fixture
+def alice(db: None) -> Account:
+    return open_account("alice", credits=100)
+
+
+@pytest.fixture
+def bob(db: None) -> Account:
+    return open_account("bob")

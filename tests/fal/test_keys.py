@@ -1,0 +1,83 @@
+"""fal's key set: cached for a day, fetched again at most once a minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from generations.fal.keys import AHEAD_SECONDS, REFETCH_SECONDS, TRUSTED_SECONDS, KeySet, NoKeys
+from simulator import Simulator
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys(fal: Simulator, clock: Clock) -> KeySet:
+    return KeySet(url=fal.environment()["FAL_JWKS_URL"], clock=clock)
+
+
+def test_the_keys_are_fetched_once_a_day(fal: Simulator, keys: KeySet, clock: Clock) -> None:
+    first = keys.current()
+    clock.now += TRUSTED_SECONDS - AHEAD_SECONDS - 1
+    assert keys.current() == first
+    assert fal.jwks_fetches == 1
+
+    clock.now += 2
+    keys.current()
+
+    assert fal.jwks_fetches == 2
+
+
+def test_within_a_minute_they_are_not_fetched_again(fal: Simulator, keys: KeySet, clock: Clock) -> None:
+    keys.current()
+    fal.rotate_keys()
+
+    assert keys.refetch() is False
+    clock.now += REFETCH_SECONDS
+    assert keys.refetch() is True
+    assert fal.jwks_fetches == 2
+
+
+def test_a_refetch_that_brings_nothing_new_says_so(keys: KeySet, clock: Clock) -> None:
+    keys.current()
+    clock.now += REFETCH_SECONDS
+
+    assert keys.refetch() is False
+
+
+@pytest.mark.parametrize("mode", ["down", "garbage", "empty", "huge"])
+def test_a_failing_key_page_leaves_the_known_keys_for_their_day(
+    mode: str, fal: Simulator, keys: KeySet, clock: Clock
+) -> None:
+    known = keys.current()
+    fal.jwks_mode(mode)
+    clock.now += REFETCH_SECONDS
+    assert keys.refetch() is False
+    assert keys.current() == known
+
+    clock.now += TRUSTED_SECONDS
+
+    with pytest.raises(NoKeys):
+        keys.current()
+
+
+def test_an_unreachable_key_page_is_tried_once_a_minute(clock: Clock) -> None:
+    keys = KeySet(url="http://127.0.0.1:9/jwks.json", clock=clock)
+
+    for _ in range(3):
+        with pytest.raises(NoKeys):
+            keys.current()
+
+    assert keys._tried_at == clock.now

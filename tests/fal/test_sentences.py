@@ -1,0 +1,42 @@
+"""Every way in which fal fails, as a sentence for the person who ordered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generations.fal.errors import reason_from
+from generations.fal.sentences import SENTENCES, sentence
+from simulator.errors import ERRORS, failure
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_of_fals_is_a_sentence(kind: str) -> None:
+    told = reason_from(failure(kind).body, status=ERRORS[kind].status).message
+
+    # A cancellation is told by who asked for it.
+    assert told.endswith(".") or kind == "client_cancelled"
+    assert "{" not in told
+
+
+@pytest.mark.parametrize("kind", SENTENCES)
+@pytest.mark.parametrize("context", [None, {}, {"max_size": "<b>free</b>"}, {"expected": ["<script>"]}, [1]])
+def test_a_limit_that_cannot_be_told_is_left_out(kind: str, context: Any) -> None:
+    told = sentence(kind, context)
+
+    assert told.endswith(".")
+    assert not {"{", "<"} & set(told)
+
+
+def test_fals_limits_are_told() -> None:
+    assert sentence("file_too_large", {"max_size": 10_485_760}) == (
+        "The file is too large; the model takes at most 10,485,760 bytes."
+    )
+    assert sentence("one_of", {"expected": ["1K", "2K"]}) == "A value is none of those on offer: 1K, 2K."
+
+
+def test_a_type_that_nobody_knows_has_no_sentence() -> None:
+    assert sentence("phase_of_the_moon", {}) == ""

@@ -1,0 +1,40 @@
+"""Lets the tests empty tables whose triggers refuse it. Django empties all tables after a transactional test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+Flush = Callable[..., list[str]]
+
+
+def past_triggers(connection: BaseDatabaseWrapper) -> None:
+    """Teach the flush of `connection`'s kind to set triggers aside and to put them back."""
+    operations = type(connection.ops)
+    around = {"sqlite": _without_sqlite_triggers, "postgresql": _without_postgresql_triggers}[connection.vendor]
+    flush = operations.sql_flush
+
+    def sql_flush(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
+        statements = flush(self, style, tables, **options)
+        return around(self.connection, tables, statements) if statements else statements
+
+    operations.sql_flush = sql_flush  # type: ignore[method-assign]
+
+
+def _without_sqlite_triggers(connection: BaseDatabaseWrapper, tables: Sequence[str], flush: list[str]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
+        triggers = [(name, sql) for name, table, sql in cursor.fetchall() if table in tables]
+    drop = [f'DROP TRIGGER "{name}"' for name, _ in triggers]
+    return [*drop, *flush, *(sql for _, sql in triggers)]
+
+
+def _without_postgresql_triggers(connection: BaseDatabaseWrapper, tables: Iterable[str], flush: list[str]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        guarded = sorted({name.strip('"') for (name,) in cursor.fetchall()} & set(tables))
+    disable = [f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded]
+    enable = [f'ALTER TABLE "{table}" ENABLE TRIGGER USER' for table in guarded]
+    return [*disable, *flush, *enable]

@@ -1,0 +1,1 @@
+"""Limits towards fal and towards customers, and the keys that carry some of them."""

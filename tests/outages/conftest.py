@@ -1,0 +1,28 @@
+"""The customer and the work of tests/generations, and a whole Limn on a PostgreSQL of its own, to be broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.generations.conftest import alice, courier, order, submitted, tidy_connections, work
+from tests.outages.town import Town, town_on
+from tests.plugin import simulator
+from tests.services.postgres import Server, postgresql_server
+
+__all__ = ["alice", "courier", "order", "submitted", "tidy_connections", "work"]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    """A PostgreSQL that no other test uses."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def town(database: Server, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """`manage.py serve` and `manage.py work` on that database."""
+    with town_on(database, request.config.stash[simulator], tmp_path_factory.mktemp("town")) as running:
+        yield running

@@ -1,0 +1,56 @@
+"""SQLite has one writer. Whoever finds it busy for too long hears 503 within five seconds."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import requests
+from django.contrib.auth.models import User
+from django.db import connection
+from pytest_django.live_server_helper import LiveServer
+
+from credits.models import Account
+from generations import api_keys
+from generations.models import Generation
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+ORDER = {"model": "flux-schnell", "input": {"prompt": "a cat"}}
+
+
+@pytest.fixture
+def alices(alice: Account) -> Iterator[requests.Session]:
+    """Alice, with her key."""
+    token = api_keys.issue(User.objects.get(pk=alice.user_id), "test").plain
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield session
+
+
+@pytest.fixture
+def busy(alices: requests.Session) -> Iterator[sqlite3.Connection]:
+    """Somebody else writes, and does not come to an end."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_a_writer_hears_503_within_five_seconds(
+    live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection
+) -> None:
+    started = time.monotonic()
+    no = alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=30)
+
+    assert (no.status_code, no.headers["Retry-After"]) == (503, "5")
+    assert time.monotonic() - started < 5
+    assert Generation.objects.count() == 0
+
+
+def test_the_next_writer_is_served(live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection) -> None:
+    busy.rollback()
+
+    assert alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=30).status_code == 202

@@ -1,0 +1,1 @@
+"""What customers are told: webhooks, the feed, mail."""

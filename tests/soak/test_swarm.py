@@ -1,0 +1,36 @@
+"""What a seed draws."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from simulator.scenarios import read
+from soak import swarm
+
+pytestmark = pytest.mark.once
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    assert swarm.draw(7, is_short=False) == swarm.draw(7, is_short=False)
+    assert swarm.draw(7, is_short=False) != swarm.draw(9, is_short=False)
+
+
+def test_half_of_the_seeds_leave_half_of_the_kinds_out() -> None:
+    all_kinds, half = (len(swarm.draw(seed, is_short=False).kinds) for seed in (1, 2))
+
+    assert (all_kinds >= 90, half >= 25, half < all_kinds * 0.6) == (True, True, True)
+
+
+def test_the_simulator_knows_every_word_that_orders_ask_for() -> None:
+    assert len(read(" ".join(swarm.ORDER_FAULTS)).scenarios) == len(swarm.ORDER_FAULTS)
+
+
+def test_some_orders_are_left_in_peace() -> None:
+    drawn = swarm.draw(1, is_short=True)
+    chance = random.Random(1)
+
+    spoilt = [bool(drawn.scenarios(chance)) for _ in range(300)]
+
+    assert 0.3 < sum(spoilt) / 300 < 0.9

@@ -1,0 +1,122 @@
+"""The programs behind `make run`: kept running, heard, and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.management import children
+from config.management.parts import Part
+from tests.services.waiting import until
+
+pytestmark = pytest.mark.once
+
+FOREVER = "import signal; signal.pause()"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); {FOREVER}"
+
+MakePart = Callable[[str], Part]
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Iterator[MakePart]:
+    """Starts a part that runs the given Python."""
+    made: list[Part] = []
+
+    def start(code: str) -> Part:
+        command = [sys.executable, "-c", code]
+        made.append(Part("painter", command, environment=dict(os.environ), folder=tmp_path, logs=tmp_path))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.reap(within_seconds=0)
+
+
+def test_it_is_started_again_after_its_death(part: MakePart) -> None:
+    painter = part("import sys; print('first breath', flush=True); sys.exit(3)")
+    until(lambda: not painter.is_running)
+
+    news = painter.look()
+    until(lambda: painter.look() or painter.last_words().count("first breath") > 1)
+
+    assert news == ["ended with status 3; it is started again in 1 s"]
+
+
+def test_the_pauses_grow_when_it_dies_again_at_once(part: MakePart) -> None:
+    painter = part("raise SystemExit(1)")
+
+    news = [until(painter.look)[-1] for _ in range(2)]
+
+    assert [line.rpartition(" in ")[2] for line in news] == ["1 s", "2 s"]
+
+
+def test_alarms_are_heard_and_chatter_is_not(part: MakePart) -> None:
+    lines = [
+        "2026-11-20 12:00:00,000 INFO limn: all is well",
+        "2026-11-20 12:00:01,000 ERROR limn: the bucket refuses us",
+        "Traceback (most recent call last):",
+        '  File "limn.py", line 1, in paint',
+        "PermissionError: no",
+        "2026-11-20 12:00:02,000 INFO limn: an ERROR is mentioned, long after the beginning of the line",
+    ]
+    painter = part(f"print({chr(10).join(lines)!r}, flush=True); {FOREVER}")
+
+    assert until(painter.look) == lines[1:5]
+    assert painter.look() == []
+
+
+def test_the_log_of_the_last_run_is_kept_beside_the_new_one(part: MakePart, tmp_path: Path) -> None:
+    first = part(f"print('the first', flush=True); {FOREVER}")
+    until(lambda: "the first" in first.last_words())
+
+    second = part(f"print('the second', flush=True); {FOREVER}")
+    until(lambda: "the second" in second.last_words())
+
+    assert (tmp_path / "painter.log.1").read_text() == "the first\n"
+    assert (tmp_path / "painter.log").read_text() == "the second\n"
+
+
+def test_who_does_not_end_when_asked_is_ended(part: MakePart) -> None:
+    painter = part(STUBBORN)
+    until(lambda: "ready" in painter.last_words())
+
+    painter.ask_to_end()
+    assert painter.is_running
+    painter.reap(within_seconds=0.1)
+
+    assert not painter.is_running
+
+
+def test_a_child_dies_with_its_parent_even_by_kill_9() -> None:
+    code = f"from config.management import children; import sys; \
+        print(children.start([sys.executable, '-c', '{FOREVER}']).pid, flush=True); {FOREVER}"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.stdout.close()
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    assert until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_killing_a_child_ends_its_children_too(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '{FOREVER}']).pid, flush=True); \
+            {FOREVER}"
+        child = children.start([sys.executable, "-c", code], output=log)
+    grandchild = psutil.Process(int(until((tmp_path / "log").read_text)))
+
+    status = children.kill(child)
+
+    assert status == -signal.SIGKILL
+    assert until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)

@@ -1,0 +1,56 @@
+"""`manage.py serve`: says no in one sentence, serves, and leaves in order."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.management import ports
+from tests.services.processes import output_of, processes
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"DATA_DIR": str(tmp_path / "data")}
+
+
+def test_without_a_key_it_names_the_key_and_the_way_without_one(environment: dict[str, str]) -> None:
+    ended = output_of("serve", environment={**environment, "FAL_KEY": ""})
+
+    assert ended.returncode != 0
+    assert ended.stderr.splitlines()[-1] == (
+        "CommandError: FAL_KEY is not set. Set it to your key, or try Limn without one: make run"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_a_port_in_use_is_named(environment: dict[str, str], command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupant:
+        port = occupant.getsockname()[1]
+        ended = output_of(command, environment={**environment, "PORT": str(port)})
+
+    assert ended.returncode != 0
+    assert f"Port {port} is in use." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_serves_this_machine_alone_and_ends_when_asked(environment: dict[str, str], tmp_path: Path) -> None:
+    port = ports.free_port()
+    with processes(tmp_path, environment) as limn:
+        server = limn("serve", "--port", str(port), "--workers", "1")
+
+        page = server.until_it_answers(f"http://127.0.0.1:{port}/admin/login/")
+
+        assert "Log in | Limn" in page.text
+        assert _addresses_listened_to(server.pid) == {"127.0.0.1"}
+        assert server.end(within_seconds=10) == 0
+
+
+def _addresses_listened_to(pid: int) -> set[str]:
+    family = [psutil.Process(pid), *psutil.Process(pid).children()]
+    return {held.laddr.ip for process in family for held in process.net_connections() if held.status == "LISTEN"}

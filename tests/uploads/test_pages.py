@@ -1,0 +1,173 @@
+"""Pictures in the pages, for a browser without JavaScript: chosen, kept, ordered with, and worked on further."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from credits.models import Hold
+from generations import breaker
+from generations.models import Generation, Upload
+from generations.pages.uploads import FORM_BYTES_MAX
+from simulator import Simulator
+from tests.generations.work import Work
+from tests.pages.conftest import alice, bob, browser_of_alice, finished, order, page_of
+from tests.pages.test_forms import typed
+from tests.uploads.pictures import brought, picture
+
+__all__ = ["alice", "bob", "browser_of_alice", "finished", "order"]
+pytestmark = pytest.mark.django_db(transaction=True)
+EDIT = "/new/flux-2-edit/"
+NONCE = "0123456789abcdef" * 2
+
+
+def file(content: bytes = b"", name: str = "fox.png") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content or picture(), "image/png")
+
+
+def form(*files: SimpleUploadedFile, **changes: Any) -> dict[str, Any]:
+    return {**typed("flux-2-edit", image_urls=""), "image_urls-file": list(files), **changes}
+
+
+def test_pictures_are_chosen_and_ordered_with_in_one_go(browser_of_alice: Client, fal: Simulator) -> None:
+    detail = browser_of_alice.post(EDIT, form(file(), file(picture("JPEG"), "cat.jpg")), follow=True)
+
+    generation = Generation.objects.get()
+    assert detail.redirect_chain == [(page_of(generation), 302)]
+    assert [source.path for source in generation.sources.all()] == ["image_urls[0]", "image_urls[1]"]
+    assert generation.credits == 12 * 3
+    assert 'alt="cat.jpg"' in detail.text
+
+
+def test_a_mistake_elsewhere_loses_no_picture(browser_of_alice: Client, fal: Simulator) -> None:
+    answer = browser_of_alice.post(EDIT, form(file(), num_images="9"))
+
+    kept = re.findall(r'name="image_urls-kept" value="(upload:[0-9a-f-]+)" checked', answer.text)
+    again = browser_of_alice.post(EDIT, {**form(), "image_urls-kept": kept})
+
+    assert (answer.status_code, len(kept)) == (422, 1)
+    assert again.headers["Location"] == page_of(Generation.objects.get())
+    assert Upload.objects.count() == 1
+
+
+@pytest.mark.parametrize("button", [{"price": ""}, {"preset": "none"}])
+def test_a_form_that_only_asks_keeps_its_pictures_and_orders_nothing(
+    browser_of_alice: Client, button: dict[str, str]
+) -> None:
+    answer = browser_of_alice.post(EDIT, form(file(), **button))
+
+    assert 'name="image_urls-kept"' in answer.text
+    assert '<span class="amount">24</span>' in answer.text
+    assert not Generation.objects.exists()
+
+
+def test_what_is_no_picture_is_named_beside_its_field_and_the_others_are_kept(browser_of_alice: Client) -> None:
+    answer = browser_of_alice.post(EDIT, form(file(), file(b"<script>", "<b>evil.png")))
+
+    assert answer.status_code == 422
+    assert "&lt;b&gt;evil.png: not a whole PNG, JPEG or WebP picture" in answer.text
+    assert answer.text.count('name="image_urls-kept"') == 1
+    assert not Hold.objects.exists()
+
+
+def test_no_picture_at_all_is_told_beside_its_field(browser_of_alice: Client) -> None:
+    answer = browser_of_alice.post(EDIT, form())
+
+    assert 'id="input-image_urls-errors">Please fill this in.' in answer.text
+
+
+def test_a_double_click_is_one_order_though_its_pictures_came_twice(browser_of_alice: Client, fal: Simulator) -> None:
+    first, second = (browser_of_alice.post(EDIT, form(file(), nonce=NONCE)) for _ in range(2))
+
+    assert first.headers["Location"] == second.headers["Location"]
+    assert Generation.objects.count() == len(fal.log.posts()) == 1
+    assert [upload.state for upload in Upload.objects.order_by("id")] == ["ready", "erased"]
+
+
+def test_an_address_that_leads_nowhere_is_told_and_nothing_is_held(browser_of_alice: Client, fal: Simulator) -> None:
+    answer = browser_of_alice.post(EDIT, form(image_urls=f"{fal.url}/files/nothing.png"))
+
+    assert answer.status_code == 422
+    assert "There is nothing at this address" in answer.text
+    assert f"{fal.url}/files/nothing.png</textarea>" in answer.text
+    assert not Hold.objects.exists()
+
+
+def test_pictures_that_fal_could_not_reach_are_a_sentence_and_no_order(browser_of_alice: Client, settings) -> None:
+    settings.FAL_QUEUE_URL = "https://queue.fal.run"
+
+    answer = browser_of_alice.post(EDIT, form(file()))
+
+    assert (answer.status_code, "SITE_URL" in answer.text) == (503, True)
+    assert not Hold.objects.exists()
+
+
+def test_while_fal_refuses_us_the_form_keeps_its_pictures(browser_of_alice: Client) -> None:
+    breaker.trip("Exhausted balance")
+
+    answer = browser_of_alice.post(EDIT, form(file()))
+
+    assert (answer.status_code, answer.text.count('name="image_urls-kept"')) == (503, 1)
+    assert "balance" not in answer.text.partition('role="alert"')[2][:200]
+
+
+def test_the_price_counts_the_pictures_that_are_chosen_and_not_sent_yet(browser_of_alice: Client) -> None:
+    chosen = {**typed("flux-2-edit", image_urls=""), "image_urls-file": ["[object File]", "[object File]"]}
+
+    assert '<span class="amount">36</span>' in browser_of_alice.post(f"{EDIT}price/", chosen).text
+
+
+def test_a_form_of_many_megabytes_is_refused_before_it_is_read(browser_of_alice: Client) -> None:
+    answer = browser_of_alice.post(EDIT, form(file()), headers={"Content-Length": str(FORM_BYTES_MAX + 1)})
+
+    assert answer.status_code in (400, 413)
+    assert not Upload.objects.exists()
+
+
+# --- Working on what was made ---
+
+
+def test_a_picture_that_was_made_is_a_click_away_from_the_next(
+    browser_of_alice: Client, finished: Any, fal: Simulator
+) -> None:
+    made = finished()
+    output = made.outputs.get()
+
+    links = re.findall(r'href="(/new/[^"]+\?output=[^"]+)">([^<]+)</a>', browser_of_alice.get(page_of(made)).text)
+    shown = [browser_of_alice.get(address).text for address, _ in links]
+
+    assert [words for _, words in links] == ["Edit this", "Make a video of this"]
+    assert all(f'value="output:{output.pk}" checked' in text for text in shown)
+
+
+def test_parent_and_child_lead_to_each_other(browser_of_alice: Client, finished: Any, fal: Simulator) -> None:
+    parent = finished(prompt="a fox")
+    kept = {"image_urls-kept": [f"output:{parent.outputs.get().pk}"]}
+
+    browser_of_alice.post(EDIT, {**form(prompt="in snow"), **kept})
+
+    child = Work().to_the_end(Generation.objects.exclude(pk=parent.pk).get())
+    assert f'href="{page_of(child)}">FLUX.2, edit: in snow</a>' in browser_of_alice.get(page_of(parent)).text
+    assert f'href="{page_of(parent)}"><img' in browser_of_alice.get(page_of(child)).text
+
+
+@pytest.mark.parametrize("name", ["nonsense", "01a1f95a-5151-7460-ad21-5be2c2129ed5"])
+def test_what_is_not_ones_own_prefills_nothing(browser_of_alice: Client, name: str) -> None:
+    answer = browser_of_alice.get(f"{EDIT}?output={name}")
+
+    assert (answer.status_code, "image_urls-kept" in answer.text) == (200, False)
+
+
+def test_an_earlier_order_is_shown_with_its_pictures(browser_of_alice: Client, alice: User, order: Any) -> None:
+    upload = brought(alice)
+    earlier = order("flux-2-edit", prompt="in snow", image_urls=[{"upload": str(upload.pk)}])
+
+    again = browser_of_alice.get(f"{EDIT}?like={earlier.pk}")
+
+    assert f'value="upload:{upload.pk}" checked' in again.text
+    assert "a picture of yours" in browser_of_alice.get(page_of(earlier)).text
