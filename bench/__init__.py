@@ -1,0 +1,1 @@
+"""Measurements behind decisions. Numbers are compared within one run only: machines differ, and are shared."""

@@ -1,0 +1,78 @@
+"""`make mutants`: change the ledger and the lifecycle a little, everywhere, and list what no test notices.
+
+Runs on SQLite in a copy of this checkout, both subjects side by side. Exits with 1 when something survives that
+`explained` does not explain, or when it explains what has died.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from teeth import scratch
+from teeth.mutants.explained import EXPLAINED
+
+HOURS_MAX = 3
+# Those that take milliseconds. The slower ones would kill no more, and cost hours.
+LEDGERS = ("verbs", "refusals", "whole", "model")
+LIFECYCLES = ("lifecycle", "whole", "storing", "inbox", "cancelling", "unknown", "progress", "breaker", "rules")
+LIFECYCLE = ["table", "ending", "storing", "submitting", "answering", "cancelling", "ordering", "failures", "rules"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    name: str
+    modules: list[str]
+    tests: list[str]
+
+
+SUBJECTS = [
+    Subject(
+        name="ledger",
+        modules=["credits.ledger"],
+        tests=[f"tests/credits/test_{name}.py" for name in LEDGERS],
+    ),
+    Subject(
+        name="lifecycle",
+        modules=[f"generations.lifecycle.{name}" for name in LIFECYCLE],
+        tests=[
+            *(f"tests/generations/test_{name}.py" for name in LIFECYCLES),
+            *(f"tests/api/test_{name}.py" for name in ("idempotency", "second_clicks", "batches")),
+        ],
+    ),
+]
+
+
+def main() -> int:
+    with scratch.copy() as root, ThreadPoolExecutor(len(SUBJECTS)) as pool:
+        survivors = {name for found in pool.map(lambda subject: _survivors(root, subject), SUBJECTS) for name in found}
+    unexplained, stale = survivors - EXPLAINED.keys(), EXPLAINED.keys() - survivors
+    print(f"{len(survivors)} survivors, {len(survivors) - len(unexplained)} of them explained.")
+    print(*(f"SURVIVED  {name}" for name in sorted(unexplained)), sep="\n")
+    print(*(f"Explained, and dead: {name}" for name in sorted(stale)), sep="\n")
+    return 1 if unexplained or stale else 0
+
+
+def _survivors(root: Path, subject: Subject) -> list[str]:
+    report = root / f"survivors-{subject.name}.txt"
+    chosen = [f"--mutate={module}" for module in subject.modules]
+    ran = scratch.pytest(
+        root,
+        *("-q", "-p", "no:randomly", "-p", "teeth.mutants.session", f"--survivors={report}"),
+        *chosen,
+        *subject.tests,
+        database="sqlite",
+        seconds_max=HOURS_MAX * 3600,
+    )
+    _show(subject, ran)
+    return report.read_text().splitlines()
+
+
+def _show(subject: Subject, ran: subprocess.CompletedProcess[str] | None) -> None:
+    print(ran.stdout if ran else f"{subject.name}: took too long", flush=True)
+
+
+sys.exit(main())
