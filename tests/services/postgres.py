@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,8 +64,11 @@ class Server:
 
     def _signal(self, number: signal.Signals) -> None:
         server = psutil.Process(self._process.pid)
-        for process in (server, *server.children(recursive=True)):
-            process.send_signal(number)
+        # The server first: once it stands still, it makes no more children.
+        server.send_signal(number)
+        for process in server.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # Its client has hung up in this very moment.
+                process.send_signal(number)
 
 
 @contextmanager
