@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -307,5 +306,3 @@ if bool(AWS_ACCESS_KEY_ID) != bool(AWS_SECRET_ACCESS_KEY):
     raise ImproperlyConfigured(
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: one is set without the other. Set both or neither."
     )
-if "pytest" in sys.modules:
-    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from django.conf import settings
 
 from simulator import Simulator
 from tests.services import coverage_report, scratch
@@ -73,6 +74,8 @@ def _start_simulator(config: pytest.Config) -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A password that is meant to be slow to guess is slow to set, and nobody guesses these.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     config.addinivalue_line("markers", "once: needs no database of ours, so it runs in the SQLite pass alone.")
     config.addinivalue_line("markers", "only_postgresql: about locks and races, which SQLite settles by its own means.")
 
