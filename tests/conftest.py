@@ -35,7 +35,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
-    flush.past_triggers(connection)
+    flush.quickly_and_past_triggers(connection)
     if connection.vendor == "postgresql":
         # Nudges go into the server's own database, where nothing was migrated.
         with suppress(psycopg.errors.UniqueViolation):  # Another worker makes them in this very moment.
