@@ -17,6 +17,11 @@ MOVES_FROM_ANYWHERE = Replaced(
     old="Generation.objects.filter(guard, pk=generation.pk)",
     new="Generation.objects.filter(pk=generation.pk)",
 )
+WITH_TRANSACTIONS = Replaced(
+    file="generations/lifecycle/table.py",
+    old="from django.db.models import F, Q",
+    new="from django.db import transaction\nfrom django.db.models import F, Q",
+)
 NO_TRIGGER = Untriggered(app="generations", migration="0002_the_end_is_final")
 # What has been told is told again, as if it had just come in.
 TOLD_AGAIN = (
@@ -145,6 +150,20 @@ BUGS = (
     ),
     Bug(
         number="19",
+        sentence="What customers are told is written down after the commit",
+        changes=(
+            Replaced(
+                file="generations/lifecycle/table.py",
+                old='    outbox.post(generation, fact, held_change=details.get("held_change", 0))',
+                new='    held_change = details.get("held_change", 0)\n'
+                "    transaction.on_commit(lambda: outbox.post(generation, fact, held_change=held_change))",
+            ),
+            WITH_TRANSACTIONS,
+        ),
+        caught_by=("tests/outgoing/test_outbox.py::test_h11_what_was_rolled_back_is_not_told",),
+    ),
+    Bug(
+        number="19a",
         sentence="The timeline is written after the commit",
         changes=(
             Replaced(
@@ -157,11 +176,7 @@ BUGS = (
                 old="        **details,\n    )\n",
                 new="        **details,\n    )\n    transaction.on_commit(line.save)\n",
             ),
-            Replaced(
-                file="generations/lifecycle/table.py",
-                old="from django.db.models import F, Q",
-                new="from django.db import transaction\nfrom django.db.models import F, Q",
-            ),
+            WITH_TRANSACTIONS,
         ),
         caught_by=(
             "tests/generations/test_whole.py::test_a_fact_is_told_before_its_transaction_ends",
