@@ -35,14 +35,20 @@ def _files() -> list[Path]:
 
 
 def pytest(
-    root: Path, *arguments: str, database: Database, seconds_max: float
+    root: Path, *arguments: str, database: Database, seconds_max: float, is_watched: bool = False
 ) -> subprocess.CompletedProcess[str] | None:
-    """Run pytest in the copy. None when it took too long."""
+    """Run pytest in the copy. None when it took too long. What it says is the caller's, or everybody's to watch."""
     command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"TEST_DATABASE": database, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, timeout=seconds_max, check=False
+            command,
+            cwd=root,
+            env=environment,
+            capture_output=not is_watched,
+            text=True,
+            timeout=seconds_max,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return None
