@@ -4,8 +4,10 @@ PYTHON := .venv/bin/python
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tool/bin/uv)
 SYNC := $(UV) pip sync --quiet --python $(PYTHON) --require-hashes
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header -p 3.11 pyproject.toml
-# As many workers as there are processors, but a bucket and a browser each: more than four help little.
-PYTEST := $(PYTHON) -m coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --quiet $(ARGS)
+# One worker more than there are processors, since the tests of whole processes mostly wait; but a bucket and a browser
+# each: more than four help little.
+WORKERS := $(shell echo $$(( $$(nproc) < 3 ? $$(nproc) + 1 : 4 )))
+PYTEST := pytest --numprocesses=$(WORKERS) --dist=worksteal --quiet $(ARGS)
 
 # Trust whom this machine trusts: behind a company's proxy, that is the company too. (Two uvs, two names.)
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -28,8 +30,8 @@ run: install ## Start Limn: web pages, API, workers, and a simulated fal where n
 
 test: dev services lint ## Test everything, on SQLite and on PostgreSQL. ARGS="-k ledger" goes to pytest
 	@rm -f .coverage .coverage.*
-	@echo "Testing on SQLite" && TEST_DATABASE=sqlite $(PYTEST)
-	@echo "Testing on PostgreSQL" && TEST_DATABASE=postgresql $(PYTEST) --coverage-report
+	@echo "Testing on SQLite" && TEST_DATABASE=sqlite $(PYTHON) -m coverage run -m $(PYTEST)
+	@echo "Testing on PostgreSQL" && TEST_DATABASE=postgresql $(PYTHON) -m $(PYTEST) --coverage-report
 
 lint: dev ## Look for faults without running anything
 	@.venv/bin/ruff check --quiet .

@@ -87,11 +87,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=deselected)
 
 
-# --- Coverage, of both passes together, above pytest's closing line ---
+# --- Coverage, as the pass on SQLite has measured it, above the closing line of the last pass ---
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--coverage-report", action="store_true", help="combine and judge what the passes have measured")
+    parser.addoption("--coverage-report", action="store_true", help="combine and judge what was measured")
 
 
 @pytest.hookimpl(trylast=True)
