@@ -14,11 +14,11 @@ from generations.fal import Reason
 from generations.leases import from_now
 from generations.lifecycle.ending import not_made
 from generations.lifecycle.failures import failure, failure_for
-from generations.lifecycle.table import WITH_FAL, lock, move, note
+from generations.lifecycle.table import lock, move, note
 from generations.models import FailureCode, Generation, Output, Phase, Submission
 
 # fal keeps files for at least seven days; a bucket that is away for longer than this has a person at work on it.
-COPY_HOURS_MAX = 6
+COPY_SECONDS_MAX = 6 * 3600
 
 
 @transaction.atomic
@@ -29,10 +29,10 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
     before = generation.phase
     # Back in fal's queue, it begins anew.
     message, percent = _advance(generation, line) if before == phase else _begin(line)
-    news = {"queue_position": position, "message": message, "percent": percent}
+    news: dict[str, Any] = {"queue_position": position, "message": message, "percent": percent}
     if before == phase and all(getattr(generation, name) == value for name, value in news.items()):
         return False
-    moved = move(generation, phase, only_from=WITH_FAL, **news)
+    moved = move(generation, phase, **news)
     if moved and before != phase:
         note(generation, "progressed", actor="fal")
     return moved
@@ -99,7 +99,7 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
             flagged=file.flagged,
             duration=file.duration_seconds,
             next_attempt_at=Now(),
-            give_up_at=from_now(COPY_HOURS_MAX * 3600),
+            give_up_at=from_now(COPY_SECONDS_MAX),
         )
         for index, file in enumerate(files)
     ]

@@ -47,11 +47,11 @@ def submitted(submission: Submission, ticket: Ticket) -> bool:
     if submission.request_id is not None:
         # One attempt, two jobs: somebody between us and fal repeated the POST.
         submission = _plan_another(generation)
-    if _is_served(generation, submission):
+    if _is_served(generation):
         return _surplus(generation, submission, ticket)
     _accept(submission, ticket, Submission.State.ACCEPTED)
     # A cancellation that came while we were submitting is passed on at once.
-    poll_at = from_now(0 if generation.cancel_asked_at else FIRST_POLL_SECONDS)
+    poll_at = Now() if generation.cancel_asked_at else from_now(FIRST_POLL_SECONDS)
     came_from = {Phase.QUEUED, Phase.SUBMITTING, Phase.UNKNOWN}
     # However long it waited for its turn: fal has all the time that the model may take.
     deadline = {"deadline_at": from_now(find(generation.model).deadline_seconds)}
@@ -63,10 +63,9 @@ def submitted(submission: Submission, ticket: Ticket) -> bool:
     return moved
 
 
-def _is_served(generation: Generation, submission: Submission) -> bool:
-    """Whether the generation has ended, or another job of fal's works on it."""
-    others = generation.submissions.filter(state=Submission.State.ACCEPTED).exclude(pk=submission.pk)
-    return generation.is_done or others.exists()
+def _is_served(generation: Generation) -> bool:
+    """Whether the generation has ended, or a job of fal's works on it already."""
+    return generation.is_done or generation.submissions.filter(state=Submission.State.ACCEPTED).exists()
 
 
 def _surplus(generation: Generation, submission: Submission, ticket: Ticket) -> bool:
@@ -87,7 +86,6 @@ def _accept(submission: Submission, ticket: Ticket, state: Submission.State) -> 
         cancel_url=ticket.cancel_url,
         answered_at=timezone.now(),
     )
-    submission.refresh_from_db()
 
 
 def withdrawn(submission: Submission) -> None:

@@ -75,7 +75,7 @@ def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
     return bool(moved)
 
 
-def note(generation: Generation, fact: str, *, actor: str, **details: Any) -> None:
+def note(generation: Generation, fact: str, *, actor: str, held_change: int = 0, **details: Any) -> None:
     """A line of the timeline, in the transaction of the move that it tells."""
     details = {key: value[:500] if isinstance(value, str) else value for key, value in details.items()}
     Event.objects.create(
@@ -86,6 +86,7 @@ def note(generation: Generation, fact: str, *, actor: str, **details: Any) -> No
         status=generation.status,
         phase=generation.phase,
         version=generation.version,
+        held_change=held_change,
         **details,
     )
-    outbox.post(generation, fact, held_change=details.get("held_change", 0))
+    outbox.post(generation, fact, held_change=held_change)

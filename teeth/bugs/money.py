@@ -154,9 +154,8 @@ BUGS = (
         changes=(
             Replaced(
                 file="generations/lifecycle/table.py",
-                old='    outbox.post(generation, fact, held_change=details.get("held_change", 0))',
-                new='    held_change = details.get("held_change", 0)\n'
-                "    transaction.on_commit(lambda: outbox.post(generation, fact, held_change=held_change))",
+                old="    outbox.post(generation, fact, held_change=held_change)",
+                new="    transaction.on_commit(lambda: outbox.post(generation, fact, held_change=held_change))",
             ),
             WITH_TRANSACTIONS,
         ),

@@ -40,6 +40,7 @@ SUBJECTS = [
         tests=[
             *(f"tests/generations/test_{name}.py" for name in LIFECYCLES),
             *(f"tests/api/test_{name}.py" for name in ("idempotency", "second_clicks", "batches")),
+            "tests/outgoing/test_outbox.py",
         ],
     ),
 ]

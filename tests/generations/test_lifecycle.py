@@ -143,6 +143,13 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         _of("generation", {"phase": "running", "percent": 40, "message": "denoising 40 %"}),
         ("progressed", "fal", "", "", 0, 0),
     ),
+    "further at work": (
+        running,
+        FACTS["at work"],
+        _of("generation", {"percent": 40, "message": "denoising 40 %"}),
+        None,
+    ),
+    "at work after the end": (ended, FACTS["at work"], {}, None),
     "answered": (
         running,
         FACTS["answered"],
@@ -202,6 +209,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         ("failed", "user:alice", "Cancelled.", "", -3, 0),
     ),
     "cancel sent": (waiting, FACTS["cancel sent"], {"generation.cancel_sent_at": SOON}, None),
+    "withdrawn": (waiting, lifecycle.withdrawn, {"submission.withdrawn_at": SOON}, None),
     "stored": (
         storing,
         OF_FILES["stored"],
@@ -370,6 +378,35 @@ def test_the_receipt_of_a_cancelled_order_makes_it_due_at_once(order: Ordering) 
     due = Generation.objects.get().next_attempt_at
     assert due is not None
     assert due < timezone.now() + timedelta(seconds=1.5)
+
+
+def test_a_receipt_that_gets_lost_takes_back_nothing_that_the_callback_said(order: Ordering) -> None:
+    attempt = order().submissions.get()
+    waiting(attempt)
+
+    FACTS["submission lost"](attempt)
+
+    assert Submission.objects.get().state == Submission.State.ACCEPTED
+
+
+@pytest.mark.parametrize("files, words", [(1, "Copying 1 file"), (2, "Copying 2 files")])
+def test_who_waits_hears_how_many_files_are_copied(files: int, words: str, order: Ordering) -> None:
+    attempt = order().submissions.get()
+    waiting(attempt)
+
+    lifecycle.answered(attempt, {"images": [{"url": f"https://v3.fal.media/{n}.png"} for n in range(files)]})
+
+    assert Generation.objects.get().message == words
+
+
+def test_what_is_copied_is_neither_in_line_nor_counted_any_more(order: Ordering) -> None:
+    attempt = order().submissions.get()
+    waiting(attempt)
+    Generation.objects.update(queue_position=4, percent=40)
+
+    lifecycle.answered(attempt, facts.ANSWER)
+
+    assert Generation.objects.values_list("queue_position", "percent").get() == (None, None)
 
 
 def test_a_receipt_is_heard_once(order: Ordering) -> None:

@@ -62,12 +62,16 @@ def test_c4_a_file_of_another_size_than_fal_announced_is_not_taken(fal: Simulato
     assert Generation.objects.get(pk=generation.pk).phase == Phase.STORING
 
 
-def copying(order: Ordering, *, files: int, images: int = 1) -> list[Output]:
-    """An order that fal has answered with so many files, each in our hands."""
+def copying(order: Ordering, *, files: int, images: int = 1, **said: Any) -> list[Output]:
+    """An order that fal has answered with so many files, each in our hands; what it has `said` of each."""
     generation = order(prompt="a cat", num_images=images)
-    lifecycle.submitting(generation)
     urls = [f"https://v3.fal.media/{index}.png" for index in range(files)]
-    lifecycle.answered(generation.submissions.get(), {"images": [{"url": url} for url in urls]})
+    return answered(generation, {"images": [{"url": url, **said} for url in urls]})
+
+
+def answered(generation: Generation, answer: dict[str, Any]) -> list[Output]:
+    lifecycle.submitting(generation)
+    lifecycle.answered(generation.submissions.get(), answer)
     return sorted(leases.claim(Output.objects.all(), limit=9, seconds=30), key=lambda output: output.index)
 
 
@@ -89,6 +93,27 @@ def test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down(
     assert (alice.balance, alice.held) == (1000 - captured, 0)
 
 
+def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order: Ordering) -> None:
+    generation = order("tripo-v2.5")
+    answer = {name: {"url": f"https://v3.fal.media/{name}"} for name in ("model_mesh", "rendered_image")}
+    mesh, preview = answered(generation, answer)
+
+    lifecycle.lost(preview, detail="gone")
+    lifecycle.stored(mesh, FILE)
+
+    generation.refresh_from_db()
+    assert (mesh.counts, preview.counts) == (True, False)
+    assert (generation.status, generation.captured) == (Status.COMPLETED, generation.credits)
+
+
+def test_files_that_fal_suddenly_names_otherwise_are_what_was_paid_for(order: Ordering) -> None:
+    (output,) = answered(order(), {"pictures": [{"url": "https://v3.fal.media/cat.png"}]})
+
+    lifecycle.stored(output, FILE)
+
+    assert Generation.objects.values_list("status", "captured").get() == (Status.COMPLETED, 3)
+
+
 @pytest.mark.parametrize("stored, remark", [(2, ""), (1, "1 of 2 files were delivered")])
 def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: str, order: Ordering) -> None:
     outputs = copying(order, files=2, images=2)
@@ -105,8 +130,7 @@ def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: st
 def test_how_long_it_plays_is_measured_or_else_what_fal_said(
     measured: float | None, said: float | None, kept: float, order: Ordering
 ) -> None:
-    (output,) = copying(order, files=1)
-    output.duration = said
+    (output,) = copying(order, files=1, duration=said)
     lifecycle.not_copied(output, detail="the first time", missed=True)
 
     lifecycle.stored(output, replace(FILE, duration_seconds=measured))
