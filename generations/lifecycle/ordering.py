@@ -36,7 +36,6 @@ class OrderedJustNow(Exception):
     """The same was ordered a moment ago: `earlier`."""
 
     def __init__(self, earlier: Generation | Batch) -> None:
-        super().__init__("The same was ordered within the last minutes.")
         self.earlier = earlier
 
 

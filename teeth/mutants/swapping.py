@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any, TypeGuard
 
@@ -42,8 +43,12 @@ def _become(name: str, old: Any, new: Any, undo: ExitStack) -> None:
 
 def _method_acts_as(owner: type, attribute: str, new: Any, undo: ExitStack) -> None:
     old = vars(owner).get(attribute)
-    if isinstance(old, property):
-        old, new = old.fget, new.fget
+    if isinstance(old, property | cached_property):
+        if type(new) is not type(old):
+            # It is a property no more.
+            _set(owner, attribute, new, undo)
+            return
+        old, new = _getter(old), _getter(new)
     if not _is_written_here(old) or not _is_written_here(new):
         return
     if old.__code__.co_freevars == new.__code__.co_freevars:
@@ -51,6 +56,10 @@ def _method_acts_as(owner: type, attribute: str, new: Any, undo: ExitStack) -> N
     else:
         # It no longer calls super().
         _set(owner, attribute, new, undo)
+
+
+def _getter(value: Any) -> Any:
+    return value.fget if isinstance(value, property) else value.func
 
 
 def _is_written_here(method: Any) -> TypeGuard[FunctionType]:

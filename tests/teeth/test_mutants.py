@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from credits import ledger
+from generations.lifecycle import ordering
 from teeth.mutants.operators import mutants
 from teeth.mutants.swapping import swapped
 
@@ -71,3 +72,15 @@ def test_a_method_and_a_constant_can_be_changed_and_come_back() -> None:
         assert (str(ledger.InsufficientCredits(needed=2, available=1)), vars(ledger)["CREDITS_MAX"]) == ("", 1)
 
     assert (str(ledger.InsufficientCredits(needed=2, available=1)), vars(ledger)["CREDITS_MAX"]) == (words, 2**31 - 1)
+
+
+def test_a_property_can_be_changed_and_made_a_method_and_comes_back() -> None:
+    source = Path(str(ordering.__file__)).read_text()
+    order = ordering.BatchOrder(orders=[])
+
+    with swapped(ordering, source.replace("return sum(order.credits for order in self.orders)", "return 7")):
+        assert order.credits == 7
+    with swapped(ordering, source.replace("@cached_property\n    def credits", "def credits")):
+        assert callable(ordering.BatchOrder(orders=[]).credits)
+
+    assert ordering.BatchOrder(orders=[]).credits == 0
