@@ -18,7 +18,18 @@ from teeth.mutants.explained import EXPLAINED
 HOURS_MAX = 3
 # Those that take milliseconds. The slower ones would kill no more, and cost hours.
 LEDGERS = ("verbs", "refusals", "whole", "model")
-LIFECYCLES = ("lifecycle", "whole", "storing", "inbox", "cancelling", "unknown", "progress", "breaker", "rules")
+LIFECYCLES = (
+    "lifecycle",
+    "ordering",
+    "whole",
+    "storing",
+    "inbox",
+    "cancelling",
+    "unknown",
+    "progress",
+    "breaker",
+    "rules",
+)
 LIFECYCLE = ["table", "ending", "storing", "submitting", "answering", "cancelling", "ordering", "failures", "rules"]
 
 

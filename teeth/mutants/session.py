@@ -110,9 +110,12 @@ class Trial:
         return "\n".join(report.longreprtext or report.outcome for report in reports if report.failed)
 
     def _reaching(self, mutant: Mutant) -> list[pytest.Function]:
-        if mutant.function:
-            return self.reach[f"{mutant.module}:{mutant.function}"]
-        return self.reach[mutant.module]
+        if not mutant.function:
+            return self.reach[mutant.module]
+        name = f"{mutant.module}:{mutant.function}"
+        # A class is reached by who calls one of its methods.
+        inside = {test for called, tests in self.reach.items() if called.startswith(f"{name}.") for test in tests}
+        return self.reach.get(name) or sorted(inside, key=self.seconds.__getitem__)
 
     def _learn(self, item: pytest.Function) -> None:
         """Run it once: how long it takes, and what it calls. What is red without a mutant is left out."""
