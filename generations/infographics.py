@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from generations import articles
+from credits.models import Account
+from generations import articles, outside
 from generations.articles import Article
 from generations.catalogue import InvalidInput, find
 from generations.lifecycle import Order
@@ -50,10 +51,11 @@ def prompt(wish: str, article: Article | None = None) -> str:
     return asked + MATERIAL.format(title=_line(article.title), text=_cut(_unruled(article.text), room))
 
 
-def read_page(url: str) -> Article:
-    """The article that a customer named. Raises InvalidInput, which says why it cannot be had."""
+def read_page(account: Account, url: str) -> Article:
+    """The article that a customer named. Raises InvalidInput, which says why it cannot be had; outside.Busy."""
     try:
-        return articles.read(url)
+        with outside.seat(account):
+            return articles.read(url)
     except articles.ArticleError as error:
         raise InvalidInput([{"loc": ["blog_url"], "msg": str(error), "type": "page_unreadable"}]) from error
 

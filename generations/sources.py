@@ -23,7 +23,7 @@ from django.db import transaction
 
 from config.env import is_loopback
 from credits.models import Account
-from generations import fetcher, lifecycle, links, prober
+from generations import fetcher, lifecycle, links, outside, prober
 from generations.catalogue import InvalidInput, find
 from generations.catalogue.fields import Place, pictures_in
 from generations.inspection import NotMedia
@@ -48,7 +48,7 @@ class Unreachable(Exception):
 def check(account: Account, wish: lifecycle.Order) -> None:
     """That there is a picture wherever the inputs name one. Fetches what is named by address, for a few seconds.
 
-    Raises InvalidInput, with the place of each that is wrong; Unreachable; prober.ProberAway.
+    Raises InvalidInput, with the place of each that is wrong; Unreachable; outside.Busy; prober.ProberAway.
     """
     _check(account, list(_places(wish)))
 
@@ -102,7 +102,9 @@ def _places(wish: lifecycle.Order) -> Iterator[Place]:
 def _check(account: Account, places: Sequence[Place]) -> None:
     for file in _owned(account, places).values():
         _require_reachable(file)
-    _look_at([place for place in places if isinstance(place.picture, str)])
+    if by_address := [place for place in places if isinstance(place.picture, str)]:
+        with outside.seat(account):
+            _look_at(by_address)
 
 
 def _put(arguments: dict[str, Any], path: str, url: str) -> None:
@@ -190,8 +192,6 @@ def _require_reachable(file: Upload | Output) -> None:
 def _look_at(places: Sequence[Place]) -> None:
     """Fetch each address once, some side by side."""
     urls = list(dict.fromkeys(str(place.picture) for place in places))
-    if not urls:
-        return
     seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(urls), LOOK_SECONDS_MAX)
     look = partial(_what_is_wrong, until=monotonic() + seconds)
     with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(urls)), thread_name_prefix="look") as pool:

@@ -13,6 +13,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from credits import accounts
+from credits.models import Account
 from generations import infographics
 from generations.api import batches, ordering
 from generations.api.authentication import customer
@@ -49,11 +51,11 @@ class NewInfographics(Wish):
     allow_duplicate: AllowDuplicate
     notify: bool = Field(default=False, description="Write an e-mail when all of them have ended.")
 
-    def order(self, repeatable: Repeatable) -> BatchOrder:
-        """The pictures as one order. Reads the page; raises InvalidInput when it cannot be read."""
+    def order(self, account: Account, repeatable: Repeatable) -> BatchOrder:
+        """The pictures as one order. Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
         wish = infographics.Wish(
             prompt=self.prompt,
-            article=infographics.read_page(self.blog_url) if self.blog_url else None,
+            article=infographics.read_page(account, self.blog_url) if self.blog_url else None,
             aspect_ratio=self.aspect_ratio,
             resolution=self.resolution,
             count=self.number_of_infographics,
@@ -72,7 +74,7 @@ def order(user: User, wish: NewInfographics, repeatable: Repeatable) -> tuple[Ba
     """The pictures as one batch, and whether it is new. Nothing is held before the page is read."""
     if earlier := ordering.batch_before(user, repeatable):
         return earlier, False
-    return ordering.place_batch(user, wish.order(repeatable), wish.max_credits)
+    return ordering.place_batch(user, wish.order(accounts.of(user), repeatable), wish.max_credits)
 
 
 class InfographicSerializer(serializers.Serializer[Generation]):

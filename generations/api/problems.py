@@ -15,7 +15,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from credits.ledger import InsufficientCredits
-from generations import api_keys, limits, prober, sources, uploads
+from generations import api_keys, limits, outside, prober, sources, uploads
 from generations.catalogue import InvalidInput, UnknownModel
 from generations.lifecycle import KeyReused, NotEnded, OrderedJustNow, ProviderUnfunded, StillNeeded
 from generations.subscriptions import EndpointOff, NoThreshold, TooManyEndpoints
@@ -144,6 +144,10 @@ def _paused(error: Any) -> Problem:
     return Problem("paused", str(error), headers={"Retry-After": str(limits.PAUSED_RETRY_AFTER_SECONDS)})
 
 
+def _busy(error: Any) -> Problem:
+    return Problem("rate_limited", str(error), headers={"Retry-After": str(outside.RETRY_AFTER_SECONDS)})
+
+
 def _unknown_caller(error: Any) -> Problem:
     return Problem("not_authenticated", str(error.detail), headers={"WWW-Authenticate": error.auth_header})
 
@@ -203,6 +207,7 @@ _TELLING: dict[type[BaseException], Callable[[Any], Problem]] = {
     uploads.Mismatch: _in_its_words("upload_mismatch"),
     uploads.StorageAway: lambda error: unavailable(),
     prober.ProberAway: lambda error: unavailable(),
+    outside.Busy: _busy,
     sources.Unreachable: _in_its_words("files_unreachable"),
     # What is missing and what is somebody else's must sound alike.
     Http404: _always("not_found"),

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from credits import accounts
+from credits.models import Account
 from generations import infographics, lifecycle
 from generations.catalogue import InvalidInput
 from generations.models import Batch, CancelledBy, Generation
@@ -40,14 +41,14 @@ class InfographicsForm(forms.Form):
     count = forms.IntegerField(label="How many", min_value=1, max_value=infographics.COUNT_MAX, initial=1)
     notify = forms.BooleanField(label="Write me an e-mail when they are made", required=False)
 
-    def order(self, nonce: str) -> lifecycle.BatchOrder:
-        """Reads the page; raises InvalidInput when it cannot be read."""
+    def order(self, account: Account, nonce: str) -> lifecycle.BatchOrder:
+        """Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
         asked = self.cleaned_data
         said = json.dumps(asked, sort_keys=True)
         fingerprint = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
         wish = infographics.Wish(
             prompt=asked["prompt"],
-            article=infographics.read_page(asked["blog_url"]) if asked["blog_url"] else None,
+            article=infographics.read_page(account, asked["blog_url"]) if asked["blog_url"] else None,
             aspect_ratio=asked["aspect_ratio"],
             resolution=asked["resolution"],
             count=asked["count"],
@@ -72,10 +73,11 @@ def new_infographics(request: MemberRequest) -> HttpResponse:
 
 
 def _order(request: MemberRequest, form: InfographicsForm) -> HttpResponse:
+    account = accounts.of(request.user)
     try:
         model_or_404(infographics.MODEL)
-        wish = form.order(nonce_of(request))
-        batch, _ = lifecycle.order_batch(accounts.of(request.user), wish, actor=actor_of(request.user))
+        wish = form.order(account, nonce_of(request))
+        batch, _ = lifecycle.order_batch(account, wish, actor=actor_of(request.user))
     except InvalidInput as error:
         for each in error.errors:
             form.add_error(each["loc"][0] if each["loc"][0] in form.fields else None, each["msg"])

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from credits import accounts
 from credits.ledger import InsufficientCredits
-from generations import lifecycle, limits, price_book, prober, sources
+from generations import lifecycle, limits, outside, price_book, prober, sources
 from generations.catalogue import InvalidInput, Model, UnknownModel
 from generations.models import Generation, Status
 from generations.pages import forms, uploads
@@ -31,6 +31,7 @@ STAND_INS: dict[str, Any] = {"prompt": "–", "image": uploads.STAND_IN, "images
 REFUSALS: dict[type[Exception], int] = {
     InsufficientCredits: 402,
     limits.Refused: 429,
+    outside.Busy: 429,
     lifecycle.ProviderUnfunded: 503,
     sources.Unreachable: 503,
     prober.ProberAway: 503,
