@@ -342,6 +342,13 @@ def test_who_asked_for_the_end_hears_it_in_his_words(asked_by: str, said: Any, c
     assert (why.code, why.message) == (code, lifecycle.failure(code).message)
 
 
+@pytest.mark.parametrize("asked_by, told", [("customer", "So it was."), ("deadline", "This was not finished in time.")])
+def test_what_the_border_says_of_a_reason_is_told_unless_it_was_ours(asked_by: str, told: str) -> None:
+    reason = Reason(code="cancelled", retryable=False, message="So it was.")
+
+    assert lifecycle.failure_for(Generation(cancel_asked_by=asked_by), reason).message == told
+
+
 def test_a_cancellation_is_asked_for_once(order: Ordering) -> None:
     attempt = order().submissions.get()
     waiting(attempt)
