@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from generations import billing, failpoints, leases, lifecycle, wiring
+from generations.catalogue import find
 from generations.fal import Completed, Failed, FalError, Gone, Queued, Reason, Running, Settled, Unavailable
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
@@ -26,7 +27,8 @@ POLL_SECONDS_MIN = scaled(2)
 UNKNOWN_RETRY_SECONDS = scaled(15)
 # Rare enough that what kills its worker does not keep the others from their work.
 STUCK_RETRY_SECONDS = scaled(300)
-# fal's record may lag behind its queue. What is not there after so long was not taken.
+# fal's record may lag behind its queue. What is not there after so long was not taken; but nobody has promised that the
+# record shows what is still being made, so a slow model is given the time that it usually takes, twice.
 RECORD_GRACE = timedelta(seconds=scaled(120))
 CLOCK_TOLERANCE = timedelta(seconds=scaled(60))
 # A lost attempt is made again twice; then the fault is not chance.
@@ -122,9 +124,13 @@ def _resolve(generation: Generation) -> float:
     candidates = _on_record(generation, submission)
     if len(candidates) == 1 and not _has_twins(generation, submission):
         lifecycle.submitted(submission, wiring.fal().ticket(generation.endpoint, candidates[0]))
-    elif not candidates and _age(submission) > RECORD_GRACE and submission.number < ATTEMPTS_MAX:
+    elif not candidates and _age(submission) > _grace(generation) and submission.number < ATTEMPTS_MAX:
         lifecycle.not_on_record(submission)
     return UNKNOWN_RETRY_SECONDS
+
+
+def _grace(generation: Generation) -> timedelta:
+    return max(RECORD_GRACE, 2 * timedelta(seconds=scaled(find(generation.model).typical_seconds)))
 
 
 def _on_record(generation: Generation, submission: Submission) -> list[str]:

@@ -66,6 +66,22 @@ def test_a2_a_job_that_fals_record_does_not_know_after_minutes_is_made_again(
     assert (len(fal.log.posts()), len(fal.log.accepted())) == (2, 1)
 
 
+def test_a_slow_models_job_may_be_under_way_though_fals_record_does_not_show_it(
+    fal: Simulator, order: Ordering, work: Work
+) -> None:
+    fal.script("drop_before_accept")
+    generation = order("veo3.1", prompt="a cat", duration="4s", generate_audio=False)
+    work.submit()
+
+    minutes_pass(3)
+    work.ask_fal()
+    early = states(generation)
+    minutes_pass(2)
+    work.ask_fal()
+
+    assert (early, states(generation)) == (["unknown"], ["missing", "planned"])
+
+
 def test_two_lost_twins_are_not_guessed_apart(fal: Simulator, order: Ordering, work: Work) -> None:
     fal.script("drop_after_accept", "callback:lost")
     fal.script("drop_before_accept")
