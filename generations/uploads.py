@@ -20,7 +20,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import IO
 
@@ -128,9 +128,13 @@ def complete(upload: Upload) -> Upload:
                 storage.fetch(mine.incoming_key, file, bytes_max=BYTES_MAX)
         except FileNotFoundError:
             raise NotPut(NotPut.__doc__) from None
-        _finish(mine, file)
-        with _storage_errors():
-            storage.delete(mine.incoming_key)
+        try:
+            _finish(mine, file)
+        except NotAPicture:
+            # Nobody looks at it again, and it would lie there for an hour.
+            _drop_incoming(mine)
+            raise
+        _drop_incoming(mine)
     upload.refresh_from_db()
     return upload
 
@@ -157,7 +161,7 @@ def erase(upload: Upload) -> bool:
         if locked.uses.needed().exists():
             raise InUse(InUse.__doc__)
         # The sweeper finds it, should we die before the files are gone, or bytes be put to it yet.
-        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None)
+        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None, file_name="")
     with _storage_errors():
         _delete_files(locked)
     return True
@@ -283,6 +287,12 @@ def _sweep(upload: Upload) -> None:
     else:
         _delete_files(upload)
     Upload.objects.filter(pk=upload.pk, state=upload.state).update(swept_at=timezone.now())
+
+
+def _drop_incoming(upload: Upload) -> None:
+    # What stays behind because storage is away, the sweeper finds by the row.
+    with suppress(BotoCoreError, ClientError, OSError):
+        storage.delete(upload.incoming_key)
 
 
 def _delete_files(upload: Upload) -> None:

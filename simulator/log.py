@@ -136,6 +136,12 @@ class Log:
             self._write(f"UPDATE requests SET {setting} WHERE request_id = ?", [*values, request_id])
             return replace(request, **changes)
 
+    def forget(self, request_id: str) -> None:
+        """What was asked and made is gone; that it was asked, and billed, stays."""
+        with self._written:
+            self._write("UPDATE requests SET inputs = ?, answer = ? WHERE request_id = ?", ["null", "null", request_id])
+            self._write("DELETE FROM files WHERE request_id = ?", [request_id])
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Nobody reads between the writes of this block."""

@@ -27,7 +27,7 @@ class BadQuery(ValueError):
 
 
 class Unlisted(LookupError):
-    """There is no price for one of the endpoints."""
+    """There is no price for one of the endpoints, or no such request."""
 
 
 class Platform:
@@ -51,6 +51,19 @@ class Platform:
         if self._is_with(call, self._identity.fal_key):
             return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
         return self._answer(call, self._events, key=self._identity.admin_key)
+
+    def delete_payloads(self, call: Call, request_id: str) -> Reply:
+        """The JSON of a request and the files that it made, for good."""
+        if self._is_with(call, self._identity.fal_key):
+            return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
+        return self._answer(call, lambda _: self._deleted(request_id), key=self._identity.admin_key)
+
+    def _deleted(self, request_id: str) -> dict[str, Any]:
+        if self._log.request(request_id) is None:
+            raise Unlisted(f"There is no request {request_id}")
+        links = [file.path for file in self._log.files(request_id)]
+        self._log.forget(request_id)
+        return {"cdn_delete_results": [{"link": link, "exception": None} for link in links]}
 
     def _answer(self, call: Call, answer: Callable[[Call], dict[str, Any]], *, key: str | None = None) -> Reply:
         if not self._is_with(call, *([key] if key else [self._identity.fal_key, self._identity.admin_key])):

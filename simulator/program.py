@@ -209,6 +209,7 @@ class Simulator:
             Route("GET", r"/v1/models/requests/by-endpoint", platform.by_endpoint),
             Route("GET", r"/v1/models/pricing", platform.pricing),
             Route("GET", r"/v1/models/billing-events", platform.billing_events),
+            Route("DELETE", r"/v1/models/requests/(?P<request_id>[^/]+)/payloads", platform.delete_payloads),
             Route("GET", openapi.PATH, openapi.answer),
             Route("GET", rf"{REQUEST}/status", asking.keyed(asking.status)),
             Route("GET", REQUEST, asking.keyed(asking.result)),

@@ -77,7 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A password that is meant to be slow to guess is slow to set, and nobody guesses these.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     config.addinivalue_line("markers", "once: needs no database of ours, so it runs in the SQLite pass alone.")
-    config.addinivalue_line("markers", "only_postgresql: about what SQLite settles by its own means, such as locks, or lets pass.")
+    config.addinivalue_line(
+        "markers", "only_postgresql: about what SQLite settles by its own means, such as locks, or lets pass."
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -101,7 +101,8 @@ class InfographicsSerializer(serializers.Serializer[Batch]):
         return reverse("api:batch", args=[batch.pk], request=self.context["request"])
 
     def get_prompt(self, batch: Batch) -> str:
-        return str(batch.generations.all()[0].input["prompt"])
+        # Nothing, once it has been erased.
+        return str(batch.generations.all()[0].input.get("prompt", ""))
 
     def get_total_submitted(self, batch: Batch) -> int:
         return len(batch.generations.all())

@@ -334,10 +334,15 @@ class ErasureSerializer(serializers.ModelSerializer[Erasure]):
     generation = serializers.UUIDField(source="generation_id")
     files = ErasedFileSerializer(many=True, help_text="What lay in storage.")
     done_at = serializers.DateTimeField(allow_null=True, help_text="Since when the files too are gone.")
+    provider_copy = serializers.ChoiceField(
+        choices=["", *Erasure.ProviderCopy.values],
+        help_text="What became of what the provider kept: `none` (it kept nothing), `deleted`, or `kept` (for some "
+        "weeks: the operator has no key that may delete it). Empty until it is done.",
+    )
 
     class Meta:
         model = Erasure
-        fields = ("id", "generation", "asked_at", "done_at", "files")
+        fields = ("id", "generation", "asked_at", "done_at", "provider_copy", "files")
         read_only_fields = fields
 
 

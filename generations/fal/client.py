@@ -134,9 +134,9 @@ class FalClient:
                 return found
         raise Unavailable("fal's record of that time is too long to be read")
 
-    def platform(self, path: str, query: Mapping[str, str]) -> httpx.Response:
+    def platform(self, path: str, query: Mapping[str, str], *, method: str = "GET") -> httpx.Response:
         """The Platform API's answer, whatever it is. Raises Unavailable, Forbidden without a key."""
-        return self._call("GET", f"{self._platform_url}/{path}?{urlencode(query)}")
+        return self._call(method, f"{self._platform_url}/{path}?{urlencode(query)}")
 
     def openapi(self, endpoint: str) -> httpx.Response:
         """fal's OpenAPI document of an endpoint. It stands on fal's website, which our key is no business of."""

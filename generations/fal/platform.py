@@ -1,4 +1,4 @@
-"""fal's Platform API: what a model costs, what was billed, and how an endpoint describes itself.
+"""fal's Platform API: what a model costs, what was billed, how an endpoint describes itself, and what fal shall forget.
 
 Money is Decimal from the wire on: a float never holds it.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import quote
 
 from generations.fal.client import FalClient
 from generations.fal.errors import Forbidden, Gone, Unavailable, clean
@@ -114,6 +115,21 @@ def _cost(item: Mapping[str, Any]) -> Decimal:
 def openapi(client: FalClient, endpoint: str) -> Mapping[str, Any]:
     """fal's own description of an endpoint. Raises Gone for one that it does not know, Unavailable."""
     return _read(client.openapi(endpoint), "the OpenAPI document")
+
+
+def delete_payloads(client: FalClient, request_id: str) -> None:
+    """Have fal delete what it keeps of a request: its JSON, and the files that it made; not what was brought to it.
+
+    `client` holds an admin key. What fal no longer has is deleted as well. Raises Forbidden; Unavailable, also when a
+    file could not be deleted.
+    """
+    path = f"models/requests/{quote(request_id, safe='')}/payloads"
+    try:
+        answer = _read(client.platform(path, {}, method="DELETE"), "the deletion of payloads")
+    except Gone:
+        return
+    if left := sum(1 for item in _items(answer, "cdn_delete_results") if item.get("exception")):
+        raise Unavailable(f"fal could not delete {left} of the files")
 
 
 def _ask(client: FalClient, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:

@@ -54,6 +54,8 @@ SENTENCES = {
     "internal_error": "The provider failed. Try again.",
 }
 VALUE_CHARACTERS_MAX = 80
+# "16:9", "square_hd", "image/png", ".webp"
+_WORD = re.compile(r"[A-Za-z0-9:._/+-]{1,20}")
 
 
 def sentence(kind: str, context: Any) -> str:
@@ -83,11 +85,14 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return ""
     if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else f"{value:,}"
+        return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
     if isinstance(value, list):
-        return ", ".join(filter(None, map(_word, value)))[:VALUE_CHARACTERS_MAX]
+        # All of it or nothing: a part of what is on offer would be a false promise.
+        words = [_word(item) for item in value]
+        told = ", ".join(words)
+        return told if all(words) and len(told) <= VALUE_CHARACTERS_MAX else ""
     return ""
 
 
 def _word(item: Any) -> str:
-    return item if isinstance(item, str) and item.isascii() and item.isalnum() and len(item) < 20 else _words(item)
+    return item if isinstance(item, str) and _WORD.fullmatch(item) else _words(item)

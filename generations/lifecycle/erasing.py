@@ -52,6 +52,7 @@ def _empty(generation: Generation) -> None:
         input={},
         arguments={},
         metadata={},
+        webhook_url="",
         likeness="",
         failure_errors=[],
     )
@@ -64,10 +65,10 @@ def _empty(generation: Generation) -> None:
 
 
 @transaction.atomic
-def erased(receipt: Erasure) -> bool:
-    """Its files are gone. Only the holder of the lease may say so."""
+def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
+    """Its files are gone, and fal has been told. Only the holder of the lease may say so."""
     mine = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
-    done = mine.update(done_at=timezone.now(), next_attempt_at=None, detail="")
+    done = mine.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
     if done:
         Output.objects.filter(generation=receipt.generation_id).update(key="")
     return bool(done)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from credits import ledger
@@ -171,7 +172,8 @@ def _open_batch(account: Account, wish: BatchOrder, *, actor: str) -> tuple[Batc
     if (earlier := batch_before(account, key=wish.idempotency_key, fingerprint=wish.fingerprint)) is not None:
         return earlier, False
     if not wish.deliberate:
-        _refuse_second_click(Batch.objects.filter(account=account, fingerprint=wish.fingerprint))
+        wanted = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
+        _refuse_second_click(Batch.objects.filter(Exists(wanted), account=account, fingerprint=wish.fingerprint))
     if wish.credits > available:
         raise ledger.InsufficientCredits(needed=wish.credits, available=available)
     batch = Batch.objects.create(

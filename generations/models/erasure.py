@@ -20,12 +20,21 @@ class ErasureQuerySet(models.QuerySet["Erasure"]):
 class Erasure(Leased):
     """The receipt: what was erased of a generation, when, and at whose wish. The files go after the rows."""
 
+    class ProviderCopy(models.TextChoices):
+        """What became of what fal kept of it."""
+
+        NONE = "none", "there was none"
+        DELETED = "deleted", "deleted at the provider"
+        KEPT = "kept", "not deleted, for want of an admin key: the provider keeps it for some weeks"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="erasure")
     asked_by = models.CharField(max_length=150)
     asked_at = models.DateTimeField(auto_now_add=True)
     files = models.JSONField(default=list)
     """What lay in storage: [{"output", "role", "size", "sha256"}]."""
+    provider_copy = models.CharField(max_length=10, choices=ProviderCopy, blank=True, db_default="")
+    """Empty while that is not known."""
     detail = models.CharField(max_length=500, blank=True)
     done_at = models.DateTimeField(null=True)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from credits.models import Account
 from generations.ids import new_id
@@ -29,8 +30,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(state=Upload.State.READY)
 
     def taking_room(self) -> UploadQuerySet:
-        """Those whose bytes lie in storage, or may yet come."""
-        return self.filter(state__in=[Upload.State.PENDING, Upload.State.READY])
+        """Those whose bytes lie in storage, or may yet come: also of what was refused, or removed before it was
+        complete, for as long as its address takes bytes."""
+        may_come = Q(swept_at=None, size=None, expires_at__gt=Now())
+        return self.filter(Q(state__in=[Upload.State.PENDING, Upload.State.READY]) | may_come)
 
 
 class Upload(Leased):
@@ -131,3 +134,9 @@ class GenerationSource(models.Model):
         if found is None:
             raise TypeError("The database sees to it that a source is one file.")
         return found
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the picture can still be seen: its owner may have erased it."""
+        there = Upload.State.READY if self.upload else Output.State.STORED
+        return self.file.state == there

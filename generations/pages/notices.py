@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -159,7 +160,7 @@ def _is_chosen(kind: WebhookType, typed: QueryDict | None) -> bool:
 def _typed(form: QueryDict) -> dict[str, Any]:
     """What the form says. Raises SubscriptionError for what no browser of ours would send."""
     threshold = form.get("credits_low_at", "").strip()
-    if threshold and not (threshold.isascii() and threshold.isdigit() and 1 <= int(threshold[:12]) <= CREDITS_MAX):
+    if threshold and not (re.fullmatch("[0-9]{1,10}", threshold) and 1 <= int(threshold) <= CREDITS_MAX):
         raise SubscriptionError(f"The threshold is a whole number of credits from 1 to {CREDITS_MAX:,}.")
     chosen = [kind.value for kind in TYPES if kind in form.getlist("types")]
     if not chosen:

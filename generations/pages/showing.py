@@ -68,7 +68,7 @@ class Showing:
     @property
     def missing(self) -> int:
         """How many of the paid files will never come, of a generation that is complete all the same."""
-        if self.generation.status != Status.COMPLETED:
+        if self.generation.status != Status.COMPLETED or self.generation.erased_at:
             return 0
         return max(0, self.generation.files_expected - sum(file.counts for file in self.files))
 

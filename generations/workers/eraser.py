@@ -1,4 +1,4 @@
-"""Deletes the files of what was erased, and erases what has outlived its owner's rule."""
+"""Deletes the files of what was erased, with us and at fal, and erases what has outlived its owner's rule."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 from django.utils import timezone
 
-from generations import heartbeats, leases, lifecycle, storage, uploads
-from generations.models import Erasure, Generation, Output, Phase, Retention, Upload
+from generations import heartbeats, leases, lifecycle, storage, uploads, wiring
+from generations.fal import FalError, platform
+from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload
 from generations.pace import scaled
 from generations.workers import backoff
 from generations.workers.side_by_side import each
@@ -34,10 +35,11 @@ def _erase(receipt: Erasure) -> None:
     try:
         for key in _keys(receipt):
             storage.delete(key)
-    except (BotoCoreError, ClientError, OSError) as error:
+        provider_copy = _forgotten_by_fal(receipt)
+    except (BotoCoreError, ClientError, OSError, FalError) as error:
         _try_again(receipt, error)
         return
-    lifecycle.erased(receipt)
+    lifecycle.erased(receipt, provider_copy=provider_copy)
     leases.release(receipt)
 
 
@@ -46,9 +48,22 @@ def _keys(receipt: Erasure) -> list[str]:
     return list(outputs.values_list("key", flat=True))
 
 
+def _forgotten_by_fal(receipt: Erasure) -> Erasure.ProviderCopy:
+    """fal keeps what it was sent and what it made: of each job, the surplus ones too. Raises FalError."""
+    attempts = Submission.objects.filter(generation=receipt.generation_id).exclude(request_id=None)
+    requests = list(attempts.values_list("request_id", flat=True))
+    if not requests:
+        return Erasure.ProviderCopy.NONE
+    if (admin := wiring.fal_admin()) is None:
+        return Erasure.ProviderCopy.KEPT
+    for request_id in requests:
+        platform.delete_payloads(admin, str(request_id))
+    return Erasure.ProviderCopy.DELETED
+
+
 def _try_again(receipt: Erasure, error: Exception) -> None:
     detail = f"{type(error).__name__}: {error}"[:500]
-    logger.warning("files could not be erased", extra={"generation": str(receipt.generation_id), "error": detail})
+    logger.warning("it could not be erased", extra={"generation": str(receipt.generation_id), "error": detail})
     Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease).update(detail=detail)
     wait = backoff.seconds(receipt.attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
     leases.release(receipt, retry_in_seconds=wait)

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from credits import accounts
-from generations.models import Batch, Generation
+from generations import lifecycle
+from generations.models import Batch, FailureCode, Generation
 from simulator import Simulator
 from tests.fetching.servers import Behaviour, Server, says, serving
 from tests.generations.work import Work
@@ -126,6 +127,18 @@ def test_a_repetition_does_not_read_the_page_again(api: APIClient, blog) -> None
 
     assert (first.status_code, again.status_code, server.connections) == (202, 200, 1)
     assert again.json()["infographics"] == first.json()["infographics"]
+
+
+@pytest.mark.django_db
+def test_a_repetition_is_answered_after_all_of_it_was_erased(api: APIClient, alice: User) -> None:
+    headers = {"Idempotency-Key": "one"}
+    api.post(INFOGRAPHICS, {"prompt": "tea"}, headers=headers)
+    lifecycle.failed(Generation.objects.get(), lifecycle.failure(FailureCode.DEADLINE), actor="test")
+    lifecycle.erase(Generation.objects.get(), actor="user:alice")
+
+    again = api.post(INFOGRAPHICS, {"prompt": "tea"}, headers=headers)
+
+    assert (again.status_code, again.json()["prompt"]) == (200, "")
 
 
 @pytest.mark.django_db

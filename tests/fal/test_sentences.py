@@ -38,5 +38,23 @@ def test_fals_limits_are_told() -> None:
     assert sentence("one_of", {"expected": ["1K", "2K"]}) == "A value is none of those on offer: 1K, 2K."
 
 
+@pytest.mark.parametrize(
+    "kind, context, told",
+    [
+        ("one_of", {"expected": ["auto", "16:9", "square_hd"]}, "none of those on offer: auto, 16:9, square_hd."),
+        ("unsupported_image_format", {"supported_formats": ["image/png", ".webp"]}, "it takes image/png, .webp."),
+        ("file_too_large", {"max_size": 1048576.0}, "at most 1,048,576 bytes."),
+        ("greater_than", {"gt": 0.5}, "greater than 0.5."),
+    ],
+)
+def test_a_limit_is_told_as_it_is(kind: str, context: dict[str, Any], told: str) -> None:
+    assert sentence(kind, context).endswith(told)
+
+
+@pytest.mark.parametrize("expected", [["auto", "<b>all</b>"], ["auto", {"a": 1}], [f"word{n}" for n in range(40)], []])
+def test_of_a_list_that_cannot_be_told_whole_nothing_is_told(expected: list[Any]) -> None:
+    assert sentence("one_of", {"expected": expected}) == "A value is none of those on offer."
+
+
 def test_a_type_that_nobody_knows_has_no_sentence() -> None:
     assert sentence("phase_of_the_moon", {}) == ""

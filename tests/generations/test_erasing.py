@@ -10,13 +10,14 @@ from django.utils import timezone
 from credits.audit import audit
 from credits.models import Account
 from generations import invariants, lifecycle, storage
-from generations.models import Delivery, Erasure, Generation, Heartbeat, Output, Retention, Upload
+from generations.models import Delivery, Erasure, FailureCode, Generation, Heartbeat, Output, Retention, Upload
 from generations.workers import eraser
 from simulator import Simulator
 from tests.generations.callback import Courier
 from tests.generations.conftest import Ordering
 from tests.generations.work import Work
 from tests.services.seaweed import Bucket
+from tests.simulator.customer import get
 from tests.uploads.pictures import laid
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,6 +59,43 @@ def test_the_files_and_the_words_are_gone(made: Generation) -> None:
     assert SECRET not in everything_we_keep(made)
     assert lying_there(made) == set()
     assert receipt.done_at is not None
+
+
+def test_what_fal_kept_is_gone_too(made: Generation, fal: Simulator) -> None:
+    sent, lying = fal.log.accepted()[0], fal.log.files()
+    assert (sent.inputs["prompt"], len(lying)) == (SECRET, 2)
+
+    receipt = erase(made)
+
+    assert (fal.log.accepted()[0].inputs, fal.log.accepted()[0].answer) == (None, None)
+    assert [get(f"{fal.url}{file.path}").status_code for file in lying] == [404, 404]
+    assert receipt.provider_copy == Erasure.ProviderCopy.DELETED
+
+
+def test_without_a_key_that_may_delete_the_receipt_says_that_fal_keeps_it(made: Generation, settings) -> None:
+    settings.FAL_ADMIN_KEY = ""
+
+    assert (receipt := erase(made)).provider_copy == Erasure.ProviderCopy.KEPT
+    assert receipt.done_at is not None
+
+
+def test_what_fal_refuses_to_delete_now_is_asked_for_again(made: Generation, fal: Simulator, settings) -> None:
+    right, settings.FAL_ADMIN_KEY = settings.FAL_ADMIN_KEY, settings.FAL_KEY
+    refused = erase(made)
+
+    settings.FAL_ADMIN_KEY = right
+    Erasure.objects.update(next_attempt_at=timezone.now())
+    eraser.run_once(limit=10)
+
+    assert (refused.done_at, "403" in refused.detail, lying_there(made)) == (None, True, set())
+    assert Erasure.objects.get().provider_copy == Erasure.ProviderCopy.DELETED
+
+
+def test_what_fal_never_had_is_not_asked_for(order: Ordering, alice: Account) -> None:
+    generation = order(prompt=SECRET)
+    lifecycle.failed(generation, lifecycle.failure(FailureCode.DEADLINE), actor="test")
+
+    assert erase(generation).provider_copy == Erasure.ProviderCopy.NONE
 
 
 def test_the_receipt_says_what_lay_there(made: Generation) -> None:

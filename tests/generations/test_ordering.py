@@ -134,6 +134,18 @@ def test_another_key_is_another_batch_and_so_is_another_customers(alice: Account
     assert Batch.objects.count() == 3
 
 
+def test_a_batch_of_which_everything_failed_may_be_ordered_again_at_once(alice: Account) -> None:
+    batch, _ = lifecycle.order_batch(alice, two(fingerprint="f"), actor="user:alice")
+    first, other = batch.generations.all()
+
+    lifecycle.failed(first, NO, actor="test")
+    with pytest.raises(lifecycle.OrderedJustNow):
+        lifecycle.order_batch(alice, two(fingerprint="f", deliberate=False), actor="user:alice")
+    lifecycle.failed(other, NO, actor="test")
+
+    assert lifecycle.order_batch(alice, two(fingerprint="f", deliberate=False), actor="user:alice")[1] is True
+
+
 def test_a13_while_fal_refuses_us_no_batch_is_taken(alice: Account) -> None:
     breaker.trip("User is locked")
 

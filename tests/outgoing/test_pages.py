@@ -44,6 +44,7 @@ WRONG = {
     "nothing chosen": {"types": []},
     "threshold": {"credits_low_at": "many"},
     "no threshold": {"credits_low_at": ""},
+    "huge threshold": {"credits_low_at": "00000000000199999999999999999999999"},
 }
 
 

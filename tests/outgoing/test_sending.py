@@ -109,7 +109,8 @@ def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing() -> None:
 
     assert sending._seconds("120") == 120
     assert 3590 < (sending._seconds(in_an_hour) or 0) <= 3600
-    assert [sending._seconds(text) for text in ("", "soon", "-5", "²", "Mon, 99 Foo 2026")] == [None] * 5
+    nonsense = ("", "soon", "-5", "²", "Mon, 99 Foo 2026", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+    assert [sending._seconds(text) for text in nonsense] == [None] * 6
 
 
 def test_retry_after_is_honoured(delivery: WebhookDelivery, turn: Turn, receiver: Receiver) -> None:

@@ -46,6 +46,18 @@ def test_who_is_not_logged_in_is_asked_to(client: Client, db: None, address: str
     assert client.get(address).headers["Location"] == f"/login/?{urlencode({'next': address}, safe='/')}"
 
 
+def test_an_erased_order_says_nothing_of_files_that_did_not_come(
+    browser_of_alice: Client, order: Place, fal: Simulator
+) -> None:
+    generation = Work().to_the_end(order(prompt="a fox", num_images=2))
+    lifecycle.erase(generation, actor="user:alice")
+
+    page = browser_of_alice.get(page_of(generation, "generation")).text
+
+    assert "erased" in page.lower()
+    assert "could not be delivered" not in page
+
+
 def test_a_page_that_polls_after_the_session_ended_is_reloaded(client: Client, order: Place) -> None:
     answer = client.get(page_of(order(), "generation-status"), headers={"HX-Request": "true"})
 

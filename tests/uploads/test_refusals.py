@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
+from django.utils import timezone
 from PIL import Image, ImageCms
 from rest_framework.test import APIClient
 
@@ -22,7 +23,7 @@ from generations.inspection import NotMedia
 from generations.models import Upload
 from tests.callbacks.test_races import at_once
 from tests.uploads.conftest import UPLOADS, announced, put
-from tests.uploads.pictures import brought, picture
+from tests.uploads.pictures import brought, lying, picture
 
 PAGE = b"<!doctype html><script>alert(1)</script>"
 
@@ -63,6 +64,26 @@ def test_g13_g14_g16_what_is_no_picture_is_refused_for_good(api: APIClient, cont
     assert answers[0].json()["detail"] == answers[1].json()["detail"]
     assert Upload.objects.get().state == Upload.State.REFUSED
     assert api.get(f"{UPLOADS}{ticket['id']}/content/").status_code == 404
+    assert "<" not in answers[0].json()["detail"]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("either")
+def test_g28_the_bytes_of_what_was_refused_do_not_stay_and_its_address_takes_up_room(api: APIClient, settings) -> None:
+    settings.UPLOAD_MEGABYTES_MAX = 1
+    junk = bytes(600_000)
+    refused, removed = (api.post(UPLOADS, announced(content)).json() for content in (junk, bytes(300_000)))
+    put(refused, junk)
+    api.post(f"{UPLOADS}{refused['id']}/complete/")
+    api.delete(f"{UPLOADS}{removed['id']}/")
+
+    full = api.post(UPLOADS, announced(picture(), size=400_000))
+    Upload.objects.update(expires_at=timezone.now())
+
+    with pytest.raises(FileNotFoundError):
+        lying(Upload.objects.get(pk=refused["id"]).incoming_key)
+    assert (full.status_code, full.json()["code"]) == (413, "storage_full")
+    assert api.post(UPLOADS, announced(picture(), size=400_000)).status_code == 201
 
 
 @pytest.mark.django_db
