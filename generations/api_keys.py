@@ -19,7 +19,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from generations import briefly
-from generations.models import ApiKey, Scope
+from generations.models import ApiKey, Generation, Scope
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -135,6 +135,12 @@ def revoke(key: ApiKey) -> bool:
 def in_use() -> ApiKey | None:
     """The key with which this very request came, if it came with one."""
     return _of_this_request.get()
+
+
+def may_erase(generation: Generation) -> bool:
+    """A key that only orders erases what was ordered with it, and nothing that others have made."""
+    key = in_use()
+    return key is None or Scope.MANAGE in key.scopes or generation.api_key_id == key.pk
 
 
 def use(key: ApiKey) -> None:

@@ -29,12 +29,15 @@ SECTIONS = {
     "webhook-deliveries": Scope.MANAGE,
     "webhook-secret": Scope.MANAGE,
 }
+# Whoever changes these may have everything of the past erased.
+CHANGED_BY_MANAGERS = {"retention"}
 
 
 def scope_for(method: str, path: str) -> Scope:
     """What a key needs for this method of this address, /api/v1/<section>/…"""
     section = path.removeprefix("/api/v1/").partition("/")[0]
-    return SECTIONS.get(section, Scope.READ if method.upper() in SAFE_METHODS else Scope.ORDER)
+    changing = Scope.MANAGE if section in CHANGED_BY_MANAGERS else Scope.ORDER
+    return SECTIONS.get(section, Scope.READ if method.upper() in SAFE_METHODS else changing)
 
 
 class ApiKeyAuthentication(BaseAuthentication):

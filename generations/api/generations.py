@@ -10,13 +10,14 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from generations import lifecycle, tasks
+from generations import api_keys, lifecycle, tasks
 from generations.api import ordering, patience
 from generations.api.authentication import customer
 from generations.api.documents import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
@@ -88,7 +89,10 @@ class GenerationView(APIView):
 
         202: the files are being deleted. 200: everything is gone. Asked again, the receipt is the same.
         """
-        receipt = lifecycle.erase(_find(request, generation_id), actor=_actor(request))
+        generation = _find(request, generation_id)
+        if not api_keys.may_erase(generation):
+            raise PermissionDenied("This key erases only what was ordered with it; the scope “manage” erases anything.")
+        receipt = lifecycle.erase(generation, actor=_actor(request))
         return Response(ErasureSerializer(receipt).data, status=200 if receipt.done_at else 202)
 
 

@@ -139,6 +139,8 @@ class _Anything(dict[str, str]):
         ("post", "/api/v1/generations/{generation_id}/cancel/", "order"),
         ("get", "/api/v1/keys/", "manage"),
         ("patch", "/api/v1/keys/{key_id}/", "manage"),
+        ("get", "/api/v1/retention/", "read"),
+        ("put", "/api/v1/retention/", "manage"),
     ],
 )
 def test_the_document_says_which(method: str, path: str, scope: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from generations.models import Generation, Retention
+from generations import api_keys
+from generations.models import Generation, Retention, Scope
 from generations.workers import eraser
 from simulator import Simulator
 from tests.api.conftest import GENERATIONS, Ordering
@@ -62,6 +66,19 @@ def test_what_was_erased_cannot_be_tried_again(api: APIClient, completed: Orderi
     api.delete(f"{GENERATIONS}{generation.pk}/")
 
     assert api.post(f"{GENERATIONS}{generation.pk}/retry/").status_code == 404
+
+
+def test_a_key_that_only_orders_erases_what_was_ordered_with_it(alice: User, completed: Ordering) -> None:
+    rights = replace(api_keys.EVERYTHING, scopes=frozenset({Scope.READ, Scope.ORDER}))
+    issued, shop = api_keys.issue(alice, "shop", rights=rights), APIClient()
+    shop.credentials(HTTP_AUTHORIZATION=f"Token {issued.plain}")
+    others, its_own = completed(), completed()
+    Generation.objects.filter(pk=its_own.pk).update(api_key=issued.key)
+
+    answers = [shop.delete(f"{GENERATIONS}{generation.pk}/").status_code for generation in (others, its_own)]
+
+    assert answers == [403, 202]
+    assert [Generation.objects.get(pk=each.pk).erased_at is None for each in (others, its_own)] == [True, False]
 
 
 def test_without_an_erasure_there_is_no_receipt(api: APIClient, completed: Ordering) -> None:
