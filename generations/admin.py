@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from credits.looking import LookOnlyAdmin, LookOnlyInline, may, staff
-from generations import breaker, intake, lifecycle, outgoing_admin, pricing_admin, tasks, uploads_admin
+from generations import breaker, erasing_admin, intake, lifecycle, outgoing_admin, pricing_admin, tasks, uploads_admin
 from generations.catalogue import MODELS
 from generations.logins import AdminLoginForm
 from generations.models import (
@@ -107,7 +107,7 @@ class ModelFilter(admin.SimpleListFilter):
 
 
 # Its tables register themselves.
-REGISTERED = (outgoing_admin, pricing_admin, uploads_admin)
+REGISTERED = (erasing_admin, outgoing_admin, pricing_admin, uploads_admin)
 
 
 @admin.register(Generation)

@@ -14,13 +14,25 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from credits.models import Account, Entry, Hold
-from generations.models import ApiKey, Delivery, FalAccount, Generation, Heartbeat, Output, Submission, Upload
+from generations.models import (
+    ApiKey,
+    Delivery,
+    Erasure,
+    FalAccount,
+    Generation,
+    Heartbeat,
+    Output,
+    Retention,
+    Submission,
+    Upload,
+)
 from tests.corpus import ATTACKS, LIVE
 from tests.pages.conftest import Place
 from tests.uploads.pictures import laid
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OURS: list[Any] = [Account, Hold, Entry, Generation, Submission, Delivery, ApiKey, FalAccount, Heartbeat, Upload]
+OURS += [Erasure, Retention]
 GENERATIONS = "/admin/generations/generation/"
 
 
@@ -34,6 +46,8 @@ def one_of_each(finished: Place, alice: User) -> list:
     generation = finished()
     submission = generation.submissions.get()
     laid(alice)
+    Erasure.objects.create(generation=generation, asked_by="user:alice")
+    Retention.objects.create(account=generation.account, days=30)
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})
     Heartbeat.objects.update_or_create(name="sweeper", defaults={"seen_at": timezone.now()})
     ApiKey.objects.create(user=alice, name="laptop", prefix="limn_abcd", digest="d" * 64)
