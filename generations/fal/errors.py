@@ -92,6 +92,7 @@ _BY_TYPE: dict[str, tuple[Code, bool]] = {
     "internal_error": ("provider_error", True),
 }
 ERRORS_MAX = 20
+REFUSED = "The model refused this input."
 WORDS_MAX = 500
 
 
@@ -127,11 +128,12 @@ def _by_status(status: int | None) -> tuple[Code, bool]:
 
 
 def _readable(item: Mapping[str, Any]) -> dict[str, Any]:
-    loc = item.get("loc")
+    """Which input, for its owner. What fal itself says of it is for staff, in the reason's detail."""
+    loc, kind = item.get("loc"), clean(str(item.get("type", "")))[:100]
     return {
         "loc": [part if isinstance(part, int) else clean(str(part)) for part in loc] if isinstance(loc, list) else [],
-        "msg": clean(str(item.get("msg", "")))[:WORDS_MAX],
-        "type": clean(str(item.get("type", "")))[:100],
+        "msg": sentence(kind, item.get("ctx")) or REFUSED,
+        "type": kind,
     }
 
 

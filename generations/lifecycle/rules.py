@@ -57,7 +57,7 @@ TABLE: Mapping[Rule, Clause] = MappingProxyType(
         ),
         Rule.PROVIDER_FAILED: Clause(
             customer_pays="nothing",
-            providers_bill="none",
+            providers_bill="the operator's",
             because="The provider failed to make it.",
         ),
         Rule.CANCELLED_QUEUED: Clause(
