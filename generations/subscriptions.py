@@ -21,6 +21,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.http import is_same_domain
 
 from config.env import is_loopback
 from credits.models import Account
@@ -180,7 +181,9 @@ def _is_ours(target: Target) -> bool:
     if is_loopback(target.host):
         # Many programs share this machine; ours has these ports.
         return target.port in {site.port, settings.PORT}
-    return target.host in {host.lower().lstrip(".") for host in settings.ALLOWED_HOSTS} | {site.hostname}
+    # As Django reads them: ".example.com" is the name itself and all below it. ("*" names nobody.)
+    ours = [host.lower() for host in (*settings.ALLOWED_HOSTS, site.hostname or "")]
+    return any(is_same_domain(target.host, host) for host in ours)
 
 
 # --- Secrets ------------------------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def test_the_secret_of_orders_own_addresses_is_read_by_making_it_anew(api: APICl
 
 BAD = [
     *("http://example.com/", "https://10.0.0.1/", "https://user@example.com/", "nonsense", "", "https://ex ample.com"),
+    *("https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/", "https://1.2.3.0x4/"),
+    *("https://limn.test/", "https://api.limn.test/", "https://API.eu.limn.test/"),
     *("http://127.0.0.1:8000/", "https://testserver/", f"https://example.com/{'x' * 2000}", 5, None),
 ]
 
@@ -64,13 +66,20 @@ BAD = [
 @pytest.mark.once
 @pytest.mark.parametrize("url", BAD, ids=[str(url)[:30] for url in BAD])
 def test_h1_h12_where_webhooks_cannot_go_is_said_at_once(api: APIClient, settings, url: Any) -> None:
-    settings.ALLOWED_HOSTS = ["testserver"]
+    settings.ALLOWED_HOSTS = ["testserver", ".limn.test"]
 
     answer = api.post(ENDPOINTS, {"url": url})
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
     assert answer.json()["errors"][0]["loc"] == ["url"]
     assert not WebhookEndpoint.objects.exists()
+
+
+@pytest.mark.parametrize("host", ["notlimn.test", "limn.test.example.com", "8.8.8.8", "7.example.com", "x0x7.example"])
+def test_a_host_that_only_looks_like_ours_or_like_a_number_may_be_told(api: APIClient, settings, host: str) -> None:
+    settings.ALLOWED_HOSTS = ["testserver", ".limn.test", "*"]
+
+    assert api.post(ENDPOINTS, {"url": f"https://{host}/"}).status_code == 201
 
 
 def test_h1_loopback_is_for_those_alone_whose_limn_lives_there(api: APIClient, settings) -> None:
