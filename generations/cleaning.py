@@ -43,8 +43,8 @@ def clean(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> Inspected:
     except NotMedia:
         raise
     except Exception as error:
-        # Decoders meet broken bytes with whatever comes to hand; what they say of it is for nobody's eyes.
-        raise NotMedia("not a whole PNG, JPEG or WebP picture") from error
+        # Decoders meet broken bytes with whatever comes to hand.
+        raise NotMedia("not a whole PNG, JPEG or WebP picture", detail=f"{error}"[:200]) from error
     extension = _EXTENSION_OF[kind]
     width, height = picture.size
     return Inspected(kind="image", content_type=Image.MIME[kind], extension=extension, width=width, height=height)

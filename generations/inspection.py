@@ -23,7 +23,12 @@ SECONDS_MAX = 86_400.0
 
 
 class NotMedia(Exception):
-    """Not a whole file of a type that we store."""
+    """Not a whole file of a type that we store. Its message is for people."""
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+        """What the decoder said, for staff."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +108,7 @@ def _image(file: IO[bytes], head: bytes, size_bytes: int) -> Inspected:
         raise
     except Exception as error:
         # Decoders meet broken bytes with whatever comes to hand: struct.error, SyntaxError, IndexError, MemoryError.
-        raise NotMedia(f"a broken picture: {error}"[:200]) from error
+        raise NotMedia("a broken picture", detail=f"{error}"[:200]) from error
 
 
 def _mp4(file: IO[bytes], head: bytes, size_bytes: int) -> Inspected:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import resource
 import signal
@@ -25,6 +26,8 @@ from PIL import Image
 
 from generations.cleaning import clean
 from generations.inspection import Inspected, NotMedia, inspect, is_known
+
+logger = logging.getLogger(__name__)
 
 # A picture of 100 megapixels takes 430 MB as PNG and 730 MB as progressive JPEG; a WebP takes 16 bytes a pixel,
 # which leaves it 80 megapixels.
@@ -70,13 +73,18 @@ def _read(answer: bytes) -> Inspected:
     try:
         said = json.loads(answer or b'{"refused": "looking at it took too much memory or time"}')
         if "refused" in said:
-            raise NotMedia(str(said["refused"])[:200])
+            raise _refused(str(said["refused"])[:200], detail=str(said.get("detail", ""))[:200])
         found = Inspected(**said)
     except (ValueError, TypeError) as error:
         raise NotMedia("looking at it went wrong") from error
     if not is_known(found):
         raise NotMedia("looking at it went wrong")
     return found
+
+
+def _refused(message: str, *, detail: str) -> NotMedia:
+    logger.info("a file was refused", extra={"why": message, "detail": detail})
+    return NotMedia(message, detail=detail)
 
 
 class _Helper:
@@ -174,7 +182,7 @@ def _look(file: int, reply: int, written: list[int], seconds_max: int) -> NoRetu
         with open(file, "rb") as opened:
             said = asdict(_cleaned(opened, *written) if written else inspect(opened, os.fstat(file).st_size))
     except NotMedia as error:
-        said = {"refused": str(error)[:200]}
+        said = {"refused": str(error)[:200], "detail": error.detail}
     except BaseException:
         os._exit(1)
     os.write(reply, json.dumps(said).encode())

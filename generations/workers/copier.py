@@ -140,7 +140,7 @@ def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
     try:
         return prober.probe(file)
     except NotMedia as error:
-        raise Broken(str(error)) from error
+        raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
 
 
 def _ask_again(output: Output) -> None:

@@ -62,6 +62,7 @@ def test_g13_g14_g16_what_is_no_picture_is_refused_for_good(api: APIClient, cont
 
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(422, "not_a_picture")] * 2
     assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    assert not {"_io", "<", "cannot identify", "truncated"} & set(answers[0].json()["detail"].split())
     assert Upload.objects.get().state == Upload.State.REFUSED
     assert api.get(f"{UPLOADS}{ticket['id']}/content/").status_code == 404
     assert "<" not in answers[0].json()["detail"]
