@@ -1,6 +1,6 @@
 """The composition root as a Django app, so that its checks and commands are found."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 from config import queue
@@ -10,5 +10,6 @@ class LimnConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        post_migrate.connect(queue.make_tables, sender=self)
+        # Of an app without tables of its own, such as this one, Django tells nobody that it was migrated.
+        post_migrate.connect(queue.make_tables, sender=apps.get_app_config("generations"))
         from config import checks  # noqa: F401, PLC0415  (registers them; apps are loaded only now)

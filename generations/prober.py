@@ -164,7 +164,8 @@ def _serve(line: socket.socket, seconds_max: int) -> None:
     """Fork for each file, until whoever started us is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Nobody waits for the children: their answer is all that counts.
     Image.init()
-    line.send(b".")
+    with suppress(BrokenPipeError):  # Whoever started us was killed meanwhile; then there is nothing to read.
+        line.send(b".")
     while True:
         message, descriptors, *_ = socket.recv_fds(line, 1, 4)
         if not message:

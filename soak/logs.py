@@ -10,11 +10,12 @@ from soak.tally import Tally
 BEGINNING = "Traceback (most recent call last):"
 # One traceback leads to the next; what matters is how the last of them ends.
 LINKS = ("During handling of the above exception", "The above exception was the direct cause")
-ENDING = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Timeout|Shutdown|Violation|Refused\w*)\b.*$", re.MULTILINE)
+# Whatever it is called: psycopg.errors.UndefinedTable is one as well.
+ENDING = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTILINE)
 # The database or the network is away: it may be logged with all its frames.
 PASSING = re.compile(
-    r"OperationalError|InterfaceError|PoolTimeout|AdminShutdown|ConnectionError|EndpointConnectionError|"
-    r"UnreadablePostError|ClientDisconnected"
+    r"OperationalError|InterfaceError|PoolTimeout|ConnectionError|EndpointConnectionError|UnreadablePostError|"
+    r"ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled|DeadlockDetected"
 )
 
 

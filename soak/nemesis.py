@@ -53,7 +53,10 @@ class Nemesis:
             waiting = waiting or self.chance.sample(self.swarm.nemesis, len(self.swarm.nemesis))
             name = waiting.pop()
             self._note(name)
-            faults[name]()
+            try:
+                faults[name]()
+            except psycopg.OperationalError:
+                self.tally.count("the nemesis broke what it stood on")
             self.tally.hit(name)
 
     def _note(self, name: str) -> None:
@@ -148,9 +151,9 @@ class Nemesis:
             self.stop.wait(LOCK_SECONDS)
 
     def _adjust(self) -> None:
-        account = Account.objects.get(pk=self._an_account())
         change = self.chance.choice((-50, -7, 7, 500))
         try:
+            account = Account.objects.get(pk=self._an_account())
             for _ in range(2):  # A double click.
                 ledger.adjust(account, change, key=f"soak:{uuid4()}", actor="nemesis", reason="because")
         except (LedgerError, DatabaseError):

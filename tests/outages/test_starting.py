@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from config.management.ports import free_port
@@ -23,6 +24,14 @@ def limn(database: Server, tmp_path, fal: Simulator) -> Iterator[Processes]:
     output_of("migrate", environment=environment)
     with processes(tmp_path, environment) as started:
         yield started
+
+
+def test_migrate_makes_the_queues_own_tables(database: Server, limn: Processes) -> None:
+    """Nobody else does. Without them every nudge would be lost, and all would wait for the sweep."""
+    with psycopg.connect(database.url) as connection:
+        found = connection.execute("SELECT to_regclass('huey_task'), to_regclass('huey_schedule')").fetchone()
+
+    assert found == ("huey_task", "huey_schedule")
 
 
 def test_they_begin_to_work_when_it_is_back(database: Server, limn: Processes, fal: Simulator) -> None:

@@ -26,6 +26,15 @@ Traceback (most recent call last):
   File "a.py", line 1, in f
 ZeroDivisionError: division by zero
 """
+NO_TABLE = """2026-11-26 ERROR huey.consumer.Worker: Error reading from queue
+Traceback (most recent call last):
+  File "cursor.py", line 117, in execute
+    raise ex.with_traceback(None)
+psycopg.errors.UndefinedTable: relation "huey_task" does not exist
+LINE 1: delete from huey_task where id = (select id from huey_task w...
+                    ^
+Working.
+"""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +42,7 @@ ZeroDivisionError: division by zero
     [
         (CHAIN, ["psycopg.OperationalError: server closed the connection unexpectedly"]),
         (BUG, ["ZeroDivisionError: division by zero"]),
+        (NO_TABLE, ['psycopg.errors.UndefinedTable: relation "huey_task" does not exist']),
         ("all is well", []),
     ],
 )
