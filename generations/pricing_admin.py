@@ -59,7 +59,9 @@ class PriceBookEntryAdmin(LookOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: PriceBookEntry, form: Any, change: bool) -> None:
         asked = {name: form.cleaned_data[name] for name in ASKED[1:]}
-        obj.pk = price_book.write(obj.model, actor=staff(request), **asked).pk
+        written = price_book.write(obj.model, actor=staff(request), **asked)
+        # The admin's own log names it by these.
+        obj.pk, obj.effective_from = written.pk, written.effective_from
 
     @admin.display(description="in force", boolean=True)
     def in_force(self, entry: PriceBookEntry) -> bool:

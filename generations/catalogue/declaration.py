@@ -56,6 +56,8 @@ class Model:
     """Named sets of inputs; an explicit input wins over the preset's."""
     typical_seconds: int
     """How long fal usually takes; a hint for polling and for the user, never a limit."""
+    seed: str = "seed"
+    """The input that, fixed, gives the same result again."""
     start_timeout_seconds: int = 1800
     """fal gives up (504) when it has not begun by then, and charges nothing."""
     deadline_seconds: int = 3600

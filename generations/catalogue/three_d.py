@@ -97,6 +97,7 @@ TRIPO_H31 = Model(
     summary="Finer shapes and textures from one picture.",
     kind="3d",
     inputs=TripoH31,
+    seed="model_seed",
     output=Files(named=_h31_files, paid=frozenset({"model_mesh"}), beside=lambda inputs: {"task_id": "tripo-task"}),
     price=by_formula(
         _h31_credits,
@@ -129,6 +130,7 @@ TRIPO_P1 = Model(
     summary="A clean, light mesh from one picture, ready for a game.",
     kind="3d",
     inputs=TripoP1,
+    seed="model_seed",
     output=Files(
         named=lambda inputs: {
             "model_mesh": "model/gltf-binary",

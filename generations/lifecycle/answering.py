@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from generations import failpoints
-from generations.catalogue import FoundFile, files_in, find, goes_back, read_line
+from generations.catalogue import MODELS, FoundFile, files_in, goes_back, read_line
 from generations.fal import Reason
 from generations.leases import from_now
 from generations.lifecycle.ending import not_made
@@ -85,15 +85,15 @@ def _only_this_one(generation: Generation, submission: Submission) -> None:
 
 
 def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]:
-    model = find(generation.model)
-    # A model that suddenly names its files otherwise still delivers what was paid for.
-    known = any(model.counts(file.role) for file in files)
+    model = MODELS.get(generation.model)
+    paid = {file.role for file in files if model is None or model.counts(file.role)}
     return [
         Output(
             generation=generation,
             index=index,
             role=file.role,
-            counts=not known or model.counts(file.role),
+            # A model that suddenly names its files otherwise still delivers what was paid for.
+            counts=not paid or file.role in paid,
             source_url=file.url,
             claimed_size=file.claimed_size_bytes,
             flagged=file.flagged,

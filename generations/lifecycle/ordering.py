@@ -134,7 +134,7 @@ def batch_before(account: Account, *, key: str | None, fingerprint: str) -> Batc
 
 def delivered_before(account: Account, wish: Order) -> Generation | None:
     """The owner's own earlier result of the very same wish, where a fixed seed makes it the same result."""
-    if wish.arguments.get("seed") is None:
+    if wish.arguments.get(wish.model.seed) is None:
         return None
     alike = Generation.objects.filter(account=account, likeness=wish.likeness, status=Status.COMPLETED)
     return alike.exclude(outputs__flagged=True).exclude(outputs__state=Output.State.LOST).first()

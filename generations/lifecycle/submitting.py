@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generations.catalogue import find
+from generations.catalogue import MODELS
 from generations.fal import Ticket
 from generations.leases import from_now
 from generations.lifecycle.ending import failed
@@ -53,8 +53,10 @@ def submitted(submission: Submission, ticket: Ticket) -> bool:
     # A cancellation that came while we were submitting is passed on at once.
     poll_at = Now() if generation.cancel_asked_at else from_now(FIRST_POLL_SECONDS)
     came_from = {Phase.QUEUED, Phase.SUBMITTING, Phase.UNKNOWN}
-    # However long it waited for its turn: fal has all the time that the model may take.
-    deadline = {"deadline_at": from_now(find(generation.model).deadline_seconds)}
+    # However long it waited: fal has all the time that the model may take. One whose declaration is gone by
+    # now, or has not come to this process yet, keeps the time that it had.
+    model = MODELS.get(generation.model)
+    deadline = {"deadline_at": from_now(model.deadline_seconds)} if model else {}
     moved = move(
         generation, Phase.WAITING, only_from=came_from, submitted_at=Now(), next_attempt_at=poll_at, **deadline
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from generations import billing, failpoints, leases, lifecycle, wiring
-from generations.catalogue import find
+from generations.catalogue import MODELS
 from generations.fal import Completed, Failed, FalError, Gone, Queued, Reason, Running, Settled, Unavailable
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
@@ -130,7 +130,8 @@ def _resolve(generation: Generation) -> float:
 
 
 def _grace(generation: Generation) -> timedelta:
-    return max(RECORD_GRACE, 2 * timedelta(seconds=scaled(find(generation.model).typical_seconds)))
+    model = MODELS.get(generation.model)
+    return max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
 
 
 def _on_record(generation: Generation, submission: Submission) -> list[str]:

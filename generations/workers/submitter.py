@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -67,8 +68,11 @@ def submit_now(generation: Generation, *, is_its_turn: bool = False) -> None:
     """Send the planned attempt, unless somebody else does. Bounded by the client's 8 s; never raises for fal's sake.
 
     What fal may not be sent now stays queued, and so does what would pass by others who wait for their turn; and, of
-    what a caller waits for, everything while fal is slow.
+    what a caller waits for, everything while fal is slow. A process without our key (a shell, say) leaves it all to the
+    workers: that it has none says nothing about fal.
     """
+    if not settings.FAL_KEY:
+        return
     if not is_its_turn and (slowness.lasts() or not budget.has_room_for(generation)):
         return
     submission = _begin(generation)

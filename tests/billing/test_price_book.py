@@ -241,7 +241,9 @@ def clerk(client: Client) -> Client:
 
 
 def test_staff_write_an_entry_and_are_named_in_it(clerk: Client) -> None:
+    # Just what a browser sends: the fields that were left empty, too.
     form = {"model": "flux-schnell", "percent": "120", "offered": "on", "note": "the dollar"}
+    form |= {"effective_from_0": "", "effective_from_1": ""}
 
     assert clerk.post(f"{ENTRIES}add/", form).status_code == 302
 

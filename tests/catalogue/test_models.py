@@ -290,3 +290,10 @@ def test_what_comes_along_is_not_paid_for(role: str) -> None:
 
 def test_an_answer_may_hold_nothing_beside_its_files() -> None:
     assert Images().extras(None) == {}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_model_says_which_of_its_inputs_makes_the_result_the_same(model: Model) -> None:
+    seeds = [name for name in model.inputs.model_fields if name.endswith("seed") and name != "texture_seed"]
+
+    assert seeds in ([], [model.seed])

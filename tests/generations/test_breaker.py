@@ -10,11 +10,26 @@ from django.utils import timezone
 from credits.models import Account
 from generations import breaker, lifecycle
 from generations.models import Breaker, FailureCode, Generation, Phase, Status
+from generations.workers import submitter
 from simulator import Simulator
 from tests.generations.conftest import Ordering
 from tests.generations.work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_shell_without_our_key_leaves_the_order_to_the_workers(
+    settings, fal: Simulator, order: Ordering, work: Work
+) -> None:
+    """It would look as if fal refused us, and stop intake for everybody."""
+    key, settings.FAL_KEY = settings.FAL_KEY, ""
+    generation = order()
+
+    submitter.submit_now(generation)
+
+    assert (breaker.is_open(), len(fal.log.posts())) == (False, 0)
+    settings.FAL_KEY = key
+    assert work.to_the_end(generation).status == Status.COMPLETED
 
 
 def half_a_minute_passes() -> None:

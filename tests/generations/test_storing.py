@@ -13,10 +13,10 @@ from django.core.files.storage import FileSystemStorage
 from credits.models import Account
 from generations import leases, lifecycle
 from generations.lifecycle import StoredFile
-from generations.models import Event, FailureCode, Generation, Output, Phase, Status
+from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
 from simulator import Simulator
 from tests.generations.conftest import Ordering
-from tests.generations.facts import rows
+from tests.generations.facts import rows, waiting
 from tests.generations.work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,12 @@ def copying(order: Ordering, *, files: int, images: int = 1, **said: Any) -> lis
 
 def answered(generation: Generation, answer: dict[str, Any]) -> list[Output]:
     lifecycle.submitting(generation)
-    lifecycle.answered(generation.submissions.get(), answer)
+    return outputs_of(generation.submissions.get(), answer)
+
+
+def outputs_of(attempt: Submission, answer: dict[str, Any]) -> list[Output]:
+    """What fal has answered, each in our hands."""
+    lifecycle.answered(attempt, answer)
     return sorted(leases.claim(Output.objects.all(), limit=9, seconds=30), key=lambda output: output.index)
 
 
@@ -109,6 +114,18 @@ def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order
 def test_files_that_fal_suddenly_names_otherwise_are_what_was_paid_for(order: Ordering) -> None:
     (output,) = answered(order(), {"pictures": [{"url": "https://v3.fal.media/cat.png"}]})
 
+    lifecycle.stored(output, FILE)
+
+    assert Generation.objects.values_list("status", "captured").get() == (Status.COMPLETED, 3)
+
+
+def test_an_order_whose_declaration_is_gone_by_now_is_delivered(order: Ordering) -> None:
+    generation = order()
+    Generation.objects.update(model="no-longer-offered")
+    (attempt,) = generation.submissions.all()
+    waiting(attempt)
+
+    (output,) = outputs_of(attempt, {"images": [{"url": "https://v3.fal.media/cat.png"}]})
     lifecycle.stored(output, FILE)
 
     assert Generation.objects.values_list("status", "captured").get() == (Status.COMPLETED, 3)
