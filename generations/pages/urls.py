@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generations.pages import batches, browsing, keys, notices, ordering, statement
+from generations.pages import batches, browsing, keys, notices, ordering, pictures, statement
 from generations.pages.logging_in import Login
 
 urlpatterns = [
@@ -22,6 +22,8 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
     path("batches/<uuid:batch_id>/status/", batches.status, name="batch-status"),
     path("batches/<uuid:batch_id>/cancel/", batches.cancel, name="batch-cancel"),
+    path("uploads/", pictures.show, name="uploads"),
+    path("uploads/<uuid:upload_id>/erase/", pictures.erase, name="upload-erase"),
     path("charges/", statement.charges, name="charges"),
     path("notices/", notices.show, name="notices"),
     path("notices/mail/", notices.mail, name="notices-mail"),

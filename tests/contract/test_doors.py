@@ -47,7 +47,7 @@ ROWS = [
 LOGIN, ADMIN_LOGIN = "/login/?", "/admin/login/?"
 NOT_OPENED = {401, 403, 404, 405}
 # What a door names in its address.
-OWNED = ("Generation", "Batch", "WebhookEndpoint", "WebhookDelivery", "ApiKey")
+OWNED = ("Generation", "Batch", "Upload", "WebhookEndpoint", "WebhookDelivery", "ApiKey")
 FORMS = {
     "notices-mail": {"mail": "never"},
     "notices-add": {"url": "https://example.com/new", "types": "generation.completed"},

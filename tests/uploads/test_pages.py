@@ -10,14 +10,16 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from credits import accounts
 from credits.models import Hold
-from generations import breaker
+from generations import breaker, uploads
 from generations.models import Generation, Upload
 from generations.pages.uploads import FORM_BYTES_MAX
 from simulator import Simulator
 from tests.generations.work import Work
 from tests.pages.conftest import alice, bob, browser_of_alice, finished, order, page_of
 from tests.pages.test_forms import typed
+from tests.services.seaweed import Bucket
 from tests.uploads.pictures import brought, picture
 
 __all__ = ["alice", "bob", "browser_of_alice", "finished", "order"]
@@ -171,3 +173,94 @@ def test_an_earlier_order_is_shown_with_its_pictures(browser_of_alice: Client, a
 
     assert f'value="upload:{upload.pk}" checked' in again.text
     assert "a picture of yours" in browser_of_alice.get(page_of(earlier)).text
+
+
+# --- The page of one's uploads ---
+
+
+def test_ones_uploads_are_shown_with_their_use_and_the_room_they_take(
+    browser_of_alice: Client, alice: User, bob: User, fal: Simulator
+) -> None:
+    browser_of_alice.post(EDIT, form(file(name="fox.png")))
+    brought(alice, picture(size=(300, 200)), name="<b>hare.png")
+    brought(bob, name="wolf.png")
+
+    page = browser_of_alice.get("/uploads/").text
+
+    assert (page.count("Used by 1 generation<"), page.count("Not used")) == (1, 1)
+    assert "300 × 200" in page
+    assert "&lt;b&gt;hare.png" in page
+    assert "wolf.png" not in page
+    assert f'value="{sum(upload.size or 0 for upload in Upload.objects.filter(account__user=alice))}"' in page
+
+
+def test_an_upload_is_deleted_from_the_page(browser_of_alice: Client, alice: User) -> None:
+    mine = brought(alice)
+    address = f"/uploads/{mine.pk}/erase/"
+    assert f'action="{address}"' in browser_of_alice.get("/uploads/").text
+
+    page = browser_of_alice.post(address, follow=True)
+
+    assert "Deleted: fox.png." in page.text
+    assert page.text.count("fox.png") == 1
+    assert Upload.objects.get().state == Upload.State.ERASED
+    assert browser_of_alice.get(address).status_code == 405
+
+
+def test_one_that_is_needed_stays_and_says_why(browser_of_alice: Client, fal: Simulator) -> None:
+    browser_of_alice.post(EDIT, form(file()))
+    mine = Upload.objects.get()
+
+    page = browser_of_alice.post(f"/uploads/{mine.pk}/erase/", follow=True)
+
+    assert "A generation that is not done needs it." in page.text
+    mine.refresh_from_db()
+    assert mine.state == Upload.State.READY
+
+
+def test_one_that_storage_does_not_let_go_yet_is_deleted_and_its_room_is_not_free(
+    browser_of_alice: Client, alice: User, settings: Any
+) -> None:
+    mine, away = brought(alice), Bucket(name="none", endpoint_url="http://127.0.0.1:9")
+    settings.STORAGES = {**settings.STORAGES, "default": away.storage}
+
+    page = browser_of_alice.post(f"/uploads/{mine.pk}/erase/", follow=True)
+
+    assert "Storage does not answer just now" in page.text
+    assert f'value="{mine.size}"' in page.text
+
+
+def test_what_is_somebody_elses_cannot_be_deleted(browser_of_alice: Client, bob: User) -> None:
+    his = brought(bob)
+
+    assert browser_of_alice.post(f"/uploads/{his.pk}/erase/").status_code == 404
+
+    his.refresh_from_db()
+    assert his.state == Upload.State.READY
+
+
+def test_what_is_not_complete_is_shown_while_it_takes_room(browser_of_alice: Client, alice: User) -> None:
+    uploads.announce(accounts.of(alice), file_name="late.png", content_type="image/png", size_bytes=2048)
+
+    page = browser_of_alice.get("/uploads/").text
+
+    assert "Not complete yet" in page
+    assert 'value="2048"' in page
+
+
+def test_strangers_are_asked_to_log_in_for_uploads(client: Client, alice: User) -> None:
+    mine = brought(alice)
+
+    for answer in (client.get("/uploads/"), client.post(f"/uploads/{mine.pk}/erase/")):
+        assert answer["Location"].startswith("/login/")
+
+    assert Upload.objects.get().state == Upload.State.READY
+
+
+def test_a_full_form_leads_to_ones_uploads(browser_of_alice: Client, settings: Any) -> None:
+    settings.UPLOAD_MEGABYTES_MAX = 0
+
+    page = browser_of_alice.post(EDIT, form(file()))
+
+    assert "Delete some that you no longer need." in page.text
+    assert page.text.count('href="/uploads/"') == 2
