@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,13 +11,13 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from credits import accounts, ledger
-from generations import lifecycle, wiring
+from generations import lifecycle, subscriptions, wiring
 from generations.catalogue import find
 from generations.models import Generation
 from simulator import Simulator
 from tests.corpus import ATTACKS
 from tests.generations.work import Work
-from tests.uploads.pictures import picture
+from tests.uploads.pictures import brought, picture
 
 pytestmark = pytest.mark.once
 
@@ -152,11 +153,30 @@ def test_the_admin_works_under_the_same_policy(member: Page, alice: User) -> Non
     expect(member.locator(".badge.failed")).to_have_text("failed · cancelled")
 
 
-@pytest.mark.parametrize("address", ["/", "/models/", NEW, "/credits/"])
+@pytest.mark.parametrize("address", ["/", "/models/", NEW, "/uploads/", "/credits/", "/notices/"])
 def test_a_telephone_need_not_scroll_sideways(member: Page, alice: User, address: str) -> None:
     ordered(alice, prompt="w" * 300)
+    brought(alice, name="w" * 200)
     member.set_viewport_size({"width": 360, "height": 740})
 
     member.goto(address)
 
     assert member.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_on_the_page_of_notices_nothing_clings_to_its_neighbour(member: Page, alice: User, width: int) -> None:
+    for number in range(2):
+        subscriptions.add(accounts.of(alice), url=f"https://example.com/{number}", types=["generation.failed"])
+    member.set_viewport_size({"width": width, "height": 900})
+    member.goto("/notices/")
+
+    parts = [*member.locator("article").all(), member.get_by_label("Address"), member.get_by_text("Sent", exact=True)]
+    parts.insert(0, member.locator("#mail"))
+    boxes = [box for part in parts if (box := part.bounding_box())]
+
+    gaps = [after["y"] - before["y"] - before["height"] for before, after in pairwise(boxes)]
+    assert (len(gaps), min(gaps) >= 16) == (4, True)
+    buttons = member.locator("article").first.get_by_role("button").all()
+    lines = {box["y"] for button in buttons if (box := button.bounding_box())}
+    assert len(lines) == (1 if width == 1280 else 2)
