@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from credits import accounts
 from credits.models import CREDITS_MAX
 from generations import notices, outbox, subscriptions
-from generations.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
+from generations.models import Retention, Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
 from generations.pages import paging
 from generations.pages.members import MemberRequest, members_only
 from generations.subscriptions import SubscriptionError
@@ -144,6 +144,7 @@ def _show(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
     context = {
         "subscriber": Subscriber.objects.filter(account__user=request.user).first(),
         "choices": Subscriber.Mail.choices,
+        "retention": Retention.objects.filter(account__user=request.user).first(),
         "endpoints": WebhookEndpoint.objects.visible_to(request.user),
         "types": [(kind.value, words, _is_chosen(kind, typed)) for kind, words in TYPES.items()],
         "typed": typed or {},

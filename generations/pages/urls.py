@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generations.pages import batches, browsing, keys, notices, ordering, pictures, statement
+from generations.pages import batches, browsing, keeping, keys, notices, ordering, pictures, statement
 from generations.pages.logging_in import Login
 
 urlpatterns = [
@@ -27,6 +27,7 @@ urlpatterns = [
     path("charges/", statement.charges, name="charges"),
     path("notices/", notices.show, name="notices"),
     path("notices/mail/", notices.mail, name="notices-mail"),
+    path("notices/keeping/", keeping.keep, name="notices-keeping"),
     path("notices/secret/", notices.secret, name="notices-secret"),
     path("notices/endpoints/", notices.add, name="notices-add"),
     path("notices/endpoints/<uuid:endpoint_id>/<str:deed>/", notices.act, name="webhook-endpoint-act"),

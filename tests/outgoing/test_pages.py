@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from credits import accounts
 from generations import outbox, subscriptions
-from generations.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from generations.models import Notice, Retention, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.api.conftest import Ordering
 from tests.corpus import ATTACKS, LIVE
 from tests.outgoing.conftest import ELSEWHERE, Listen
@@ -166,3 +167,41 @@ def test_staff_may_send_again_if_they_may(client: Client, listen: Listen, chief:
     assert answer.status_code == sent
     assert WebhookDelivery.objects.get().state == ("pending" if sent == 200 else "exhausted")
     assert not WebhookAttempt.objects.exists()
+
+
+# --- How long things are kept ---
+
+
+def test_an_owner_says_how_long_things_are_kept(browser: Client, alice: User) -> None:
+    page = browser.post("/notices/keeping/", {"days": "1000", "sure": "on"}, follow=True).text
+
+    assert Retention.objects.get(account__user=alice).days == 1000
+    assert "1,000 days after their end" in page
+    assert 'name="days" min="1" max="3650" value="1000"' in page
+
+
+def test_nothing_typed_keeps_things_until_they_are_erased(browser: Client, alice: User, bob: User) -> None:
+    for user in (alice, bob):
+        Retention.objects.create(account=accounts.of(user), days=3)
+
+    page = browser.post("/notices/keeping/", {"days": ""}, follow=True).text
+
+    assert Retention.objects.get().account.user == bob
+    assert 'name="days" min="1" max="3650" value=""' in page
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "many", "9" * 5000, "1.5"])
+def test_what_is_no_number_of_days_changes_nothing(browser: Client, alice: User, days: str) -> None:
+    Retention.objects.create(account=accounts.of(alice), days=3)
+
+    page = browser.post("/notices/keeping/", {"days": days, "sure": "on"}, follow=True)
+
+    assert 'class="note"' in page.text
+    assert Retention.objects.get().days == 3
+
+
+def test_who_is_not_sure_erases_nothing(browser: Client) -> None:
+    page = browser.post("/notices/keeping/", {"days": "3"}, follow=True)
+
+    assert "Say that you are sure" in page.text
+    assert not Retention.objects.exists()
