@@ -114,6 +114,11 @@ def url_on(domain: str, key: str, *, seconds: int, file_name: str, content_type:
     return str(request.prepare().url)
 
 
+def is_bucket() -> bool:
+    """Whether customers put their bytes past us, at addresses that hold until they lapse."""
+    return _bucket() is not None
+
+
 def open_file(key: str) -> File[bytes]:
     return default_storage.open(key, "rb")
 

@@ -20,15 +20,15 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import IO
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Sum, When
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from credits.models import Account
@@ -111,8 +111,9 @@ def receive(upload: Upload, stream: IO[bytes]) -> None:
         # Now, and not before the bytes came: a slow sender's upload may be complete, or swept, by now.
         if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, swept_at=None).exists():
             raise Expired(Expired.__doc__)
-        with _storage_errors():
-            storage.put(upload.incoming_key, file, content_type=upload.announced_type)
+        # With the lease: who erases it at this moment does not take the place for empty.
+        with _alone_with(upload) as mine, _storage_errors():
+            storage.put(mine.incoming_key, file, content_type=mine.announced_type)
 
 
 def complete(upload: Upload) -> Upload:
@@ -128,15 +129,11 @@ def complete(upload: Upload) -> Upload:
                 storage.fetch(mine.incoming_key, file, bytes_max=BYTES_MAX)
         except FileNotFoundError:
             raise NotPut(NotPut.__doc__) from None
-        try:
-            _finish(mine, file)
-        except NotAPicture:
-            # Nobody looks at it again, and it would lie there for an hour.
-            _drop_incoming(mine)
-            raise
-        _drop_incoming(mine)
-    upload.refresh_from_db()
-    return upload
+        refusal = _verdict(mine, file)
+        # The verdict stands in the row by now: what was put is of no more use, whichever it is.
+        with _storage_errors():
+            storage.delete(mine.incoming_key)
+    return _decided_now(upload, refusal)
 
 
 def bring(account: Account, file: IO[bytes], *, file_name: str, size_bytes: int) -> Upload:
@@ -146,9 +143,8 @@ def bring(account: Account, file: IO[bytes], *, file_name: str, size_bytes: int)
     upload = announce(account, file_name=file_name, content_type="", size_bytes=size_bytes)
     with _alone_with(upload) as mine, tempfile.TemporaryFile() as copy:
         _copy(file, copy, size_bytes)
-        _finish(mine, copy)
-    upload.refresh_from_db()
-    return upload
+        refusal = _verdict(mine, copy)
+    return _decided_now(upload, refusal)
 
 
 def erase(upload: Upload) -> bool:
@@ -164,7 +160,17 @@ def erase(upload: Upload) -> bool:
         Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None, file_name="")
     with _storage_errors():
         _delete_files(locked)
+    _note_swept(locked)
     return True
+
+
+def bytes_taken(account: Account) -> int:
+    """How much room the customer's uploads take up."""
+    mine = Upload.objects.filter(account=account).taking_room()
+    # Until it is swept, as much as was announced may lie, or be put again, beside what was made of it.
+    unswept = Greatest(Coalesce("size", 0), "announced_size")
+    taken = mine.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size")))["bytes"]
+    return int(taken or 0)
 
 
 def sweep(*, limit: int) -> int:
@@ -207,6 +213,24 @@ def _alone_with(upload: Upload) -> Iterator[Upload]:
     finally:
         leases.release(mine)
         leases.put_down(mine)
+
+
+def _verdict(upload: Upload, file: IO[bytes]) -> NotAPicture | None:
+    """What came is looked at; None when it can be used. The caller has the lease."""
+    try:
+        _finish(upload, file)
+    except NotAPicture as refusal:
+        return refusal
+    return None
+
+
+def _decided_now(upload: Upload, refusal: NotAPicture | None) -> Upload:
+    """The caller has given the lease back, and nothing lies any more where the bytes were put."""
+    _note_swept(upload)
+    if refusal is not None:
+        raise refusal
+    upload.refresh_from_db()
+    return upload
 
 
 def _finish(upload: Upload, file: IO[bytes]) -> None:
@@ -259,8 +283,7 @@ def _measured(file: IO[bytes]) -> Measured:
 
 
 def _require_room(account: Account, size_bytes: int) -> None:
-    mine = Upload.objects.filter(account=account).taking_room()
-    taken = mine.aggregate(bytes=Sum(Coalesce("size", "announced_size")))["bytes"] or 0
+    taken = bytes_taken(account)
     if taken + size_bytes > settings.UPLOAD_MEGABYTES_MAX * MEGABYTE:
         raise NoRoom(
             f"Your uploads may take up {settings.UPLOAD_MEGABYTES_MAX} MB, and {taken // MEGABYTE} MB are taken. "
@@ -289,10 +312,21 @@ def _sweep(upload: Upload) -> None:
     Upload.objects.filter(pk=upload.pk, state=upload.state).update(swept_at=timezone.now())
 
 
-def _drop_incoming(upload: Upload) -> None:
-    # What stays behind because storage is away, the sweeper finds by the row.
-    with suppress(BotoCoreError, ClientError, OSError):
-        storage.delete(upload.incoming_key)
+def _note_swept(upload: Upload) -> None:
+    """Its room is free at once, unless bytes may come yet or somebody is at it. The sweeper notes it then."""
+    if _takes_bytes_yet(upload):
+        return
+    decided = Upload.objects.filter(pk=upload.pk, swept_at=None).exclude(state=Upload.State.PENDING)
+    leases.free(decided).update(swept_at=timezone.now())
+
+
+def _takes_bytes_yet(upload: Upload) -> bool:
+    """Whether somebody may have an address of the bucket that still takes its bytes, or a PUT under way to one.
+
+    We ourselves take none for what is decided; and what came with a form never had an address.
+    """
+    in_time = upload.created_at >= timezone.now() - COMPLETE_WITHIN
+    return in_time and bool(upload.announced_type) and storage.is_bucket()
 
 
 def _delete_files(upload: Upload) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from credits.models import Account
 from generations.ids import new_id
@@ -30,10 +29,8 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(state=Upload.State.READY)
 
     def taking_room(self) -> UploadQuerySet:
-        """Those whose bytes lie in storage, or may yet come: also of what was refused, or removed before it was
-        complete, for as long as its address takes bytes."""
-        may_come = Q(swept_at=None, size=None, expires_at__gt=Now())
-        return self.filter(Q(state__in=[Upload.State.PENDING, Upload.State.READY]) | may_come)
+        """Those whose bytes lie in storage, or may yet come: also of what was refused, until it has been swept."""
+        return self.filter(Q(state=Upload.State.READY) | Q(swept_at=None))
 
 
 class Upload(Leased):

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from django.utils import timezone
 from PIL import Image, ImageCms
 from rest_framework.test import APIClient
 
@@ -22,8 +21,9 @@ from generations import cleaning, leases, prober, uploads
 from generations.inspection import NotMedia
 from generations.models import Upload
 from tests.callbacks.test_races import at_once
+from tests.services.seaweed import Bucket
 from tests.uploads.conftest import UPLOADS, announced, put
-from tests.uploads.pictures import brought, lying, picture
+from tests.uploads.pictures import age, brought, picture
 
 PAGE = b"<!doctype html><script>alert(1)</script>"
 
@@ -65,26 +65,98 @@ def test_g13_g14_g16_what_is_no_picture_is_refused_for_good(api: APIClient, cont
     assert not {"_io", "<", "cannot identify", "truncated"} & set(answers[0].json()["detail"].split())
     assert Upload.objects.get().state == Upload.State.REFUSED
     assert api.get(f"{UPLOADS}{ticket['id']}/content/").status_code == 404
-    assert "<" not in answers[0].json()["detail"]
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("either")
-def test_g28_the_bytes_of_what_was_refused_do_not_stay_and_its_address_takes_up_room(api: APIClient, settings) -> None:
-    settings.UPLOAD_MEGABYTES_MAX = 1
-    junk = bytes(600_000)
-    refused, removed = (api.post(UPLOADS, announced(content)).json() for content in (junk, bytes(300_000)))
-    put(refused, junk)
-    api.post(f"{UPLOADS}{refused['id']}/complete/")
-    api.delete(f"{UPLOADS}{removed['id']}/")
+def test_g28_what_is_refused_does_not_stay_where_it_was_put(api: APIClient) -> None:
+    ticket = api.post(UPLOADS, announced(PAGE)).json()
+    put(ticket, PAGE)
 
-    full = api.post(UPLOADS, announced(picture(), size=400_000))
-    Upload.objects.update(expires_at=timezone.now())
+    api.post(f"{UPLOADS}{ticket['id']}/complete/")
 
-    with pytest.raises(FileNotFoundError):
-        lying(Upload.objects.get(pk=refused["id"]).incoming_key)
-    assert (full.status_code, full.json()["code"]) == (413, "storage_full")
-    assert api.post(UPLOADS, announced(picture(), size=400_000)).status_code == 201
+    assert not default_storage.exists(Upload.objects.get().incoming_key)
+
+
+def takes(api: APIClient, end: Callable[[dict[str, Any]], Any]) -> int:
+    """How much room is taken once such a page was announced, put and ended so."""
+    ticket = api.post(UPLOADS, announced(PAGE)).json()
+    put(ticket, PAGE)
+    end(ticket)
+    return uploads.bytes_taken(Upload.objects.get().account)
+
+
+ENDS: dict[str, Callable[[APIClient, dict[str, Any]], Any]] = {
+    "refused": lambda api, ticket: api.post(f"{UPLOADS}{ticket['id']}/complete/"),
+    "erased": lambda api, ticket: api.delete(f"{UPLOADS}{ticket['id']}/"),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_g28_room_is_taken_while_an_address_of_the_bucket_may_bring_bytes(
+    bucket: Bucket, api: APIClient, end: Callable[..., Any]
+) -> None:
+    taken = takes(api, lambda ticket: (end(api, ticket), put(ticket, PAGE)))
+    assert default_storage.exists(Upload.objects.get().incoming_key)
+
+    age(61)
+    uploads.sweep(limit=10)
+
+    assert (taken, uploads.bytes_taken(Upload.objects.get().account)) == (len(PAGE), 0)
+    assert bucket.keys() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_in_a_folder_the_room_is_free_at_once(folder: object, api: APIClient, end: Callable[..., Any]) -> None:
+    assert takes(api, lambda ticket: end(api, ticket)) == 0
+
+
+@pytest.mark.django_db
+def test_g28_what_hung_on_a_picture_takes_room_while_it_may_be_put_again(bucket: Bucket, api: APIClient) -> None:
+    content = picture() + bytes(9_000)
+    ticket = api.post(UPLOADS, announced(content)).json()
+    put(ticket, content)
+
+    api.post(f"{UPLOADS}{ticket['id']}/complete/")
+
+    ready = Upload.objects.get()
+    assert (ready.state, uploads.bytes_taken(ready.account)) == ("ready", len(content))
+    age(61)
+    uploads.sweep(limit=10)
+    assert uploads.bytes_taken(ready.account) == ready.size
+
+
+@pytest.mark.django_db
+def test_what_is_erased_while_its_bytes_come_is_left_to_the_sweeper(folder: object, api: APIClient) -> None:
+    ticket = api.post(UPLOADS, announced(PAGE)).json()
+    upload = Upload.objects.get()
+
+    with uploads._alone_with(upload):
+        api.delete(f"{UPLOADS}{ticket['id']}/")
+
+    assert uploads.bytes_taken(upload.account) == len(PAGE)
+
+
+@pytest.mark.django_db
+def test_bytes_come_under_the_lease(folder: object, api: APIClient) -> None:
+    ticket = api.post(UPLOADS, announced(PAGE)).json()
+
+    with uploads._alone_with(Upload.objects.get()):
+        assert put(ticket, PAGE) == 409
+
+    assert put(ticket, PAGE) == 204
+
+
+@pytest.mark.django_db
+def test_a_form_never_had_an_address_so_its_room_is_free_at_once(bucket: Bucket, alice: User) -> None:
+    upload = brought(alice)
+    assert uploads.bytes_taken(upload.account) == upload.size
+
+    uploads.erase(upload)
+
+    assert uploads.bytes_taken(upload.account) == 0
 
 
 @pytest.mark.django_db

@@ -309,7 +309,7 @@ def test_a_storage_that_is_away_is_no_verdict(bucket: Bucket, api: APIClient, se
 
 def test_what_a_crash_left_behind_is_swept_by_its_row(alice: User, folder: object) -> None:
     upload = brought(alice)
-    Upload.objects.update(state=Upload.State.PENDING)
+    Upload.objects.update(state=Upload.State.PENDING, swept_at=None)
 
     age(61)
     sweeper.run_once(limit=10)
