@@ -3,6 +3,7 @@ of private addresses, multicast and site-local ones global (failure-modes.md, fi
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # IANA's special-purpose registries, and what smokescreen and svix deny beside them. An IPv6 address is dialled
@@ -49,3 +50,8 @@ def is_public(address: str) -> bool:
 
 def is_loopback(address: str) -> bool:
     return ip_address(address.partition("%")[0]).is_loopback
+
+
+def ends_in_a_number(host: str) -> bool:
+    """127.1, 2130706433 and 0x7f000001 are all this very machine, and no name's last label is a number."""
+    return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]) is not None

@@ -29,7 +29,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from generations.addresses import is_public
+from generations.addresses import ends_in_a_number, is_public
 
 CONNECT_SECONDS_MAX = 5
 SILENCE_SECONDS_MAX = 20
@@ -147,7 +147,7 @@ def recipient(url: str, *, loopback_allowed: bool) -> Target:
         raise Refused("the address is not an https one")
     if _is_address(target.host) and not is_public(target.host):
         raise Refused("the address is not a public one")
-    if _ends_in_a_number(target.host) and not _is_address(target.host):
+    if not _is_address(target.host) and ends_in_a_number(target.host):
         raise Refused("the host is an address in an unusual spelling")
     return target
 
@@ -199,11 +199,6 @@ def _names_one_host(pattern: str) -> bool:
 
 def _is_loopback_name(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _ends_in_a_number(host: str) -> bool:
-    """127.1, 2130706433 and 0x7f000001 are all this very machine, and no name's last label is a number."""
-    return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]) is not None
 
 
 def _is_address(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zipfile
@@ -242,8 +243,10 @@ def test_a_bomb_is_never_unpacked(bomb: bytes, warned: str) -> None:
     """G14: however Python is told to treat Pillow's warnings, and in several threads at once."""
     with warnings.catch_warnings():
         warnings.simplefilter("error" if warned == "error" else "ignore", Image.DecompressionBombWarning)
-        with pytest.raises(NotMedia, match=f"more than {PIXELS_MAX} pixels|exceeds limit"):
+        with pytest.raises(NotMedia) as refused:
             look(bomb)
+
+    assert re.search(f"more than {PIXELS_MAX} pixels|exceeds limit", f"{refused.value} {refused.value.detail}")
 
 
 def test_a_picture_without_pixels_is_none() -> None:

@@ -14,11 +14,13 @@ from generations.models import (
     Breaker,
     Charge,
     Delivery,
+    Erasure,
     FalAccount,
     Heartbeat,
     Intake,
     Notice,
     PriceBookEntry,
+    Retention,
     Submission,
     UserLimits,
 )
@@ -38,5 +40,7 @@ def one_of_each(user: User) -> dict[str, Model]:
     Delivery.objects.create(submission=submission, request_id="r", body_sha256="b", body=b"{}")
     Charge.objects.create(submission=submission, request_id="r", endpoint="e", billed_at=now, units=1, dollars=1)
     Notice.objects.create(account=account, generation=submission.generation)
+    Erasure.objects.get_or_create(generation=submission.generation, defaults={"asked_by": "user:alice"})
+    Retention.objects.update_or_create(account=account, defaults={"days": 30})
     shown: list[Any] = list(admin.site._registry)
     return {f"{model._meta.app_label}_{model._meta.model_name}": model.objects.all()[0] for model in shown}

@@ -47,7 +47,7 @@ def _ours(folder: Path, port: int, upstream_port: int) -> str:
         "pid /run/nginx.pid;": f"pid {folder}/pid;",
         "worker_processes auto;": "worker_processes 1;",
         "listen 8080;": f"listen 127.0.0.1:{port};",
-        "http://127.0.0.1:8000;": f"http://127.0.0.1:{upstream_port};",
+        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream_port};",
         "http {\n": f"http {{\n{paths}",
     }
     text = _CONFIGURATION.read_text()
