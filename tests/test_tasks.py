@@ -18,7 +18,8 @@ from generations import api_keys, lifecycle
 from generations.catalogue import find
 from generations.models import Generation
 from simulator import Simulator
-from tests.generations.work import Work, at_work
+from tests.generations.work import at_work
+from tests.services.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "tasks").glob("*.md"))
@@ -41,11 +42,11 @@ def working(fal: Simulator) -> Iterator[None]:
 
 
 def made_before(customer: User) -> str:
-    """A picture of an earlier order."""
+    """A picture of an earlier order, by the background work: a second one beside it would take its leases away."""
     model, asked = find("flux-schnell"), {"prompt": "a boat", "output_format": "png"}
     wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
     generation, _ = lifecycle.order(accounts.of(customer), wish, actor="test")
-    Work().to_the_end(generation)
+    until(generation.outputs.stored().exists, within_seconds=10)
     return str(generation.outputs.get().pk)
 
 

@@ -38,7 +38,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
         files=[
             {"output": str(file.pk), "role": file.role, "size": file.size, "sha256": file.sha256} for file in stored
         ],
-        next_attempt_at=timezone.now(),
+        next_attempt_at=Now(),
     )
     _empty(generation)
     note(generation, "erased", actor=actor)
@@ -62,6 +62,12 @@ def _empty(generation: Generation) -> None:
     generation.submissions.update(detail="")
     Delivery.objects.filter(submission__generation=generation).update(body=b"")
     generation.outputs.update(state=Output.State.ERASED, source_url="", detail="", next_attempt_at=None)
+
+
+def to_forget_too(generation: Generation) -> None:
+    """fal has one more job of what may be erased. Who works on the receipt begins anew: he has not seen this one."""
+    receipts = Erasure.objects.filter(generation=generation)
+    receipts.update(done_at=None, next_attempt_at=Now(), lease=None, leased_until=None)
 
 
 @transaction.atomic

@@ -12,6 +12,7 @@ from generations.catalogue import MODELS
 from generations.fal import Ticket
 from generations.leases import from_now
 from generations.lifecycle.ending import failed
+from generations.lifecycle.erasing import to_forget_too
 from generations.lifecycle.failures import Failure
 from generations.lifecycle.table import lock, move, note
 from generations.models import Generation, Phase, Submission
@@ -73,6 +74,7 @@ def _is_served(generation: Generation) -> bool:
 def _surplus(generation: Generation, submission: Submission, ticket: Ticket) -> bool:
     """A job that nobody needs any more. The operator pays for it; it is withdrawn at fal, and staff see it."""
     _accept(submission, ticket, Submission.State.SURPLUS)
+    to_forget_too(generation)
     note(generation, "surplus", actor="fal", staff_note=f"request {ticket.request_id} is paid by the operator")
     extra = {"generation": str(generation.pk), "request_id": ticket.request_id}
     logger.error("a surplus job at fal, paid by the operator", extra=extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,18 @@ from django.utils import timezone
 
 from credits.audit import audit
 from credits.models import Account
-from generations import invariants, lifecycle, storage
-from generations.models import Delivery, Erasure, FailureCode, Generation, Heartbeat, Output, Retention, Upload
+from generations import invariants, lifecycle, storage, wiring
+from generations.models import (
+    Delivery,
+    Erasure,
+    FailureCode,
+    Generation,
+    Heartbeat,
+    Output,
+    Retention,
+    Submission,
+    Upload,
+)
 from generations.workers import eraser
 from simulator import Simulator
 from tests.generations.callback import Courier
@@ -79,16 +90,29 @@ def test_without_a_key_that_may_delete_the_receipt_says_that_fal_keeps_it(made: 
     assert receipt.done_at is not None
 
 
-def test_what_fal_refuses_to_delete_now_is_asked_for_again(made: Generation, fal: Simulator, settings) -> None:
+def test_what_fal_refuses_to_delete_now_is_asked_for_again(made: Generation, work: Work, settings) -> None:
     right, settings.FAL_ADMIN_KEY = settings.FAL_ADMIN_KEY, settings.FAL_KEY
     refused = erase(made)
 
     settings.FAL_ADMIN_KEY = right
-    Erasure.objects.update(next_attempt_at=timezone.now())
-    eraser.run_once(limit=10)
+    work.erase()
 
     assert (refused.done_at, "403" in refused.detail, lying_there(made)) == (None, True, set())
     assert Erasure.objects.get().provider_copy == Erasure.ProviderCopy.DELETED
+
+
+def test_a_job_that_turns_up_after_the_erasure_is_forgotten_too(made: Generation, fal: Simulator, work: Work) -> None:
+    """F11: the answer to an attempt was lost, and fal had taken it."""
+    erase(made)
+    late = Submission.objects.create(generation=made, number=2, state=Submission.State.UNKNOWN)
+    twin = replace(fal.log.accepted()[0], request_id="late", inputs={"prompt": SECRET})
+    fal.log.add(twin)
+
+    lifecycle.submitted(late, wiring.fal().ticket(made.endpoint, "late"))
+    work.erase()
+
+    assert [request.inputs for request in fal.log.accepted()] == [None, None]
+    assert Erasure.objects.get().done_at is not None
 
 
 def test_what_fal_never_had_is_not_asked_for(order: Ordering, alice: Account) -> None:

@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from generations import wiring
-from generations.models import Generation, Output
-from generations.workers import copier, reconciler, submitter
+from generations.models import Erasure, Generation, Output
+from generations.workers import copier, eraser, reconciler, submitter
 from tests.services.waiting import until
 
 
@@ -27,6 +27,10 @@ class Work:
     def copy(self) -> int:
         _make_due(Output)
         return copier.run_once(limit=10)
+
+    def erase(self) -> int:
+        _make_due(Erasure)
+        return eraser.run_once(limit=10)
 
     def until(self, condition: Callable[[], object], *, within_seconds: float = 10.0) -> None:
         """Turn after turn, until the condition holds."""
@@ -60,7 +64,7 @@ def at_work() -> Iterator[None]:
     def turns() -> None:
         work = Work()
         while not stop.wait(0.02):
-            work.submit(), work.ask_fal(), work.copy()
+            work.submit(), work.ask_fal(), work.copy(), work.erase()
         connection.close()
         wiring.close()
 
@@ -73,6 +77,6 @@ def at_work() -> Iterator[None]:
         thread.join()
 
 
-def _make_due(rows: type[Generation] | type[Output]) -> None:
+def _make_due(rows: type[Generation] | type[Output] | type[Erasure]) -> None:
     """Nobody waits for a back-off in a test: what is due later is due now."""
     rows.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=Now(), leased_until=None)
