@@ -139,10 +139,12 @@ def _facts(events: QuerySet[Event]) -> Counter[Key]:
 
 
 def _copies(events: QuerySet[Event]) -> Counter[Key]:
-    """Files are counted when their generation has ended: nothing changes about them then."""
+    """Files are counted when their generation has ended: nothing changes about them then, but that what was stored may
+    be erased."""
     ends = events.filter(fact__in=("completed", "failed")).values("generation")
-    found = Output.objects.filter(generation__in=ends).order_by().values_list("state").annotate(Count("id"))
-    return Counter({("copies", state): count for state, count in found})
+    result = Case(When(stored_at=None, then=Value("lost")), default=Value("stored"))
+    found = Output.objects.filter(generation__in=ends).order_by().annotate(result=result).values_list("result")
+    return Counter({("copies", result): count for result, count in found.annotate(Count("id"))})
 
 
 def _add_up_callbacks(callbacks: QuerySet[Delivery]) -> Counter[Key]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -57,8 +57,9 @@ def _empty(generation: Generation) -> None:
         failure_errors=[],
     )
     generation.refresh_from_db()
-    # fal's words may repeat the prompt, and its payloads do.
-    generation.events.update(staff_note="")
+    # fal's words may repeat the prompt, and its payloads do. That it was too much for fal is counted for ever.
+    too_much = When(fact="not_taken", staff_note__startswith="429", then=Value("429"))
+    generation.events.update(staff_note=Case(too_much, default=Value("")))
     generation.submissions.update(detail="")
     Delivery.objects.filter(submission__generation=generation).update(body=b"")
     generation.outputs.update(state=Output.State.ERASED, source_url="", detail="", next_attempt_at=None)

@@ -18,7 +18,7 @@ from credits.models import Account
 from generations import breaker, lifecycle, metrics
 from generations.fal import Reason
 from generations.metrics import Collector
-from generations.models import Event, Generation, Submission
+from generations.models import Event, FailureCode, Generation, Phase, Submission
 from simulator import Simulator
 from tests.generations import facts
 from tests.generations.callback import Courier
@@ -139,6 +139,18 @@ def test_a_model_that_left_the_catalogue_leaves_no_series_behind(client: Client,
 # --- Right, whoever counts ---
 
 
+def refused_for_now(attempt: Submission) -> None:
+    """fal was sent too much; and then it failed for good."""
+    lifecycle.submitting(attempt.generation)
+    lifecycle.not_taken(attempt, detail="429 from fal", retry_in_seconds=60)
+    lifecycle.failed(attempt.generation, lifecycle.failure(FailureCode.DEADLINE), actor="test")
+
+
+def erase_everything() -> None:
+    for generation in Generation.objects.filter(phase=Phase.DONE):
+        lifecycle.erase(generation, actor="test")
+
+
 def test_who_has_counted_all_along_and_who_begins_now_agree_and_nothing_falls(
     order: Ordering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +163,9 @@ def test_who_has_counted_all_along_and_who_begins_now_agree_and_nothing_falls(
         facts.storing(attempt := order().submissions.get())
         facts.stored(attempt)
         fail(order().submissions.get(), "provider_error")
+        refused_for_now(order().submissions.get())
         now = counters(steady)
+        erase_everything()
         assert now == counters(Collector())
         assert all(now[key] >= value for key, value in before.items())
         before = now
