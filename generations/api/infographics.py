@@ -20,6 +20,7 @@ from generations.api import batches, ordering
 from generations.api.authentication import customer
 from generations.api.documents import IDEMPOTENCY_KEY, problems
 from generations.api.wishes import AllowDuplicate, MaxCredits, Metadata, Repeatable, Wish
+from generations.articles import Article
 from generations.lifecycle import BatchOrder
 from generations.models import Batch, Generation
 
@@ -51,11 +52,15 @@ class NewInfographics(Wish):
     allow_duplicate: AllowDuplicate
     notify: bool = Field(default=False, description="Write an e-mail when all of them have ended.")
 
-    def order(self, account: Account, repeatable: Repeatable) -> BatchOrder:
-        """The pictures as one order. Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
+    def read_page(self, account: Account) -> Article | None:
+        """Raises InvalidInput when it cannot be read, outside.Busy."""
+        return infographics.read_page(account, self.blog_url) if self.blog_url else None
+
+    def order(self, article: Article | None, repeatable: Repeatable) -> BatchOrder:
+        """The pictures as one order."""
         wish = infographics.Wish(
             prompt=self.prompt,
-            article=infographics.read_page(account, self.blog_url) if self.blog_url else None,
+            article=article,
             aspect_ratio=self.aspect_ratio,
             resolution=self.resolution,
             count=self.number_of_infographics,
@@ -74,7 +79,10 @@ def order(user: User, wish: NewInfographics, repeatable: Repeatable) -> tuple[Ba
     """The pictures as one batch, and whether it is new. Nothing is held before the page is read."""
     if earlier := ordering.batch_before(user, repeatable):
         return earlier, False
-    return ordering.place_batch(user, wish.order(accounts.of(user), repeatable), wish.max_credits)
+    account = accounts.of(user)
+    # What cannot be ordered anyway makes nobody wait for a page; its article changes nothing about the price.
+    ordering.require_possible(account, wish.order(None, repeatable), wish.max_credits)
+    return ordering.place_batch(user, wish.order(wish.read_page(account), repeatable), wish.max_credits)
 
 
 class InfographicSerializer(serializers.Serializer[Generation]):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from credits import accounts
+from credits.ledger import InsufficientCredits
 from credits.models import Account
-from generations import lifecycle, price_book, sources
+from generations import intake, lifecycle, limits, price_book, sources
 from generations.api.problems import Problem
 from generations.api.wishes import NewBatch, NewGeneration, Repeatable, Retry, checked, told_by_place
 from generations.catalogue import find
@@ -132,6 +133,15 @@ def _place(account: Account, order: lifecycle.Order, max_credits: int | None) ->
         # Outside of any transaction, and bounded; what does not get through now, a worker tries again.
         submitter.submit_now(generation)
     return Placed(generation=generation, is_new=is_new)
+
+
+def require_possible(account: Account, order: lifecycle.BatchOrder, max_credits: int | None) -> None:
+    """A look before something that takes long: whether it would be refused as things stand. It is asked again then."""
+    _require_affordable(order.credits, max_credits)
+    if intake.is_paused():
+        raise limits.Paused
+    if order.credits > account.available:
+        raise InsufficientCredits(needed=order.credits, available=account.available)
 
 
 def _require_affordable(credits: int, max_credits: int | None) -> None:

@@ -156,6 +156,18 @@ def test_a_wish_that_does_not_fit_is_refused(api: APIClient, wrong: dict[str, An
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "wish, code", [({"resolution": "4K"}, "insufficient_credits"), ({"max_credits": 9}, "max_credits_exceeded")]
+)
+def test_what_cannot_be_ordered_anyway_reads_no_page(api: APIClient, blog, wish: dict[str, Any], code: str) -> None:
+    server = blog(page(BLOG))
+
+    response = order(api, blog_url=server.url, number_of_infographics=10, **wish)
+
+    assert (response.status_code, response.json()["code"], server.connections) == (402, code, 0)
+
+
+@pytest.mark.django_db
 def test_who_cannot_pay_all_of_them_gets_none(api: APIClient) -> None:
     response = order(api, number_of_infographics=10, resolution="4K")
 
