@@ -76,4 +76,5 @@ STABLE_AUDIO_25 = Model(
     ),
     price=flat(200, unit="audios"),
     typical_seconds=15,
+    unsure=("the price: none was seen on a page of fal's",),
 )

@@ -72,7 +72,7 @@ NANO_BANANA_PRO_EDIT = Model(
     output=image.NANO_BANANA_PRO.output,
     price=image.NANO_BANANA_PRO.price,
     typical_seconds=25,
-    unsure=(HOW_MANY_UNSURE,),
+    unsure=(HOW_MANY_UNSURE, image.LIMIT_UNSURE),
 )
 
 

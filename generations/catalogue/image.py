@@ -73,7 +73,7 @@ FLUX_DEV = Model(
     output=Images(beside=_beside_flux),
     price=per_megapixel(25),
     typical_seconds=8,
-    unsure=(MEGAPIXEL_UNSURE,),
+    unsure=(MEGAPIXEL_UNSURE, "the unit: an example of fal's pricing page says an image, all else a megapixel"),
 )
 
 
@@ -236,6 +236,7 @@ def _nano_banana_surcharge(inputs: Any) -> int:
     return (150 if inputs.resolution == "4K" else 0) + (15 if inputs.enable_web_search else 0)
 
 
+LIMIT_UNSURE = "the default of limit_generations: false in fal's docs of the spring, true in its types of August"
 NANO_BANANA_PRO = Model(
     slug="nano-banana-pro",
     endpoint="fal-ai/nano-banana-pro",
@@ -246,4 +247,5 @@ NANO_BANANA_PRO = Model(
     output=Images(beside=lambda inputs: {"description": ""}),
     price=per_image(150, surcharge=_nano_banana_surcharge, words="150 credits an image, 300 in 4K; web search 15 more"),
     typical_seconds=20,
+    unsure=(LIMIT_UNSURE,),
 )

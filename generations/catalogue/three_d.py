@@ -53,6 +53,7 @@ TRIPO_V25 = Model(
         "high": {"texture": "HD", "pbr": True, "face_limit": 100_000},
     },
     typical_seconds=60,
+    unsure=("the price is told by others; of fal's own text only the surcharge for quads",),
 )
 
 
@@ -110,6 +111,7 @@ TRIPO_H31 = Model(
     },
     typical_seconds=140,
     unsure=(
+        "the price: not verified",
         "the names below model_urls beside glb, fbx and pbr_model",
         "whether materials (pbr) cost more: fal's price text does not speak of them",
     ),
