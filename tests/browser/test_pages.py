@@ -81,7 +81,7 @@ def test_a_picture_is_ordered_and_appears_without_a_reload(member: Page) -> None
     expect(member.get_by_text("6 held → 6 charged")).to_be_visible()
     expect(member.locator("#announcement")).to_contain_text("Complete")
     expect(member.locator("figure img")).to_have_count(2)
-    member.wait_for_function("document.querySelector('figure img').complete")
+    expect(member.locator("figure img").first).not_to_have_js_property("naturalWidth", 0)
     assert member.evaluate("window.sameDocument")
 
 
