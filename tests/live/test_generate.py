@@ -185,6 +185,13 @@ def test_a_value_is_of_the_kind_that_its_input_takes(name: str, text: str, value
     assert asked == {name: value}
 
 
+@pytest.mark.parametrize("slug, name", [("flux-schnell", "prompt"), ("eleven-v3", "text"), ("tripo-v2.5", "prompt")])
+def test_the_words_become_the_models_main_text(slug: str, name: str) -> None:
+    asked = generate._asked(find(slug), {"prompt": "good evening", "set": []})
+
+    assert asked == {name: "good evening"}
+
+
 # --- The result, for Python callers ---
 
 

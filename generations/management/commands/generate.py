@@ -39,7 +39,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("prompt", nargs="?", help="the input `prompt`, where the model has one")
+        parser.add_argument("prompt", nargs="?", help="the model's main text: its prompt, or what to say")
         parser.add_argument("--model", required=True, help="its slug, for example flux-schnell")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one more input")
         parser.add_argument("--preset", help="one of the model's presets")
@@ -137,13 +137,19 @@ def _order(options: Mapping[str, Any]) -> Order:
 
 
 def _asked(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
-    asked = {} if options["prompt"] is None else {"prompt": options["prompt"]}
+    asked = {} if options["prompt"] is None else {_main_text(model): options["prompt"]}
     for word in options["set"]:
         name, sign, value = word.partition("=")
         if not sign or not name:
             raise CommandError(f"--set {word}: write it like --set seed=7.", returncode=WRONG_USAGE)
         asked[name] = _typed(value, model.schema["properties"].get(name, {}), model.schema)
     return asked
+
+
+def _main_text(model: Model) -> str:
+    """The input that a person would call the prompt. A model without one refuses `prompt` by itself."""
+    fields = model.schema["properties"].items()
+    return next((name for name, field in fields if field.get("x-widget") == "prompt"), "prompt")
 
 
 def _typed(value: str, schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
