@@ -116,21 +116,21 @@ def _events(orders: list[Any]) -> Iterator[Any]:
 def _scrape() -> None:
     from prometheus_client import generate_latest  # noqa: PLC0415
 
-    from generations import metrics  # noqa: PLC0415
+    from generations import metrics, tallies  # noqa: PLC0415
 
     collector = metrics.Collector()
     for name, times in (("a process that has just started", 1), ("from then on", 20)):
-        seconds = [_once(metrics, collector, generate_latest) for _ in range(times)]
+        seconds = [_once(tallies.StillCounting, collector, generate_latest) for _ in range(times)]
         print(f"{name}: {statistics.median(seconds):.3f} s, at most {max(seconds):.3f} s")
 
 
-def _once(metrics: Any, collector: Any, generate_latest: Any) -> float:
+def _once(not_yet: type[Exception], collector: Any, generate_latest: Any) -> float:
     started = time.perf_counter()
     while True:
         begun = time.perf_counter()
         try:
             generate_latest(collector)
-        except metrics.StillCounting:
+        except not_yet:
             print(f"  503 after {time.perf_counter() - begun:.2f} s", file=sys.stderr)
         else:
             return time.perf_counter() - started

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.env import is_loopback
-from generations import metrics
+from generations import metrics, tallies
 
 # Of whatever a proxy adds to what it passes on, one of these.
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
@@ -29,7 +29,7 @@ def show(request: HttpRequest) -> HttpResponse:
         return _refusal()
     try:
         return HttpResponse(generate_latest(_collector), content_type=CONTENT_TYPE_LATEST)
-    except metrics.StillCounting:
+    except tallies.StillCounting:
         return HttpResponse("Still counting. Ask again.\n", status=503, content_type="text/plain", headers=_AGAIN)
 
 

@@ -8,11 +8,9 @@ added anew. Gauges read what is under way, which its indexes keep apart.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -48,67 +46,22 @@ from generations.models import (
     Notice,
     Output,
     Phase,
+    RefusedCallbacks,
     WebhookDelivery,
 )
+from generations.tallies import Key, Tally
 
 # Of the first of the services that Limn replaces.
 BUCKETS_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
-# No transaction lasts so long: up to there no row can appear any more.
-SETTLED_AFTER = timedelta(minutes=10)
-SLICE_ROWS = 20_000
 # Then Prometheus is told to come again, and the counting goes on where it was.
 COUNTING_SECONDS_MAX = 2.0
 # A model that left the catalogue must not leave a series behind for ever.
 OTHER = "other"
 
-Key = tuple[Any, ...]
 AGES = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
 
-class StillCounting(Exception):
-    """So many rows that counting them took too long. What is counted is kept; ask again."""
-
-
 # --- Sums over what is only added -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Tally:
-    """Sums over a table, by its ascending ids."""
-
-    rows: QuerySet[Any]
-    stamp: str
-    """When a row was written."""
-    add_up: Callable[[QuerySet[Any]], Counter[Key]]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _settled: Counter[Key] = field(default_factory=Counter)
-    _upto: int = 0
-    """The last id among what is settled."""
-
-    def sums(self, *, by: float) -> Counter[Key]:
-        """As they are now. Raises StillCounting when that is not done by this moment (of time.monotonic)."""
-        with self._lock:
-            last = self._last_settled()
-            while self._upto < last:
-                if time.monotonic() > by:
-                    raise StillCounting
-                end = self._end_of_slice(last)
-                self._settled.update(self.add_up(self.rows.filter(id__gt=self._upto, id__lte=end)))
-                self._upto = end
-            young = self.rows.filter(id__gt=self._upto)
-            return self._settled + (self.add_up(young) if young.exists() else Counter())
-
-    def _end_of_slice(self, last: int) -> int:
-        ids = self.rows.filter(id__gt=self._upto, id__lte=last).order_by("id").values_list("id", flat=True)
-        return next(iter(ids[SLICE_ROWS - 1 : SLICE_ROWS]), last)
-
-    def _last_settled(self) -> int:
-        # From the newest backwards, so that only the young ones are passed over.
-        old = {f"{self.stamp}__lt": timezone.now() - SETTLED_AFTER}
-        found: int | None = (
-            self.rows.filter(id__gt=self._upto, **old).order_by("-id").values_list("id", flat=True).first()
-        )
-        return self._upto if found is None else found
 
 
 def _add_up_events(events: QuerySet[Event]) -> Counter[Key]:
@@ -275,11 +228,12 @@ class Collector:
         )
 
     def collect(self) -> Iterator[Metric]:
-        """Raises StillCounting."""
+        """Raises tallies.StillCounting."""
         by = time.monotonic() + COUNTING_SECONDS_MAX
         sums: Counter[Key] = Counter()
         for tally in self._tallies:
             sums.update(tally.sums(by=by))
+        sums.update({("refused", row.status): row.number for row in RefusedCallbacks.objects.all()})
         yield from _counters(sums)
         yield from _gauges()
 
@@ -314,6 +268,11 @@ _COUNTERS: dict[str, tuple[str, str, list[str]]] = {
     "ended": ("limn_generations_ended", "Generations that have ended.", ["model", "status"]),
     "verdicts": ("limn_verdicts", "fal's verdicts, by who told of them first.", ["by"]),
     "callbacks": ("limn_callbacks", "fal's genuine callbacks, by what became of them.", ["verdict"]),
+    "refused": (
+        "limn_callbacks_refused",
+        "Callbacks that were not believed or not understood, by the status of our answer.",
+        ["status"],
+    ),
     "copies": ("limn_copies", "Files of generations that have ended.", ["result"]),
 }
 _HISTOGRAMS: dict[str, tuple[str, str, str]] = {

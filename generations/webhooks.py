@@ -24,7 +24,7 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from generations import failpoints, tasks, wiring
+from generations import failpoints, refusals, tasks, wiring
 from generations.fal import wire
 from generations.fal.keys import NoKeys
 from generations.fal.webhooks import Claim, InvalidDelivery, NoKeyFits, Stale, read_claim, verify
@@ -57,6 +57,7 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
         callback = _parse(claim, body)
         submission = _find(submission_id, token, callback, claim, body)
     except Refusal as refusal:
+        refusals.count(refusal.status)
         response = HttpResponse(status=refusal.status)
         # Instead of Django's line, not beside it: a flood of forgeries fills the log fast enough.
         words = ("callback refused: %s (attempt %s)", refusal, submission_id)

@@ -6,7 +6,7 @@ from generations.models.erasure import Erasure, Retention
 from generations.models.generation import Event, Generation, GenerationQuerySet, reference_of
 from generations.models.leased import Leased
 from generations.models.limits import Bucket, Intake, Turn, UserLimits
-from generations.models.operations import Breaker, FalAccount, Heartbeat
+from generations.models.operations import Breaker, FalAccount, Heartbeat, RefusedCallbacks
 from generations.models.outgoing import (
     WEBHOOK_URL_CHARACTERS_MAX,
     Notice,
@@ -54,6 +54,7 @@ __all__ = [
     "Phase",
     "PriceBookEntry",
     "PriceBookQuerySet",
+    "RefusedCallbacks",
     "Retention",
     "Rule",
     "Scope",

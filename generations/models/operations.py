@@ -1,4 +1,4 @@
-"""What all processes share beside the work itself: our account at fal, the breaker, signs of life."""
+"""What all processes share beside the work itself: our account at fal, the breaker, signs of life, what was refused."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ class Breaker(models.Model):
 
     def __str__(self) -> str:
         return f"open: {self.reason}" if self.opened_at else "closed"
+
+
+class RefusedCallbacks(models.Model):
+    """How many callbacks were refused with this status, ever. Added to; see `generations/refusals.py`."""
+
+    status = models.PositiveSmallIntegerField(primary_key=True)
+    number = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "refused callbacks"
+
+    def __str__(self) -> str:
+        return f"{self.number} × {self.status}"
 
 
 class Heartbeat(models.Model):

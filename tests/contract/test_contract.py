@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import schemathesis
 from django.contrib.auth.models import User
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 from drf_spectacular.generators import SchemaGenerator
@@ -28,7 +29,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from config.wsgi import application
 from credits import accounts
 from generations import api_keys, outbox, subscriptions, uploads
 from generations.api import generations
@@ -104,7 +104,7 @@ def ask(alice: User) -> Iterator[Ask]:
 
 def _limn(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """As a server does it: read to the end, and closed."""
-    answer: Any = application(environ, start_response)
+    answer: Any = WSGIHandler()(environ, start_response)
     try:
         return [b"".join(answer)]
     finally:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from config import metrics as door
 from credits.models import Account
-from generations import breaker, lifecycle, metrics
+from generations import breaker, lifecycle, metrics, tallies
 from generations.fal import Reason
 from generations.metrics import Collector
 from generations.models import Event, FailureCode, Generation, Phase, Submission
@@ -155,8 +155,8 @@ def test_who_has_counted_all_along_and_who_begins_now_agree_and_nothing_falls(
     order: Ordering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One settles row by row what is older than this moment; the other counts it all at once."""
-    monkeypatch.setattr(metrics, "SETTLED_AFTER", timedelta(0))
-    monkeypatch.setattr(metrics, "SLICE_ROWS", 2)
+    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr(tallies, "SLICE_ROWS", 2)
     steady = Collector()
     before: dict[tuple[Any, ...], float] = {}
     for _ in range(3):
@@ -185,8 +185,8 @@ def test_what_has_settled_is_not_read_again(order: Ordering) -> None:
 def test_so_much_that_it_cannot_be_counted_at_once_is_counted_bit_by_bit(
     client: Client, order: Ordering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "SLICE_ROWS", 1)
-    monkeypatch.setattr(metrics, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr(tallies, "SLICE_ROWS", 1)
+    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(0))
     monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", -1)
     fail(order().submissions.get(), "provider_error")
 
