@@ -2,7 +2,8 @@
 
 PYTHON := .venv/bin/python
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tool/bin/uv)
-SYNC := $(UV) pip sync --quiet --python $(PYTHON) --require-hashes
+# Compiled here, once: where PYTHONDONTWRITEBYTECODE is set, every process would compile everything again.
+SYNC := $(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header -p 3.11 pyproject.toml
 # One worker more than there are processors, since the tests of whole processes mostly wait; but a bucket and a browser
 # each: more than four help little.

@@ -92,6 +92,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # --- Coverage, as the pass on SQLite has measured it, above the closing line of the last pass ---
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with coverage_report.paused(unless=_is_first_of_its_kind(item)):
+        return (yield)
+
+
+def _is_first_of_its_kind(item: pytest.Item) -> bool:
+    """Whether this is a test's first set of parameters. The others change values, hardly ever lines; and measuring
+    takes as long as testing."""
+    parameters = getattr(item, "callspec", None)
+    return parameters is None or not any(parameters.indices.values())
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--coverage-report", action="store_true", help="combine and judge what was measured")
 
