@@ -86,6 +86,7 @@ class FluxUltra(Inputs):
     image_prompt_strength: float = Field(default=0.1, ge=0, le=1, description="How much the image counts.")
     num_images: int = NUM_IMAGES
     safety_tolerance: SafetyTolerance = "2"
+    enable_safety_checker: bool = SAFETY_CHECKER
     output_format: Literal["jpeg", "png"] = "jpeg"
     seed: Seed = None
 
@@ -173,6 +174,7 @@ class FastSdxl(Inputs):
     num_images: int = NUM_IMAGES
     seed: Seed = None
     enable_safety_checker: bool = SAFETY_CHECKER
+    safety_checker_version: Literal["v1", "v2"] = "v1"
     expand_prompt: bool = Field(default=False, description="Let the model write the prompt out.")
     format: Literal["jpeg", "png"] = "jpeg"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 
 from generations.catalogue import MODELS, Model
 from tests.catalogue.wishes import properties
+from tests.structure.source import ROOT
 
 pytestmark = pytest.mark.once
 
 COPIES: dict[str, Any] = json.loads(Path(__file__).with_name("fal_schemas.json").read_text())
 del COPIES["_"]
+NOT_OFFERED = (ROOT / "docs/models.md").read_text().partition("### What fal takes beside")[2].partition("\n## ")[0]
 copied = pytest.mark.parametrize(
     "model", [model for model in MODELS.values() if model.endpoint in COPIES], ids=lambda model: model.slug
 )
@@ -47,6 +50,18 @@ def test_fal_knows_every_input(model: Model) -> None:
     """It ignores what it does not know: a misspelt input would be paid for and do nothing."""
     assert set(properties(model)) <= set(fals(model))
     assert set(COPIES[model.endpoint]["required"]) <= set(model.schema["required"])
+
+
+@copied
+def test_what_fal_takes_and_we_do_not_offer_is_said(model: Model) -> None:
+    said = {
+        name
+        for names, slugs in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", NOT_OFFERED, re.M)
+        if f"`{model.slug}`" in slugs or slugs == "all"
+        for name in re.findall("`(.+?)`", names)
+    }
+
+    assert set(fals(model)) - set(properties(model)) <= said
 
 
 @copied
