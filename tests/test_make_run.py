@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.management import ports
-from tests.services.processes import Processes, Running, processes
+from tests.services.processes import Processes, Running, output_of, processes
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.once
@@ -31,7 +31,9 @@ def newcomer(tmp_path: Path) -> Iterator[Processes]:
         yield started
 
 
-def test_the_printed_command_orders_a_picture_and_nothing_is_left_in_the_end(newcomer: Processes) -> None:
+def test_the_printed_command_orders_a_picture_and_nothing_is_left_in_the_end(
+    newcomer: Processes, tmp_path: Path
+) -> None:
     limn = _make_run(newcomer)
     url, headers, body = _printed_curl(limn)
     family = psutil.Process(limn.pid).children(recursive=True)
@@ -43,6 +45,7 @@ def test_the_printed_command_orders_a_picture_and_nothing_is_left_in_the_end(new
     content = url.replace("/generations/", f"/outputs/{done['outputs'][0]['id']}/content/")
     picture = requests.get(content, headers=headers, timeout=10)
     assert len(picture.content) == done["outputs"][0]["size"] > 0
+    assert output_of("sync_prices", environment=_beside(tmp_path)).returncode == 0
     assert limn.end(by=signal.SIGTERM, within_seconds=12) == 0
     assert len(family) >= 3
     assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
@@ -62,6 +65,12 @@ def _make_run(newcomer: Processes) -> Running:
     limn = newcomer("up")
     limn.until_it_says("Ctrl-C ends Limn.", within_seconds=START_SECONDS_MAX)
     return limn
+
+
+def _beside(newcomer: Path) -> dict[str, str]:
+    """What docs/simulator.md tells commands that run beside it."""
+    lines = (newcomer / "simulator/environment").read_text().splitlines()
+    return {"DATA_DIR": str(newcomer), "DATABASE_URL": "", **dict(line.split("=", 1) for line in lines)}
 
 
 def _login(limn: Running) -> tuple[str, ...]:
