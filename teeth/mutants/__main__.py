@@ -29,8 +29,20 @@ LIFECYCLES = (
     "progress",
     "breaker",
     "rules",
+    "erasing",
 )
-LIFECYCLE = ["table", "ending", "storing", "submitting", "answering", "cancelling", "ordering", "failures", "rules"]
+LIFECYCLE = (
+    "table",
+    "ending",
+    "storing",
+    "submitting",
+    "answering",
+    "cancelling",
+    "ordering",
+    "erasing",
+    "failures",
+    "rules",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
