@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from soak import figures
 from soak.programs import ROOT
 from soak.run import Result
 from soak.swarm import Swarm
@@ -25,6 +26,7 @@ def show(swarm: Swarm, result: Result) -> None:
     _table("How generations ended", result.phases)
     generations = sum(result.phases.values())
     rate = generations / result.load_seconds if result.load_seconds else 0
+    print(f"\nThe promises of docs/reliability.md\n\n{figures.as_markdown(tally)}")
     print(f"\n{generations} generations in {result.load_seconds:.0f} s of load: {rate:.1f}/s.")
     print(f"All had ended {result.liveness_seconds:.1f} s after the faults stopped.")
     print(f"{sum(1 for count in tally.hits.values() if count)} kinds of fault, {sum(tally.hits.values())} hits.")

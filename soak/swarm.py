@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+# These strike before fal takes a job.
+BEFORE_ACCEPT = ("status", "drop_before", "reset", "redirect")
 # What an order's prompt asks of the simulator, and the most of a hundred orders that it befalls.
 ORDER_FAULTS: dict[str, float] = {
     "drop_before_acceptx1": 2,

@@ -15,12 +15,11 @@ from generations.models import Delivery, FailureCode, Generation, Output, Status
 from simulator.log import Log
 from simulator.records import Request
 from soak import logs
+from soak.swarm import BEFORE_ACCEPT
 from soak.tally import Tally
 from soak.town import SECRETS, Town
 
 CALLBACK = re.compile(r"/hooks/fal/(?P<submission>[0-9a-f-]{36})/")
-# These strike before fal takes a job.
-BEFORE_ACCEPT = ("status", "drop_before", "reset", "redirect")
 # Why a generation may fail although fal's job did not.
 EXCUSES: Mapping[str, tuple[str, ...]] = {
     FailureCode.COPY_FAILED: ("cdn:", "outputs:evil_output_url"),
