@@ -14,8 +14,9 @@ LINKS = ("During handling of the above exception", "The above exception was the 
 ENDING = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTILINE)
 # The database or the network is away: it may be logged with all its frames.
 PASSING = re.compile(
-    r"OperationalError|InterfaceError|PoolTimeout|ConnectionError|EndpointConnectionError|UnreadablePostError|"
-    r"ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled|DeadlockDetected"
+    r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
+    r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|"
+    r"QueryCanceled|DeadlockDetected"
 )
 
 
