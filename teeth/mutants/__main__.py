@@ -29,7 +29,7 @@ LIFECYCLES = (
     "progress",
     "breaker",
     "rules",
-    "erasing",
+    "forgetting",
 )
 LIFECYCLE = (
     "table",

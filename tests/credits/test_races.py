@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 
 from credits import ledger
@@ -16,7 +16,7 @@ from credits.ledger import InsufficientCredits, KeyTaken, NotOpen
 from credits.models import Account, Entry, Hold
 from tests.credits.books import money, open_account, without_constraint, without_unique
 from tests.credits.racing import Naive, race, refusals
-from tests.services.waiting import until
+from tests.services.waiting import somebody_waits, until
 
 pytestmark = [pytest.mark.only_postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -113,12 +113,6 @@ def test_a_grant_that_comes_many_times_at_once_counts_once(alice: Account) -> No
     assert money(alice) == (110, 0)
 
 
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone() is not None
-
-
 def test_a_repetition_waits_for_the_first_and_answers_the_same(alice: Account) -> None:
     """D8: the moment that the race above may miss."""
 
@@ -132,7 +126,7 @@ def test_a_repetition_waits_for_the_first_and_answers_the_same(alice: Account) -
         with transaction.atomic():
             first = ledger.grant(alice, 10, key="gift", actor="staff")
             second = pool.submit(again)
-            until(_somebody_waits)
+            until(somebody_waits)
 
         assert second.result(timeout=10) == first
 

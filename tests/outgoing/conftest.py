@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models.functions import Now
 
 from credits import accounts
@@ -46,13 +45,6 @@ ELSEWHERE = "https://example.com/told"
 """Nobody dials it: the world is closed to tests."""
 
 Listen = Callable[..., WebhookEndpoint]
-
-
-def somebody_waits() -> bool:
-    """Whether somebody on this PostgreSQL waits for somebody else's lock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from generations import outbox, subscriptions
 from generations.models import Generation, WebhookDelivery, WebhookEndpoint
 from tests.api.conftest import CAT, GENERATIONS, Ordering, key_of
 from tests.credits.racing import race
-from tests.outgoing.conftest import ELSEWHERE, Listen, somebody_waits
-from tests.services.waiting import until
+from tests.outgoing.conftest import ELSEWHERE, Listen
+from tests.services.waiting import somebody_waits, until
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS, DELIVERIES = "/api/v1/webhook-endpoints/", "/api/v1/webhook-deliveries/"

@@ -15,8 +15,7 @@ from generations.lifecycle.table import note
 from generations.models import Event, Generation
 from tests.api.conftest import Ordering, key_of
 from tests.credits.racing import race
-from tests.outgoing.conftest import somebody_waits
-from tests.services.waiting import until
+from tests.services.waiting import somebody_waits, until
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
