@@ -19,12 +19,17 @@ Answer = TypeVar("Answer")
 
 
 def attempt(write: Callable[[], Answer], *, otherwise: Answer) -> Answer:
-    """What `write` answers, in a transaction of its own; `otherwise` when the database does not let us at once."""
+    """What `write` answers, in a transaction of its own; `otherwise` when the database does not let us at once.
+
+    Raises what says that the database is away."""
     try:
         with _impatient_sqlite(), transaction.atomic():
             _make_postgresql_impatient()
             return write()
     except (Error, PoolTimeout) as error:
+        if connection.connection is None:
+            # None can be had: the database is away, and whatever comes next would wait for it all over again.
+            raise
         logger.info("a write beside the matter was left out", extra={"error": f"{error}"[:200]})
         return otherwise
 

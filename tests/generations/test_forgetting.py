@@ -131,6 +131,23 @@ def test_the_receipt_names_who_asked(ended: Callable[[], Generation]) -> None:
     assert erase(ended(), actor="u" * 200).asked_by == "u" * 150
 
 
+def test_the_receipt_says_what_lay_there_and_is_due(ended: Callable[[], Generation]) -> None:
+    receipt = erase(generation := ended())
+
+    file = generation.outputs.get()
+    assert receipt.files == [{"output": str(file.pk), "role": "images[0]", "size": 1, "sha256": "s"}]
+    assert Erasure.objects.to_do().get() == receipt
+
+
+def test_what_is_being_made_is_left_alone(order: Ordering) -> None:
+    before = rows_of(generation := order())
+
+    with pytest.raises(lifecycle.NotEnded, match="Cancel it first"):
+        erase(generation)
+
+    assert rows_of(generation) == before
+
+
 def test_an_erasure_that_cannot_be_told_has_not_happened(ended: Callable[[], Generation]) -> None:
     before = rows_of(generation := ended())
 

@@ -10,8 +10,9 @@ from functools import partial
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from psycopg_pool import PoolTimeout
 from rest_framework.test import APIClient
 
 from credits.models import Account
@@ -89,6 +90,21 @@ def test_two_processes_let_exactly_so_many_pass(by_twos: None) -> None:
     results = [*race(*takes), *(take() for take in takes)]
 
     assert [result == 0 for result in results].count(True) == 9
+
+
+@pytest.mark.only_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_gone_is_not_waited_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a caller waited four seconds for the counting, and four more for the matter itself."""
+
+    def refuse(parameters: object) -> None:
+        raise PoolTimeout("couldn't get a connection after 4.00 sec")
+
+    connection.close()
+    with monkeypatch.context() as away:
+        away.setattr(connection, "get_new_connection", refuse)
+        with pytest.raises((OperationalError, PoolTimeout)):
+            briefly.attempt(lambda: None, otherwise=None)
 
 
 def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyPatch, by_twos: None) -> None:

@@ -10,6 +10,7 @@ from tests.generations.conftest import alice, courier, order, submitted, tidy_co
 from tests.outages.town import Town, town_on
 from tests.plugin import simulator
 from tests.services.postgres import Server, postgresql_server
+from tests.services.waiting import until
 
 __all__ = ["alice", "courier", "order", "submitted", "tidy_connections", "work"]
 
@@ -22,7 +23,14 @@ def database() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def town(database: Server, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def built(database: Server, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """`manage.py serve` and `manage.py work` on that database."""
     with town_on(database, request.config.stash[simulator], tmp_path_factory.mktemp("town")) as running:
         yield running
+
+
+@pytest.fixture
+def town(built: Town) -> Town:
+    """In good health: what the last test broke may still be coming back."""
+    until(built.is_well, within_seconds=30, what="the town to be well again")
+    return built

@@ -66,10 +66,16 @@ class Town:
         with ThreadPoolExecutor(len(questions)) as pool:
             return list(pool.map(lambda question: self.ask(*question), questions))
 
+    def is_well(self) -> bool:
+        """Whether all threads of the web server have a connection that works."""
+        return {answer.status for answer in self.ask_all(*[("/api/v1/credits/",)] * 8)} == {200}
+
     def order(self, **inputs: Any) -> str:
         """The id of a new generation."""
         body = {"model": "flux-schnell", "input": {"prompt": "a cat", **inputs}, "allow_duplicate": True}
-        return str(self.ask("/api/v1/generations/", body).body["id"])
+        answer = self.ask("/api/v1/generations/", body)
+        assert answer.status == 202, answer
+        return str(answer.body["id"])
 
     def callback(self) -> tuple[str, bytes, str, dict[str, str]]:
         """fal's callback for a new generation that it has finished, ready for `ask`."""
