@@ -11,8 +11,9 @@ import threading
 import time
 from collections import Counter
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
+from psycopg_pool import PoolTimeout
 
 from generations.models import RefusedCallbacks
 
@@ -44,7 +45,7 @@ def write_down() -> None:
             for status, number in sorted(taken.items()):
                 RefusedCallbacks.objects.get_or_create(status=status)
                 RefusedCallbacks.objects.filter(status=status).update(number=F("number") + number)
-    except DatabaseError:
+    except (Error, PoolTimeout):
         logger.warning("refused callbacks are counted later", exc_info=True)
         with _lock:
             _counted.update(taken)

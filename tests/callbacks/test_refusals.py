@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
+from psycopg_pool import PoolTimeout
 from pytest_django import DjangoAssertNumQueries
 
 from config.management.ports import free_port
@@ -35,9 +36,9 @@ def counted() -> dict[int, int]:
 
 
 @contextmanager
-def the_database_away() -> Iterator[None]:
+def the_database_away(error: type[Exception]) -> Iterator[None]:
     def refuse(execute: Callable[..., Any], *args: Any) -> Any:
-        raise DatabaseError("away")
+        raise error("away")
 
     with connection.execute_wrapper(refuse):
         yield
@@ -68,9 +69,12 @@ def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulato
     assert counted() == {401: 1, 404: 1}
 
 
-def test_what_the_database_does_not_take_is_counted_with_the_next(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, PoolTimeout])
+def test_what_the_database_does_not_take_is_counted_with_the_next(
+    caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
     refusals.count(401)
-    with the_database_away():
+    with the_database_away(error):
         refusals.write_down()
     refusals.count(401)
 
