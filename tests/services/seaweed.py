@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import botocore.exceptions
 from botocore.config import Config
 
 from config import bucket
-from config.management import children, ports
+from config.management import children
+from config.management.ports import free_port
 from tests.services import scratch
 from tests.services.waiting import until
 
@@ -105,7 +105,7 @@ class Seaweed:
 @contextmanager
 def seaweed() -> Iterator[Seaweed]:
     with scratch.folder("seaweed") as folder, (folder / "log").open("wb") as log:
-        s3, *others = _free_ports(5)
+        s3, *others = (free_port(and_above=_GRPC_OFFSET) for _ in range(5))
         process = children.start(_command(folder, s3, others), output=log)
         try:
             server = Seaweed(s3)
@@ -149,18 +149,3 @@ def _credentials(folder: Path) -> Path:
     path = folder / "s3.json"
     path.write_text(json.dumps({"identities": [identity]}))
     return path
-
-
-def _free_ports(count: int) -> list[int]:
-    """All probes stay open until all ports are chosen, so that no port is chosen twice."""
-    chosen: list[int] = []
-    probes: list[socket.socket] = []
-    while len(chosen) < count:
-        probe = socket.create_server(("127.0.0.1", 0))
-        probes.append(probe)
-        port = int(probe.getsockname()[1])
-        if port + _GRPC_OFFSET <= 65_535 and ports.is_free(port + _GRPC_OFFSET):
-            chosen.append(port)
-    for probe in probes:
-        probe.close()
-    return chosen
