@@ -1,4 +1,4 @@
-"""What a generation works on: pictures by address, and pictures that lie with us.
+"""What a generation works on: pictures, sounds and videos, by address or as what lies with us.
 
 A door asks `check` before it orders, outside of any transaction, and then orders by `order` (or, several at once, by
 `check_all` and `order_batch`). What lies with us is noted in rows; fal is sent an address of it that is signed anew for
@@ -8,7 +8,6 @@ each attempt, and outlives fal's queue and its retries.
 from __future__ import annotations
 
 import copy
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -25,20 +24,18 @@ from config.env import is_loopback
 from credits.models import Account
 from generations import fetcher, lifecycle, links, outside, prober
 from generations.catalogue import InvalidInput, find
-from generations.catalogue.fields import Place, pictures_in
-from generations.inspection import NotMedia
+from generations.catalogue.files import MEGABYTE, Place, Wanted, files_named, put
+from generations.inspection import Inspected, NotMedia
 from generations.models import Batch, Generation, GenerationSource, Output, Upload
 
-# All pictures of one request together: somebody waits for the answer. A batch of many gets some more.
+# All files of one request together: somebody waits for the answer. A batch of many gets some more.
 LOOK_SECONDS = 8.0
 LOOK_SECONDS_EACH = 0.5
 LOOK_SECONDS_MAX = 40.0
-LOOK_BYTES_MAX = 50 * 1024**2
 LOOKS_AT_ONCE = 4
 # fal tries ten times, and queues an order again while it does. It is asked to stop at the deadline; then it may still
 # take a while to hear that.
 MARGIN_SECONDS = 3600
-_PATH = re.compile(r"(?P<name>\w+)(\[(?P<index>\d+)\])?")
 
 
 class Unreachable(Exception):
@@ -46,7 +43,7 @@ class Unreachable(Exception):
 
 
 def check(account: Account, wish: lifecycle.Order) -> None:
-    """That there is a picture wherever the inputs name one. Fetches what is named by address, for a few seconds.
+    """That each file which the inputs name is there and will do. Fetches what is named by address, for a few seconds.
 
     Raises InvalidInput, with the place of each that is wrong; Unreachable; outside.Busy; prober.ProberAway.
     """
@@ -61,7 +58,7 @@ def check_all(account: Account, wishes: Iterable[lifecycle.Order]) -> None:
 
 def order(account: Account, wish: lifecycle.Order, *, actor: str) -> tuple[Generation, bool]:
     """`lifecycle.order`; and what it works on is noted in the same transaction. Raises InvalidInput too, should a
-    picture have been removed since it was checked."""
+    file have been removed since it was checked."""
     with transaction.atomic():
         generation, is_new = lifecycle.order(account, wish, actor=actor)
         if is_new:
@@ -89,32 +86,22 @@ def for_fal(generation: Generation) -> dict[str, Any]:
         seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
         arguments = copy.deepcopy(generation.arguments)
         for source in sources:
-            _put(arguments, source.path, links.for_fal(source.file, seconds=seconds))
+            put(arguments, source.path, links.for_fal(source.file, seconds=seconds))
         Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
         generation.arguments = arguments
     return dict(generation.arguments)
 
 
 def _places(wish: lifecycle.Order) -> Iterator[Place]:
-    return pictures_in(wish.model.schema, wish.arguments)
+    return files_named(wish.model.schema, wish.arguments)
 
 
 def _check(account: Account, places: Sequence[Place]) -> None:
     for file in _owned(account, places).values():
         _require_reachable(file)
-    if by_address := [place for place in places if isinstance(place.picture, str)]:
+    if by_address := [place for place in places if isinstance(place.named, str)]:
         with outside.seat(account):
             _look_at(by_address)
-
-
-def _put(arguments: dict[str, Any], path: str, url: str) -> None:
-    found = _PATH.fullmatch(path)
-    if found is None:
-        raise ValueError(f"{path} is no place in an input.")
-    if found["index"] is None:
-        arguments[found["name"]] = url
-    else:
-        arguments[found["name"]][int(found["index"])] = url
 
 
 # --- Files of ours --------------------------------------------------------------------------------------------------
@@ -125,7 +112,7 @@ def note(generation: Generation) -> None:
 
     The files are locked, so that nobody removes one between this look and the end of the transaction.
     """
-    places = pictures_in(find(generation.model).schema, generation.arguments)
+    places = files_named(find(generation.model).schema, generation.arguments)
     files = _owned(generation.account, list(places), locked=True)
     GenerationSource.objects.bulk_create(
         GenerationSource(
@@ -140,7 +127,7 @@ def note(generation: Generation) -> None:
 
 def _owned(account: Account, places: Iterable[Place], *, locked: bool = False) -> dict[Place, Upload | Output]:
     """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
-    named = {place: next(iter(place.picture.items())) for place in places if isinstance(place.picture, Mapping)}
+    named = {place: next(iter(place.named.items())) for place in places if isinstance(place.named, Mapping)}
     files = _files(account, set(named.values()), locked=locked)
     found = {place: files[name] for place, name in named.items() if name in files}
     errors = [
@@ -148,11 +135,9 @@ def _owned(account: Account, places: Iterable[Place], *, locked: bool = False) -
         for place, (kind, _) in named.items()
         if place not in found
     ]
-    errors += [
-        _error(place, "This output is not a picture.", "not_a_picture")
-        for place, file in found.items()
-        if not _is_picture(file)
-    ]
+    for place, file in found.items():
+        if unfit := _unfit_of_ours(place.wanted, file):
+            errors.append(_error(place, f"This {named[place][0]} is {unfit[0]}.", unfit[1]))
     if errors:
         raise InvalidInput(errors)
     return found
@@ -171,8 +156,11 @@ def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> di
     return found
 
 
-def _is_picture(file: Upload | Output) -> bool:
-    return isinstance(file, Upload) or file.kind == "image"
+def _unfit_of_ours(wanted: Wanted, file: Upload | Output) -> tuple[str, str] | None:
+    kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration)
+    if kind != wanted.kind:
+        return f"not a {wanted.noun}", f"not_a_{wanted.noun}"
+    return wanted.unfit(media_type=file.content_type, size_bytes=file.size or 0, seconds=seconds)
 
 
 def _require_reachable(file: Upload | Output) -> None:
@@ -181,35 +169,38 @@ def _require_reachable(file: Upload | Output) -> None:
         return
     if is_loopback(urlsplit(links.for_fal(file, seconds=1)).hostname or ""):
         raise Unreachable(
-            "The provider could not fetch this picture: Limn keeps its files on a machine that only itself can reach. "
+            "The provider could not fetch this file: Limn keeps its files on a machine that only itself can reach. "
             "Its operator must set SITE_URL to a public address, or keep files in a bucket."
         )
 
 
-# --- Pictures by address --------------------------------------------------------------------------------------------
+# --- Files by address -----------------------------------------------------------------------------------------------
 
 
 def _look_at(places: Sequence[Place]) -> None:
     """Fetch each address once, some side by side."""
-    urls = list(dict.fromkeys(str(place.picture) for place in places))
-    seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(urls), LOOK_SECONDS_MAX)
+    addresses = {(str(place.named), place.wanted) for place in places}
+    seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(addresses), LOOK_SECONDS_MAX)
     look = partial(_what_is_wrong, until=monotonic() + seconds)
-    with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(urls)), thread_name_prefix="look") as pool:
-        wrong = {url: said for url, said in zip(urls, pool.map(look, urls), strict=True) if said is not None}
-    if wrong:
-        raise InvalidInput([_error(place, *wrong[url]) for place in places if (url := str(place.picture)) in wrong])
+    with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(addresses)), thread_name_prefix="look") as pool:
+        said = dict(zip(addresses, pool.map(look, *zip(*addresses, strict=True)), strict=True))
+    if errors := [_error(place, *why) for place in places if (why := said[str(place.named), place.wanted])]:
+        raise InvalidInput(errors)
 
 
-def _what_is_wrong(url: str, *, until: float) -> tuple[str, str] | None:
-    """In words and for programs; None when there is a picture.
+def _what_is_wrong(url: str, wanted: Wanted, *, until: float) -> tuple[str, str] | None:
+    """In words and for programs; None when there is what is wanted.
 
     What exactly went wrong on the way is not told: it could be about our network.
     """
     try:
-        kind = _fetched_kind(url, seconds_max=until - monotonic())
+        found, size = _fetched(url, wanted, seconds_max=until - monotonic())
     except (fetcher.FetchError, NotMedia) as error:
-        return next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
-    return None if kind == "image" else _SAID[NotMedia]
+        words, kind = next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
+        named = {"noun": wanted.noun, "kind": wanted.kind, "megabytes": wanted.megabytes_max}
+        return words.format(**named), kind.format(**named)
+    unfit = wanted.unfit(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
+    return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
 
 
 # The types are fal's own words for the same troubles.
@@ -218,19 +209,27 @@ _SAID: dict[type[Exception], tuple[str, str]] = {
         "This address cannot be used. Give the public https address of the file itself, without a redirect.",
         "file_download_error",
     ),
-    fetcher.TooLarge: (f"The picture has more than {LOOK_BYTES_MAX // 1024**2} MB.", "file_too_large"),
+    fetcher.TooLarge: ("The {noun} has more than {megabytes} MB.", "file_too_large"),
     fetcher.Missing: ("There is nothing at this address, or it is not public.", "file_download_error"),
-    fetcher.TryLater: ("The picture could not be fetched in time. Try again, or upload it.", "file_download_error"),
-    NotMedia: ("What lies at this address is not a picture.", "image_load_error"),
+    fetcher.TryLater: (
+        "The {noun} could not be fetched in time. Try again, or name one that lies with us.",
+        "file_download_error",
+    ),
+    NotMedia: ("What lies at this address is not a {noun}.", "{kind}_load_error"),
 }
 
 
-def _fetched_kind(url: str, *, seconds_max: float) -> str:
+def _fetched(url: str, wanted: Wanted, *, seconds_max: float) -> tuple[Inspected, int]:
+    """What lies there, and how many bytes it has."""
     if seconds_max <= 0:
         raise fetcher.TryLater("the others took all the time")
+    bytes_max = wanted.megabytes_max * MEGABYTE
     with tempfile.TemporaryFile() as file:
-        fetcher.fetch(url, file, hosts=_hosts(url), bytes_max=LOOK_BYTES_MAX, seconds_max=seconds_max)
-        return prober.probe(file).kind
+        fetched = fetcher.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max)
+        found = prober.probe(file)
+    if found.kind != wanted.kind:
+        raise NotMedia("of another kind")
+    return found, fetched.size_bytes
 
 
 def _hosts(url: str) -> list[str]:

@@ -228,7 +228,8 @@ def _drawing(request: Request, inputs: Inputs, expected: ExpectedFile, position:
 def words_of(inputs: Any) -> str:
     """What an order is about: its prompt, else its first text; models without a prompt have an address."""
     texts = [value for value in inputs.values() if isinstance(value, str)]
-    return str(inputs.get("prompt") or next(iter(texts), ""))
+    shots = " · ".join(str(shot.get("prompt")) for shot in inputs.get("multi_prompt") or ())
+    return str(inputs.get("prompt") or shots or next(iter(texts), ""))
 
 
 def _content_type(request: Request, output: Output) -> str:

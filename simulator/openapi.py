@@ -21,9 +21,12 @@ SYNC_MODE = {
     "default": False,
     "description": "If `True`, the media will be returned as a data URI.",
 }
-PICTURES: Mapping[str, Mapping[str, Any]] = {
-    "image": {"type": "string"},
-    "images": {"type": "array", "items": {"type": "string"}},
+ADDRESS = {"type": "string"}
+ADDRESSES: Mapping[str, Mapping[str, Any]] = {
+    "image": ADDRESS,
+    "audio": ADDRESS,
+    "video": ADDRESS,
+    "images": {"type": "array", "items": ADDRESS},
 }
 JSON_TYPES: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _FILE = {
@@ -79,7 +82,7 @@ def document(model: Model) -> dict[str, Any]:
 
 def _category(model: Model) -> str:
     category = CATEGORIES[model.kind]
-    takes_a_picture = any("image_url" in name for name in model.schema.get("required", ()))
+    takes_a_picture = any("image_url" in name for name in model.needed())
     return category.replace("text-to", "image-to") if takes_a_picture else category
 
 
@@ -99,9 +102,9 @@ def _in_fals_place(schema: Mapping[str, Any]) -> dict[str, Any]:
     found.pop("$defs", None)
     found.pop("additionalProperties", None)
     for name, each in found.get("properties", {}).items():
-        # That a picture may lie with us is between us and our customers; fal knows addresses.
-        if (widget := each.pop("x-widget", None)) in PICTURES:
-            found["properties"][name] = {**_said(each), **PICTURES[widget]}
+        # That a file may lie with us is between us and our customers; fal knows addresses.
+        if (widget := each.pop("x-widget", None)) in ADDRESSES:
+            found["properties"][name] = {**_said(each), **ADDRESSES[widget]}
     return found
 
 
@@ -111,7 +114,7 @@ def _said(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output(model: Model) -> dict[str, Any]:
-    required: dict[str, Any] = dict.fromkeys(model.schema.get("required", ()), "…")
+    required: dict[str, Any] = dict.fromkeys(model.needed(), "…")
     inputs = model.inputs.model_construct(**required)
     tree: dict[str, Any] = {}
     for file in model.expected_files(inputs):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from generations.catalogue.declaration import Inputs, Model
-from generations.catalogue.fields import Prompt, Seed
+from generations.catalogue.fields import Prompt, Seed, prompt_field
 from generations.catalogue.outputs import Audio
 from generations.catalogue.prices import flat, per_thousand_characters
 
@@ -16,9 +16,7 @@ CHARACTERS_PER_SECOND = 15
 
 
 class ElevenV3(Inputs):
-    text: str = Field(
-        min_length=1, max_length=3_000, description="What to say.", json_schema_extra={"x-widget": "prompt"}
-    )
+    text: str = prompt_field("What to say.", characters_max=3_000)
     voice: str = Field(
         default="Rachel",
         min_length=1,

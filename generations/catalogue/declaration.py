@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from generations.catalogue.outputs import ExpectedFile, Output
 from generations.catalogue.prices import Price
@@ -23,10 +25,49 @@ class InvalidInput(ValueError):
         self.errors = errors
 
 
-class Inputs(BaseModel):
-    """What a model takes. Strict: an unknown name, "4" for 4 or 2.0 for 2 is refused, not guessed."""
+def misfit(name: str, words: str) -> PydanticCustomError:
+    """What is wrong with an input because of the others. Without it, pydantic would blame them all."""
+    return PydanticCustomError("misfit", "{words}", {"words": words, "at": name})
+
+
+class Part(BaseModel):
+    """Inputs that belong together. Strict: an unknown name, "4" for 4 or 2.0 for 2 is refused, not guessed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    alternatives: ClassVar[tuple[str, ...]] = ()
+    """Exactly one of these is given."""
+    goes_with: ClassVar[Mapping[str, str]] = {}
+    """What is given only together with another."""
+
+    @model_validator(mode="after")
+    def _refuse_what_does_not_go_together(self) -> Self:
+        given = [name for name in self.alternatives if getattr(self, name) is not None]
+        if self.alternatives and len(given) != 1:
+            words = f"Give {' or '.join(self.alternatives)}{', not both' if given else ''}."
+            raise misfit(self.alternatives[0], words)
+        for name, other in self.goes_with.items():
+            if getattr(self, name) is not None and getattr(self, other) is None:
+                raise misfit(name, f"{name} goes with {other} only.")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        if cls.alternatives:
+            schema["oneOf"] = [_given(name) for name in cls.alternatives]
+        if cls.goes_with:
+            together = cls.goes_with.items()
+            schema["allOf"] = [{"anyOf": [{"not": _given(name)}, _given(other)]} for name, other in together]
+        return schema
+
+
+def _given(name: str) -> JsonSchemaValue:
+    """That this is said, and not null."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+class Inputs(Part):
+    """What a model takes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +155,12 @@ class Model:
         """The JSON Schema (2020-12) of the inputs."""
         return _schema_of(self.inputs)
 
+    def needed(self, given: Iterable[str] = ()) -> list[str]:
+        """The inputs that no order can do without; where one of several will do, the first, unless one is given."""
+        alternatives = self.inputs.alternatives
+        chosen = alternatives[:1] if not set(alternatives) & set(given) else ()
+        return [name for name in self.schema["properties"] if name in {*self.schema.get("required", ()), *chosen}]
+
 
 @cache
 def _schema_of(inputs: type[Inputs]) -> dict[str, Any]:
@@ -136,7 +183,8 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 
 def _in_fals_shape(error: Mapping[str, Any]) -> dict[str, Any]:
     # The offending input is left out on purpose: errors are logged, prompts are not.
-    return {"loc": list(error["loc"]) or ["input"], "msg": error["msg"], "type": error["type"]}
+    at = error.get("ctx", {}).get("at")
+    return {"loc": [*error["loc"], *([at] if at else [])] or ["input"], "msg": error["msg"], "type": error["type"]}
 
 
 def _unknown_preset(preset: str, presets: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from generations.catalogue import image
 from generations.catalogue.declaration import Inputs, Model
-from generations.catalogue.fields import ImageUrl, Prompt
+from generations.catalogue.fields import Prompt
+from generations.catalogue.files import ImageUrl
 from generations.catalogue.prices import MEGAPIXELS, by_formula
 from generations.catalogue.sizes import size_of
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from generations.catalogue.declaration import Inputs, Model
-from generations.catalogue.fields import OptionalImageUrl, Prompt, SafetyTolerance, Seed
+from generations.catalogue.fields import Prompt, SafetyTolerance, Seed
+from generations.catalogue.files import OptionalImageUrl
 from generations.catalogue.outputs import Images
 from generations.catalogue.prices import MEGAPIXELS, by_formula, per_image, per_megapixel
 from generations.catalogue.sizes import CustomSize, ImagePreset, LargeCustomSize, size_of

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from generations.catalogue.declaration import Inputs, Model
-from generations.catalogue.fields import ImageUrl, Seed
+from generations.catalogue.fields import Seed
+from generations.catalogue.files import ImageUrl
 from generations.catalogue.outputs import MEDIA_TYPE_OF, Files, picture_type
 from generations.catalogue.prices import MEGAPIXELS, by_formula, flat
 

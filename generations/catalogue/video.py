@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema, model_validator
 
-from generations.catalogue.declaration import Inputs, Model
-from generations.catalogue.fields import ImageUrl, OptionalImageUrl, Prompt, SafetyTolerance, Seed
+from generations.catalogue.declaration import Inputs, Model, Part, misfit
+from generations.catalogue.fields import Prompt, SafetyTolerance, Seed, prompt_field
+from generations.catalogue.files import (
+    FileUrl,
+    ImageUrl,
+    OptionalImageUrl,
+    OptionalVideoUrl,
+    Wanted,
+    or_none,
+)
 from generations.catalogue.outputs import Video
 from generations.catalogue.prices import per_second
 
@@ -113,23 +122,92 @@ VEO_31_FAST_IMAGE = Model(
 # --- Kling ---
 
 KlingDuration = Literal["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]
+ShotDuration = Literal["1", "2", KlingDuration]
+KLING_SECONDS_MIN, KLING_SECONDS_MAX = 3, 15
+SHOTS_MAX = 6
+ELEMENTS_MAX = 4
 CFG_SCALE = Field(default=0.5, ge=0, le=1, description="How closely to follow the prompt.")
+SHOTS_UNSURE = (
+    "how many shots a video takes at most; that its length, and so its price, is the sum of theirs: third-party guides"
+)
+ELEMENTS_UNSURE = "how many elements it takes, and how many pictures of each: third-party guides"
 
 
-class Kling3(Inputs):
-    prompt: Prompt
-    duration: KlingDuration = "5"
+class Shot(Part):
+    prompt: Annotated[str, prompt_field("What happens.")]
+    duration: ShotDuration = Field(default="5", description="Seconds.")
+
+
+class Shots(Inputs):
+    """One shot, told by the prompt, or several after one another."""
+
+    alternatives = ("prompt", "multi_prompt")
+
+    prompt: str | None = prompt_field(default=None)
+    multi_prompt: list[Shot] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=SHOTS_MAX,
+        description="Several shots in one video, instead of the prompt. It is as long as they are together.",
+    )
+    shot_type: Literal["customize", "intelligent"] = Field(
+        default="customize",
+        description="“customize” keeps to the shots as they are told, “intelligent” cuts by itself.",
+    )
+    duration: KlingDuration = Field(default="5", description="Seconds. Of several shots, their sum.")
+
+    @model_validator(mode="after")
+    def _last_as_long_as_the_shots(self) -> Self:
+        """fal is always told how long it will be, for that is what is billed."""
+        if self.multi_prompt is None:
+            return self
+        seconds = sum(int(shot.duration) for shot in self.multi_prompt)
+        if not KLING_SECONDS_MIN <= seconds <= KLING_SECONDS_MAX:
+            raise misfit(
+                "multi_prompt",
+                f"The shots last {seconds} seconds together; a video has {KLING_SECONDS_MIN} to {KLING_SECONDS_MAX}.",
+            )
+        if "duration" in self.model_fields_set and int(self.duration) != seconds:
+            raise misfit("duration", f"The shots last {seconds} seconds together: say so here, or leave this out.")
+        return self.model_copy(update={"duration": str(seconds)})
+
+
+class Kling3(Shots):
     aspect_ratio: Literal["16:9", "9:16", "1:1"] = "16:9"
     generate_audio: bool = WITH_SOUND
     negative_prompt: str | None = NEGATIVE_PROMPT
     cfg_scale: float = CFG_SCALE
 
 
-class Kling3FromImage(Inputs):
-    prompt: Prompt
+class Element(Part):
+    """Somebody or something that stays the same, by pictures or by a video."""
+
+    alternatives = ("frontal_image_url", "video_url")
+    goes_with: ClassVar[Mapping[str, str]] = {"reference_image_urls": "frontal_image_url"}
+
+    frontal_image_url: OptionalImageUrl = None
+    reference_image_urls: list[ImageUrl] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=3,
+        description="From other sides, 1 to 3.",
+        json_schema_extra={"x-widget": "images"},
+    )
+    video_url: OptionalVideoUrl = None
+
+
+class Start(Inputs):
     start_image_url: ImageUrl
     end_image_url: OptionalImageUrl = None
-    duration: KlingDuration = "5"
+
+
+class Kling3FromImage(Start, Shots):
+    elements: list[Element] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=ELEMENTS_MAX,
+        description="Characters and things that stay the same. The prompt calls them @Element1, @Element2 and so on.",
+    )
     generate_audio: bool = WITH_SOUND
     negative_prompt: str | None = NEGATIVE_PROMPT
     cfg_scale: float = CFG_SCALE
@@ -143,13 +221,14 @@ KLING_3_PRO = Model(
     slug="kling-3-pro",
     endpoint="fal-ai/kling-video/v3/pro/text-to-video",
     title="Kling 3 pro",
-    summary="Video from words, three to fifteen seconds.",
+    summary="Video from words, in one shot or several, three to fifteen seconds.",
     kind="video",
     inputs=Kling3,
     output=Video(),
     price=KLING_PRICE,
     typical_seconds=150,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
+    unsure=(SHOTS_UNSURE,),
 )
 KLING_3_PRO_IMAGE = Model(
     slug="kling-3-pro-image",
@@ -162,6 +241,7 @@ KLING_3_PRO_IMAGE = Model(
     price=KLING_PRICE,
     typical_seconds=150,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
+    unsure=(SHOTS_UNSURE, ELEMENTS_UNSURE),
 )
 
 
@@ -169,9 +249,13 @@ KLING_3_PRO_IMAGE = Model(
 
 WAN_DURATION = Field(default=5, ge=2, le=15, description="Seconds.")
 PROMPT_EXPANSION = Field(default=True, description="Let the model write the prompt out.")
-WanPrompt = Annotated[
-    str, Field(min_length=1, max_length=5_000, description="What to make.", json_schema_extra={"x-widget": "prompt"})
-]
+WAN_PROMPT_CHARACTERS_MAX = 5_000
+WanPrompt = Annotated[str, prompt_field(characters_max=WAN_PROMPT_CHARACTERS_MAX)]
+WAN_SOUND = Wanted(kind="audio", megabytes_max=15, seconds_min=2, seconds_max=30, formats=("audio/mpeg", "audio/wav"))
+WAN_CLIP = Wanted(kind="video", seconds_min=2, seconds_max=10)
+WanSound = Annotated[FileUrl | None, WithJsonSchema(or_none(WAN_SOUND)), Field(default=None)]
+WanClip = Annotated[FileUrl | None, WithJsonSchema(or_none(WAN_CLIP)), Field(default=None)]
+WAN_SOUND_UNSURE = "the limits of a sound: third-party documentation"
 WAN_NEGATIVE_PROMPT = Field(default=None, max_length=500, description="What to leave out.")
 WAN_SAFETY = Field(default=True, description="Refuse what is not safe for work.")
 
@@ -181,6 +265,7 @@ class Wan27(Inputs):
     duration: int = WAN_DURATION
     resolution: Literal["720p", "1080p"] = "1080p"
     aspect_ratio: Literal["16:9", "9:16", "1:1", "4:3", "3:4"] = "16:9"
+    audio_url: WanSound = None
     negative_prompt: str | None = WAN_NEGATIVE_PROMPT
     enable_prompt_expansion: bool = PROMPT_EXPANSION
     enable_safety_checker: bool = WAN_SAFETY
@@ -188,9 +273,16 @@ class Wan27(Inputs):
 
 
 class Wan27FromImage(Inputs):
-    prompt: WanPrompt
-    image_url: ImageUrl
+    """From a picture, or onwards from a video."""
+
+    alternatives = ("image_url", "video_url")
+    goes_with: ClassVar[Mapping[str, str]] = {"audio_url": "image_url"}
+
+    prompt: str | None = prompt_field(default=None, characters_max=WAN_PROMPT_CHARACTERS_MAX)
+    image_url: OptionalImageUrl = None
     end_image_url: OptionalImageUrl = None
+    video_url: WanClip = None
+    audio_url: WanSound = None
     duration: int = WAN_DURATION
     resolution: Literal["720p", "1080p"] = "1080p"
     negative_prompt: str | None = WAN_NEGATIVE_PROMPT
@@ -210,12 +302,13 @@ WAN_27 = Model(
     price=per_second(lambda inputs: 100, words="100 credits a second"),
     typical_seconds=120,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
+    unsure=(WAN_SOUND_UNSURE,),
 )
 WAN_27_IMAGE = Model(
     slug="wan-2.7-image",
     endpoint="fal-ai/wan/v2.7/image-to-video",
     title="Wan 2.7, from an image",
-    summary="From one picture, or from one to another, in two to fifteen seconds.",
+    summary="From one picture, from one to another, or onwards from a video, in two to fifteen seconds.",
     kind="video",
     inputs=Wan27FromImage,
     output=Video(),
@@ -224,6 +317,12 @@ WAN_27_IMAGE = Model(
     ),
     typical_seconds=120,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
+    unsure=(
+        WAN_SOUND_UNSURE,
+        "the limits of a video that goes on, and that it takes neither a first picture nor a sound: third-party "
+        "documentation",
+        "whether duration counts the seconds of the video that goes on",
+    ),
 )
 
 

@@ -9,13 +9,17 @@ from typing import Any
 from django.db.models import Prefetch
 
 from generations import price_book
-from generations.catalogue import MODELS
-from generations.catalogue.fields import is_reference
+from generations.catalogue import MODELS, Model
+from generations.catalogue.files import Wanted, is_reference
 from generations.models import Generation, GenerationSource, Output, Status
-from generations.pages import forms, words
+from generations.pages import words
+from generations.pages.fields import fields_of
 
-# What may be made of a picture: words, and the model that makes it.
-FURTHER = (("Edit this", "nano-banana-pro-edit"), ("Make a video of this", "veo3.1-fast-image"))
+# What may be made of a file, by its kind: words, and the model that makes it.
+FURTHER = {
+    "image": (("Edit this", "nano-banana-pro-edit"), ("Make a video of this", "veo3.1-fast-image")),
+    "video": (("Go on from here", "wan-2.7-image"),),
+}
 STORED = Prefetch("outputs", queryset=Output.objects.stored(), to_attr="stored")
 # What model-viewer opens; other meshes are for download.
 VIEWABLE_3D = "model/gltf-binary"
@@ -98,15 +102,10 @@ class Showing:
     def inputs(self) -> list[tuple[str, str]]:
         """(label, value) of everything that was asked for, in the form's order."""
         model = MODELS.get(self.generation.model)
-        labels = {field.name: field.label for field in forms.fields_of(model)} if model else {}
+        labels = {field.key: field.label for field in fields_of(model)} if model else {}
         asked = self.generation.input
         names: list[str] = [name for name in labels if name in asked] + [name for name in asked if name not in labels]
         return [(labels.get(name, name), _in_words(asked[name])) for name in names]
-
-    @property
-    def further(self) -> list[tuple[str, str]]:
-        """(words, model) of what may be made of a picture of it."""
-        return [(words, slug) for words, slug in FURTHER if price_book.is_offered(slug)]
 
     @cached_property
     def sources(self) -> list[GenerationSource]:
@@ -124,13 +123,30 @@ class Showing:
         return [(event.created_at, words.happened(event)) for event in self.generation.events.all()]
 
 
+def further(file: Output) -> list[tuple[str, str]]:
+    """(words, model) of what may be made of it."""
+    offers = FURTHER.get(file.kind, ())
+    return [(words, slug) for words, slug in offers if price_book.is_offered(slug) and _fits(file, MODELS[slug])]
+
+
+def _fits(file: Output, model: Model) -> bool:
+    """Whether the first input of its kind takes it; an input of several takes any."""
+    wanted = [Wanted(**each["x-file"]) for each in model.schema["properties"].values() if "x-file" in each]
+    for each in wanted:
+        if each.kind == file.kind:
+            return not each.unfit(media_type=file.content_type, size_bytes=file.size or 0, seconds=file.duration)
+    return True
+
+
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(_in_words, value))
     if is_reference(value):
-        return "a picture of yours"
+        return "a file of yours"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict) and {"width", "height"} == value.keys():
         return f"{value['width']} × {value['height']} pixels"
+    if isinstance(value, dict):
+        return ", ".join(map(_in_words, value.values()))
     return str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import IO, Any
@@ -17,10 +17,10 @@ from django.http import QueryDict
 from credits import accounts
 from generations import prober, uploads
 from generations.catalogue import Model
-from generations.catalogue.fields import is_reference
+from generations.catalogue.files import Reference, is_reference
 from generations.models import Output, Upload
 from generations.pages import forms
-from generations.pages.forms import Field
+from generations.pages.fields import Field, fields_of
 from generations.pages.members import MemberRequest
 
 # All pictures of a form together.
@@ -58,7 +58,7 @@ class BoundedForms(FileUploadHandler):
 class Sent:
     """A submitted form: the inputs that it stands for, and the pictures that it brought."""
 
-    values: dict[str, Any]
+    values: dict[str, Any] = dataclass_field(default_factory=dict)
     errors: list[dict[str, Any]] = dataclass_field(default_factory=list)
     brought: list[Upload] = dataclass_field(default_factory=list)
 
@@ -71,33 +71,41 @@ class Sent:
 def receive(request: MemberRequest, model: Model) -> Sent:
     """Read the form, and keep each picture that came with it as an upload: whatever becomes of the order, the form that
     is shown again has it."""
-    sent = Sent(values=forms.read(model, request.POST))
-    for field in forms.fields_of(model):
-        for file in request.FILES.getlist(field.file_name) if field.takes_pictures else ():
-            _keep(request, field, file, sent)
+    sent = Sent()
+    brought = {
+        field.name: [
+            kept for file in request.FILES.getlist(field.file_name) if (kept := _keep(request, field, file, sent))
+        ]
+        for field in _leaves(model)
+        if field.takes_uploads
+    }
+    sent.values = forms.read(model, request.POST, brought)
     return sent
 
 
-def _keep(request: MemberRequest, field: Field, file: UploadedFile[Any], sent: Sent) -> None:
+def _leaves(model: Model) -> Iterator[Field]:
+    for field in fields_of(model):
+        yield from field.leaves()
+
+
+def _keep(request: MemberRequest, field: Field, file: UploadedFile[Any], sent: Sent) -> Reference | None:
+    """The picture as an upload; what is wrong with it is noted, at the field that stands in the form for sure."""
     name = _name(file)
     try:
         upload = uploads.bring(accounts.of(request.user), file, file_name=name, size_bytes=file.size or 0)
     except (uploads.UploadError, prober.ProberAway) as error:
         words = TROUBLES.get(type(error), f"{error}")
-        sent.errors.append({"loc": [field.name], "msg": f"{name}: {words}", "type": "upload"})
-    else:
-        sent.brought.append(upload)
-        sent.values[field.name] = field.with_pictures(sent.values.get(field.name), [{"upload": str(upload.pk)}])
+        sent.errors.append({"loc": [field.loc[0]], "msg": f"{name}: {words}", "type": "upload"})
+        return None
+    sent.brought.append(upload)
+    return {"upload": str(upload.pk)}
 
 
 def awaited(form: QueryDict, model: Model) -> dict[str, Any]:
     """The inputs of a form whose pictures have been chosen and not sent yet; its price hangs on how many there are."""
-    values = forms.read(model, form)
-    for field in forms.fields_of(model):
-        # htmx names each file, and sends no bytes.
-        if field.takes_pictures and (chosen := form.getlist(field.file_name)):
-            values[field.name] = field.with_pictures(values.get(field.name), [STAND_IN] * len(chosen))
-    return values
+    # htmx names each file, and sends no bytes.
+    chosen = {field.name: [STAND_IN] * len(form.getlist(field.file_name)) for field in _leaves(model)}
+    return forms.read(model, form, chosen)
 
 
 def by_content(values: Mapping[str, Any]) -> str:
@@ -110,7 +118,8 @@ def by_content(values: Mapping[str, Any]) -> str:
 
 def _uploads_in(values: Mapping[str, Any]) -> list[str]:
     found = [each for value in values.values() for each in (value if isinstance(value, list) else [value])]
-    return [each["upload"] for each in found if is_reference(each) and "upload" in each]
+    here = [each["upload"] for each in found if is_reference(each) and "upload" in each]
+    return here + [name for each in found if isinstance(each, Mapping) for name in _uploads_in(each)]
 
 
 def _name(file: UploadedFile[Any]) -> str:
@@ -119,13 +128,15 @@ def _name(file: UploadedFile[Any]) -> str:
 
 
 def prefilled(request: MemberRequest, model: Model) -> dict[str, Any]:
-    """The first picture of the form, when the address names an output of one's own: `?output=<id>`."""
-    field = next((field for field in forms.fields_of(model) if field.takes_pictures), None)
+    """The first file of its kind in the form, when the address names an output of one's own: `?output=<id>`."""
     try:
         name = UUID(request.GET.get("output", ""))
     except ValueError:
         return {}
-    mine = Output.objects.visible_to(request.user).stored().filter(pk=name, kind="image")
-    if field is None or not mine.exists():
+    mine = Output.objects.visible_to(request.user).stored().filter(pk=name).first()
+    widgets = {"image", "images"} if mine and mine.kind == "image" else {mine.kind} if mine else set()
+    field = next((field for field in fields_of(model) if field.widget in widgets), None)
+    if field is None:
         return {}
-    return {field.name: field.with_pictures(None, [{"output": str(name)}])}
+    reference = {"output": str(name)}
+    return {field.key: [reference] if field.widget == "images" else reference}

@@ -77,10 +77,14 @@ def prompt_of(generation: Generation) -> str:
     """What was asked for, in one line of any model."""
     if generation.erased_at:
         return "Erased"
-    image_url = generation.input.get("image_url")
+    asked = generation.input
+    shots = [shot["prompt"] for shot in asked.get("multi_prompt") or ()]
+    if said := asked.get("prompt") or asked.get("text") or " · ".join(shots):
+        return str(said)
+    image_url = asked.get("image_url")
     if isinstance(image_url, str) and image_url:
         return f"From {PurePosixPath(urlsplit(image_url).path).name or urlsplit(image_url).hostname}"
-    return str(generation.input.get("prompt") or generation.input.get("text") or title_of(generation))
+    return title_of(generation)
 
 
 def headline(generation: Generation) -> str:

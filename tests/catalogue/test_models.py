@@ -91,9 +91,11 @@ def test_what_is_missing_is_named(model: Model) -> None:
     with pytest.raises(InvalidInput) as refusal:
         model.read({})
 
-    assert {(error["loc"][0], error["type"]) for error in refusal.value.errors} == {
-        (name, "missing") for name in model.schema["required"]
-    }
+    # Where one of several will do, that is told when nothing else is wrong.
+    required = model.schema.get("required", [])
+    assert {(error["loc"][0], error["type"]) for error in refusal.value.errors} == (
+        {(name, "missing") for name in required} or {(model.inputs.alternatives[0], "misfit")}
+    )
 
 
 @every_model
@@ -262,6 +264,9 @@ def test_schema_and_model_refuse_the_same(model: Model, data: st.DataObject) -> 
         for name, schema in properties(model).items()
     }
     wish = data.draw(st.fixed_dictionaries({}, optional={**odd, "unknown": st.just(1)}))
+    if "multi_prompt" in wish:
+        # What no schema can say either: that a video is as long as its shots.
+        wish.pop("duration", None)
 
     assert Draft202012Validator(model.schema).is_valid(wish) is accepts(model, wish)
 

@@ -9,6 +9,9 @@ from typing import Any
 from generations.catalogue import Model
 
 IMAGE = "https://example.com/fox.png"
+SOUND = "https://example.com/fox.mp3"
+CLIP = "https://example.com/fox.mp4"
+FILES: dict[str, Any] = {"image": IMAGE, "images": [IMAGE], "audio": SOUND, "video": CLIP}
 # Which of these an order has makes no difference to anything that is computed from it.
 _FREE = {"seed", "texture_seed", "model_seed", "prompt", "negative_prompt", "system_prompt", "voice", "language_code"}
 
@@ -20,19 +23,21 @@ def properties(model: Model) -> dict[str, dict[str, Any]]:
 
 def minimal(model: Model) -> dict[str, Any]:
     """What the model cannot do without."""
-    return {name: examples(model, properties(model)[name])[0] for name in model.schema["required"]}
+    return {name: examples(model, properties(model)[name])[0] for name in model.needed()}
 
 
 def examples(model: Model, schema: dict[str, Any]) -> list[Any]:
-    """Right values: every word of an enumeration, both ends of a range, one picture."""
-    if (widget := schema.get("x-widget")) in {"image", "images"}:
-        return [IMAGE] if widget == "image" else [[IMAGE]]
+    """Right values: every word of an enumeration, both ends of a range, one file, a list of one."""
+    if (widget := schema.get("x-widget")) in FILES:
+        return [FILES[widget]]
     if "anyOf" in schema:
         return [value for part in schema["anyOf"] for value in examples(model, part)]
     if "$ref" in schema:
         part = model.schema["$defs"][schema["$ref"].rpartition("/")[2]]
-        ends = [examples(model, inner) for inner in part["properties"].values()]
-        return [{}, *(dict(zip(part["properties"], values, strict=True)) for values in itertools.product(*ends))]
+        others = {name for other in part.get("oneOf", [])[1:] for name in other["required"]}
+        ends = {name: examples(model, inner) for name, inner in part["properties"].items() if name not in others}
+        empty: list[Any] = [] if part.keys() & {"required", "oneOf"} else [{}]
+        return [*empty, *(dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values()))]
     if "enum" in schema:
         return list(schema["enum"])
     plain: dict[str, list[Any]] = {
@@ -41,12 +46,14 @@ def examples(model: Model, schema: dict[str, Any]) -> list[Any]:
         "number": [schema.get("minimum"), schema.get("maximum")],
         "string": ["a fox"[: schema.get("maxLength")]],
         "null": [None],
+        "array": [[each] for each in examples(model, schema.get("items", {"enum": []}))[-1:]],
     }
     return plain[schema["type"]]
 
 
 def every_wish(model: Model) -> Iterator[dict[str, Any]]:
     """Every combination of what makes a difference."""
-    choices = {name: examples(model, schema) for name, schema in properties(model).items() if name not in _FREE}
+    left_out = _FREE | set(model.inputs.alternatives[1:]) | set(model.inputs.goes_with)
+    choices = {name: examples(model, schema) for name, schema in properties(model).items() if name not in left_out}
     for values in itertools.product(*choices.values()):
         yield minimal(model) | dict(zip(choices, values, strict=True))

@@ -12,7 +12,7 @@ from schemathesis.schemas import APIOperation
 
 from generations.catalogue import MODELS, Model
 from tests.api.test_openapi import BODIES
-from tests.catalogue.wishes import IMAGE, examples, properties
+from tests.catalogue.wishes import CLIP, IMAGE, SOUND, examples, properties
 from tests.uploads.pictures import picture
 
 Names = Mapping[str, object]
@@ -73,14 +73,18 @@ def _inputs(model: Model, file: dict[str, str]) -> SearchStrategy[dict[str, Any]
         name: st.sampled_from(examples(model, schema)).map(lambda value: _with(file, value))
         for name, schema in properties(model).items()
     }
-    needed = model.schema["required"]
+    needed = model.needed()
     optional = {name: values for name, values in known.items() if name not in needed}
     return st.fixed_dictionaries({name: known[name] for name in needed}, optional=optional)
 
 
 def _with(file: dict[str, str], value: Any) -> Any:
     """A picture of hers, where the catalogue's examples have an address: nothing is fetched from outside."""
-    return {IMAGE: file, f"{[IMAGE]}": [file]}.get(f"{value}", value)
+    if isinstance(value, dict):
+        return {name: _with(file, each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with(file, each) for each in value]
+    return file if value in (IMAGE, SOUND, CLIP) else value
 
 
 def _mixed(case: Case, right: dict[str, Any] | None, which: int | None) -> Case:

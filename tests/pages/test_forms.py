@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.http import QueryDict
 
 from generations.catalogue import MODELS, InvalidInput, find
-from generations.pages import forms
-from generations.pages.forms import Form
+from generations.pages import fields, forms
+from generations.pages.fields import fields_of
+from generations.pages.forms import Form, Shown
 
 pytestmark = pytest.mark.once
 
@@ -29,31 +31,45 @@ def typed(slug: str, **changes: str) -> dict[str, str]:
     """What a browser sends for an untouched form with the required fields filled in."""
     sent: dict[str, str] = {}
     for shown in Form(model=find(slug), values=forms.defaults(find(slug))):
-        if shown.field.widget == "checkbox":
-            sent |= {shown.field.name: "on"} if shown.value else {}
-        elif shown.field.widget == "select":
-            sent[shown.field.name] = next(value for value, _, chosen in shown.options if chosen)
-        else:
-            sent[shown.field.name] = "" if shown.value is None else str(shown.value)
-    return {**sent, **{name: FILLED_IN[name] for name in find(slug).schema["required"]}, **changes}
+        for each in leaves(shown):
+            sent |= {each.field.name: said} if (said := untouched(each)) is not None else {}
+    return {**sent, **{name: FILLED_IN[name] for name in find(slug).needed()}, **changes}
+
+
+def leaves(shown: Shown) -> Iterator[Shown]:
+    """The fields that can be filled in; of a group those of its items."""
+    for item in shown.items:
+        yield from item
+    if not shown.items:
+        yield shown
+
+
+def untouched(shown: Shown) -> str | None:
+    if shown.field.widget == "checkbox":
+        return "on" if shown.value else None
+    if shown.field.widget == "select":
+        return next(value for value, _, chosen in shown.options if chosen)
+    if shown.field.widget == "lines":
+        return shown.lines
+    return "" if shown.value is None else str(shown.value)
 
 
 @pytest.mark.parametrize("slug", MODELS)
 def test_an_untouched_form_means_the_models_defaults(slug: str) -> None:
     model = find(slug)
-    required = {name: MEANT[name] for name in model.schema["required"]}
+    required = {name: MEANT[name] for name in model.needed()}
 
     assert model.read(forms.read(model, typed(slug))) == model.read(required)
 
 
 @pytest.mark.parametrize("slug", MODELS)
 def test_every_input_has_a_field(slug: str) -> None:
-    assert [field.name for field in forms.fields_of(find(slug))] == list(find(slug).schema["properties"])
+    assert [field.key for field in fields_of(find(slug))] == list(find(slug).schema["properties"])
 
 
 @pytest.mark.parametrize(
     "slug, name",
-    [(slug, field.name) for slug in MODELS for field in forms.fields_of(MODELS[slug]) if field.widget == "number"],
+    [(slug, field.name) for slug in MODELS for field in fields_of(MODELS[slug]) if field.widget == "number"],
 )
 def test_what_is_no_number_is_refused_beside_its_field(slug: str, name: str) -> None:
     model = find(slug)
@@ -66,12 +82,7 @@ def test_what_is_no_number_is_refused_beside_its_field(slug: str, name: str) -> 
 
 @pytest.mark.parametrize(
     "slug, name, choice",
-    [
-        (slug, field.name, choice)
-        for slug in MODELS
-        for field in forms.fields_of(MODELS[slug])
-        for choice in field.choices
-    ],
+    [(slug, field.name, choice) for slug in MODELS for field in fields_of(MODELS[slug]) for choice in field.choices],
 )
 def test_every_choice_on_offer_can_be_ordered(slug: str, name: str, choice: Any) -> None:
     model = find(slug)
@@ -121,7 +132,7 @@ def test_a_preset_is_recognised_by_its_inputs() -> None:
 
 def test_an_input_that_no_widget_fits_is_a_fault_of_ours() -> None:
     with pytest.raises(TypeError, match="no form field"):
-        forms._widget({"type": "array"}, None)
+        fields._widget({"type": "object"}, None)
 
 
 def test_pictures_are_kept_named_by_address_or_both() -> None:

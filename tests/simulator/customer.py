@@ -37,7 +37,7 @@ def fox(endpoint: str, words: str = "") -> dict[str, Any]:
     model = serving(endpoint)
     if model is None:
         return {"prompt": "a fox"}
-    needed = {name: model.schema["properties"][name] for name in model.schema.get("required", [])}
+    needed = {name: model.schema["properties"][name] for name in model.needed()}
     return {name: _fox(field, words) for name, field in needed.items()}
 
 

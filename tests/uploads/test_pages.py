@@ -172,7 +172,7 @@ def test_an_earlier_order_is_shown_with_its_pictures(browser_of_alice: Client, a
     again = browser_of_alice.get(f"{EDIT}?like={earlier.pk}")
 
     assert f'value="upload:{upload.pk}" checked' in again.text
-    assert "a picture of yours" in browser_of_alice.get(page_of(earlier)).text
+    assert "a file of yours" in browser_of_alice.get(page_of(earlier)).text
 
 
 # --- The page of one's uploads ---

@@ -174,7 +174,7 @@ def test_an_output_that_is_no_picture_is_none(api: APIClient, completed: Orderin
 def test_what_names_nothing_is_refused_in_words(api: APIClient, picture: object) -> None:
     answer = api.post(GENERATIONS, edit(picture))
 
-    assert [error["type"] for error in answer.json()["errors"]] == ["picture"]
+    assert [error["type"] for error in answer.json()["errors"]] == ["file"]
 
 
 def test_in_a_batch_each_wish_is_told_by_its_number(api: APIClient, alice: User, patient_fal: Simulator) -> None:

@@ -21,7 +21,8 @@ TEXT_CHARACTERS_MAX = 4_000
 NEVER = {"sync_mode"}
 PROMPTS = ("prompt", "text")
 PROMPT = ("min_length=1", 'description="What to make."', 'json_schema_extra={"x-widget": "prompt"}')
-PICTURE = re.compile(r"image|mask")
+# What a file is, by the name of the input. Files are looked at before an order is taken; of others we do not know how.
+FILES = {"ImageUrl": re.compile("image|mask"), "AudioUrl": re.compile("audio"), "VideoUrl": re.compile("video")}
 PICTURES_MAX = 4
 # JSON Schema's word for a limit, and pydantic's.
 LIMITS = {
@@ -86,8 +87,8 @@ def _field(document: Document, name: str, schema: Mapping[str, Any], *, is_requi
     shape, annotation = _first(name, document.shapes(schema))
     if annotation is None or (annotation == "list[ImageUrl]" and not is_required):
         return None
-    if annotation == "ImageUrl" and not is_required:
-        return Declared(annotation="OptionalImageUrl", default="None")
+    if annotation in FILES and not is_required:
+        return Declared(annotation=f"Optional{annotation}", default="None")
     arguments = list(_arguments(name, shape, annotation, schema))
     if not is_required:
         arguments.insert(0, f"default={literal(default)}")
@@ -113,8 +114,7 @@ def _annotation(name: str, shape: Mapping[str, Any]) -> str | None:
         return f"Literal[{', '.join(map(literal, values))}]" if plain else None
     match shape.get("type"):
         case "string" if name.endswith("_url"):
-            # Pictures are looked at before an order is taken; of other files we do not know how.
-            return "ImageUrl" if PICTURE.search(name) else None
+            return next((kind for kind, words in FILES.items() if words.search(name)), None)
         case "array" if name.endswith("image_urls"):
             return "list[ImageUrl]"
         case "string":

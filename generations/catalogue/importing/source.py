@@ -8,7 +8,7 @@ from datetime import date
 from decimal import ROUND_CEILING, Decimal
 
 from generations.catalogue.importing.document import CannotDeclare, Document
-from generations.catalogue.importing.inputs import PROMPTS, SIZE, Declared, literal
+from generations.catalogue.importing.inputs import FILES, PROMPTS, SIZE, Declared, literal
 from generations.catalogue.prices import CREDITS_A_DOLLAR, IMAGES, MEGAPIXELS, SECONDS
 
 KIND_OF = {"image": "image", "video": "video", "3d": "3d", "audio": "audio", "speech": "audio", "music": "audio"}
@@ -108,14 +108,14 @@ def _imports(body: str) -> str:
     """Only what the body uses: linters look at imported models, too."""
 
     def used(*names: str) -> list[str]:
-        return [name for name in names if re.search(rf"\b{name}\b[\[\](:, ]", body)]
+        return [name for name in names if re.search(rf"\b{name}\b[\[\](:, \n]", body)]
 
     wanted = [
         [("typing", used("Literal"))],
         [("pydantic", used("Field"))],
         [
             ("generations.catalogue.declaration", ["Inputs", "Model"]),
-            ("generations.catalogue.fields", used("ImageUrl", "OptionalImageUrl")),
+            ("generations.catalogue.files", used(*sorted([*FILES, *(f"Optional{kind}" for kind in FILES)]))),
             ("generations.catalogue.outputs", used(*OUTPUTS)),
             ("generations.catalogue.prices", used(*PRICES)),
             ("generations.catalogue.sizes", used("CustomSize", "ImagePreset")),

@@ -1,0 +1,211 @@
+"""Files that an input names: pictures, sounds and videos, by address or as what lies with us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# No top-level domain begins with a digit; what ends in a number is read as an address by someone (127.1, 0x7f.1).
+_PUBLIC_NAME = re.compile(rf"({_LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
+_PRIVATE_DOMAINS = (".local", ".localhost", ".internal", ".home.arpa")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_STEP = re.compile(r"(\w+)|\[(\d+)\]")
+URL_CHARACTERS_MAX = 2048
+MEGABYTE = 1024**2
+
+Loc = tuple[str | int, ...]
+Reference = dict[str, str]
+"""{"upload": id} or {"output": id}: a file that lies with us."""
+Named = str | Reference
+
+
+# --- What is wanted ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an input wants of a file. Stands in the JSON Schema as `x-file`."""
+
+    kind: Literal["image", "audio", "video"]
+    megabytes_max: int = 50
+    seconds_min: float | None = None
+    seconds_max: float | None = None
+    formats: tuple[str, ...] = ()
+    """Media types, where not every one of the kind will do."""
+
+    @property
+    def noun(self) -> str:
+        return {"image": "picture", "audio": "sound", "video": "video"}[self.kind]
+
+    def unfit(self, *, media_type: str, size_bytes: int, seconds: float | None) -> tuple[str, str] | None:
+        """Why a file of this kind will not do, in words and for programs, in fal's own words; None when it will."""
+        if size_bytes > self.megabytes_max * MEGABYTE:
+            return f"larger than {self.megabytes_max} MB", "file_too_large"
+        if self.formats and media_type not in self.formats:
+            taken = ", ".join(self.formats)
+            return f"of a format that the model does not take; it takes {taken}", f"unsupported_{self.kind}_format"
+        if seconds is not None and self.seconds_max is not None and seconds > self.seconds_max:
+            return f"longer than {self.seconds_max:g} seconds", f"{self.kind}_duration_too_long"
+        if seconds is not None and self.seconds_min is not None and seconds < self.seconds_min:
+            return f"shorter than {self.seconds_min:g} seconds", f"{self.kind}_duration_too_short"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Place:
+    """Where a file stands in an input."""
+
+    loc: Loc
+    """As errors tell it: ("image_urls", 0)."""
+    named: Named
+    wanted: Wanted
+
+    @property
+    def path(self) -> str:
+        """As answers tell it: "image_urls[0]", "elements[0].video_url"."""
+        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.loc)
+        return steps.removeprefix(".")
+
+
+def files_named(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Place]:
+    """Every file that these inputs name, by the model's JSON Schema."""
+    return _named_in(schema, values, schema.get("$defs", {}), ())
+
+
+def _named_in(schema: Mapping[str, Any], value: Any, shapes: Mapping[str, Any], loc: Loc) -> Iterator[Place]:
+    if value is None:
+        return
+    if "x-file" in schema:
+        yield Place(loc=loc, named=value, wanted=Wanted(**schema["x-file"]))
+        return
+    for shape in (schema, *schema.get("anyOf", ())):
+        if "$ref" in shape:
+            yield from _named_in(shapes[shape["$ref"].rpartition("/")[2]], value, shapes, loc)
+        for step, inner, each in _inside(shape, value):
+            yield from _named_in(inner, each, shapes, (*loc, step))
+
+
+def _inside(shape: Mapping[str, Any], value: Any) -> Iterator[tuple[str | int, Mapping[str, Any], Any]]:
+    """What an object or a list holds: where, of which shape, and what."""
+    if isinstance(value, Mapping):
+        for name, inner in shape.get("properties", {}).items():
+            yield name, inner, value.get(name)
+    elif isinstance(value, list) and "items" in shape:
+        for index, each in enumerate(value):
+            yield index, shape["items"], each
+
+
+def put(inputs: dict[str, Any], path: str, value: str) -> None:
+    """Write this where a `Place.path` points. Raises ValueError when that is no place in these inputs."""
+    *way, last = [int(index) if index else name for name, index in _STEP.findall(path)]
+    node: Any = inputs
+    try:
+        for step in way:
+            node = node[step]
+        node[last]
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{path} is no place in these inputs.") from error
+    node[last] = value
+
+
+# --- How it is named ---
+
+
+def is_reference(value: Any) -> bool:
+    """Whether this names an upload or an output, and nothing else."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return False
+    ((kind, name),) = value.items()
+    return kind in ("upload", "output") and isinstance(name, str) and re.fullmatch(_ID, name) is not None
+
+
+def _read(value: Any) -> Named:
+    """An address, or a file of the customer's own. Whether there is such a file is not known here."""
+    if isinstance(value, str):
+        if len(value) > URL_CHARACTERS_MAX:
+            raise PydanticCustomError("string_too_long", f"The URL has at most {URL_CHARACTERS_MAX} characters.")
+        return _fetchable(value)
+    if is_reference(value):
+        return dict(value)
+    raise PydanticCustomError(
+        "file", 'A public https address, {"upload": id} or {"output": id}, the ids as we wrote them.'
+    )
+
+
+def _fetchable(url: str) -> str:
+    """fal fetches these. What only our own network could reach is refused all the same.
+
+    But for a port of this very machine: there the simulator lives, and what we sign for it. Whether somebody may
+    name one is the doors' to decide, who fetch what they are named before they order it.
+    """
+    if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", url):
+        raise ValueError("The URL must be plain ASCII without spaces or backslashes.")
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        port, host = 0, ""
+    if not host or port == 0 or (parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK)):
+        raise ValueError("The URL must begin with https:// and name a host.")
+    if "@" in parts.netloc:
+        raise ValueError("The URL must not carry a user name or password.")
+    if host in _LOOPBACK and port:
+        return url
+    if not _PUBLIC_NAME.fullmatch(host) or host.endswith(_PRIVATE_DOMAINS):
+        raise ValueError("The URL must name a public host, not an address.")
+    return url
+
+
+# --- Input types ---
+
+
+def _reference_schema(kind: str, words: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "title": words,
+        "properties": {kind: {"type": "string", "format": "uuid", "pattern": _ID}},
+        "required": [kind],
+        "additionalProperties": False,
+    }
+
+
+def in_schema(wanted: Wanted, *others: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an input that names such a file."""
+    address = {"type": "string", "format": "uri", "maxLength": URL_CHARACTERS_MAX}
+    ours = [_reference_schema("output", f"A {wanted.noun} that was made for you")]
+    said = f"A {wanted.noun}: a public https address, or an output of yours."
+    if wanted.kind == "image":
+        ours.insert(0, _reference_schema("upload", "An upload of yours"))
+        said = "A picture: a public https address, an upload of yours, or an output of yours."
+    return {
+        "anyOf": [address, *ours, *others],
+        "description": said,
+        # Once more outside: they hold for texts alone, and readers look for them here.
+        "format": "uri",
+        "maxLength": URL_CHARACTERS_MAX,
+        "x-widget": wanted.kind,
+        "x-file": {name: limit for name, limit in asdict(wanted).items() if limit},
+    }
+
+
+def or_none(wanted: Wanted) -> dict[str, Any]:
+    """The same, of an input that may be left out."""
+    return in_schema(wanted, {"type": "null"})
+
+
+FileUrl = Annotated[Named, PlainValidator(_read)]
+PICTURE = Wanted(kind="image")
+ImageUrl = Annotated[FileUrl, WithJsonSchema(in_schema(PICTURE))]
+OptionalImageUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(PICTURE)), Field(default=None)]
+AudioUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="audio")))]
+OptionalAudioUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="audio"))), Field(default=None)]
+VideoUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="video")))]
+OptionalVideoUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="video"))), Field(default=None)]

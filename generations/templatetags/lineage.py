@@ -1,0 +1,10 @@
+"""What may be made of a file, for the pages."""
+
+from __future__ import annotations
+
+from django import template
+
+from generations.pages import showing
+
+register = template.Library()
+register.simple_tag(showing.further)
