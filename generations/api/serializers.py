@@ -194,7 +194,7 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     fal_request_id = serializers.CharField(allow_null=True)
     batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="What it was ordered together with.")
     retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
-    sources = SourceSerializer(many=True, help_text="Those of its pictures that lie with us.")
+    sources = SourceSerializer(many=True, help_text="Those of its files that lie with us.")
     parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's word for something else
         help_text="Whose output it works on; of several the first."
     )
