@@ -15,7 +15,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from django.conf import settings
 
@@ -80,15 +79,13 @@ def reduce(page: bytes) -> Article:
 
 def _fetch(url: str) -> bytes:
     """The bytes of the page, over as few redirects as blogs need, each checked like the first address."""
-    for _ in range(REDIRECTS_MAX + 1):
+
+    def page_at(url: str) -> bytes:
         page = io.BytesIO()
-        try:
-            fetcher.fetch(url, page, hosts=settings.PAGE_HOSTS, bytes_max=PAGE_BYTES_MAX, seconds_max=FETCH_SECONDS_MAX)
-        except fetcher.Redirected as redirected:
-            url = urljoin(url, redirected.location)
-        else:
-            return page.getvalue()
-    raise fetcher.Refused("it redirects too often")
+        fetcher.fetch(url, page, hosts=settings.PAGE_HOSTS, bytes_max=PAGE_BYTES_MAX, seconds_max=FETCH_SECONDS_MAX)
+        return page.getvalue()
+
+    return fetcher.following(url, page_at, redirects_max=REDIRECTS_MAX)
 
 
 # --- In the process of its own ------------------------------------------------------------------------------------

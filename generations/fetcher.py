@@ -15,13 +15,12 @@ import hashlib
 import ipaddress
 import re
 import socket
-import threading
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from time import monotonic
-from typing import IO, Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -30,6 +29,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from generations.addresses import ends_in_a_number, is_public
+from generations.deadline import Deadline
 
 CONNECT_SECONDS_MAX = 5
 SILENCE_SECONDS_MAX = 20
@@ -37,6 +37,7 @@ CHUNK_BYTES = 64 * 1024
 URL_CHARACTERS_MAX = 4096
 # The limits of DNS; beyond them, looking a name up fails in ways of its own.
 HOST_CHARACTERS_MAX = 253
+T = TypeVar("T")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
@@ -110,15 +111,45 @@ def fetch(url: str, sink: IO[bytes], *, hosts: Sequence[str], bytes_max: int, se
     are never dialled, but for a pattern that names one host literally, by address or with its port: the operator
     meant that one.
     """
+    target, private_allowed = _allowed(url, hosts)
+    with Deadline(seconds_max) as deadline:
+        return _stream(target, sink, deadline=deadline, private_allowed=private_allowed, bytes_max=bytes_max)
+
+
+def peek(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> bytes:
+    """The first bytes of what lies at `url`; the rest is not fetched. Guarded like `fetch`. Raises FetchError."""
+    target, private_allowed = _allowed(url, hosts)
+    with Deadline(seconds_max) as deadline:
+        try:
+            with _open(target, _dialler(deadline, private_allowed=private_allowed)) as response:
+                _require_file(response, sys.maxsize)
+                beginning = _answer(response, bytes_max).beginning
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise TryLater(_what_went_wrong(error, deadline)) from error
+        if deadline.passed:
+            raise TryLater("it took too long")
+        return beginning
+
+
+def following(url: str, ask: Callable[[str], T], *, redirects_max: int) -> T:
+    """What `ask` gets at this address, over as few redirects; each is asked anew, and so checked like the first."""
+    for _ in range(redirects_max + 1):
+        try:
+            return ask(url)
+        except Redirected as redirected:
+            url = urljoin(url, redirected.location)
+    raise Refused("it redirects too often")
+
+
+def _allowed(url: str, hosts: Sequence[str]) -> tuple[Target, bool]:
+    """Where it is, and whether that may be a private address."""
     target = parse(url)
     pattern = next((pattern for pattern in hosts if matches(pattern, target)), None)
     if pattern is None:
         raise Refused(f"files may not come from {target.host}:{target.port}")
-    private_allowed = _names_one_host(pattern)
     if target.scheme == "http" and not _is_loopback_name(target.host):
         raise Refused("plain http is accepted from loopback addresses only")
-    with _Deadline(seconds_max) as deadline:
-        return _stream(target, sink, deadline=deadline, private_allowed=private_allowed, bytes_max=bytes_max)
+    return target, _names_one_host(pattern)
 
 
 def post(
@@ -127,7 +158,7 @@ def post(
     """POST, and no more than the first `bytes_max` of the answer. Any status is an answer; a redirect is none that is
     followed. Raises Refused, TryLater."""
     target = recipient(url, loopback_allowed=loopback_allowed)
-    with _Deadline(seconds_max) as deadline:
+    with Deadline(seconds_max) as deadline:
         dial = _dialler(deadline, private_allowed=_is_loopback_name(target.host))
         try:
             with _open(target, dial, "POST", body=body, headers=headers) as response:
@@ -212,7 +243,7 @@ def _is_address(host: str) -> bool:
 # --- The transfer -------------------------------------------------------------------------------------------------
 
 
-def _stream(target: Target, sink: IO[bytes], *, deadline: _Deadline, private_allowed: bool, bytes_max: int) -> Fetched:
+def _stream(target: Target, sink: IO[bytes], *, deadline: Deadline, private_allowed: bool, bytes_max: int) -> Fetched:
     try:
         with _open(target, _dialler(deadline, private_allowed=private_allowed)) as response:
             _require_file(response, bytes_max)
@@ -287,7 +318,7 @@ def _retry_after(response: requests.Response) -> float | None:
     return min(float(value), 3600.0) if re.fullmatch(r"\d{1,6}", value) else None
 
 
-def _what_went_wrong(error: BaseException, deadline: _Deadline) -> str:
+def _what_went_wrong(error: BaseException, deadline: Deadline) -> str:
     cause = _root_of(error)
     return "it took too long" if deadline.passed else f"{type(cause).__name__}: {cause}"[:300]
 
@@ -304,7 +335,7 @@ def _root_of(error: BaseException) -> BaseException:
 Dial = Callable[[str, int], socket.socket]
 
 
-def _dialler(deadline: _Deadline, *, private_allowed: bool) -> Dial:
+def _dialler(deadline: Deadline, *, private_allowed: bool) -> Dial:
     def dial(host: str, port: int) -> socket.socket:
         # One resolution; what was checked is what is dialled, so a name cannot change its mind in between.
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -356,41 +387,3 @@ class _GuardedAdapter(HTTPAdapter):
         http = type("GuardedHTTPPool", (HTTPConnectionPool,), {"ConnectionCls": GuardedHTTP})
         https = type("GuardedHTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": GuardedHTTPS})
         self.poolmanager.pool_classes_by_scheme = {"http": http, "https": https}
-
-
-@dataclass
-class _Deadline:
-    """Ends a transfer when its time is up, wherever it hangs: names, handshake, headers or body.
-
-    A socket's time-out begins anew with each byte. So a timer shuts the connection down from outside; the shutdown
-    works through a duplicate, since TLS takes the socket object itself over.
-    """
-
-    seconds: float
-    _guarded: list[socket.socket] = field(default_factory=list)
-
-    def __enter__(self) -> _Deadline:
-        self._ends_at = monotonic() + self.seconds
-        self._timer = threading.Timer(self.seconds, self._shut)
-        self._timer.daemon = True
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        for connection in self._guarded:
-            connection.close()
-
-    @property
-    def passed(self) -> bool:
-        return monotonic() >= self._ends_at
-
-    def guard(self, connection: socket.socket) -> None:
-        self._guarded.append(connection.dup())
-        if self.passed:
-            self._shut()
-
-    def _shut(self) -> None:
-        for connection in self._guarded:
-            with suppress(OSError):  # closed already: that is what we want
-                connection.shutdown(socket.SHUT_RDWR)

@@ -18,6 +18,8 @@ BOXES_MAX = 100_000
 # What a header may hold before the first frame or the length of a film; further than this nobody looks.
 CHUNKS_MAX = 64
 SYNC_BYTES_MAX = 4096
+# The format's own limit.
+SAFETENSORS_HEADER_BYTES_MAX = 100_000_000
 # A day of sound or film is no answer of a model.
 SECONDS_MAX = 86_400.0
 
@@ -73,6 +75,12 @@ def inspect(file: IO[bytes], size_bytes: int) -> Inspected:
         if recognise(head):
             return check(file, head, size_bytes)
     raise NotMedia("not a picture, video, sound or 3D file that we know")
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file that begins so holds weights as safetensors: the length of a JSON object, and the object."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and 2 <= length <= SAFETENSORS_HEADER_BYTES_MAX
 
 
 def is_known(found: Inspected) -> bool:

@@ -25,7 +25,7 @@ from credits.models import Account
 from generations import fetcher, lifecycle, links, outside, prober
 from generations.catalogue import InvalidInput, find
 from generations.catalogue.files import MEGABYTE, Place, Wanted, files_named, put
-from generations.inspection import Inspected, NotMedia
+from generations.inspection import NotMedia, is_safetensors
 from generations.models import Batch, Generation, GenerationSource, Output, Upload
 
 # All files of one request together: somebody waits for the answer. A batch of many gets some more.
@@ -33,6 +33,9 @@ LOOK_SECONDS = 8.0
 LOOK_SECONDS_EACH = 0.5
 LOOK_SECONDS_MAX = 40.0
 LOOKS_AT_ONCE = 4
+# Weights are too large to be fetched; what they are stands at their head. Where they are kept, an address leads on.
+HEAD_BYTES = 4096
+REDIRECTS_MAX = 3
 # fal tries ten times, and queues an order again while it does. It is asked to stop at the deadline; then it may still
 # take a while to hear that.
 MARGIN_SECONDS = 3600
@@ -99,7 +102,7 @@ def _places(wish: lifecycle.Order) -> Iterator[Place]:
 def _check(account: Account, places: Sequence[Place]) -> None:
     for file in _owned(account, places).values():
         _require_reachable(file)
-    if by_address := [place for place in places if isinstance(place.named, str)]:
+    if by_address := [place for place in places if place.is_address]:
         with outside.seat(account):
             _look_at(by_address)
 
@@ -194,13 +197,11 @@ def _what_is_wrong(url: str, wanted: Wanted, *, until: float) -> tuple[str, str]
     What exactly went wrong on the way is not told: it could be about our network.
     """
     try:
-        found, size = _fetched(url, wanted, seconds_max=until - monotonic())
+        return _look(url, wanted, seconds_max=until - monotonic())
     except (fetcher.FetchError, NotMedia) as error:
         words, kind = next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
         named = {"noun": wanted.noun, "kind": wanted.kind, "megabytes": wanted.megabytes_max}
         return words.format(**named), kind.format(**named)
-    unfit = wanted.unfit(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
-    return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
 
 
 # The types are fal's own words for the same troubles.
@@ -219,17 +220,31 @@ _SAID: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-def _fetched(url: str, wanted: Wanted, *, seconds_max: float) -> tuple[Inspected, int]:
-    """What lies there, and how many bytes it has."""
+def _look(url: str, wanted: Wanted, *, seconds_max: float) -> tuple[str, str] | None:
+    """Why what lies there will not do. Raises FetchError; NotMedia when it is of another kind."""
     if seconds_max <= 0:
         raise fetcher.TryLater("the others took all the time")
-    bytes_max = wanted.megabytes_max * MEGABYTE
+    if wanted.kind == "weights":
+        _look_at_the_head(url, seconds_max=seconds_max)
+        return None
     with tempfile.TemporaryFile() as file:
-        fetched = fetcher.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max)
+        bytes_max = wanted.megabytes_max * MEGABYTE
+        size = fetcher.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max).size_bytes
         found = prober.probe(file)
     if found.kind != wanted.kind:
         raise NotMedia("of another kind")
-    return found, fetched.size_bytes
+    unfit = wanted.unfit(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
+    return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
+
+
+def _look_at_the_head(url: str, *, seconds_max: float) -> None:
+    until = monotonic() + seconds_max
+
+    def head(url: str) -> bytes:
+        return fetcher.peek(url, hosts=_hosts(url), bytes_max=HEAD_BYTES, seconds_max=max(0.1, until - monotonic()))
+
+    if not is_safetensors(fetcher.following(url, head, redirects_max=REDIRECTS_MAX)):
+        raise NotMedia("no safetensors")
 
 
 def _hosts(url: str) -> list[str]:

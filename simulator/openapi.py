@@ -26,6 +26,7 @@ ADDRESSES: Mapping[str, Mapping[str, Any]] = {
     "image": ADDRESS,
     "audio": ADDRESS,
     "video": ADDRESS,
+    "weights": ADDRESS,
     "images": {"type": "array", "items": ADDRESS},
 }
 JSON_TYPES: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -1,4 +1,4 @@
-"""Files that an input names: pictures, sounds and videos, by address or as what lies with us."""
+"""Files that an input names: pictures, sounds, videos and weights, by address or as what lies with us."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _PUBLIC_NAME = re.compile(rf"({_LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 _PRIVATE_DOMAINS = (".local", ".localhost", ".internal", ".home.arpa")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_HUGGING_FACE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _STEP = re.compile(r"(\w+)|\[(\d+)\]")
 URL_CHARACTERS_MAX = 2048
 MEGABYTE = 1024**2
@@ -34,7 +35,7 @@ Named = str | Reference
 class Wanted:
     """What an input wants of a file. Stands in the JSON Schema as `x-file`."""
 
-    kind: Literal["image", "audio", "video"]
+    kind: Literal["image", "audio", "video", "weights"]
     megabytes_max: int = 50
     seconds_min: float | None = None
     seconds_max: float | None = None
@@ -43,7 +44,7 @@ class Wanted:
 
     @property
     def noun(self) -> str:
-        return {"image": "picture", "audio": "sound", "video": "video"}[self.kind]
+        return {"image": "picture", "audio": "sound", "video": "video", "weights": "safetensors file"}[self.kind]
 
     def unfit(self, *, media_type: str, size_bytes: int, seconds: float | None) -> tuple[str, str] | None:
         """Why a file of this kind will not do, in words and for programs, in fal's own words; None when it will."""
@@ -67,6 +68,10 @@ class Place:
     """As errors tell it: ("image_urls", 0)."""
     named: Named
     wanted: Wanted
+
+    @property
+    def is_address(self) -> bool:
+        return isinstance(self.named, str) and "://" in self.named
 
     @property
     def path(self) -> str:
@@ -140,6 +145,16 @@ def _read(value: Any) -> Named:
     )
 
 
+def _read_weights(value: Any) -> str:
+    """An address, or a name at Hugging Face, which is fal's to find. Formats that run code when they are loaded are not
+    taken."""
+    if isinstance(value, str) and _HUGGING_FACE.fullmatch(value):
+        return value
+    if not isinstance(value, str) or not urlsplit(_fetchable(value)).path.endswith(".safetensors"):
+        raise ValueError("A public https address of a .safetensors file, or owner/name at Hugging Face.")
+    return value
+
+
 def _fetchable(url: str) -> str:
     """fal fetches these. What only our own network could reach is refused all the same.
 
@@ -209,3 +224,16 @@ AudioUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="audio")))]
 OptionalAudioUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="audio"))), Field(default=None)]
 VideoUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="video")))]
 OptionalVideoUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="video"))), Field(default=None)]
+WeightsPath = Annotated[
+    str,
+    PlainValidator(_read_weights),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": URL_CHARACTERS_MAX,
+            "description": "A public https address of a .safetensors file, or owner/name at Hugging Face.",
+            "x-widget": "weights",
+            "x-file": {"kind": "weights"},
+        }
+    ),
+]

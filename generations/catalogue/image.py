@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from generations.catalogue.declaration import Inputs, Model
+from generations.catalogue.declaration import Inputs, Model, Part
 from generations.catalogue.fields import Prompt, SafetyTolerance, Seed
-from generations.catalogue.files import OptionalImageUrl
+from generations.catalogue.files import OptionalImageUrl, WeightsPath
 from generations.catalogue.outputs import Images
 from generations.catalogue.prices import MEGAPIXELS, by_formula, per_image, per_megapixel
 from generations.catalogue.sizes import CustomSize, ImagePreset, LargeCustomSize, size_of
@@ -166,6 +166,25 @@ FLUX_2_PRO = Model(
 )
 
 
+class Lora(Part):
+    """Weights that change what the model draws."""
+
+    path: WeightsPath
+    scale: float = Field(default=1, ge=0, le=4, description="How strongly.")
+
+
+Token = Annotated[str, Field(min_length=1, max_length=50)]
+
+
+class Embedding(Part):
+    """New words for the prompt."""
+
+    path: WeightsPath
+    tokens: list[Token] = Field(
+        default=["<s0>", "<s1>"], min_length=1, max_length=10, description="What the prompt calls it by, one a line."
+    )
+
+
 class FastSdxl(Inputs):
     prompt: Prompt
     negative_prompt: str = Field(default="", max_length=4_000, description="What to leave out.")
@@ -178,6 +197,10 @@ class FastSdxl(Inputs):
     safety_checker_version: Literal["v1", "v2"] = "v1"
     expand_prompt: bool = Field(default=False, description="Let the model write the prompt out.")
     format: Literal["jpeg", "png"] = "jpeg"
+    loras: list[Lora] | None = Field(default=None, min_length=1, max_length=5, description="Weights that are loaded.")
+    embeddings: list[Embedding] | None = Field(
+        default=None, min_length=1, max_length=5, description="Textual inversions that are loaded."
+    )
 
 
 FAST_SDXL = Model(
@@ -190,7 +213,10 @@ FAST_SDXL = Model(
     output=Images(beside=_beside_flux),
     price=per_image(3),
     typical_seconds=3,
-    unsure=("the price: fal bills the computing time", "the ranges of steps and guidance"),
+    unsure=(
+        "the price: fal bills the computing time",
+        "the ranges of steps, guidance and the scale of a LoRA; how many LoRAs and embeddings it takes",
+    ),
 )
 
 

@@ -25,6 +25,15 @@ Brought = Mapping[str, Sequence[Named]]
 ONE_LINE_CHARACTERS_MAX = 250
 # Beyond this many digits it is no number that any model takes, and int() would be slow.
 DIGITS_MAX = 20
+BY_HINT: dict[str | None, Widget] = {
+    "image": "image",
+    "images": "images",
+    "audio": "audio",
+    "video": "video",
+    "weights": "text",
+    "prompt": "textarea",
+}
+BY_TYPE: dict[Any, Widget] = {"boolean": "checkbox", "integer": "number", "number": "number", "array": "lines"}
 LABEL_WORDS = {"num": "number of", "url": "address", "urls": "addresses", "pbr": "PBR"}
 
 
@@ -208,20 +217,16 @@ def _shape(schema: Schema) -> Schema:
 
 
 def _widget(shape: Schema, hint: str | None) -> Widget:
-    if hint in {"image", "images", "audio", "video"}:
-        return hint  # type: ignore[return-value]  # mypy does not narrow to the words of a set
-    kind = shape.get("type")
+    if hint in BY_HINT:
+        return BY_HINT[hint]
     if "enum" in shape:
         return "select"
-    if kind == "boolean":
-        return "checkbox"
-    if kind in {"integer", "number"}:
-        return "number"
-    if kind == "array":
-        return "lines"
-    if kind != "string":
+    kind = shape.get("type")
+    if kind == "string":
+        return "textarea" if shape.get("maxLength", 0) > ONE_LINE_CHARACTERS_MAX else "text"
+    if kind not in BY_TYPE:
         raise TypeError(f"There is no form field for {shape}.")
-    return "textarea" if hint == "prompt" or shape.get("maxLength", 0) > ONE_LINE_CHARACTERS_MAX else "text"
+    return BY_TYPE[kind]
 
 
 def _number(text: str, *, integral: bool) -> Any:

@@ -11,7 +11,8 @@ from generations.catalogue import Model
 IMAGE = "https://example.com/fox.png"
 SOUND = "https://example.com/fox.mp3"
 CLIP = "https://example.com/fox.mp4"
-FILES: dict[str, Any] = {"image": IMAGE, "images": [IMAGE], "audio": SOUND, "video": CLIP}
+WEIGHTS = "https://example.com/fox.safetensors"
+FILES: dict[str, Any] = {"image": IMAGE, "images": [IMAGE], "audio": SOUND, "video": CLIP, "weights": WEIGHTS}
 # Which of these an order has makes no difference to anything that is computed from it.
 _FREE = {"seed", "texture_seed", "model_seed", "prompt", "negative_prompt", "system_prompt", "voice", "language_code"}
 

@@ -12,7 +12,7 @@ from schemathesis.schemas import APIOperation
 
 from generations.catalogue import MODELS, Model
 from tests.api.test_openapi import BODIES
-from tests.catalogue.wishes import CLIP, IMAGE, SOUND, examples, properties
+from tests.catalogue.wishes import CLIP, IMAGE, SOUND, WEIGHTS, examples, properties
 from tests.uploads.pictures import picture
 
 Names = Mapping[str, object]
@@ -84,7 +84,7 @@ def _with(file: dict[str, str], value: Any) -> Any:
         return {name: _with(file, each) for name, each in value.items()}
     if isinstance(value, list):
         return [_with(file, each) for each in value]
-    return file if value in (IMAGE, SOUND, CLIP) else value
+    return "a-fox/somewhere" if value == WEIGHTS else file if value in (IMAGE, SOUND, CLIP) else value
 
 
 def _mixed(case: Case, right: dict[str, Any] | None, which: int | None) -> Case:
