@@ -104,6 +104,7 @@ def _in_fals_place(schema: Mapping[str, Any]) -> dict[str, Any]:
     found.pop("additionalProperties", None)
     for name, each in found.get("properties", {}).items():
         # That a file may lie with us is between us and our customers; fal knows addresses.
+        each.pop("x-follows", None)
         if (widget := each.pop("x-widget", None)) in ADDRESSES:
             found["properties"][name] = {**_said(each), **ADDRESSES[widget]}
     return found

@@ -154,7 +154,11 @@ class Shots(Inputs):
         default="customize",
         description="“customize” keeps to the shots as they are told, “intelligent” cuts by itself.",
     )
-    duration: KlingDuration = Field(default="5", description="Seconds. Of several shots, their sum.")
+    duration: KlingDuration = Field(
+        default="5",
+        description="Seconds. Of several shots, their sum.",
+        json_schema_extra={"x-follows": "multi_prompt"},
+    )
 
     @model_validator(mode="after")
     def _last_as_long_as_the_shots(self) -> Self:

@@ -49,6 +49,8 @@ class Field:
     required: bool
     is_main: bool = False
     """Whether it is the text that the order is about."""
+    follows: str = ""
+    """The input that says this as well. Where that is filled in, what stands here by default is no contradiction."""
     default: Any = None
     integral: bool = False
     choices: tuple[Any, ...] = ()
@@ -189,6 +191,7 @@ def _field(loc: Loc, schema: Schema, shapes: Mapping[str, Schema], *, required: 
         widget="group" if items else _widget(shape, hint),
         required=required,
         is_main=hint == "prompt" and len(loc) == 1,
+        follows=schema.get("x-follows", ""),
         default=schema.get("default"),
         integral=shape.get("type") == "integer",
         choices=tuple(shape.get("enum", ())),

@@ -125,7 +125,10 @@ class Form:
 
 def read(model: Model, typed: Mapping[str, Any], brought: Brought | None = None) -> dict[str, Any]:
     """The inputs that a submitted form stands for. What was left empty is left out."""
-    return read_all(fields_of(model), typed, brought or {})
+    fields = fields_of(model)
+    found = read_all(fields, typed, brought or {})
+    followers = {each.key for each in fields if each.follows in found}
+    return {key: value for key, value in found.items() if key not in followers}
 
 
 def defaults(model: Model) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def file(name: str, content: bytes = b"") -> SimpleUploadedFile:
 
 
 def test_what_was_filled_in_is_read_and_the_empty_rest_is_none() -> None:
-    read = forms.read(find("kling-3-pro"), shots(("a fox wakes", "2"), ("", "5"), ("it yawns", "3"), duration="5"))
+    read = forms.read(find("kling-3-pro"), shots(("a fox wakes", "2"), ("", "5"), ("it yawns", "3")))
 
     assert read["multi_prompt"] == [
         {"prompt": "a fox wakes", "duration": "2"},
@@ -64,7 +64,7 @@ def test_a_video_of_several_shots_is_ordered_by_a_form(browser_of_alice: Client,
 
 
 def test_the_price_follows_the_shots(browser_of_alice: Client) -> None:
-    page = browser_of_alice.post(f"{KLING}price/", shots(("a fox wakes", "4"), ("it yawns", "3"), duration="7"))
+    page = browser_of_alice.post(f"{KLING}price/", shots(("a fox wakes", "4"), ("it yawns", "3"), duration="5"))
 
     assert '<span class="amount">1,176</span>' in page.text
 
