@@ -1,9 +1,11 @@
-"""What a person should know of without looking for it: unusual spending, many failures, callbacks that stay away, the
-breaker. Each is told once when it begins and once when it is over: a line of the log, a mail, a line in the admin.
+"""What a person should know of without looking for it: unusual spending, many failures, callbacks that stay away, a
+bill above our prices, the breaker. Each is told once when it begins and once when it is over: a line of the log, a
+mail, a line in the admin.
 
     spending   an account spends in an hour what is unusual for it
     failures   too many orders fail, of one model or of all together
     callbacks  fal's verdicts come by our own asking, and not by its callbacks
+    bill       fal counts more for a model than our price reckons with
     breaker    fal refuses our key or account
 
 What is on is a heartbeat: when it was last seen to be so. It is over when it has not been seen for QUIET; so what
@@ -49,11 +51,14 @@ FAILED_PERCENT, ORDERS_MIN = 20, 20
 FAILED_PERCENT_OF_MODEL, ORDERS_OF_MODEL_MIN = 50, 10
 # A callback now and then is lost, and asking finds it within seconds. When half of them are, something is in the way.
 CALLBACK_PERCENT_MIN, VERDICTS_MIN = 50, 20
+# Prices are whole credits, and rounded; a tenth is no rounding. One order may be an odd one.
+BILL_PERCENT_MAX, ORDERS_BILLED_MIN = 10, 3
 
 HEADINGS = {
     "spending": "unusual spending",
     "failures": "many failures",
     "callbacks": "callbacks stay away",
+    "bill": "fal bills more than our price",
     "breaker": "fal refuses us",
 }
 
@@ -147,6 +152,7 @@ def _alarms() -> Iterator[Alarm]:
     yield from _spending(timezone.now())
     yield from _failures(ended)
     yield from _callbacks(ended)
+    yield from _bill()
     if breaker.is_open():
         yield Alarm(name="breaker", words="fal refuses our key or account; nobody can order. Mend it at fal.")
 
@@ -189,6 +195,17 @@ def _callbacks(ended: list[lately.Ended]) -> Iterator[Alarm]:
     missed = told.count(False)
     if _can_call() and _is_too_many(missed, len(told), percent=100 - CALLBACK_PERCENT_MIN, least=VERDICTS_MIN):
         yield Alarm(name="callbacks", words=_of(missed, len(told), "verdicts of fal's had to be asked for"))
+
+
+def _bill() -> Iterator[Alarm]:
+    for found in lately.counted():
+        if found.orders >= ORDERS_BILLED_MIN and found.counted * 100 > found.reckoned * (100 + BILL_PERCENT_MAX):
+            words = (
+                f"Within a day fal counted {found.counted:.0f} credits at list price for {found.orders} orders of "
+                f"{found.model}, which were reckoned at {found.reckoned}. See which: manage.py reconcile_bill. Ask "
+                "another price, or take it off: the price book."
+            )
+            yield Alarm(name="bill", subject=found.model[:30], words=words)
 
 
 def _can_call() -> bool:

@@ -9,13 +9,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from generations.models import Delivery, FailureCode, Generation, Phase, Status
+from generations.catalogue import MODELS
+from generations.models import Delivery, FailureCode, Generation, Phase, Status, Submission
 
 HOUR = timedelta(hours=1)
 # Deadlines are hours at most, and a copy is tried for some more: what ended within this hour was made within a day.
@@ -56,6 +58,37 @@ def called_back(generation: str) -> Exists:
     """Whether a callback moved it: that was the first to tell of fal's verdict."""
     callbacks = Delivery.objects.filter(submission__generation=OuterRef(generation), outcome=Delivery.Outcome.APPLIED)
     return Exists(callbacks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What fal counted for the orders of a model, and what they were reckoned at; both at list price, in credits."""
+
+    model: str
+    orders: int
+    counted: Decimal
+    reckoned: int
+
+
+def counted() -> list[Counted]:
+    """By model, of the newest LOOKED_AT orders of a day that were made whole and of which fal has told the units."""
+    known = Submission.objects.filter(billable_units__isnull=False, state=Submission.State.ACCEPTED)
+    whole = known.filter(generation__pk__gte=first_id(timezone.now() - LIFE_MAX), generation__status=Status.COMPLETED)
+    rows = whole.filter(generation__captured=F("generation__credits"), generation__list_credits__isnull=False)
+    newest = rows.order_by("-generation").values_list("generation__model", "billable_units", "generation__list_credits")
+    by_model: dict[str, list[tuple[Decimal, int]]] = {}
+    for slug, units, reckoned in newest[:LOOKED_AT]:
+        if slug in MODELS and units is not None and reckoned is not None:
+            by_model.setdefault(slug, []).append((units * MODELS[slug].unit_credits, reckoned))
+    return [
+        Counted(
+            model=slug,
+            orders=len(found),
+            counted=sum((c for c, _ in found), Decimal(0)),
+            reckoned=sum(r for _, r in found),
+        )
+        for slug, found in sorted(by_model.items())
+    ]
 
 
 def callback_lags() -> list[float]:

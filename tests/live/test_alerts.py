@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -13,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from credits.models import Account
-from generations import alerts, breaker, lately, lifecycle
+from generations import alerts, billing, breaker, lately, lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
 from generations.models import CancelledBy, Generation, Heartbeat
@@ -148,6 +150,34 @@ def test_callbacks_that_stay_away_are_told_unless_nobody_could_call(
     succeeds(order, alerts.VERDICTS_MIN)
 
     assert [letter.subject for letter in alerts.look()] == ["callbacks stay away"] * alarms
+
+
+def counted(order: Ordering, *units: str, slug: str = "flux-schnell") -> None:
+    """Orders of one megapixel that were made, and what fal's results say that they are billed as."""
+    for said in units:
+        facts.storing(attempt := order(slug).submissions.get())
+        facts.stored(attempt)
+        billing.note_units(attempt, Decimal(said))
+
+
+@pytest.mark.parametrize(
+    "units, alarms",
+    [(["1", "1", "1.4"], 1), (["1", "1", "1.3"], 0), (["2", "2"], 0), (["0.5", "0.5", "0.5"], 0)],
+)
+def test_a_bill_above_our_price_is_told_with_the_model(order: Ordering, units: list[str], alarms: int) -> None:
+    counted(order, *units)
+
+    letters = alerts.look()
+
+    assert [letter.subject for letter in letters] == ["fal bills more than our price: flux-schnell"] * alarms
+    assert all("3 orders of flux-schnell, which were reckoned at 9" in letter.text for letter in letters)
+
+
+def test_what_was_delivered_in_part_says_nothing_of_the_price(order: Ordering) -> None:
+    counted(partial(order, prompt="a cat", num_images=2), "4", "4", "4")
+
+    assert {generation.released for generation in Generation.objects.all()} == {3}
+    assert alerts.look() == []
 
 
 @pytest.mark.parametrize("usual, now, alarms", [(0, 60, 1), (0, 59, 0), (15, 60, 1), (18, 60, 0)])
