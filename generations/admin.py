@@ -125,6 +125,7 @@ class GenerationAdmin(LookOnlyAdmin):
         (None, {"fields": ("id", "account", "model", "endpoint", "kind", "state", "version", "message")}),
         ("Wish", {"fields": ("input", "preset", "metadata", "sent", "retry_of", "idempotency_key", "api_key")}),
         ("Money", {"fields": ("credits", "captured", "released", "files_expected", "list_credits")}),
+        ("Result", {"fields": ("details",)}),
         ("Failure", {"fields": ("failure_code", "failure_message", "failure_errors", "retryable")}),
         ("fal", {"fields": ("queue_position", "callbacks", "next_attempt_at", "attempts", "crashes", "leased_until")}),
         ("When", {"fields": ("created_at", "submitted_at", "answered_at", "finished_at", "deadline_at")}),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -66,6 +67,8 @@ class GenerationResult:
     model: str
     status: str
     outputs: tuple[File, ...]
+    details: Mapping[str, Any]
+    """What the model said beside its files: the seed it used, a description …"""
     processing_seconds: float | None
     """From the order to its end."""
     metadata: Mapping[str, str]
@@ -96,6 +99,7 @@ def of(generation: Generation) -> GenerationResult:
         model=generation.model,
         status=generation.status,
         outputs=tuple(map(_file, generation.outputs.filter(state=Output.State.STORED))),
+        details=generation.details,
         processing_seconds=(ended - generation.created_at).total_seconds() if ended else None,
         metadata=generation.metadata,
         credits=generation.captured,

@@ -189,6 +189,7 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     metadata = serializers.DictField(child=serializers.CharField())
     progress = ProgressSerializer(source="*")
     outputs = OutputSerializer(many=True, source="stored_outputs", help_text="Those that lie in storage.")
+    details = serializers.DictField(help_text="What the model said beside its files: the seed it used, a description …")
     error = serializers.SerializerMethodField()
     credits = GenerationCreditsSerializer(source="*")
     fal_request_id = serializers.CharField(allow_null=True)
@@ -204,8 +205,8 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
         model = Generation
         fields = (
             *("id", "model", "kind", "status", "phase", "version", "input", "metadata", "progress", "outputs"),
-            *("error", "credits", "fal_request_id", "batch", "retry_of", "sources", "parent", "idempotency_key"),
-            *("created_at", "submitted_at", "answered_at", "finished_at", "erased_at", "urls"),
+            *("details", "error", "credits", "fal_request_id", "batch", "retry_of", "sources", "parent"),
+            *("idempotency_key", "created_at", "submitted_at", "answered_at", "finished_at", "erased_at", "urls"),
         )
         read_only_fields = fields
 

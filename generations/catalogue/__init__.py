@@ -5,6 +5,7 @@ validation, API page, form and the simulator's answer all follow from it; nothin
 """
 
 from generations.catalogue.declaration import Inputs, InvalidInput, Model
+from generations.catalogue.details import details_in
 from generations.catalogue.extractor import FoundFile, files_in
 from generations.catalogue.outputs import ExpectedFile
 from generations.catalogue.progress import goes_back, read_line
@@ -18,6 +19,7 @@ __all__ = [
     "InvalidInput",
     "Model",
     "UnknownModel",
+    "details_in",
     "files_in",
     "find",
     "goes_back",

@@ -49,7 +49,7 @@ def _file_objects(node: Any, path: str, depth: int) -> Iterator[tuple[str, Mappi
     if depth > DEPTH_MAX:
         return
     if isinstance(node, Mapping):
-        if _is_file_url(node.get("url")):
+        if is_file_url(node.get("url")):
             yield path or "file", node
         for key, child in node.items():
             yield from _file_objects(child, f"{path}.{key}" if path else str(key), depth + 1)
@@ -58,7 +58,7 @@ def _file_objects(node: Any, path: str, depth: int) -> Iterator[tuple[str, Mappi
             yield from _file_objects(child, f"{path}[{index}]", depth + 1)
 
 
-def _is_file_url(value: Any) -> bool:
+def is_file_url(value: Any) -> bool:
     # An address is ASCII; what is not could neither be stored nor fetched.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return False

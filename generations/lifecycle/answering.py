@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from generations import failpoints
-from generations.catalogue import MODELS, FoundFile, files_in, goes_back, read_line
+from generations.catalogue import MODELS, FoundFile, details_in, files_in, goes_back, read_line
 from generations.fal import Reason
 from generations.leases import from_now
 from generations.lifecycle.ending import not_made
@@ -54,7 +54,7 @@ def _advance(generation: Generation, line: str) -> tuple[str, int | None]:
 
 @transaction.atomic
 def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
-    """fal delivered. Its files become Output rows for the copier; no file at all is a failure."""
+    """fal delivered. Its files become Output rows for the copier, the rest is kept; no file at all is a failure."""
     generation = lock(submission.generation_id)
     files = files_in(answer)
     if not files:
@@ -64,6 +64,7 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
         generation,
         Phase.STORING,
         answered_at=Now(),
+        details=details_in(answer),
         next_attempt_at=None,
         queue_position=None,
         percent=None,

@@ -55,6 +55,7 @@ def _empty(generation: Generation) -> None:
         webhook_url="",
         likeness="",
         failure_errors=[],
+        details={},
     )
     generation.refresh_from_db()
     # fal's words may repeat the prompt, and its payloads do. That it was too much for fal is counted for ever.

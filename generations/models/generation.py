@@ -74,6 +74,8 @@ class Generation(Leased):
     failure_errors = models.JSONField(default=list)
     """For invalid_input: which input, in fal's shape {"loc", "msg", "type"}."""
     retryable = models.BooleanField(default=False)
+    details = models.JSONField(default=dict)
+    """What fal said beside the files: the seed it used, a description …"""
     rule = models.CharField(max_length=20, choices=Rule, blank=True)
     """Who paid, and why: a row of the rule table (lifecycle.rules)."""
 

@@ -171,7 +171,8 @@ def storing(running: Ordering) -> Ordering:
     def place(*words: Any, num_images: int = 1, **inputs: Any) -> Generation:
         generation = running(*words, num_images=num_images, **inputs)
         images = [{"url": f"https://v3.fal.media/{index}.png"} for index in range(num_images)]
-        lifecycle.answered(generation.submissions.get(), {"images": images})
+        # fal names the seed, also one that it has drawn itself.
+        lifecycle.answered(generation.submissions.get(), {"images": images, "seed": inputs.get("seed", 42)})
         generation.refresh_from_db()
         return generation
 

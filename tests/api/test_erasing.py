@@ -38,7 +38,7 @@ def test_afterwards_it_shows_what_it_cost_and_nothing_else(api: APIClient, compl
 
     body = api.get(f"{GENERATIONS}{generation.pk}/", headers={"If-None-Match": etag}).json()
 
-    assert (body["input"], body["metadata"], body["outputs"]) == ({}, {}, [])
+    assert (body["input"], body["metadata"], body["outputs"], body["details"]) == ({}, {}, [], {})
     assert (body["credits"]["captured"], body["erased_at"] is None) == (3, False)
     assert api.get(content).status_code == 404
 

@@ -17,8 +17,8 @@ from tests.api.conftest import GENERATIONS, Ordering
 
 pytestmark = pytest.mark.django_db
 KEYS = [
-    *("id", "model", "kind", "status", "phase", "version", "input", "metadata", "progress", "outputs", "error"),
-    *("credits", "fal_request_id", "batch", "retry_of", "sources", "parent", "idempotency_key"),
+    *("id", "model", "kind", "status", "phase", "version", "input", "metadata", "progress", "outputs", "details"),
+    *("error", "credits", "fal_request_id", "batch", "retry_of", "sources", "parent", "idempotency_key"),
     *("created_at", "submitted_at", "answered_at", "finished_at", "erased_at", "urls"),
 ]
 
@@ -48,6 +48,18 @@ def test_a_completed_one_shows_its_files_and_what_they_cost(api: APIClient, comp
     assert body["credits"] == paid | {"rule": "delivered", "why": "Every file was delivered."}
     assert [(output["index"], output["role"]) for output in body["outputs"]] == [(0, "images[0]"), (1, "images[1]")]
     assert body["finished_at"].endswith("Z")
+
+
+def test_the_seed_that_was_used_is_told(api: APIClient, running: Ordering) -> None:
+    generation = running()
+    answer = {"images": [{"url": "https://v3.fal.media/0.png"}], "seed": 42, "prompt": "a cat"}
+    lifecycle.answered(generation.submissions.get(), answer)
+
+    assert read(api, generation)["details"] == {"seed": 42}
+
+
+def test_before_fal_has_answered_there_is_nothing_to_tell(api: APIClient, running: Ordering) -> None:
+    assert read(api, running())["details"] == {}
 
 
 def test_only_files_that_have_arrived_are_shown(api: APIClient, storing: Ordering) -> None:

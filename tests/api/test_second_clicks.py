@@ -101,6 +101,12 @@ class TestReuse:
         assert response.json()["id"] == str(earlier.pk)
         assert (accounts.of(alice).balance, accounts.of(alice).held) == (before, 0)
 
+    def test_it_tells_again_what_came_beside_its_files(self, api: APIClient, completed: Ordering) -> None:
+        earlier = completed(seed=7)
+
+        assert earlier.details == {"seed": 7}
+        assert api.post(GENERATIONS, SEEDED).json()["details"] == {"seed": 7}
+
     @pytest.mark.parametrize(
         "changed",
         [{"reuse": False}, {"input": {"prompt": "a cat", "seed": 8}}, {"input": {"prompt": "a cat"}}],

@@ -15,7 +15,7 @@ from tests.credits.books import everything
 
 Fact = Callable[[Submission], object]
 
-ANSWER = {"images": [{"url": "https://v3.fal.media/cat.png", "file_size": 7}]}
+ANSWER = {"images": [{"url": "https://v3.fal.media/cat.png", "file_size": 7}], "seed": 42}
 FILE = StoredFile(key="k", kind="image", content_type="image/png", size_bytes=1, sha256="s", width=4, height=2)
 NO = failure(FailureCode.PROVIDER_ERROR, detail="no")
 ERROR = Reason(code="content_policy", retryable=False, errors=[{"loc": ["prompt"]}], detail="rude")

@@ -32,7 +32,10 @@ def ended(order: Ordering) -> Callable[[], Generation]:
         facts.storing(attempt := generation.submissions.get())
         facts.stored(attempt)
         Generation.objects.filter(pk=generation.pk).update(
-            metadata={"for": "alice"}, webhook_url="https://example.com", failure_errors=[{"loc": ["prompt"]}]
+            metadata={"for": "alice"},
+            webhook_url="https://example.com",
+            failure_errors=[{"loc": ["prompt"]}],
+            details={"description": "a cat"},
         )
         generation.submissions.update(detail="fal said: a cat")
         generation.outputs.update(detail="a cat", next_attempt_at=timezone.now(), key=f"made/{generation.pk}")
@@ -81,7 +84,7 @@ def test_every_word_of_the_order_is_taken_out(ended: Callable[[], Generation]) -
     erase(generation)
 
     row: dict[str, Any] = dict(Generation.objects.values().get())
-    emptied = ("input", "arguments", "metadata", "webhook_url", "likeness", "failure_errors")
+    emptied = ("input", "arguments", "metadata", "webhook_url", "likeness", "failure_errors", "details")
     assert {name: row[name] for name in emptied if row[name]} == {}
     assert row["version"] == generation.version + 1
     assert row["erased_at"] is not None

@@ -157,6 +157,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
             "generation",
             {"phase": "storing", "message": "Copying 1 file", "answered_at": SOON, "next_attempt_at": None},
         )
+        | {"generation.details": {"seed": 42}}
         | _of("output", {"role": "images[0]", "counts": True, "source_url": "https://v3.fal.media/cat.png"})
         | _of("output", {"claimed_size": 7, "state": "pending", "next_attempt_at": SOON, "give_up_at": LATER}),
         ("answered", "fal", "Copying 1 file", "", 0, 0),

@@ -118,7 +118,9 @@ def test_an_orders_own_address_is_signed_with_the_customers_secret(alice: User, 
 
 
 def test_h13_it_names_ids_and_addresses_that_lapse_and_nothing_that_was_asked(delivery: WebhookDelivery) -> None:
-    Generation.objects.update(input={"prompt": "a secret cat"}, metadata={"project": "hush"})
+    Generation.objects.update(
+        input={"prompt": "a secret cat"}, metadata={"project": "hush"}, details={"description": "a cat"}
+    )
     delivery.refresh_from_db()
 
     said = json.loads(write(delivery).body)
