@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from generations.catalogue.fields import Prompt, Seed, prompt_field
 from generations.catalogue.outputs import Audio
 from generations.catalogue.prices import flat, per_thousand_characters
 
-# What a voice reads in about a second. Only for an expectation, never for a price.
+# What a voice reads in about a second. Only for an expectation and a simulated answer, never for a price.
 CHARACTERS_PER_SECOND = 15
 
 
@@ -28,11 +29,22 @@ class ElevenV3(Inputs):
         default=None, min_length=2, max_length=2, description="Two letters, such as “de”, to enforce a language."
     )
     apply_text_normalization: Literal["auto", "on", "off"] = Field(default="auto", description="Spell numbers out.")
+    timestamps: bool = Field(default=False, description="Say when each word is spoken; see details.")
 
 
 def _seconds_of_speech(inputs: Any) -> float | None:
     text = getattr(inputs, "text", None)
     return None if text is None else max(1.0, len(text) / CHARACTERS_PER_SECOND)
+
+
+def _beside_speech(inputs: Any) -> dict[str, Any]:
+    words = re.finditer(r"\S+", inputs.text)
+    return {"timestamps": [_spoken(word) for word in words]} if inputs.timestamps else {}
+
+
+def _spoken(word: re.Match[str]) -> dict[str, Any]:
+    start, end = (round(place / CHARACTERS_PER_SECOND, 3) for place in word.span())
+    return {"text": word[0], "start": start, "end": end}
 
 
 ELEVEN_V3 = Model(
@@ -42,12 +54,13 @@ ELEVEN_V3 = Model(
     summary="A text, read aloud with feeling, in more than seventy languages.",
     kind="audio",
     inputs=ElevenV3,
-    output=Audio(extension="mp3", seconds=_seconds_of_speech),
+    output=Audio(extension="mp3", seconds=_seconds_of_speech, beside=_beside_speech),
     price=per_thousand_characters(100, of="text"),
     typical_seconds=8,
     unsure=(
         "the limit of 3,000 characters: third-party documentation",
         "whether fal bills the characters or each thousand that is begun",
+        "what an entry of timestamps looks like: fal's document says “a list, for each word”, and no more",
     ),
 )
 

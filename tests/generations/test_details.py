@@ -44,6 +44,14 @@ def test_the_seed_that_was_used_is_told(fal: Simulator, order: Ordering, work: W
 
 
 @pytest.mark.django_db(transaction=True)
+def test_when_each_word_is_spoken_is_told_to_who_asks(fal: Simulator, order: Ordering, work: Work) -> None:
+    asked, not_asked = order("eleven-v3", text="Hello, fox.", timestamps=True), order("eleven-v3", text="Hello, fox.")
+
+    assert [word["text"] for word in work.to_the_end(asked).details["timestamps"]] == ["Hello,", "fox."]
+    assert work.to_the_end(not_asked).details == {}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_callback_tells_it_as_well(submitted: Submission, courier: Courier) -> None:
     courier.deliver(submitted)
 
