@@ -13,6 +13,7 @@ from generations.catalogue import MODELS, Model
 from generations.catalogue.files import Wanted, is_reference
 from generations.models import Generation, GenerationSource, Output, Status
 from generations.pages import words
+from generations.pages.details import Detail, details_in_words
 from generations.pages.fields import fields_of
 
 # What may be made of a file, by its kind: words, and the model that makes it.
@@ -106,6 +107,11 @@ class Showing:
         asked = self.generation.input
         names: list[str] = [name for name in labels if name in asked] + [name for name in asked if name not in labels]
         return [(labels.get(name, name), _in_words(asked[name])) for name in names]
+
+    @property
+    def details(self) -> list[Detail]:
+        """What came beside the files."""
+        return details_in_words(self.generation.details)
 
     @cached_property
     def sources(self) -> list[GenerationSource]:
