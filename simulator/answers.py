@@ -82,7 +82,7 @@ class Studio:
             # Models without that list have only the one way to refuse.
             return failure("content_policy_violation")
         outputs = [_output(request, inputs, expected, n) for n, expected in enumerate(_planned(model, inputs, plan))]
-        answer = dict(extras)
+        answer = dict(extras) | ({"seed": _seed(request, inputs)} if "seed" in extras else {})
         if "has_nsfw_concepts" in extras:
             answer["has_nsfw_concepts"] = [output.drawing.black for output in outputs]
         if not outputs:
@@ -209,9 +209,7 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
 
 
 def _drawing(request: Request, inputs: Inputs, expected: ExpectedFile, position: int) -> Drawing:
-    chosen = getattr(inputs, "seed", None)
-    seed = _chance(request.request_id, 0) if chosen is None else chosen
-    size = expected.size
+    seed, size = _seed(request, inputs), expected.size
     return Drawing(
         media_type=drawn_type(expected.media_type),
         text=words_of(request.inputs) or request.endpoint,
@@ -223,6 +221,12 @@ def _drawing(request: Request, inputs: Inputs, expected: ExpectedFile, position:
         seconds=expected.duration_seconds or 5.0,
         black=any(scenario.covers(position) for scenario in read(request.scenarios).all("nsfw")),
     )
+
+
+def _seed(request: Request, inputs: Inputs) -> int:
+    """The one that was asked for, or a new one for each request."""
+    chosen: int | None = getattr(inputs, "seed", None)
+    return _chance(request.request_id, 0) if chosen is None else chosen
 
 
 def words_of(inputs: Any) -> str:

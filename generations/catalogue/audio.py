@@ -9,7 +9,7 @@ from pydantic import Field
 
 from generations.catalogue.declaration import Inputs, Model
 from generations.catalogue.fields import Prompt, Seed, prompt_field
-from generations.catalogue.outputs import Audio
+from generations.catalogue.outputs import Audio, seed_beside
 from generations.catalogue.prices import flat, per_thousand_characters
 
 # What a voice reads in about a second. Only for an expectation and a simulated answer, never for a price.
@@ -83,7 +83,7 @@ STABLE_AUDIO_25 = Model(
     output=Audio(
         extension="wav",
         seconds=lambda inputs: float(inputs.seconds_total),
-        beside=lambda inputs: {"seed": inputs.seed if inputs.seed is not None else 20261120},
+        beside=seed_beside,
     ),
     price=flat(200, unit="audios"),
     typical_seconds=15,

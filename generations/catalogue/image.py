@@ -9,7 +9,7 @@ from pydantic import Field
 from generations.catalogue.declaration import Inputs, Model, Part
 from generations.catalogue.fields import Prompt, SafetyTolerance, Seed
 from generations.catalogue.files import OptionalImageUrl, WeightsPath
-from generations.catalogue.outputs import Images
+from generations.catalogue.outputs import Images, seed_beside, seed_of
 from generations.catalogue.prices import MEGAPIXELS, by_formula, per_image, per_megapixel
 from generations.catalogue.sizes import CustomSize, ImagePreset, LargeCustomSize, size_of
 
@@ -45,7 +45,7 @@ class FluxDev(Flux):
 def _beside_flux(inputs: Any) -> dict[str, Any]:
     return {
         "timings": {"inference": 0.4},
-        "seed": inputs.seed if inputs.seed is not None else 20261120,
+        "seed": seed_of(inputs),
         "has_nsfw_concepts": [False] * inputs.num_images,
         "prompt": inputs.prompt,
     }
@@ -154,7 +154,7 @@ FLUX_2_PRO = Model(
     summary="FLUX.2 at its best, one picture at a time.",
     kind="image",
     inputs=Flux2Pro,
-    output=Images(beside=lambda inputs: {"seed": inputs.seed or 20261120}),
+    output=Images(beside=seed_beside),
     price=by_formula(
         _flux_2_pro_credits,
         words="30 credits for the first megapixel, 15 for each further one",

@@ -22,6 +22,9 @@ MEDIA_TYPE_OF = {
 }
 
 
+ANY_SEED = 20261120
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExpectedFile:
     """A file that fal's answer should hold."""
@@ -42,6 +45,15 @@ class Output(Protocol):
 
 def no_extras(inputs: Any) -> dict[str, Any]:
     return {}
+
+
+def seed_of(inputs: Any) -> int:
+    """The seed that an answer names. Where nobody chose one, fal takes any."""
+    return ANY_SEED if inputs.seed is None else int(inputs.seed)
+
+
+def seed_beside(inputs: Any) -> dict[str, Any]:
+    return {"seed": seed_of(inputs)}
 
 
 def picture_type(inputs: Any) -> str:
@@ -72,12 +84,14 @@ class Images:
 class Video:
     """`video`: one file."""
 
+    beside: Callable[[Any], dict[str, Any]] = no_extras
+
     def files(self, inputs: Any) -> tuple[ExpectedFile, ...]:
         seconds = duration_seconds_of(inputs)
         return (ExpectedFile(role="video", media_type="video/mp4", size=size_of(inputs), duration_seconds=seconds),)
 
     def extras(self, inputs: Any) -> dict[str, Any]:
-        return {}
+        return self.beside(inputs)
 
     def counts(self, role: str) -> bool:
         return role == "video"

@@ -10,7 +10,7 @@ from pydantic import Field
 from generations.catalogue.declaration import Inputs, Model
 from generations.catalogue.fields import Seed
 from generations.catalogue.files import ImageUrl
-from generations.catalogue.outputs import MEDIA_TYPE_OF, Files, picture_type
+from generations.catalogue.outputs import MEDIA_TYPE_OF, Files, picture_type, seed_of
 from generations.catalogue.prices import MEGAPIXELS, by_formula, flat
 
 # fal bills what comes out, and that hangs on a picture that nobody has measured when it is ordered. Our own models
@@ -50,7 +50,7 @@ CLARITY_UPSCALER = Model(
     output=Files(
         named=lambda inputs: {"image": "image/png"},
         paid=frozenset({"image"}),
-        beside=lambda inputs: {"seed": inputs.seed or 20261120, "timings": {"inference": 4.0}},
+        beside=lambda inputs: {"seed": seed_of(inputs), "timings": {"inference": 4.0}},
     ),
     price=by_formula(
         _clarity_credits,

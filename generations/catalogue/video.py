@@ -17,7 +17,7 @@ from generations.catalogue.files import (
     Wanted,
     or_none,
 )
-from generations.catalogue.outputs import Video
+from generations.catalogue.outputs import Video, seed_beside
 from generations.catalogue.prices import per_second
 
 WITH_SOUND = Field(default=True, description="With sound.")
@@ -302,7 +302,7 @@ WAN_27 = Model(
     summary="Video from words, two to fifteen seconds.",
     kind="video",
     inputs=Wan27,
-    output=Video(),
+    output=Video(beside=seed_beside),
     price=per_second(lambda inputs: 100, words="100 credits a second"),
     typical_seconds=120,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
@@ -315,7 +315,7 @@ WAN_27_IMAGE = Model(
     summary="From one picture, from one to another, or onwards from a video, in two to fifteen seconds.",
     kind="video",
     inputs=Wan27FromImage,
-    output=Video(),
+    output=Video(beside=seed_beside),
     price=per_second(
         lambda inputs: 150 if inputs.resolution == "1080p" else 100, words="100 credits a second, 150 in 1080p"
     ),

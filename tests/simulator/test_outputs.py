@@ -21,8 +21,8 @@ from tests.simulator.customer import NANO, NO_TLS, TRIPO, VEO, Customer, get
 DROPPED = httpx.RemoteProtocolError
 
 
-def answer_of(customer: Customer, words: str, *, images: int = 2, **details: Any) -> Any:
-    request = customer.completed(words, inputs={"num_images": images}, **details)
+def answer_of(customer: Customer, words: str, *, images: int = 2, seed: int | None = None, **details: Any) -> Any:
+    request = customer.completed(words, inputs={"num_images": images, "seed": seed}, **details)
     return customer.result(request.request_id).json()
 
 
@@ -35,6 +35,13 @@ def test_a_file_has_the_bytes_that_the_log_says(fal: Simulator, customer: Custom
     assert hashlib.sha256(reply.content).hexdigest() == file.sha256 == fal.log.served()[0].sha256
     assert int(reply.headers["Content-Length"]) == file.size_bytes == len(reply.content)
     assert Image.open(io.BytesIO(reply.content)).size == (found.width, found.height)
+
+
+def test_an_answer_names_the_seed_that_was_asked_for_or_one_of_its_own(customer: Customer) -> None:
+    asked, *others = (answer_of(customer, "", **chosen)["seed"] for chosen in ({"seed": 0}, {}, {}))
+
+    assert asked == 0
+    assert len({asked, *others}) == 3
 
 
 def test_tripos_meshes_are_nameless_octets(customer: Customer) -> None:
