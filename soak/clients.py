@@ -94,6 +94,8 @@ class Customer:
     seen: dict[str, int] = field(default_factory=dict)
     """The newest version of each that we were shown."""
     requests_at_fal: list[str] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+    """Outputs of what has ended."""
 
     def run(self) -> None:
         while not self.stop.is_set():
@@ -136,9 +138,18 @@ class Customer:
         if self.swarm.has_habit("same wish", self.chance):
             self.tally.hit("same wish")
             prompt = f"the same fox again [{self.chance.choice(('drop_after_accept', 'callback:double', 'slow:1'))}]"
+        if self.pictures and self.swarm.has_habit("edit", self.chance):
+            self.tally.hit("edit")
+            return self._edit(prompt)
         size = {"width": 256, "height": 256}
         inputs = {"prompt": prompt, "image_size": size, "num_images": self.chance.choice((1, 1, 1, 2, 4))}
         return {"model": "flux-schnell", "input": inputs}
+
+    def _edit(self, prompt: str) -> dict[str, Any]:
+        """Of a picture of one's own, for which fal gets another address with each attempt."""
+        picture = {"output": self.chance.choice(self.pictures)}
+        inputs = {"prompt": prompt, "image_urls": [picture], "image_size": {"width": 512, "height": 512}}
+        return {"model": "flux-2-edit", "input": inputs}
 
     def _place(self, path: str, body: Any, key: str) -> Answer | None:
         answer = self.api.insist("POST", path, body, key, self.stop)
@@ -198,6 +209,7 @@ class Customer:
     def _note_end(self, answer: Answer) -> None:
         self.ended[answer.id] = _end_of(answer.body)
         self.tally.count(f"seen {answer.body['status']}")
+        self.pictures += [output["id"] for output in answer.body.get("outputs", [])]
         if answer.id in self.open:
             self.open.remove(answer.id)
         if answer.body.get("fal_request_id"):

@@ -98,6 +98,7 @@ CLIENT_HABITS: dict[str, float] = {
     "cancel": 6,
     "retry": 3,
     "same wish": 3,
+    "edit": 5,
 }
 
 NEMESIS = (
