@@ -149,7 +149,8 @@ FAILPOINTS: dict[str, float] = {
     "copied exit": 0.5,
     "copied sleep": 0.8,
     "completed exit": 0.3,
-    "failed exit": 0.8,
+    # Failures are few.
+    "failed exit": 2.5,
 }
 
 
