@@ -43,7 +43,8 @@ def submitted(submission: Submission, ticket: Ticket) -> bool:
     """fal has it. Told by its receipt, by a callback that came before the receipt, or by fal's record."""
     generation = lock(submission.generation_id)
     submission.refresh_from_db()
-    if generation.submissions.filter(request_id=ticket.request_id).exists():
+    # Another order's, too: a request is the one attempt's that named it first, and is never taken away from it.
+    if Submission.objects.filter(request_id=ticket.request_id).exists():
         return False
     if submission.request_id is not None:
         # One attempt, two jobs: somebody between us and fal repeated the POST.

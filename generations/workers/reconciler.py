@@ -121,8 +121,11 @@ def _resolve(generation: Generation) -> float:
     if submission is None or _age(submission) > UNKNOWN_PATIENCE or generation.deadline_at <= timezone.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
-    candidates = _on_record(generation, submission)
-    if len(candidates) == 1 and not _has_twins(generation, submission):
+    recorded = _on_record(generation, submission)
+    # In this order: a twin whose POST the record shows was about to be sent before, and knows its request afterwards.
+    has_twins = _has_twins(generation, submission)
+    candidates = _nobodys(recorded)
+    if len(candidates) == 1 and not has_twins:
         lifecycle.submitted(submission, wiring.fal().ticket(generation.endpoint, candidates[0]))
     elif not candidates and _age(submission) > _grace(generation) and submission.number < ATTEMPTS_MAX:
         lifecycle.not_on_record(submission)
@@ -135,17 +138,23 @@ def _grace(generation: Generation) -> timedelta:
 
 
 def _on_record(generation: Generation, submission: Submission) -> list[str]:
-    """fal's requests with these very arguments, around that time, that belong to no attempt of ours."""
+    """fal's requests with these very arguments, around that time."""
     sent_at = submission.sent_at or submission.created_at
     since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
-    found = wiring.fal().requests_with(generation.endpoint, generation.arguments, since=since, until=until)
-    ours = set(Submission.objects.filter(request_id__in=found).values_list("request_id", flat=True))
-    return [request_id for request_id in found if request_id not in ours]
+    return wiring.fal().requests_with(generation.endpoint, generation.arguments, since=since, until=until)
+
+
+def _nobodys(request_ids: list[str]) -> list[str]:
+    """Those that belong to no attempt of ours."""
+    ours = set(Submission.objects.filter(request_id__in=request_ids).values_list("request_id", flat=True))
+    return [request_id for request_id in request_ids if request_id not in ours]
 
 
 def _has_twins(generation: Generation, submission: Submission) -> bool:
-    """Whether another lost attempt, of whomever, wants the very same: then nobody can tell whose the request is."""
-    others = Submission.objects.filter(state=Submission.State.UNKNOWN).exclude(pk=submission.pk)
+    """Whether another attempt, of whomever, wants the very same, and does not know its request either: it was lost, or
+    its answer is on the way. Then nobody can tell whose the request is."""
+    open_ended = [Submission.State.SENT, Submission.State.UNKNOWN]
+    others = Submission.objects.filter(state__in=open_ended).exclude(pk=submission.pk)
     return others.filter(generation__endpoint=generation.endpoint, generation__arguments=generation.arguments).exists()
 
 

@@ -34,6 +34,32 @@ BUGS = (
         caught_by=("tests/generations/test_submitting.py::test_a6_one_attempt_is_exactly_one_post",),
     ),
     Bug(
+        number="6c",
+        sentence="A lost attempt takes the request of a twin whose answer is on the way",
+        changes=(
+            Replaced(
+                file="generations/workers/reconciler.py",
+                old="open_ended = [Submission.State.SENT, Submission.State.UNKNOWN]",
+                new="open_ended = [Submission.State.UNKNOWN]",
+            ),
+        ),
+        caught_by=(
+            "tests/generations/test_unknown.py::test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",
+        ),
+    ),
+    Bug(
+        number="6d",
+        sentence="A request that another order has is taken for one's own",
+        changes=(
+            Replaced(
+                file="generations/lifecycle/submitting.py",
+                old="if Submission.objects.filter(request_id=ticket.request_id).exists():",
+                new="if generation.submissions.filter(request_id=ticket.request_id).exists():",
+            ),
+        ),
+        caught_by=("tests/generations/test_unknown.py::test_a_request_that_another_order_has_adopted_stumbles_nobody",),
+    ),
+    Bug(
         number="7",
         sentence="The attempt is committed after its POST",
         changes=(

@@ -9,9 +9,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from credits.models import Account
-from generations.models import FailureCode, Generation, Phase, Status, Submission
-from generations.workers import reaper
+from generations import lifecycle, wiring
+from generations.fal import Ticket
+from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
+from generations.workers import inbox, reaper
 from simulator import Simulator
+from tests.credits.books import closed
 from tests.generations.callback import Courier
 from tests.generations.conftest import Ordering
 from tests.generations.work import Work
@@ -90,6 +93,46 @@ def test_two_lost_twins_are_not_guessed_apart(fal: Simulator, order: Ordering, w
     work.ask_fal()
 
     assert [states(twin) for twin in twins] == [["unknown"], ["unknown"]]
+
+
+def test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request(
+    fal: Simulator, order: Ordering, work: Work
+) -> None:
+    fal.script("drop_before_accept", "hold")
+    first, second = lost(order, work), order()
+    attempt, ticket = posted(second)
+
+    work.ask_fal()
+
+    assert states(first) == ["unknown"]
+    assert lifecycle.submitted(attempt, ticket)
+    assert states(second) == ["accepted"]
+
+
+def posted(generation: Generation) -> tuple[Submission, Ticket]:
+    """fal has taken it; whoever sent it has not noted that yet."""
+    attempt = lifecycle.submitting(generation)
+    assert attempt is not None
+    sent = wiring.fal().submit(generation.endpoint, generation.arguments, webhook_url="", start_timeout_seconds=60)
+    return attempt, sent
+
+
+def test_a_request_that_another_order_has_adopted_stumbles_nobody(
+    fal: Simulator, courier: Courier, order: Ordering, work: Work
+) -> None:
+    fal.script("drop_before_accept", "hold")
+    first, second = lost(order, work), order()
+    attempt, ticket = posted(second)
+    courier.client.raise_request_exception = False
+    with closed(Output):
+        courier.deliver(attempt, request_id=ticket.request_id)
+    assert lifecycle.submitted(first.submissions.get(), ticket)
+
+    assert inbox.catch_up(second)
+
+    first.refresh_from_db()
+    assert (first.phase, states(second)) == (Phase.STORING, ["sent"])
+    assert not lifecycle.submitted(attempt, ticket)
 
 
 def test_an_attempt_that_stays_unknown_is_released_in_the_end(
