@@ -84,7 +84,7 @@ class Log:
         return self._select(Post, "1 ORDER BY number")
 
     def posts_of_body(self, body_sha256: str) -> int:
-        """How often this very body has been posted."""
+        """How often this very wish has been posted."""
         with self._written:
             found = self._database.execute("SELECT count(*) FROM posts WHERE body_sha256 = ?", [body_sha256])
             return int(found.fetchone()[0])

@@ -71,6 +71,7 @@ class Post:
     query: dict[str, str] = field(metadata=AS_JSON)
     body: bytes
     body_sha256: str
+    """Without the queries of the addresses in it, which may be signed anew for each attempt."""
     scenarios: str
 
 

@@ -9,6 +9,8 @@ from simulator import VOCABULARY, Simulator, UnknownScenario
 from simulator.scenarios import GARBAGE, REFUSALS
 from tests.simulator.customer import FLUX, NO_TLS, Customer
 
+EDIT = "fal-ai/flux-2/edit"
+
 DROPPED = (httpx.RemoteProtocolError, httpx.ReadError)
 
 
@@ -108,6 +110,13 @@ def test_a_fault_can_be_limited_to_the_first_times(customer: Customer) -> None:
     statuses = [customer.submit("[status:429x2]").status_code for _ in range(3)]
 
     assert statuses == [429, 429, 200]
+
+
+def test_an_address_that_is_signed_anew_is_the_same_wish(customer: Customer) -> None:
+    addresses = [f"https://example.com/{name}?X-Amz-Signature={n}" for name in ("fox", "cat") for n in range(2)]
+    edits = [customer.submit("[status:429x1]", endpoint=EDIT, inputs={"image_urls": [url]}) for url in addresses]
+
+    assert [edit.status_code for edit in edits] == [429, 200, 429, 200]
 
 
 def test_a_script_is_for_the_next_submits_only(fal: Simulator, customer: Customer) -> None:
