@@ -18,9 +18,13 @@ def test_the_same_seed_draws_the_same() -> None:
 
 
 def test_half_of_the_seeds_leave_half_of_the_kinds_out() -> None:
-    all_kinds, half = (len(swarm.draw(seed, is_short=False).kinds) for seed in (1, 2))
+    whole, half = (swarm.draw(seed, is_short=False) for seed in (1, 2))
 
-    assert (all_kinds >= 90, half >= 25, half < all_kinds * 0.6) == (True, True, True)
+    assert len(whole.kinds) >= 90
+    assert len(half.kinds) >= 25
+    assert set(half.orders) < set(whole.orders)
+    assert set(half.nemesis) < set(whole.nemesis)
+    assert [len(half.orders), len(half.nemesis)] == [-(-len(x) // 2) for x in (whole.orders, whole.nemesis)]
 
 
 def test_the_simulator_knows_every_word_that_orders_ask_for() -> None:
