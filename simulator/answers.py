@@ -70,7 +70,7 @@ class Studio:
             return invalid_input(error.errors, request.inputs)
         if error_type := _failing(plan):
             return failure(error_type, field_name=next(iter(model.inputs.model_fields)))
-        return self._success(request, model, inputs, plan)
+        return self._success(request, model, _with_a_seed(request, inputs), plan)
 
     def bytes_of(self, file: File) -> bytes:
         """The file's true bytes."""
@@ -82,7 +82,7 @@ class Studio:
             # Models without that list have only the one way to refuse.
             return failure("content_policy_violation")
         outputs = [_output(request, inputs, expected, n) for n, expected in enumerate(_planned(model, inputs, plan))]
-        answer = dict(extras) | ({"seed": _seed(request, inputs)} if "seed" in extras else {})
+        answer = dict(extras)
         if "has_nsfw_concepts" in extras:
             answer["has_nsfw_concepts"] = [output.drawing.black for output in outputs]
         if not outputs:
@@ -209,7 +209,8 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
 
 
 def _drawing(request: Request, inputs: Inputs, expected: ExpectedFile, position: int) -> Drawing:
-    seed, size = _seed(request, inputs), expected.size
+    # A model without a seed draws differently each time all the same.
+    seed, size = getattr(inputs, "seed", _chance(request.request_id, 0)), expected.size
     return Drawing(
         media_type=drawn_type(expected.media_type),
         text=words_of(request.inputs) or request.endpoint,
@@ -223,10 +224,11 @@ def _drawing(request: Request, inputs: Inputs, expected: ExpectedFile, position:
     )
 
 
-def _seed(request: Request, inputs: Inputs) -> int:
-    """The one that was asked for, or a new one for each request."""
-    chosen: int | None = getattr(inputs, "seed", None)
-    return _chance(request.request_id, 0) if chosen is None else chosen
+def _with_a_seed(request: Request, inputs: Inputs) -> Inputs:
+    """The job as fal runs it: who chose no seed gets one, new for each request."""
+    if getattr(inputs, "seed", 0) is not None:
+        return inputs
+    return inputs.model_copy(update={"seed": _chance(request.request_id, 0)})
 
 
 def words_of(inputs: Any) -> str:

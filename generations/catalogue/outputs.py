@@ -20,8 +20,7 @@ MEDIA_TYPE_OF = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",
 }
-
-
+# Where nobody chose one, fal takes any.
 ANY_SEED = 20261120
 
 
@@ -48,7 +47,7 @@ def no_extras(inputs: Any) -> dict[str, Any]:
 
 
 def seed_of(inputs: Any) -> int:
-    """The seed that an answer names. Where nobody chose one, fal takes any."""
+    """The seed that an answer names."""
     return ANY_SEED if inputs.seed is None else int(inputs.seed)
 
 

@@ -40,7 +40,7 @@ class Shown:
     def errors(self) -> list[str]:
         """In words. Those of a group's items stand there."""
         shown = {(*self.field.loc, n) for n in range(len(self.items))}
-        return [message(error) for error in self.about if tuple(error["loc"])[: len(self.field.loc) + 1] not in shown]
+        return [_message(error) for error in self.about if tuple(error["loc"])[: len(self.field.loc) + 1] not in shown]
 
     @property
     def items(self) -> list[Item]:
@@ -135,7 +135,7 @@ def defaults(model: Model) -> dict[str, Any]:
     return {each.key: each.default for each in fields_of(model) if each.default is not None}
 
 
-def message(error: Error) -> str:
+def _message(error: Error) -> str:
     # Pydantic puts this before what our own validators say.
     return MESSAGES.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
 
@@ -153,7 +153,7 @@ def _within(errors: Sequence[Error], loc: Sequence[Any]) -> list[Error]:
 
 def _left_over(fields: Sequence[Field], errors: Sequence[Error]) -> list[str]:
     places = {each.loc for each in fields}
-    return [message(error) for error in errors if not any(tuple(error["loc"])[: len(loc)] == loc for loc in places)]
+    return [_message(error) for error in errors if not any(tuple(error["loc"])[: len(loc)] == loc for loc in places)]
 
 
 def _words(choice: str) -> str:
