@@ -55,7 +55,7 @@ BUGS = (
         number="15a",
         sentence="The account in the headers is not compared",
         changes=(NOT_IN_HEADERS,),
-        caught_by=("tests/fal/test_webhooks.py::test_a_true_signature_for_another_account_is_refused",),
+        caught_by=("tests/generations/fal/test_webhooks.py::test_a_true_signature_for_another_account_is_refused",),
     ),
     Bug(
         number="15b",

@@ -135,7 +135,7 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "tests/fal/test_wire.py::test_completed_with_an_error_is_a_failure",
+            "tests/generations/fal/test_wire.py::test_completed_with_an_error_is_a_failure",
             f"{RECONCILING}::test_f6_an_error_in_the_status_counts_though_there_is_a_result",
         ),
     ),

@@ -12,7 +12,7 @@ from schemathesis.schemas import APIOperation
 
 from generations.catalogue import MODELS, Model
 from tests.api.test_openapi import BODIES
-from tests.catalogue.wishes import CLIP, IMAGE, SOUND, WEIGHTS, examples, properties
+from tests.generations.catalogue.example_orders import CLIP, IMAGE, SOUND, WEIGHTS, examples, properties
 from tests.uploads.pictures import picture
 
 Names = Mapping[str, object]

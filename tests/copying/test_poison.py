@@ -16,10 +16,10 @@ from generations.fal import Completed
 from generations.models import FailureCode, Generation, Leased, Output, Phase, Status, Submission
 from generations.workers import copier, reconciler, submitter
 from simulator import Simulator
-from tests.catalogue.files import FILES
 from tests.copying.conftest import Answering
 from tests.fetching.servers import Server, says, serving
 from tests.generations.conftest import Ordering
+from tests.generations.files.example_files import FILES
 from tests.generations.work import Work
 from tests.services.processes import Processes
 from tests.services.waiting import until

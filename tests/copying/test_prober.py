@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from generations import prober
 from generations.inspection import TYPES, NotMedia, inspect
 from generations.prober import ProberAway, probe
-from tests.catalogue.files import FILES, box, picture
+from tests.generations.files.example_files import FILES, box, picture
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.once

@@ -13,10 +13,10 @@ from botocore.config import Config
 
 from generations import storage
 from generations.models import Generation, Output, Status
-from tests.catalogue.files import box, film
 from tests.copying.between import Between, between
 from tests.copying.conftest import Answering
 from tests.fetching.servers import Behaviour, Server, Visit, says, serving
+from tests.generations.files.example_files import box, film
 from tests.generations.work import Work
 from tests.services.seaweed import Bucket
 

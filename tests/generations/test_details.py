@@ -13,9 +13,9 @@ from generations.catalogue import details_in
 from generations.catalogue.details import BYTES_MAX
 from generations.models import Generation, Phase, Status, Submission
 from simulator import Simulator
-from tests.catalogue.test_details import JSON
 from tests.generations import facts
 from tests.generations.callback import Courier
+from tests.generations.catalogue.test_details import JSON
 from tests.generations.conftest import Ordering
 from tests.generations.work import Work
 

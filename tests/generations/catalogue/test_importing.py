@@ -24,7 +24,7 @@ from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.pages.fields import fields_of
 from simulator import Simulator
 from simulator.openapi import document
-from tests.catalogue.wishes import examples, minimal, properties
+from tests.generations.catalogue.example_orders import examples, minimal, properties
 from tests.generations.conftest import alice as account
 from tests.generations.work import Work
 from tests.structure.source import ROOT

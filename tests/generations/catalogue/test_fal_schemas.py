@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generations.catalogue import MODELS, Model
-from tests.catalogue.wishes import properties
+from tests.generations.catalogue.example_orders import properties
 from tests.structure.source import ROOT
 
 pytestmark = pytest.mark.once

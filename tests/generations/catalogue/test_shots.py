@@ -8,7 +8,7 @@ import pytest
 
 from generations.catalogue import InvalidInput, find
 from generations.catalogue.files import files_named, put
-from tests.catalogue.wishes import CLIP, IMAGE, SOUND
+from tests.generations.catalogue.example_orders import CLIP, IMAGE, SOUND
 
 pytestmark = pytest.mark.once
 KLING, KLING_IMAGE, WAN = find("kling-3-pro"), find("kling-3-pro-image"), find("wan-2.7-image")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from generations import inspection
 from generations.inspection import PIXELS_MAX, Inspected, NotMedia, inspect
-from tests.catalogue.files import (
+from tests.generations.files.example_files import (
     FILES,
     box,
     drawn,

@@ -17,7 +17,7 @@ from generations.models import Generation, Output, Status
 from simulator import Simulator
 from simulator.media import drawn_type
 from tests.api.conftest import GENERATIONS
-from tests.catalogue.wishes import IMAGE, minimal
+from tests.generations.catalogue.example_orders import IMAGE, minimal
 from tests.generations.work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from generations.catalogue import MODELS, InvalidInput, Model, UnknownModel, find, image, registry, serving
 from generations.catalogue.outputs import MEDIA_TYPE_OF, Images
-from tests.catalogue.wishes import every_wish, examples, minimal, properties
+from tests.generations.catalogue.example_orders import every_wish, examples, minimal, properties
 
 pytestmark = pytest.mark.once
 

@@ -10,7 +10,7 @@ import pytest
 from generations.catalogue import MODELS, Model, find
 from generations.catalogue.prices import by_formula, per_image, per_megapixel, per_second
 from generations.catalogue.sizes import Size, duration_seconds_of, size_of
-from tests.catalogue.wishes import IMAGE, every_wish, minimal
+from tests.generations.catalogue.example_orders import IMAGE, every_wish, minimal
 
 pytestmark = pytest.mark.once
 
