@@ -17,10 +17,10 @@ export UV_NATIVE_TLS := true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format lock soak bench teeth mutants clean dev services
+.PHONY: help install run test lint format lock chaos seeded-bugs mutation bench clean dev services
 
 help: ## List these words
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Install what Limn needs to run
 	@cmp -s requirements-dev.lock .venv/dev.lock || cmp -s requirements.lock .venv/runtime.lock || \
@@ -48,17 +48,17 @@ lock: $(filter .tool/bin/uv,$(UV)) ## Pin what pyproject.toml asks for; ARGS=--u
 	@$(COMPILE) $(ARGS) --output-file requirements.lock >/dev/null
 	@$(COMPILE) $(ARGS) --group dev --output-file requirements-dev.lock >/dev/null
 
-soak: dev ## Break everything around Limn for an hour, and look what becomes of it. ARGS="--seed 7 --seconds 300"
-	@$(PYTHON) -m soak $(ARGS)
+chaos: dev ## Run Limn under load for an hour while faults are injected. ARGS="--seed 7 --seconds 300"
+	@$(PYTHON) -m quality.chaos $(ARGS)
+
+seeded-bugs: dev services ## Insert known bugs into a copy and check that tests catch each. ARGS="3a 17" selects bugs
+	@$(PYTHON) -m quality.seeded_bugs $(ARGS)
+
+mutation: dev services ## Mutate the ledger and the lifecycle and list the mutants that no test kills. ARGS=rules: one module
+	@$(PYTHON) -m quality.mutation $(ARGS)
 
 bench: dev ## Compare web servers on this machine
-	@$(PYTHON) -m bench.servers
-
-teeth: dev services ## Seed known bugs in a copy, and show that each is caught. ARGS="3a 17" tries only these
-	@$(PYTHON) -m teeth $(ARGS)
-
-mutants: dev services ## Change the ledger and the lifecycle a little, everywhere: what survives? ARGS=ordering: there alone
-	@$(PYTHON) -m teeth.mutants $(ARGS)
+	@$(PYTHON) -m quality.benchmarks.servers
 
 clean: ## Remove everything that make made; var/ with its data stays
 	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*

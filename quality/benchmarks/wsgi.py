@@ -1,0 +1,12 @@
+"""The WSGI application of the bench: Django must be set up before `quality.benchmarks.endpoint` can be imported."""
+
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from quality.benchmarks.endpoint import application  # noqa: E402
+
+__all__ = ["application"]
