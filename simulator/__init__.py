@@ -4,7 +4,7 @@ A program of its own (`python -m simulator`), and a fixture for tests (`with Sim
 Nothing in the product imports it.
 """
 
-from simulator.program import Simulator
+from simulator.app import Simulator
 from simulator.records import Callback, File, Post, Request, Served, Visit
 from simulator.scenarios import VOCABULARY, UnknownScenario, Word
 

@@ -9,9 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
-from simulator.glossary import as_markdown
-from simulator.policies import POLICIES
-from simulator.program import Simulator
+from simulator.app import Simulator
+from simulator.retry_policies import POLICIES
+from simulator.scenario_table import as_markdown
 
 
 def main() -> int:

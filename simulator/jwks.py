@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from simulator.http_messages import Call, Reply, as_json, hang
 from simulator.log import Log
 from simulator.signing import Identity, as_jwk
-from simulator.wire import Call, Reply, as_json, hang
 
 PATH = "/.well-known/jwks.json"
 HUGE_BYTES = 20_000_000

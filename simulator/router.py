@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from simulator.wire import Call, Reply, as_json
+from simulator.http_messages import Call, Reply, as_json
 
 Answer = Callable[..., Reply]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from simulator.errors import ERRORS
+from simulator.error_types import ERRORS
 
 
 @dataclass(frozen=True, kw_only=True)

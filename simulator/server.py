@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from simulator.wire import Call, Line, Reply, as_json, without_body
+from simulator.http_messages import Call, Line, Reply, as_json, without_body
 
 Router = Callable[[Call], Reply]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.media import fbx, glb, mp3, pictures, wav, webm
+from simulator.media import fbx, glb, images, mp3, wav, webm
 
 EXTENSIONS = {
     "image/png": "png",
@@ -61,9 +61,9 @@ def draw(drawing: Drawing) -> bytes:
 def _picture(drawing: Drawing) -> bytes:
     size = (drawing.width, drawing.height)
     if drawing.black:
-        return pictures.encode(pictures.black(size), drawing.media_type)
-    picture = pictures.draw(drawing.text, drawing.caption, seed=drawing.seed, size=size)
-    return pictures.encode(picture, drawing.media_type)
+        return images.encode(images.black(size), drawing.media_type)
+    picture = images.draw(drawing.text, drawing.caption, seed=drawing.seed, size=size)
+    return images.encode(picture, drawing.media_type)
 
 
 def _tall(drawing: Drawing) -> bool:

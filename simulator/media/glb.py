@@ -9,7 +9,7 @@ import json
 import struct
 from typing import Any
 
-from simulator.media import pictures
+from simulator.media import images
 
 TEXTURE_SIZE = (512, 512)
 FLOAT, UNSIGNED_SHORT = 5126, 5123
@@ -30,7 +30,7 @@ CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
 def draw(text: str, caption: str, *, seed: int) -> bytes:
-    texture = pictures.encode(pictures.draw(text, caption, seed=seed, size=TEXTURE_SIZE), "image/jpeg")
+    texture = images.encode(images.draw(text, caption, seed=seed, size=TEXTURE_SIZE), "image/jpeg")
     parts = [*_mesh(), texture]
     return _container(_document(parts), b"".join(map(_padded, parts)))
 

@@ -12,7 +12,7 @@ import struct
 
 from PIL import Image, ImageDraw
 
-from simulator.media import pictures
+from simulator.media import images
 
 FRAMES_PER_SECOND = 4
 FRAMES_MAX = 60
@@ -50,7 +50,7 @@ KEY_FRAME = 0x80
 def draw(text: str, caption: str, *, seed: int, seconds: float, tall: bool = False) -> bytes:
     """The words on a background, and a ball that travels from one side to the other."""
     size = (SHORT_SIDE, LONG_SIDE) if tall else (LONG_SIDE, SHORT_SIDE)
-    scene = pictures.draw(text, caption, seed=seed, size=size)
+    scene = images.draw(text, caption, seed=seed, size=size)
     count = max(2, min(FRAMES_MAX, round(seconds * FRAMES_PER_SECOND)))
     frames = [_frame(scene, part=number / (count - 1)) for number in range(count)]
     return mux(frames, size=size, milliseconds=round(seconds * 1000 / count))
@@ -80,7 +80,7 @@ def _frame(scene: Image.Image, *, part: float) -> bytes:
     y = height / 5 - math.sin(part * math.pi) * height / 10
     pen = ImageDraw.Draw(picture)
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill="white")
-    return vp8_frame(pictures.encode(picture, "image/webp"))
+    return vp8_frame(images.encode(picture, "image/webp"))
 
 
 def _header() -> bytes:

@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from simulator import Simulator
-from simulator.errors import ERRORS, MODEL_ERRORS
-from simulator.policies import POLICIES
+from simulator.error_types import ERRORS, MODEL_ERRORS
+from simulator.retry_policies import POLICIES
 from simulator.scenarios import CALLBACKS
 from tests.simulator.customer import Customer, Letter, Receiver, get
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from simulator.media import EXTENSIONS, Drawing, draw, fbx, glb, pictures, webm
+from simulator.media import EXTENSIONS, Drawing, draw, fbx, glb, images, webm
 from tests.services.chromium import chromium
 
 
@@ -43,8 +43,8 @@ def test_a_picture_has_the_size_and_type_that_was_asked_for(media_type: str) -> 
 
 @pytest.mark.parametrize("text", ["", "word " * 500, "x" * 5000, "狐狸 🦊 שועל", "a\nb\tc"])
 def test_any_text_can_be_drawn(text: str) -> None:
-    assert len(pictures.wrap(text).replace("\n", "")) <= 160
-    assert pictures.draw(text, "caption", seed=1, size=(256, 256)).size == (256, 256)
+    assert len(images.wrap(text).replace("\n", "")) <= 160
+    assert images.draw(text, "caption", seed=1, size=(256, 256)).size == (256, 256)
 
 
 MASTERS = {webm.SEGMENT, webm.INFO, webm.TRACKS, webm.TRACK_ENTRY, webm.VIDEO, webm.CLUSTER, webm.EBML}
@@ -100,8 +100,8 @@ def test_a_videos_cues_point_at_its_clusters() -> None:
 
 
 def test_a_frame_of_a_video_can_be_seen_again_as_a_picture() -> None:
-    picture = pictures.draw("a fox", "", seed=1, size=(320, 180))
-    frame = webm.vp8_frame(pictures.encode(picture, "image/webp"))
+    picture = images.draw("a fox", "", seed=1, size=(320, 180))
+    frame = webm.vp8_frame(images.encode(picture, "image/webp"))
 
     wrapped = b"RIFF" + struct.pack("<I", len(frame) + 12) + b"WEBPVP8 " + struct.pack("<I", len(frame)) + frame
 

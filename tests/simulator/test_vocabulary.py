@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulator import VOCABULARY, Simulator, Word
-from simulator.glossary import as_markdown
+from simulator.scenario_table import as_markdown
 from simulator.scenarios import found_in, read
 from tests.simulator.customer import Customer, Receiver
 

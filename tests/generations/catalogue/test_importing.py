@@ -23,7 +23,7 @@ from generations.catalogue import MODELS, InvalidInput, Model, find, imported, i
 from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.pages.fields import fields_of
 from simulator import Simulator
-from simulator.openapi import document
+from simulator.openapi_documents import document
 from tests.generations.catalogue.example_orders import examples, minimal, properties
 from tests.generations.conftest import alice as account
 from tests.generations.work import Work

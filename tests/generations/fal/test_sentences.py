@@ -8,7 +8,7 @@ import pytest
 
 from generations.fal.errors import reason_from
 from generations.fal.sentences import SENTENCES, sentence
-from simulator.errors import ERRORS, failure
+from simulator.error_types import ERRORS, failure
 
 pytestmark = pytest.mark.once
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from generations.fal import wire
 from generations.fal.errors import AnswerLost, Forbidden, Gone, Rejected, Unavailable, reason_from
 from generations.fal.wire import AskFal, Completed, Failed, Queued, Running, Settled, Unreadable
-from simulator.errors import ERRORS
+from simulator.error_types import ERRORS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -12,15 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from generations.catalogue import serving
-from simulator.callbacks import Courier
-from simulator.errors import LOCKED
+from simulator.callback_sender import Courier
+from simulator.error_types import LOCKED
+from simulator.http_messages import Call, Manner, Reply, as_json, drip, drop, hang, plainly, reset
+from simulator.job_queue import Order, Queue
 from simulator.log import Log
-from simulator.queue import Order, Queue
 from simulator.records import Post, Request
+from simulator.scenario_queue import Stage
 from simulator.scenarios import Plan, Scenario, UnknownScenario, found_in, read
 from simulator.signing import Identity
-from simulator.staging import Stage
-from simulator.wire import Call, Manner, Reply, as_json, drip, drop, hang, plainly, reset
 
 SCENARIO_HEADER = "x-simulator-scenario"
 NGINX = (

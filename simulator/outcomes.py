@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from generations.catalogue import ExpectedFile, Inputs, InvalidInput, Model, serving
-from simulator.errors import Failure, failure, invalid_input
+from simulator.error_types import Failure, failure, invalid_input
 from simulator.media import EXTENSIONS, Drawing, draw, drawn_type
 from simulator.records import File, Request
 from simulator.scenarios import Plan, read

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator.billing import Bill, Charge
+from simulator.http_messages import Call, Reply, as_json
 from simulator.log import Log
 from simulator.records import Request
 from simulator.signing import Identity
-from simulator.wire import Call, Reply, as_json
 
 DAY_SECONDS = 86_400
 LIMIT_MAX = 100

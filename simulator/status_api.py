@@ -10,13 +10,13 @@ from typing import Any
 
 from generations.catalogue import serving
 from simulator.billing import Bill
-from simulator.errors import ERRORS
+from simulator.error_types import ERRORS
+from simulator.http_messages import Call, Reply, as_json
+from simulator.job_queue import Queue
 from simulator.log import Log
-from simulator.queue import Queue
 from simulator.records import Request
 from simulator.scenarios import Plan, read
 from simulator.signing import Identity
-from simulator.wire import Call, Reply, as_json
 
 Answer = Callable[[Call, str, str], Reply]
 

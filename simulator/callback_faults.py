@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.http_messages import encoded
 from simulator.records import Request
 from simulator.signing import Identity
-from simulator.wire import encoded
 
 NOT_SERIALISABLE = (
     "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue "

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
-from simulator.letters import Letter, write
+from simulator.callback_faults import Letter, write
 from simulator.log import Log
-from simulator.policies import Policy
 from simulator.records import Callback, CallbackState, Request
+from simulator.retry_policies import Policy
 from simulator.scenarios import read
+from simulator.scheduler import Timers
 from simulator.signing import Identity
-from simulator.timers import Timers
 
 # However fast the simulator runs, the receiver is a real program and needs a moment.
 TIMEOUT_SECONDS_MIN = 5.0

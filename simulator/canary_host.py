@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 
+from simulator.http_messages import Call, Reply, as_json
 from simulator.log import Log
 from simulator.records import Visit
-from simulator.wire import Call, Reply, as_json
 
 PREFIX = "/_canary"
 

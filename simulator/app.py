@@ -8,24 +8,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from simulator import canary, control, jwks, openapi
-from simulator.answers import Studio
-from simulator.asking import Asking
+from simulator import canary_host, control_api, jwks, openapi_documents
 from simulator.billing import Bill
-from simulator.callbacks import TIMEOUT_SECONDS_MIN, Courier
-from simulator.cdn import FileServer
-from simulator.index import IndexPage
-from simulator.letters import body_of
+from simulator.callback_faults import body_of
+from simulator.callback_sender import TIMEOUT_SECONDS_MIN, Courier
+from simulator.file_server import FileServer
+from simulator.index_page import IndexPage
+from simulator.job_queue import Queue, ended
 from simulator.log import Log
-from simulator.platform import Platform
-from simulator.policies import POLICIES, PolicyName
-from simulator.queue import Queue, ended
+from simulator.outcomes import Studio
+from simulator.platform_api import Platform
+from simulator.retry_policies import POLICIES, PolicyName
 from simulator.router import Route, Router
+from simulator.scenario_queue import Stage
+from simulator.scheduler import Timers
 from simulator.server import Server
 from simulator.signing import Identity, KeyName
-from simulator.staging import Stage
-from simulator.submitting import Submitting
-from simulator.timers import Timers
+from simulator.status_api import Asking
+from simulator.submit_api import Submitting
 
 LIFE_WORKERS = 4
 # Many, because each may wait for a receiver that does not answer.
@@ -52,7 +52,7 @@ class Simulator:
         self._server = Server(host, port)
         # Behind a proxy, the addresses in answers name the proxy.
         self.url = public_url or f"http://{host}:{self._server.port}"
-        self.canary_url = f"http://localhost:{self._server.port}{canary.PREFIX}"
+        self.canary_url = f"http://localhost:{self._server.port}{canary_host.PREFIX}"
         self.log = Log(folder / "log.sqlite3" if folder else None)
         self._identity = Identity(folder / "keys.json" if folder else None)
         self._stage = Stage()
@@ -195,22 +195,22 @@ class Simulator:
         self._server.router = Router(self._routes())
 
     def _routes(self) -> list[Route]:
-        ours = control.Control(self)
+        ours = control_api.Control(self)
         platform = Platform(log=self.log, identity=self._identity, bill=self._bill)
         asking = self._asking
         return [
             Route("GET", "/", IndexPage(self.log).answer),
-            Route("GET", rf"{control.PREFIX}/log/(?P<name>\w+)", ours.records),
-            Route("GET", rf"{control.PREFIX}/(?P<name>\w+)", ours.read),
-            Route("POST", rf"{control.PREFIX}/(?P<name>\w+)", ours.order),
-            Route("*", rf"{canary.PREFIX}/.*", canary.Canary(self.log).answer),
+            Route("GET", rf"{control_api.PREFIX}/log/(?P<name>\w+)", ours.records),
+            Route("GET", rf"{control_api.PREFIX}/(?P<name>\w+)", ours.read),
+            Route("POST", rf"{control_api.PREFIX}/(?P<name>\w+)", ours.order),
+            Route("*", rf"{canary_host.PREFIX}/.*", canary_host.Canary(self.log).answer),
             Route("GET", jwks.PATH, self._key_page.answer),
             Route("GET", r"/files/.+", self._files.answer),
             Route("GET", r"/v1/models/requests/by-endpoint", platform.by_endpoint),
             Route("GET", r"/v1/models/pricing", platform.pricing),
             Route("GET", r"/v1/models/billing-events", platform.billing_events),
             Route("DELETE", r"/v1/models/requests/(?P<request_id>[^/]+)/payloads", platform.delete_payloads),
-            Route("GET", openapi.PATH, openapi.answer),
+            Route("GET", openapi_documents.PATH, openapi_documents.answer),
             Route("GET", rf"{REQUEST}/status", asking.keyed(asking.status)),
             Route("GET", REQUEST, asking.keyed(asking.result)),
             Route("PUT", rf"{REQUEST}/cancel", asking.keyed(asking.cancel)),

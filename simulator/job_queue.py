@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from generations.catalogue import serving
-from simulator.answers import Studio, Success
-from simulator.callbacks import Courier
-from simulator.errors import failure
+from simulator.callback_sender import Courier
+from simulator.error_types import failure
 from simulator.log import UNFINISHED, Log
+from simulator.outcomes import Studio, Success
 from simulator.records import Request
 from simulator.scenarios import Plan, read
-from simulator.timers import Timers
+from simulator.scheduler import Timers
 
 IMAGE_SECONDS = 0.8
 OTHER_SECONDS = 2.8

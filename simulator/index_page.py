@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
-from simulator.answers import words_of
-from simulator.glossary import as_html
+from simulator.http_messages import Call, Reply
 from simulator.log import Log
+from simulator.outcomes import words_of
 from simulator.records import File, Request
-from simulator.wire import Call, Reply
+from simulator.scenario_table import as_html
 
 REQUESTS_SHOWN = 50
 PAGE = """<!doctype html>

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from generations.catalogue import ExpectedFile, Model, serving
-from simulator.answers import place
-from simulator.wire import Call, Reply, as_json
+from simulator.http_messages import Call, Reply, as_json
+from simulator.outcomes import place
 
 PATH = "/api/openapi/queue/openapi.json"
 CATEGORIES = {"image": "text-to-image", "video": "text-to-video", "3d": "image-to-3d", "audio": "text-to-audio"}

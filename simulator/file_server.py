@@ -9,11 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from simulator.answers import Studio
-from simulator.log import Log
-from simulator.records import File, Request, Served
-from simulator.scenarios import Scenario, read
-from simulator.wire import (
+from simulator.http_messages import (
     Call,
     Manner,
     Reply,
@@ -24,6 +20,10 @@ from simulator.wire import (
     endless,
     truncated,
 )
+from simulator.log import Log
+from simulator.outcomes import Studio
+from simulator.records import File, Request, Served
+from simulator.scenarios import Scenario, read
 
 BOMB_MEGABYTES = 100
 EXPIRES_AFTER_SECONDS = 5.0

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from simulator.http_messages import Call, Reply, as_json
 from simulator.log import Log
 from simulator.records import Record
 from simulator.scenarios import VOCABULARY
 from simulator.signing import KeyName
-from simulator.wire import Call, Reply, as_json
 
 PREFIX = "/_simulator"
 
