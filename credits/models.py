@@ -124,7 +124,7 @@ class Entry(models.Model):
                 condition=Q(kind__in=["hold", "capture", "release"], hold__isnull=False)
                 | Q(kind="refund", hold__isnull=False, key__isnull=False)
                 | Q(kind__in=["grant", "adjust"], hold__isnull=True, key__isnull=False),
-                name="credits_entry_names_its_cause",
+                name="credits_entry_has_cause",
             ),
         ]
         indexes = [models.Index(fields=["account", "-id"], name="credits_statement")]

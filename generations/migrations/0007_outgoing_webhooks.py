@@ -44,7 +44,7 @@ def _whose_events(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("credits", "0002_entries_only_added"), ("generations", "0006_uploads")]
+    dependencies = [("credits", "0001_initial"), ("generations", "0006_uploads")]
     operations = [
         migrations.CreateModel(
             name="Subscriber",

@@ -16,7 +16,7 @@ def _name_the_keys(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("credits", "0002_entries_only_added"), ("generations", "0007_outgoing_webhooks")]
+    dependencies = [("credits", "0001_initial"), ("generations", "0007_outgoing_webhooks")]
     operations = [
         migrations.CreateModel(
             name="Bucket",

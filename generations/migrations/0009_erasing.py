@@ -10,7 +10,7 @@ from generations.migrations import _the_end
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('credits', '0002_entries_only_added'),
+        ('credits', '0001_initial'),
         ('generations', '0008_limits_and_keys'),
     ]
 

@@ -51,12 +51,12 @@ WRONG = [
     ("credits_hold_settles_once", _posted("capture")),
     ("credits_hold_settles_once", _posted("release")),
     ("credits_change_has_two_sides", _entry(kind="grant", key="new", balance_change=5)),
-    ("credits_entry_names_its_cause", _entry(kind="grant")),
-    ("credits_entry_names_its_cause", _entry(kind="adjust")),
-    ("credits_entry_names_its_cause", _entry(kind="refund", key="new")),
-    ("credits_entry_names_its_cause", _entry(kind="hold")),
-    ("credits_entry_names_its_cause", _entry(kind="capture", key="new")),
-    ("credits_entry_names_its_cause", _entry(kind="gift", key="new")),
+    ("credits_entry_has_cause", _entry(kind="grant")),
+    ("credits_entry_has_cause", _entry(kind="adjust")),
+    ("credits_entry_has_cause", _entry(kind="refund", key="new")),
+    ("credits_entry_has_cause", _entry(kind="hold")),
+    ("credits_entry_has_cause", _entry(kind="capture", key="new")),
+    ("credits_entry_has_cause", _entry(kind="gift", key="new")),
 ]
 
 
