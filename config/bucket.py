@@ -7,7 +7,8 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-MEGABYTE = 1024**2
+from generations.catalogue.files import MEGABYTE
+
 # Part by part: several files go at once anyway, and boto's own ten threads would hold ten parts of each.
 _IN_PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * MEGABYTE, multipart_chunksize=16 * MEGABYTE)
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from credits.audit import Finding
 from generations.catalogue import MODELS, ExpectedFile
-from generations.catalogue.prices import CREDITS_A_DOLLAR
+from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from generations.fal.platform import BillingEvent, UnitPrice
 from generations.models import Charge, Generation, Output, Phase, Status, Submission
 
@@ -109,13 +109,13 @@ class Margin:
     @property
     def earned(self) -> Decimal:
         """US dollars."""
-        return Decimal(self.captured) / CREDITS_A_DOLLAR - self.dollars
+        return Decimal(self.captured) / CREDITS_PER_DOLLAR - self.dollars
 
     @property
     def percent(self) -> Decimal | None:
         """Of what came in."""
         return (
-            (self.earned * 100 * CREDITS_A_DOLLAR / self.captured).quantize(Decimal("0.1")) if self.captured else None
+            (self.earned * 100 * CREDITS_PER_DOLLAR / self.captured).quantize(Decimal("0.1")) if self.captured else None
         )
 
 
@@ -196,8 +196,8 @@ def _drift(generation: Generation, dollars: Decimal) -> Iterator[tuple[str, str]
     made = sum(output.counts for output in generation.outputs.all())
     share = Fraction(min(made, generation.files_expected), generation.files_expected)
     expected = generation.list_credits * share
-    if abs(Fraction(dollars) * CREDITS_A_DOLLAR - expected) >= DRIFT_CREDITS_MIN:
-        listed = Decimal(expected.numerator) / expected.denominator / CREDITS_A_DOLLAR
+    if abs(Fraction(dollars) * CREDITS_PER_DOLLAR - expected) >= DRIFT_CREDITS_MIN:
+        listed = Decimal(expected.numerator) / expected.denominator / CREDITS_PER_DOLLAR
         yield "drift", f"fal billed {_usd(dollars)}, the catalogue expects {_usd(listed)}"
 
 

@@ -79,7 +79,7 @@ def counted() -> list[Counted]:
     by_model: dict[str, list[tuple[Decimal, int]]] = {}
     for slug, units, reckoned in newest[:LOOKED_AT]:
         if slug in MODELS and units is not None and reckoned is not None:
-            by_model.setdefault(slug, []).append((units * MODELS[slug].unit_credits, reckoned))
+            by_model.setdefault(slug, []).append((units * MODELS[slug].unit_price_millidollars, reckoned))
     return [
         Counted(
             model=slug,

@@ -37,7 +37,7 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from generations import alerts, breaker, intake, lately
-from generations.catalogue import MODELS, serving
+from generations.catalogue import MODELS, find_by_endpoint
 from generations.models import (
     Delivery,
     Event,
@@ -198,7 +198,7 @@ def _duration(name: str, label: str, row: dict[str, Any]) -> Sums:
 
 
 def _endpoint(row: dict[str, Any]) -> str:
-    return str(row["generation__endpoint"]) if serving(row["generation__endpoint"]) else OTHER
+    return str(row["generation__endpoint"]) if find_by_endpoint(row["generation__endpoint"]) else OTHER
 
 
 def _model(row: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from config.env import is_loopback
 from credits.models import Account
 from generations import fetcher, lifecycle, links, outside, prober
 from generations.catalogue import InvalidInput, find
-from generations.catalogue.files import MEGABYTE, Place, Wanted, files_named, put
+from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, find_file_inputs, replace_at
 from generations.inspection import NotMedia, is_safetensors
 from generations.models import Batch, Generation, GenerationSource, Output, Upload
 
@@ -89,20 +89,20 @@ def for_fal(generation: Generation) -> dict[str, Any]:
         seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
         arguments = copy.deepcopy(generation.arguments)
         for source in sources:
-            put(arguments, source.path, links.for_fal(source.file, seconds=seconds))
+            replace_at(arguments, source.path, links.for_fal(source.file, seconds=seconds))
         Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
         generation.arguments = arguments
     return dict(generation.arguments)
 
 
-def _places(wish: lifecycle.Order) -> Iterator[Place]:
-    return files_named(wish.model.schema, wish.arguments)
+def _places(wish: lifecycle.Order) -> Iterator[FileInput]:
+    return find_file_inputs(wish.model.schema, wish.arguments)
 
 
-def _check(account: Account, places: Sequence[Place]) -> None:
+def _check(account: Account, places: Sequence[FileInput]) -> None:
     for file in _owned(account, places).values():
         _require_reachable(file)
-    if by_address := [place for place in places if place.is_address]:
+    if by_address := [place for place in places if place.is_url]:
         with outside.seat(account):
             _look_at(by_address)
 
@@ -115,7 +115,7 @@ def note(generation: Generation) -> None:
 
     The files are locked, so that nobody removes one between this look and the end of the transaction.
     """
-    places = files_named(find(generation.model).schema, generation.arguments)
+    places = find_file_inputs(find(generation.model).schema, generation.arguments)
     files = _owned(generation.account, list(places), locked=True)
     GenerationSource.objects.bulk_create(
         GenerationSource(
@@ -128,9 +128,9 @@ def note(generation: Generation) -> None:
     )
 
 
-def _owned(account: Account, places: Iterable[Place], *, locked: bool = False) -> dict[Place, Upload | Output]:
+def _owned(account: Account, places: Iterable[FileInput], *, locked: bool = False) -> dict[FileInput, Upload | Output]:
     """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
-    named = {place: next(iter(place.named.items())) for place in places if isinstance(place.named, Mapping)}
+    named = {place: next(iter(place.value.items())) for place in places if isinstance(place.value, Mapping)}
     files = _files(account, set(named.values()), locked=locked)
     found = {place: files[name] for place, name in named.items() if name in files}
     errors = [
@@ -139,7 +139,7 @@ def _owned(account: Account, places: Iterable[Place], *, locked: bool = False) -
         if place not in found
     ]
     for place, file in found.items():
-        if unfit := _unfit_of_ours(place.wanted, file):
+        if unfit := _unfit_of_ours(place.requirements, file):
             errors.append(_error(place, f"This {named[place][0]} is {unfit[0]}.", unfit[1]))
     if errors:
         raise InvalidInput(errors)
@@ -159,11 +159,11 @@ def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> di
     return found
 
 
-def _unfit_of_ours(wanted: Wanted, file: Upload | Output) -> tuple[str, str] | None:
+def _unfit_of_ours(wanted: FileRequirements, file: Upload | Output) -> tuple[str, str] | None:
     kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration)
     if kind != wanted.kind:
         return f"not a {wanted.noun}", f"not_a_{wanted.noun}"
-    return wanted.unfit(media_type=file.content_type, size_bytes=file.size or 0, seconds=seconds)
+    return wanted.problem_with(media_type=file.content_type, size_bytes=file.size or 0, seconds=seconds)
 
 
 def _require_reachable(file: Upload | Output) -> None:
@@ -180,18 +180,18 @@ def _require_reachable(file: Upload | Output) -> None:
 # --- Files by address -----------------------------------------------------------------------------------------------
 
 
-def _look_at(places: Sequence[Place]) -> None:
+def _look_at(places: Sequence[FileInput]) -> None:
     """Fetch each address once, some side by side."""
-    addresses = {(str(place.named), place.wanted) for place in places}
+    addresses = {(str(place.value), place.requirements) for place in places}
     seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(addresses), LOOK_SECONDS_MAX)
     look = partial(_what_is_wrong, until=monotonic() + seconds)
     with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(addresses)), thread_name_prefix="look") as pool:
         said = dict(zip(addresses, pool.map(look, *zip(*addresses, strict=True)), strict=True))
-    if errors := [_error(place, *why) for place in places if (why := said[str(place.named), place.wanted])]:
+    if errors := [_error(place, *why) for place in places if (why := said[str(place.value), place.requirements])]:
         raise InvalidInput(errors)
 
 
-def _what_is_wrong(url: str, wanted: Wanted, *, until: float) -> tuple[str, str] | None:
+def _what_is_wrong(url: str, wanted: FileRequirements, *, until: float) -> tuple[str, str] | None:
     """In words and for programs; None when there is what is wanted.
 
     What exactly went wrong on the way is not told: it could be about our network.
@@ -220,7 +220,7 @@ _SAID: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-def _look(url: str, wanted: Wanted, *, seconds_max: float) -> tuple[str, str] | None:
+def _look(url: str, wanted: FileRequirements, *, seconds_max: float) -> tuple[str, str] | None:
     """Why what lies there will not do. Raises FetchError; NotMedia when it is of another kind."""
     if seconds_max <= 0:
         raise fetcher.TryLater("the others took all the time")
@@ -233,7 +233,7 @@ def _look(url: str, wanted: Wanted, *, seconds_max: float) -> tuple[str, str] | 
         found = prober.probe(file)
     if found.kind != wanted.kind:
         raise NotMedia("of another kind")
-    unfit = wanted.unfit(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
+    unfit = wanted.problem_with(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
     return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
 
 
@@ -253,5 +253,5 @@ def _hosts(url: str) -> list[str]:
     return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
 
 
-def _error(place: Place, message: str, kind: str) -> dict[str, Any]:
+def _error(place: FileInput, message: str, kind: str) -> dict[str, Any]:
     return {"loc": list(place.loc), "msg": message, "type": kind}

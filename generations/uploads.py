@@ -33,6 +33,7 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import leases, prober, storage
+from generations.catalogue.files import MEGABYTE
 from generations.cleaning import THUMBNAIL_TYPE
 from generations.inspection import Inspected, NotMedia
 from generations.models import Upload
@@ -40,7 +41,6 @@ from generations.storage import Measured
 
 logger = logging.getLogger(__name__)
 
-MEGABYTE = 1024**2
 BYTES_MAX = 50 * MEGABYTE
 TYPES = ("image/png", "image/jpeg", "image/webp")
 # For a slow line, and no longer: whoever has the address may put.

@@ -26,8 +26,15 @@ from django.views.decorators.http import require_POST
 
 from generations import failpoints, refusals, tasks, wiring
 from generations.fal import wire
-from generations.fal.keys import NoKeys
-from generations.fal.webhooks import Claim, InvalidDelivery, NoKeyFits, Stale, read_claim, verify
+from generations.fal.keys import KeysUnavailable
+from generations.fal.webhooks import (
+    InvalidCallback,
+    SignatureMismatch,
+    SignedHeaders,
+    StaleTimestamp,
+    read_headers,
+    verify,
+)
 from generations.models import Delivery, FalAccount, Submission
 from generations.workers import inbox
 
@@ -72,8 +79,8 @@ def _glance(request: HttpRequest) -> None:
     if request.headers.get("Content-Encoding"):
         raise Refusal(415, "the body is packed")
     try:
-        read_claim(request.headers, user_id=settings.FAL_USER_ID or None)
-    except InvalidDelivery as error:
+        read_headers(request.headers, user_id=settings.FAL_USER_ID or None)
+    except InvalidCallback as error:
         raise Refusal(401, str(error)) from error
     if request.headers.get("Transfer-Encoding"):
         raise Refusal(411, "the body does not say how long it is")
@@ -89,27 +96,27 @@ def _read(request: HttpRequest) -> bytes:
         raise Refusal(400, "the body broke off") from error
 
 
-def _prove(request: HttpRequest, body: bytes) -> Claim:
+def _prove(request: HttpRequest, body: bytes) -> SignedHeaders:
     try:
         return _verify(request, body)
-    except NoKeys as error:
+    except KeysUnavailable as error:
         raise Refusal(503, str(error)) from error
-    except Stale as error:
+    except StaleTimestamp as error:
         _skew.count(error.seconds_off)
         _look_into(error.request_id)
         raise Refusal(401, str(error)) from error
-    except InvalidDelivery as error:
+    except InvalidCallback as error:
         raise Refusal(401, str(error)) from error
 
 
-def _verify(request: HttpRequest, body: bytes) -> Claim:
+def _verify(request: HttpRequest, body: bytes) -> SignedHeaders:
     keys, now, user_id = wiring.keys(), time.time(), settings.FAL_USER_ID or None
     known = keys.current()
     try:
         return verify(request.headers, body, keys=known, now=now, user_id=user_id)
-    except NoKeyFits:
+    except SignatureMismatch:
         # Keys rotate. A flood of forgeries still makes us fetch no more than once a minute.
-        if (others := keys.instead_of(known)) is None:
+        if (others := keys.newer_than(known)) is None:
             raise
         return verify(request.headers, body, keys=others, now=now, user_id=user_id)
 
@@ -141,19 +148,19 @@ def _look_into(request_id: str) -> None:
         tasks.nudge_reconcile(submission.generation_id)
 
 
-def _parse(claim: Claim, body: bytes) -> wire.Callback:
+def _parse(claim: SignedHeaders, body: bytes) -> wire.Callback:
     try:
         callback = wire.read_callback(body)
-    except wire.Unreadable as error:
+    except wire.Malformed as error:
         raise Refusal(400, f"not a callback: {error}") from error
     if callback.request_id != claim.request_id:
         raise Refusal(400, "the header and the body name different requests")
     return callback
 
 
-def _find(submission_id: UUID, token: str, callback: wire.Callback, claim: Claim, body: bytes) -> Submission:
+def _find(submission_id: UUID, token: str, callback: wire.Callback, claim: SignedHeaders, body: bytes) -> Submission:
     user_id = wiring.fal_user_id()
-    if user_id is not None and not claim.is_of(user_id):
+    if user_id is not None and not claim.is_for_account(user_id):
         raise Refusal(401, "signed for another fal account")
     submission = Submission.objects.select_related("generation").filter(pk=submission_id).first()
     if submission is None or not hmac.compare_digest(submission.token.encode(), token.encode()):
@@ -175,7 +182,7 @@ def _may_be_of(submission: Submission, request_id: str) -> bool:
     return submission.state != Submission.State.PLANNED and not others.exists()
 
 
-def _pin(submission: Submission, claim: Claim) -> None:
+def _pin(submission: Submission, claim: SignedHeaders) -> None:
     """The first callback whose token and request id are ours tells which fal account is."""
     _, pinned = FalAccount.objects.get_or_create(id=1, defaults={"user_id": claim.user_id, "pinned_by": submission})
     if pinned:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from generations.catalogue import InvalidInput, Model, serving
-from generations.catalogue.prices import CREDITS_A_DOLLAR
+from generations.catalogue import InvalidInput, Model, find_by_endpoint
+from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from simulator.log import Log
 from simulator.records import Request
 from simulator.scenarios import read
@@ -66,16 +66,16 @@ class Bill:
 
     def price(self, endpoint: str) -> UnitPrice | None:
         """The one price that the list has, with whatever it does not say: sound, resolution, options."""
-        model = serving(endpoint)
+        model = find_by_endpoint(endpoint)
         if model is None:
             return None
-        listed = UnitPrice(endpoint=endpoint, dollars=_dollars(model.unit_credits), unit=model.price.unit)
+        listed = UnitPrice(endpoint=endpoint, dollars=_dollars(model.unit_price_millidollars), unit=model.price.unit)
         with self._lock:
             return self._repriced.get(endpoint, listed)
 
     def units(self, request: Request) -> Decimal:
         """`X-Fal-Billable-Units` of the result: how many of the list's units this job took."""
-        model, plan = serving(request.endpoint), read(request.scenarios)
+        model, plan = find_by_endpoint(request.endpoint), read(request.scenarios)
         if model is None or request.state != "COMPLETED" or request.cancelled:
             return Decimal(0)
         if request.error is not None and not plan.has("bill", "failed"):
@@ -116,16 +116,16 @@ class Bill:
             inputs = model.read(request.inputs)
         except InvalidInput:
             return Fraction(1)
-        whole = Fraction(model.list_credits(inputs), model.unit_credits)
+        whole = Fraction(model.list_price_millidollars(inputs), model.unit_price_millidollars)
         if request.error is not None:
             return whole
-        delivered = sum(model.counts(file.role) for file in self._log.files(request.request_id))
+        delivered = sum(model.is_paid(file.role) for file in self._log.files(request.request_id))
         # More than was ordered costs no more; it was not asked for.
-        return whole * Fraction(min(delivered, model.files_paid(inputs)), model.files_paid(inputs))
+        return whole * Fraction(min(delivered, model.paid_files_count(inputs)), model.paid_files_count(inputs))
 
 
 def _dollars(credits: int) -> Decimal:
-    return Decimal(credits) / CREDITS_A_DOLLAR
+    return Decimal(credits) / CREDITS_PER_DOLLAR
 
 
 def _rounded(units: Fraction) -> Decimal:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from generations.catalogue import serving
+from generations.catalogue import find_by_endpoint
 from simulator.callback_sender import Courier
 from simulator.error_types import failure
 from simulator.log import UNFINISHED, Log
@@ -153,6 +153,6 @@ def _with_failure(request: Request, error_type: str) -> Request:
 def _run_seconds(order: Order) -> float:
     if order.plan.has("hold"):
         return HELD_SECONDS
-    model = serving(order.endpoint)
+    model = find_by_endpoint(order.endpoint)
     usual = IMAGE_SECONDS if model is not None and model.kind == "image" else OTHER_SECONDS
     return order.plan.number("slow", usual)

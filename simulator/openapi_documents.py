@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from generations.catalogue import ExpectedFile, Model, serving
+from generations.catalogue import ExpectedFile, Model, find_by_endpoint
 from simulator.http_messages import Call, Reply, as_json
 from simulator.outcomes import place
 
@@ -48,7 +48,7 @@ FILE_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 def answer(call: Call) -> Reply:
     """Nobody needs a key for it."""
     endpoint = call.query.get("endpoint_id", "")
-    model = serving(endpoint)
+    model = find_by_endpoint(endpoint)
     if model is None:
         return as_json({"detail": f"Application '{endpoint}' not found"}, 404)
     return as_json(document(model))
@@ -83,7 +83,7 @@ def document(model: Model) -> dict[str, Any]:
 
 def _category(model: Model) -> str:
     category = CATEGORIES[model.kind]
-    takes_a_picture = any("image_url" in name for name in model.needed())
+    takes_a_picture = any("image_url" in name for name in model.required_inputs())
     return category.replace("text-to", "image-to") if takes_a_picture else category
 
 
@@ -116,7 +116,7 @@ def _said(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output(model: Model) -> dict[str, Any]:
-    required: dict[str, Any] = dict.fromkeys(model.needed(), "…")
+    required: dict[str, Any] = dict.fromkeys(model.required_inputs(), "…")
     inputs = model.inputs.model_construct(**required)
     tree: dict[str, Any] = {}
     for file in model.expected_files(inputs):

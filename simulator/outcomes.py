@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any
 
-from generations.catalogue import ExpectedFile, Inputs, InvalidInput, Model, serving
+from generations.catalogue import ExpectedFile, Inputs, InvalidInput, Model, find_by_endpoint
 from simulator.error_types import Failure, failure, invalid_input
 from simulator.media import EXTENSIONS, Drawing, draw, drawn_type
 from simulator.records import File, Request
@@ -59,7 +59,7 @@ class Studio:
     def verdict(self, request: Request) -> Success | Failure:
         """How this job ends. Asked twice, it says the same."""
         plan = read(request.scenarios)
-        model = serving(request.endpoint)
+        model = find_by_endpoint(request.endpoint)
         if model is None:
             return failure("bad_request")
         if request.start_timeout_seconds is not None and request.queue_seconds > request.start_timeout_seconds:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from generations.catalogue import serving
+from generations.catalogue import find_by_endpoint
 from simulator.billing import Bill
 from simulator.error_types import ERRORS
 from simulator.http_messages import Call, Reply, as_json
@@ -181,7 +181,7 @@ class Asking:
         """The lines that the model has written by now, evenly over its run."""
         if request.started_at is None:
             return []
-        model = serving(request.endpoint)
+        model = find_by_endpoint(request.endpoint)
         messages = MESSAGES[model.kind if model else "image"]
         begun = request.started_at
         length = (request.completed_at - begun) if request.completed_at else request.run_seconds / self._speed

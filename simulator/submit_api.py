@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from generations.catalogue import serving
+from generations.catalogue import find_by_endpoint
 from simulator.callback_sender import Courier
 from simulator.error_types import LOCKED
 from simulator.http_messages import Call, Manner, Reply, as_json, drip, drop, hang, plainly, reset
@@ -126,7 +126,7 @@ class Submitting:
         """What an honest fal has to object."""
         if call.headers.get("authorization") != f"Key {self._identity.fal_key}":
             return refusal("401")
-        if serving(_endpoint(call)) is None:
+        if find_by_endpoint(_endpoint(call)) is None:
             return as_json({"detail": f"Application '{_endpoint(call)}' not found"}, 404)
         if not isinstance(_inputs(call), dict):
             entry = {"loc": ["body"], "msg": "The body must be a JSON object", "type": "json_invalid"}

@@ -56,7 +56,7 @@ class ModelSerializer(serializers.Serializer[catalogue.Model]):
     endpoint = serializers.CharField(help_text="fal's name for it.")
     input_schema = serializers.DictField(source="schema", help_text="JSON Schema of the input.")
     presets = serializers.DictField(help_text="Named sets of inputs.")
-    price = serializers.CharField(source="price.words", help_text="The formula in words; a quote gives the number.")
+    price = serializers.CharField(source="price.description", help_text="The formula in words; a quote has the number.")
     typical_seconds = serializers.SerializerMethodField(help_text="By our own history, once there is one.")
     outputs = serializers.SerializerMethodField(help_text="The files it makes when no input changes them.")
     unsure = serializers.ListField(child=serializers.CharField(), help_text="What we know from hearsay only.")

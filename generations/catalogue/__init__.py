@@ -5,11 +5,11 @@ validation, API page, form and the simulator's answer all follow from it; nothin
 """
 
 from generations.catalogue.declaration import Inputs, InvalidInput, Model
-from generations.catalogue.details import details_in
-from generations.catalogue.extractor import FoundFile, files_in
+from generations.catalogue.details import extract_details
+from generations.catalogue.extractor import FoundFile, extract_files
 from generations.catalogue.outputs import ExpectedFile
-from generations.catalogue.progress import goes_back, read_line
-from generations.catalogue.registry import MODELS, UnknownModel, find, serving
+from generations.catalogue.progress import goes_back, parse_log_line
+from generations.catalogue.registry import MODELS, UnknownModel, find, find_by_endpoint
 
 __all__ = [
     "MODELS",
@@ -19,10 +19,10 @@ __all__ = [
     "InvalidInput",
     "Model",
     "UnknownModel",
-    "details_in",
-    "files_in",
+    "extract_details",
+    "extract_files",
     "find",
+    "find_by_endpoint",
     "goes_back",
-    "read_line",
-    "serving",
+    "parse_log_line",
 ]

@@ -23,7 +23,7 @@ def _row(model: Model) -> str:
     cells = [
         f"`{model.slug}`: {model.title}.{presets}",
         f"`{model.endpoint}`",
-        model.price.declared,
+        model.price.list_description,
         "; ".join(model.unsure),
     ]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

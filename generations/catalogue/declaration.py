@@ -121,12 +121,12 @@ class Model:
         """What an order with these inputs costs, in whole credits."""
         return self.price.credits(inputs)
 
-    def list_credits(self, inputs: Inputs) -> int:
+    def list_price_millidollars(self, inputs: Inputs) -> int:
         """What fal should bill for it, in thousandths of a US dollar."""
-        return self.price.list_credits(inputs)
+        return self.price.list_price_millidollars(inputs)
 
     @cached_property
-    def unit_credits(self) -> int:
+    def unit_price_millidollars(self) -> int:
         """What one unit of fal's bill costs with the defaults, in thousandths of a US dollar."""
         return self.price.unit_formula(self.inputs.model_construct())
 
@@ -138,24 +138,24 @@ class Model:
         """The files that fal should answer with."""
         return self.output.files(inputs)
 
-    def files_paid(self, inputs: Inputs) -> int:
+    def paid_files_count(self, inputs: Inputs) -> int:
         """How many files the price is for."""
-        return sum(self.counts(file.role) for file in self.expected_files(inputs))
+        return sum(self.is_paid(file.role) for file in self.expected_files(inputs))
 
     def answer_extras(self, inputs: Inputs) -> dict[str, Any]:
         """What fal's answer holds beside its files (seed, timings, …)."""
         return self.output.extras(inputs)
 
-    def counts(self, role: str) -> bool:
+    def is_paid(self, role: str) -> bool:
         """Whether the file at this JSON path is one the customer pays for, or an extra (a preview, a mask)."""
-        return self.output.counts(role)
+        return self.output.is_paid(role)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of the inputs."""
         return _schema_of(self.inputs)
 
-    def needed(self, given: Iterable[str] = ()) -> list[str]:
+    def required_inputs(self, given: Iterable[str] = ()) -> list[str]:
         """The inputs that no order can do without; where one of several will do, the first, unless one is given."""
         alternatives = self.inputs.alternatives
         chosen = alternatives[:1] if not set(alternatives) & set(given) else ()

@@ -28,7 +28,7 @@ ADDRESS = re.compile(r"(https?://\S*\Z|data:[^\s,]*,)", re.IGNORECASE)
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def details_in(answer: Any) -> dict[str, Any]:
+def extract_details(answer: Any) -> dict[str, Any]:
     """All that can be kept of what stands beside the files. Whatever the answer is, this does not raise."""
     kept = _kept(answer, 0)
     return _within_bounds(kept) if isinstance(kept, dict) else {}

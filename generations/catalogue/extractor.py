@@ -33,7 +33,7 @@ class FoundFile:
     flagged: bool = False
 
 
-def files_in(answer: Any) -> list[FoundFile]:
+def extract_files(answer: Any) -> list[FoundFile]:
     """The files of an answer, each address once, in the order in which they stand."""
     flags = answer.get("has_nsfw_concepts") if isinstance(answer, Mapping) else None
     found: dict[str, FoundFile] = {}

@@ -23,16 +23,16 @@ URL_CHARACTERS_MAX = 2048
 MEGABYTE = 1024**2
 
 Loc = tuple[str | int, ...]
-Reference = dict[str, str]
+OwnFile = dict[str, str]
 """{"upload": id} or {"output": id}: a file that lies with us."""
-Named = str | Reference
+FileValue = str | OwnFile
 
 
 # --- What is wanted ---
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class FileRequirements:
     """What an input wants of a file. Stands in the JSON Schema as `x-file`."""
 
     kind: Literal["image", "audio", "video", "weights"]
@@ -46,7 +46,7 @@ class Wanted:
     def noun(self) -> str:
         return {"image": "picture", "audio": "sound", "video": "video", "weights": "safetensors file"}[self.kind]
 
-    def unfit(self, *, media_type: str, size_bytes: int, seconds: float | None) -> tuple[str, str] | None:
+    def problem_with(self, *, media_type: str, size_bytes: int, seconds: float | None) -> tuple[str, str] | None:
         """Why a file of this kind will not do, in words and for programs, in fal's own words; None when it will."""
         if size_bytes > self.megabytes_max * MEGABYTE:
             return f"larger than {self.megabytes_max} MB", "file_too_large"
@@ -61,17 +61,17 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Place:
+class FileInput:
     """Where a file stands in an input."""
 
     loc: Loc
     """As errors tell it: ("image_urls", 0)."""
-    named: Named
-    wanted: Wanted
+    value: FileValue
+    requirements: FileRequirements
 
     @property
-    def is_address(self) -> bool:
-        return isinstance(self.named, str) and "://" in self.named
+    def is_url(self) -> bool:
+        return isinstance(self.value, str) and "://" in self.value
 
     @property
     def path(self) -> str:
@@ -80,16 +80,16 @@ class Place:
         return steps.removeprefix(".")
 
 
-def files_named(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Place]:
+def find_file_inputs(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[FileInput]:
     """Every file that these inputs name, by the model's JSON Schema."""
     return _named_in(schema, values, schema.get("$defs", {}), ())
 
 
-def _named_in(schema: Mapping[str, Any], value: Any, shapes: Mapping[str, Any], loc: Loc) -> Iterator[Place]:
+def _named_in(schema: Mapping[str, Any], value: Any, shapes: Mapping[str, Any], loc: Loc) -> Iterator[FileInput]:
     if value is None:
         return
     if "x-file" in schema:
-        yield Place(loc=loc, named=value, wanted=Wanted(**schema["x-file"]))
+        yield FileInput(loc=loc, value=value, requirements=FileRequirements(**schema["x-file"]))
         return
     for shape in (schema, *schema.get("anyOf", ())):
         if "$ref" in shape:
@@ -108,8 +108,8 @@ def _inside(shape: Mapping[str, Any], value: Any) -> Iterator[tuple[str | int, M
             yield index, shape["items"], each
 
 
-def put(inputs: dict[str, Any], path: str, value: str) -> None:
-    """Write this where a `Place.path` points. Raises ValueError when that is no place in these inputs."""
+def replace_at(inputs: dict[str, Any], path: str, value: str) -> None:
+    """Write this where a `FileInput.path` points. Raises ValueError when that is no place in these inputs."""
     *way, last = [int(index) if index else name for name, index in _STEP.findall(path)]
     node: Any = inputs
     try:
@@ -124,7 +124,7 @@ def put(inputs: dict[str, Any], path: str, value: str) -> None:
 # --- How it is named ---
 
 
-def is_reference(value: Any) -> bool:
+def is_own_file(value: Any) -> bool:
     """Whether this names an upload or an output, and nothing else."""
     if not isinstance(value, Mapping) or len(value) != 1:
         return False
@@ -132,13 +132,13 @@ def is_reference(value: Any) -> bool:
     return kind in ("upload", "output") and isinstance(name, str) and re.fullmatch(_ID, name) is not None
 
 
-def _read(value: Any) -> Named:
+def _read(value: Any) -> FileValue:
     """An address, or a file of the customer's own. Whether there is such a file is not known here."""
     if isinstance(value, str):
         if len(value) > URL_CHARACTERS_MAX:
             raise PydanticCustomError("string_too_long", f"The URL has at most {URL_CHARACTERS_MAX} characters.")
         return _fetchable(value)
-    if is_reference(value):
+    if is_own_file(value):
         return dict(value)
     raise PydanticCustomError(
         "file", 'A public https address, {"upload": id} or {"output": id}, the ids as we wrote them.'
@@ -192,7 +192,7 @@ def _reference_schema(kind: str, words: str) -> dict[str, Any]:
     }
 
 
-def in_schema(wanted: Wanted, *others: dict[str, Any]) -> dict[str, Any]:
+def file_schema(wanted: FileRequirements, *others: dict[str, Any]) -> dict[str, Any]:
     """The JSON Schema of an input that names such a file."""
     address = {"type": "string", "format": "uri", "maxLength": URL_CHARACTERS_MAX}
     ours = [_reference_schema("output", f"A {wanted.noun} that was made for you")]
@@ -211,19 +211,23 @@ def in_schema(wanted: Wanted, *others: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def or_none(wanted: Wanted) -> dict[str, Any]:
+def optional_file_schema(wanted: FileRequirements) -> dict[str, Any]:
     """The same, of an input that may be left out."""
-    return in_schema(wanted, {"type": "null"})
+    return file_schema(wanted, {"type": "null"})
 
 
-FileUrl = Annotated[Named, PlainValidator(_read)]
-PICTURE = Wanted(kind="image")
-ImageUrl = Annotated[FileUrl, WithJsonSchema(in_schema(PICTURE))]
-OptionalImageUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(PICTURE)), Field(default=None)]
-AudioUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="audio")))]
-OptionalAudioUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="audio"))), Field(default=None)]
-VideoUrl = Annotated[FileUrl, WithJsonSchema(in_schema(Wanted(kind="video")))]
-OptionalVideoUrl = Annotated[FileUrl | None, WithJsonSchema(or_none(Wanted(kind="video"))), Field(default=None)]
+FileUrl = Annotated[FileValue, PlainValidator(_read)]
+PICTURE = FileRequirements(kind="image")
+ImageUrl = Annotated[FileUrl, WithJsonSchema(file_schema(PICTURE))]
+OptionalImageUrl = Annotated[FileUrl | None, WithJsonSchema(optional_file_schema(PICTURE)), Field(default=None)]
+AudioUrl = Annotated[FileUrl, WithJsonSchema(file_schema(FileRequirements(kind="audio")))]
+OptionalAudioUrl = Annotated[
+    FileUrl | None, WithJsonSchema(optional_file_schema(FileRequirements(kind="audio"))), Field(default=None)
+]
+VideoUrl = Annotated[FileUrl, WithJsonSchema(file_schema(FileRequirements(kind="video")))]
+OptionalVideoUrl = Annotated[
+    FileUrl | None, WithJsonSchema(optional_file_schema(FileRequirements(kind="video"))), Field(default=None)
+]
 WeightsPath = Annotated[
     str,
     PlainValidator(_read_weights),

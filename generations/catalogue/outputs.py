@@ -39,7 +39,7 @@ class ExpectedFile:
 class Output(Protocol):
     def files(self, inputs: Any) -> tuple[ExpectedFile, ...]: ...
     def extras(self, inputs: Any) -> dict[str, Any]: ...
-    def counts(self, role: str) -> bool: ...
+    def is_paid(self, role: str) -> bool: ...
 
 
 def no_extras(inputs: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Images:
     def extras(self, inputs: Any) -> dict[str, Any]:
         return self.beside(inputs)
 
-    def counts(self, role: str) -> bool:
+    def is_paid(self, role: str) -> bool:
         return re.fullmatch(r"images\[\d+\]", role) is not None
 
 
@@ -92,7 +92,7 @@ class Video:
     def extras(self, inputs: Any) -> dict[str, Any]:
         return self.beside(inputs)
 
-    def counts(self, role: str) -> bool:
+    def is_paid(self, role: str) -> bool:
         return role == "video"
 
 
@@ -111,7 +111,7 @@ class Audio:
     def extras(self, inputs: Any) -> dict[str, Any]:
         return self.beside(inputs)
 
-    def counts(self, role: str) -> bool:
+    def is_paid(self, role: str) -> bool:
         return role == "audio"
 
 
@@ -131,5 +131,5 @@ class Files:
     def extras(self, inputs: Any) -> dict[str, Any]:
         return self.beside(inputs)
 
-    def counts(self, role: str) -> bool:
+    def is_paid(self, role: str) -> bool:
         return role in self.paid

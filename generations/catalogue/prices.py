@@ -8,14 +8,14 @@ from typing import Any
 
 from generations.catalogue.sizes import duration_seconds_of, size_of
 
-CREDITS_A_DOLLAR = 1000
+CREDITS_PER_DOLLAR = 1000
 # What fal bills by, in the words of its pricing API.
 IMAGES, MEGAPIXELS, SECONDS, GENERATIONS = "images", "megapixels", "seconds", "generations"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    declared: str
+    list_description: str
     """The formula in a sentence."""
     formula: Callable[[Any], int]
     """Inputs → the credits of fal's list price."""
@@ -28,19 +28,23 @@ class Price:
 
     def credits(self, inputs: Any) -> int:
         """What is asked of the customer, rounded up."""
-        return -(-self.list_credits(inputs) * self.percent // 100)
+        return -(-self.list_price_millidollars(inputs) * self.percent // 100)
 
-    def list_credits(self, inputs: Any) -> int:
+    def list_price_millidollars(self, inputs: Any) -> int:
         """What fal should bill, in thousandths of a US dollar."""
         amount = self.formula(inputs)
         if amount < 0:
-            raise ValueError(f"A price is never negative, and this one is {amount}: {self.declared}")
+            raise ValueError(f"A price is never negative, and this one is {amount}: {self.list_description}")
         return amount
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The sentence that users read."""
-        return self.declared if self.percent == 100 else f"{self.declared}; at present {self.percent} % of that"
+        return (
+            self.list_description
+            if self.percent == 100
+            else f"{self.list_description}; at present {self.percent} % of that"
+        )
 
     def at(self, percent: int) -> Price:
         """The same price, of which the price book asks so much."""
@@ -56,7 +60,9 @@ def per_image(credits: int, *, surcharge: Callable[[Any], int] | None = None, wo
     def formula(inputs: Any) -> int:
         return each(inputs) * getattr(inputs, "num_images", 1)
 
-    return Price(declared=words or f"{credits} credits an image", formula=formula, unit=IMAGES, unit_formula=each)
+    return Price(
+        list_description=words or f"{credits} credits an image", formula=formula, unit=IMAGES, unit_formula=each
+    )
 
 
 def per_megapixel(credits: int) -> Price:
@@ -69,7 +75,7 @@ def per_megapixel(credits: int) -> Price:
         return credits * size.megapixels_started * getattr(inputs, "num_images", 1)
 
     words = f"{credits} credits a started megapixel of each image"
-    return Price(declared=words, formula=formula, unit=MEGAPIXELS, unit_formula=lambda inputs: credits)
+    return Price(list_description=words, formula=formula, unit=MEGAPIXELS, unit_formula=lambda inputs: credits)
 
 
 def per_second(rate: Callable[[Any], int], *, words: str) -> Price:
@@ -81,7 +87,7 @@ def per_second(rate: Callable[[Any], int], *, words: str) -> Price:
             raise ValueError("A price by the second needs a duration.")
         return rate(inputs) * int(seconds)
 
-    return Price(declared=words, formula=formula, unit=SECONDS, unit_formula=rate)
+    return Price(list_description=words, formula=formula, unit=SECONDS, unit_formula=rate)
 
 
 def per_thousand_characters(credits: int, *, of: str) -> Price:
@@ -91,7 +97,7 @@ def per_thousand_characters(credits: int, *, of: str) -> Price:
         return -(-len(getattr(inputs, of)) * credits // 1000)
 
     words = f"{credits} credits a thousand characters"
-    return Price(declared=words, formula=formula, unit="1000 characters", unit_formula=lambda inputs: credits)
+    return Price(list_description=words, formula=formula, unit="1000 characters", unit_formula=lambda inputs: credits)
 
 
 def flat(credits: int, *, unit: str = GENERATIONS) -> Price:
@@ -107,4 +113,4 @@ def by_formula(
     unit_formula: Callable[[Any], int] | None = None,
 ) -> Price:
     """A formula of the model's own. Where none is given for the unit, a whole generation is one."""
-    return Price(declared=words, formula=formula, unit=unit, unit_formula=unit_formula or formula)
+    return Price(list_description=words, formula=formula, unit=unit, unit_formula=unit_formula or formula)

@@ -27,7 +27,7 @@ class Progress:
     """0 to 100, where the line says so."""
 
 
-def read_line(line: str) -> Progress:
+def parse_log_line(line: str) -> Progress:
     """The line in friendly words, and the percentage it names."""
     percent = re.search(r"(?<![\d.])(\d{1,2}|100)(\.\d+)?\s?%", line)
     return Progress(message=_friendly(line), percent=int(percent[1]) if percent else None)

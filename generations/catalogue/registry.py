@@ -43,6 +43,6 @@ def find(slug: str) -> Model:
         raise UnknownModel(f"There is no model “{slug}”. Models: {', '.join(sorted(MODELS))}.") from None
 
 
-def serving(endpoint: str) -> Model | None:
+def find_by_endpoint(endpoint: str) -> Model | None:
     """The model behind one of fal's endpoint ids, if we offer it."""
     return _BY_ENDPOINT.get(endpoint)

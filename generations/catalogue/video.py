@@ -10,12 +10,12 @@ from pydantic import Field, WithJsonSchema, model_validator
 from generations.catalogue.declaration import Inputs, Model, Part, misfit
 from generations.catalogue.fields import Prompt, SafetyTolerance, Seed, prompt_field
 from generations.catalogue.files import (
+    FileRequirements,
     FileUrl,
     ImageUrl,
     OptionalImageUrl,
     OptionalVideoUrl,
-    Wanted,
-    or_none,
+    optional_file_schema,
 )
 from generations.catalogue.outputs import Video, seed_beside
 from generations.catalogue.prices import per_second
@@ -255,10 +255,12 @@ WAN_DURATION = Field(default=5, ge=2, le=15, description="Seconds.")
 PROMPT_EXPANSION = Field(default=True, description="Let the model write the prompt out.")
 WAN_PROMPT_CHARACTERS_MAX = 5_000
 WanPrompt = Annotated[str, prompt_field(characters_max=WAN_PROMPT_CHARACTERS_MAX)]
-WAN_SOUND = Wanted(kind="audio", megabytes_max=15, seconds_min=2, seconds_max=30, formats=("audio/mpeg", "audio/wav"))
-WAN_CLIP = Wanted(kind="video", seconds_min=2, seconds_max=10)
-WanSound = Annotated[FileUrl | None, WithJsonSchema(or_none(WAN_SOUND)), Field(default=None)]
-WanClip = Annotated[FileUrl | None, WithJsonSchema(or_none(WAN_CLIP)), Field(default=None)]
+WAN_SOUND = FileRequirements(
+    kind="audio", megabytes_max=15, seconds_min=2, seconds_max=30, formats=("audio/mpeg", "audio/wav")
+)
+WAN_CLIP = FileRequirements(kind="video", seconds_min=2, seconds_max=10)
+WanSound = Annotated[FileUrl | None, WithJsonSchema(optional_file_schema(WAN_SOUND)), Field(default=None)]
+WanClip = Annotated[FileUrl | None, WithJsonSchema(optional_file_schema(WAN_CLIP)), Field(default=None)]
 WAN_SOUND_UNSURE = "the limits of a sound: third-party documentation"
 WAN_NEGATIVE_PROMPT = Field(default=None, max_length=500, description="What to leave out.")
 WAN_SAFETY = Field(default=True, description="Refuse what is not safe for work.")

@@ -4,9 +4,9 @@
 keys for that, `platform` asks about prices and bills, `errors` is what can go wrong.
 """
 
-from generations.fal.client import FalClient, Ticket
+from generations.fal.client import FalClient, Receipt
 from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable
-from generations.fal.wire import CancelVerdict, Completed, Failed, Queued, Running, Settled
+from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, Running
 
 __all__ = [
     "AnswerLost",
@@ -15,13 +15,13 @@ __all__ = [
     "Failed",
     "FalClient",
     "FalError",
+    "Finished",
     "Forbidden",
     "Gone",
     "Queued",
     "Reason",
+    "Receipt",
     "Rejected",
     "Running",
-    "Settled",
-    "Ticket",
     "Unavailable",
 ]

@@ -47,7 +47,7 @@ NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.U
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
+class Receipt:
     """fal's receipt for a submission: its id, and the addresses to ask about it."""
 
     request_id: str
@@ -66,7 +66,7 @@ class FalClient:
 
     def submit(
         self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str, start_timeout_seconds: int
-    ) -> Ticket:
+    ) -> Receipt:
         """Order once. Raises Rejected, Unavailable, Forbidden (not taken) or AnswerLost (perhaps taken)."""
 
         def post() -> fal_client.SyncRequestHandle:
@@ -84,17 +84,17 @@ class FalClient:
             raise AnswerLost(f"fal's receipt cannot be read: {error!r}"[:300]) from error
         return self._checked(endpoint, handle)
 
-    def ticket(self, endpoint: str, request_id: str) -> Ticket:
+    def receipt_for(self, endpoint: str, request_id: str) -> Receipt:
         """The addresses of a request whose receipt we never got, by fal's rule: owner and app, no sub-path."""
         response_url = f"{self.queue_url}/{_app_of(endpoint)}/requests/{quote(request_id, safe='')}"
-        return Ticket(
+        return Receipt(
             request_id=request_id,
             status_url=f"{response_url}/status",
             response_url=response_url,
             cancel_url=f"{response_url}/cancel",
         )
 
-    def status(self, status_url: str) -> wire.Queued | wire.Running | wire.Settled:
+    def status(self, status_url: str) -> wire.Queued | wire.Running | wire.Finished:
         """How far it is. Raises Gone, Forbidden, Unavailable."""
         response = self._ask("GET", f"{status_url}?logs=1")
         if response.status_code in (404, 410):
@@ -107,7 +107,7 @@ class FalClient:
         return wire.read_status(response.content)
 
     def result(self, response_url: str) -> wire.Verdict:
-        """The verdict, once the status is Settled. Raises Gone, Forbidden, Unavailable."""
+        """The verdict, once the status is Finished. Raises Gone, Forbidden, Unavailable."""
         response = self._ask("GET", response_url)
         return wire.read_result(response.status_code, response.headers, response.content)
 
@@ -116,7 +116,7 @@ class FalClient:
         response = self._ask("PUT", cancel_url)
         return wire.read_cancel(response.status_code, response.content)
 
-    def requests_with(
+    def find_requests(
         self, endpoint: str, arguments: Mapping[str, Any], *, since: datetime, until: datetime
     ) -> list[str]:
         """The ids of the requests with exactly these arguments that fal has on record for that time.
@@ -181,7 +181,7 @@ class FalClient:
         except httpx.HTTPError as error:
             raise Unavailable(f"{type(error).__name__}: {error}"[:300]) from error
 
-    def _checked(self, endpoint: str, handle: fal_client.SyncRequestHandle) -> Ticket:
+    def _checked(self, endpoint: str, handle: fal_client.SyncRequestHandle) -> Receipt:
         """fal's receipt, with addresses that our key may be sent to."""
         if not isinstance(handle.request_id, str) or not re.fullmatch(r"[\w.:-]{1,100}", handle.request_id, re.ASCII):
             raise AnswerLost("fal's receipt has no usable request id")
@@ -189,9 +189,9 @@ class FalClient:
         if not all(isinstance(url, str) and self._is_fals_own(url) for url in urls):
             # The job is ours and running; only the addresses are not to be trusted with the key.
             logger.error("fal answered with foreign addresses; using our own", extra={"request_id": handle.request_id})
-            return self.ticket(endpoint, handle.request_id)
+            return self.receipt_for(endpoint, handle.request_id)
         status_url, response_url, cancel_url = urls
-        return Ticket(
+        return Receipt(
             request_id=handle.request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url
         )
 

@@ -24,9 +24,9 @@ from generations.pace import scaled
 logger = logging.getLogger(__name__)
 
 # fal's documentation: "cache up to 24 hours, keys rotate".
-TRUSTED_SECONDS = 24 * 3600
+KEY_LIFETIME_SECONDS = 24 * 3600
 # Sixty tries before the day is over: a short outage of the key page at the wrong moment is not noticed.
-AHEAD_SECONDS = 3600
+REFRESH_AHEAD_SECONDS = 3600
 # A flood of forgeries must not make us fetch keys for it.
 REFETCH_SECONDS = scaled(60)
 KEYS_MAX = 32
@@ -40,7 +40,7 @@ COLD_SECONDS_MAX = 2.0
 Keys = tuple[Ed25519PublicKey, ...]
 
 
-class NoKeys(Exception):
+class KeysUnavailable(Exception):
     """There is no key to verify with, now: ask for another delivery."""
 
 
@@ -64,20 +64,23 @@ class KeySet:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def current(self) -> Keys:
-        """The keys to verify with. Raises NoKeys when there are none younger than a day."""
-        if self._age_seconds() >= TRUSTED_SECONDS - AHEAD_SECONDS:
+        """The keys to verify with. Raises KeysUnavailable when there are none younger than a day."""
+        if self._age_seconds() >= KEY_LIFETIME_SECONDS - REFRESH_AHEAD_SECONDS:
             self.refetch()
-        if self._age_seconds() >= TRUSTED_SECONDS:
+        if self._age_seconds() >= KEY_LIFETIME_SECONDS:
             self._idle.wait(COLD_SECONDS_MAX)
-        if self._age_seconds() >= TRUSTED_SECONDS:
-            raise NoKeys("fal's keys cannot be fetched")
+        if self._age_seconds() >= KEY_LIFETIME_SECONDS:
+            raise KeysUnavailable("fal's keys cannot be fetched")
         return self._keys
 
-    def instead_of(self, known: Keys) -> Keys | None:
-        """Other keys than these, none of which fits. None when there are none; raises NoKeys while they are fetched."""
+    def newer_than(self, known: Keys) -> Keys | None:
+        """The key set that has replaced `known`, or None if there is none.
+
+        Raises KeysUnavailable while another thread fetches the keys.
+        """
         if self._keys is known and not self.refetch() and not self._idle.is_set():
             # Whoever waited here would hold a thread for every forgery. A true callback comes again.
-            raise NoKeys("fal's keys are being fetched")
+            raise KeysUnavailable("fal's keys are being fetched")
         return None if self._keys is known else self._keys
 
     def refetch(self) -> bool:
@@ -86,7 +89,7 @@ class KeySet:
             return False
         try:
             return self._learn(_fetch(self.url))
-        except (httpx.HTTPError, wire.Unreadable) as error:
+        except (httpx.HTTPError, wire.Malformed) as error:
             # Keys that we have stay good until their day is over.
             logger.error("fal's keys cannot be fetched", extra={"error": str(error)[:200]})
             return False
@@ -106,7 +109,7 @@ class KeySet:
         self._fetched_at = self.clock()
         changed = keys != self._keys
         if changed:
-            # Only then: `instead_of` tells old keys from new ones by identity.
+            # Only then: `newer_than` tells old keys from new ones by identity.
             self._keys = keys
         return changed
 
@@ -118,22 +121,22 @@ def _fetch(url: str) -> Keys:
     give_up_at = monotonic() + FETCH_SECONDS_MAX
     with httpx.Client(timeout=FETCH_TIMEOUT, follow_redirects=False) as client, client.stream("GET", url) as response:
         if response.status_code != 200:
-            raise wire.Unreadable(f"{response.status_code} for the keys")
+            raise wire.Malformed(f"{response.status_code} for the keys")
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > JWKS_BYTES_MAX or monotonic() > give_up_at:
-                raise wire.Unreadable("the key set is absurdly large, or comes absurdly slowly")
+                raise wire.Malformed("the key set is absurdly large, or comes absurdly slowly")
     return read_jwks(bytes(body))
 
 
 def read_jwks(body: bytes) -> Keys:
-    """The Ed25519 keys of a JWKS document. Raises wire.Unreadable when there is not one."""
+    """The Ed25519 keys of a JWKS document. Raises wire.Malformed when there is not one."""
     document = wire.read_json(body)
     entries = document.get("keys") if isinstance(document, Mapping) else None
     keys = [key for entry in (entries if isinstance(entries, list) else [])[:KEYS_MAX] if (key := _key(entry))]
     if not keys:
-        raise wire.Unreadable("no Ed25519 key in the key set")
+        raise wire.Malformed("no Ed25519 key in the key set")
     return tuple(keys)
 
 

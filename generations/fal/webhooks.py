@@ -22,15 +22,15 @@ HEADER_CHARACTERS_MAX = 200
 REQUEST_ID_CHARACTERS_MAX = 100
 
 
-class InvalidDelivery(Exception):
+class InvalidCallback(Exception):
     """Not a callback that we may believe."""
 
 
-class NoKeyFits(InvalidDelivery):
+class SignatureMismatch(InvalidCallback):
     """Well-formed, but none of the keys made this signature."""
 
 
-class Stale(InvalidDelivery):
+class StaleTimestamp(InvalidCallback):
     """fal signed it, at another time: a replay, or a wrong clock. Not to be believed; worth asking fal."""
 
     def __init__(self, request_id: str, *, seconds_off: int) -> None:
@@ -40,7 +40,7 @@ class Stale(InvalidDelivery):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class SignedHeaders:
     """What the four headers say. Nothing of it is proved until `is_signed`."""
 
     request_id: str
@@ -51,7 +51,7 @@ class Claim:
     def seconds_off(self, now: float) -> float:
         return int(self.timestamp) - now
 
-    def is_of(self, user_id: str) -> bool:
+    def is_for_account(self, user_id: str) -> bool:
         return hmac.compare_digest(self.user_id.encode(), user_id.encode())
 
     def is_signed(self, body: bytes, keys: Iterable[Ed25519PublicKey]) -> bool:
@@ -63,44 +63,44 @@ class Claim:
         return "\n".join((self.request_id, self.user_id, self.timestamp, digest)).encode()
 
 
-def read_claim(headers: Mapping[str, str], *, user_id: str | None) -> Claim:
-    """The claim in the headers. Raises InvalidDelivery for anything but four well-formed ones for our account.
+def read_headers(headers: Mapping[str, str], *, user_id: str | None) -> SignedHeaders:
+    """The claim in the headers. Raises InvalidCallback for anything but four well-formed ones for our account.
 
     `user_id` is our account at fal; None leaves that check to a caller who does not know it yet.
     """
     signature = _header(headers, "Signature")
     if not re.fullmatch(r"[0-9a-fA-F]{128}", signature):
-        raise InvalidDelivery("the signature is not 64 bytes in hex")
+        raise InvalidCallback("the signature is not 64 bytes in hex")
     timestamp = _header(headers, "Timestamp")
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
-        raise InvalidDelivery("the timestamp is not a number of seconds")
-    claim = Claim(
+        raise InvalidCallback("the timestamp is not a number of seconds")
+    claim = SignedHeaders(
         request_id=_header(headers, "Request-Id", characters_max=REQUEST_ID_CHARACTERS_MAX),
         user_id=_header(headers, "User-Id"),
         timestamp=timestamp,
         signature=bytes.fromhex(signature),
     )
-    if user_id is not None and not claim.is_of(user_id):
-        raise InvalidDelivery("signed for another fal account")
+    if user_id is not None and not claim.is_for_account(user_id):
+        raise InvalidCallback("signed for another fal account")
     return claim
 
 
 def verify(
     headers: Mapping[str, str], body: bytes, *, keys: Iterable[Ed25519PublicKey], now: float, user_id: str | None
-) -> Claim:
-    """The proved claim, cheapest checks first. Raises InvalidDelivery."""
-    claim = read_claim(headers, user_id=user_id)
+) -> SignedHeaders:
+    """The proved claim, cheapest checks first. Raises InvalidCallback."""
+    claim = read_headers(headers, user_id=user_id)
     if not claim.is_signed(body, keys):
-        raise NoKeyFits("no key of fal made this signature")
+        raise SignatureMismatch("no key of fal made this signature")
     if abs(seconds_off := claim.seconds_off(now)) > TOLERANCE_SECONDS:
-        raise Stale(claim.request_id, seconds_off=round(seconds_off))
+        raise StaleTimestamp(claim.request_id, seconds_off=round(seconds_off))
     return claim
 
 
 def _header(headers: Mapping[str, str], name: str, *, characters_max: int = HEADER_CHARACTERS_MAX) -> str:
     value = headers.get(f"X-Fal-Webhook-{name}", "")
     if not value or len(value) > characters_max or not value.isascii() or not value.isprintable():
-        raise InvalidDelivery(f"X-Fal-Webhook-{name} is missing or malformed")
+        raise InvalidCallback(f"X-Fal-Webhook-{name} is missing or malformed")
     return value
 
 

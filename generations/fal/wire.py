@@ -31,7 +31,7 @@ class Running:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
+class Finished:
     """fal is done with it, well or badly. `reason` is what the status says of a failure; the result says more."""
 
     reason: Reason | None
@@ -56,7 +56,7 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskFal:
+class NoVerdict:
     """The callback does not hold the verdict; fal's own record does."""
 
     why: str
@@ -71,19 +71,19 @@ class Callback:
     """A callback's body."""
 
     request_id: str
-    verdict: Completed | Failed | AskFal
+    verdict: Completed | Failed | NoVerdict
 
 
-class Unreadable(ValueError):
+class Malformed(ValueError):
     """Not the JSON that fal sends."""
 
 
 def read_json(body: bytes) -> Any:
-    """Strict UTF-8 JSON. Raises Unreadable for anything else, however deep or large its numbers."""
+    """Strict UTF-8 JSON. Raises Malformed for anything else, however deep or large its numbers."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(str(error)[:200]) from error
+        raise Malformed(str(error)[:200]) from error
 
 
 def _refuse_constant(name: str) -> None:
@@ -91,26 +91,26 @@ def _refuse_constant(name: str) -> None:
 
 
 def read_callback(body: bytes) -> Callback:
-    """The body of a callback whose signature holds. Raises Unreadable."""
+    """The body of a callback whose signature holds. Raises Malformed."""
     message = read_json(body)
     if not isinstance(message, Mapping) or not isinstance(message.get("request_id"), str):
-        raise Unreadable("not an object with a request_id")
+        raise Malformed("not an object with a request_id")
     return Callback(request_id=message["request_id"], verdict=_callback_verdict(message))
 
 
-def _callback_verdict(message: Mapping[str, Any]) -> Completed | Failed | AskFal:
+def _callback_verdict(message: Mapping[str, Any]) -> Completed | Failed | NoVerdict:
     payload = message.get("payload")
     match message.get("status"):
         case "OK" if isinstance(payload, Mapping):
             return Completed(answer=payload)
         case "OK":
             # payload_error: the answer could not be put into the callback; it may live for minutes only.
-            return AskFal(why=clean(str(message.get("payload_error") or "OK without a payload"))[:200])
+            return NoVerdict(why=clean(str(message.get("payload_error") or "OK without a payload"))[:200])
         case "ERROR":
             said = clean(str(message.get("error") or ""))
             return Failed(reason=reason_from(payload, status=_status_in(said), error=said))
         case other:
-            return AskFal(why=f"unknown status {clean(str(other))[:50]}")
+            return NoVerdict(why=f"unknown status {clean(str(other))[:50]}")
 
 
 def _status_in(words: str) -> int | None:
@@ -119,7 +119,7 @@ def _status_in(words: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def read_status(body: bytes) -> Queued | Running | Settled:
+def read_status(body: bytes) -> Queued | Running | Finished:
     """The answer of a status URL. Raises Unavailable for words that we do not know: no guess, ask again."""
     message = _object(body)
     match message.get("status"):
@@ -129,7 +129,7 @@ def read_status(body: bytes) -> Queued | Running | Settled:
         case "IN_PROGRESS":
             return Running(log=_last_line(message.get("logs")))
         case "COMPLETED":
-            return Settled(reason=_reason_in_status(message))
+            return Finished(reason=_reason_in_status(message))
         case other:
             raise Unavailable(f"fal says the unknown status {clean(str(other))[:50]}")
 
@@ -250,14 +250,14 @@ def _is_error_of_fal(payload: Any) -> bool:
 def _payload(body: bytes) -> Any:
     try:
         return read_json(body)
-    except Unreadable:
+    except Malformed:
         return None
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         message = read_json(body)
-    except Unreadable as error:
+    except Malformed as error:
         raise Unavailable(f"fal's answer is not JSON: {error}") from error
     if not isinstance(message, Mapping):
         raise Unavailable("fal's answer is not a JSON object")

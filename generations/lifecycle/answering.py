@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from generations import failpoints
-from generations.catalogue import MODELS, FoundFile, details_in, files_in, goes_back, read_line
+from generations.catalogue import MODELS, FoundFile, extract_details, extract_files, goes_back, parse_log_line
 from generations.fal import Reason
 from generations.leases import from_now
 from generations.lifecycle.ending import not_made
@@ -39,13 +39,13 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
 
 
 def _begin(line: str) -> tuple[str, int | None]:
-    said = read_line(line)
+    said = parse_log_line(line)
     return said.message, said.percent
 
 
 def _advance(generation: Generation, line: str) -> tuple[str, int | None]:
     """The line, unless it falls silent or goes back behind what was said already."""
-    said = read_line(line)
+    said = parse_log_line(line)
     percent = max((p for p in (generation.percent, said.percent) if p is not None), default=None)
     if not said.message or goes_back(generation.message, said.message):
         return generation.message, percent
@@ -56,7 +56,7 @@ def _advance(generation: Generation, line: str) -> tuple[str, int | None]:
 def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
     """fal delivered. Its files become Output rows for the copier, the rest is kept; no file at all is a failure."""
     generation = lock(submission.generation_id)
-    files = files_in(answer)
+    files = extract_files(answer)
     if not files:
         return not_made(generation, failure(FailureCode.PROVIDER_ERROR, detail="an answer without a file"))
     message = f"Copying {len(files)} file{'s' if len(files) > 1 else ''}"
@@ -64,7 +64,7 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
         generation,
         Phase.STORING,
         answered_at=Now(),
-        details=details_in(answer),
+        details=extract_details(answer),
         next_attempt_at=None,
         queue_position=None,
         percent=None,
@@ -87,7 +87,7 @@ def _only_this_one(generation: Generation, submission: Submission) -> None:
 
 def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]:
     model = MODELS.get(generation.model)
-    paid = {file.role for file in files if model is None or model.counts(file.role)}
+    paid = {file.role for file in files if model is None or model.is_paid(file.role)}
     return [
         Output(
             generation=generation,

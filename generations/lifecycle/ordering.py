@@ -214,9 +214,9 @@ def _create(account: Account, wish: Order, *, actor: str, batch: Batch | None = 
         idempotency_key=wish.idempotency_key,
         fingerprint=wish.fingerprint,
         retry_of=wish.retry_of,
-        files_expected=wish.model.files_paid(wish.inputs),
+        files_expected=wish.model.paid_files_count(wish.inputs),
         credits=wish.credits,
-        list_credits=wish.model.list_credits(wish.inputs),
+        list_credits=wish.model.list_price_millidollars(wish.inputs),
         next_attempt_at=timezone.now(),
         deadline_at=timezone.now() + timedelta(seconds=wish.model.deadline_seconds),
     )

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from generations.catalogue import MODELS
-from generations.fal import Ticket
+from generations.fal import Receipt
 from generations.leases import from_now
 from generations.lifecycle.ending import failed
 from generations.lifecycle.erasing import to_forget_too
@@ -39,7 +39,7 @@ def submitting(generation: Generation) -> Submission | None:
 
 
 @transaction.atomic
-def submitted(submission: Submission, ticket: Ticket) -> bool:
+def submitted(submission: Submission, ticket: Receipt) -> bool:
     """fal has it. Told by its receipt, by a callback that came before the receipt, or by fal's record."""
     generation = lock(submission.generation_id)
     submission.refresh_from_db()
@@ -72,7 +72,7 @@ def _is_served(generation: Generation) -> bool:
     return generation.is_done or generation.submissions.filter(state=Submission.State.ACCEPTED).exists()
 
 
-def _surplus(generation: Generation, submission: Submission, ticket: Ticket) -> bool:
+def _surplus(generation: Generation, submission: Submission, ticket: Receipt) -> bool:
     """A job that nobody needs any more. The operator pays for it; it is withdrawn at fal, and staff see it."""
     _accept(submission, ticket, Submission.State.SURPLUS)
     to_forget_too(generation)
@@ -82,7 +82,7 @@ def _surplus(generation: Generation, submission: Submission, ticket: Ticket) -> 
     return False
 
 
-def _accept(submission: Submission, ticket: Ticket, state: Submission.State) -> None:
+def _accept(submission: Submission, ticket: Receipt, state: Submission.State) -> None:
     Submission.objects.filter(pk=submission.pk).update(
         state=state,
         request_id=ticket.request_id,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from generations.catalogue import Model
-from generations.catalogue.files import Loc, Named, is_reference
+from generations.catalogue.files import FileValue, Loc, is_own_file
 
 Widget = Literal[
     "text", "textarea", "lines", "image", "images", "audio", "video", "select", "checkbox", "number", "group"
 ]
 Schema = Mapping[str, Any]
-Brought = Mapping[str, Sequence[Named]]
+Brought = Mapping[str, Sequence[FileValue]]
 """Field name → the files that came with the form."""
 
 # A free text that may be longer than this deserves more than one line.
@@ -114,7 +114,7 @@ class Field:
             return self._read_files(typed, brought.get(self.name, ()))
         return self._read_text(typed.get(self.name))
 
-    def _read_files(self, typed: Mapping[str, Any], brought: Sequence[Named]) -> Any:
+    def _read_files(self, typed: Mapping[str, Any], brought: Sequence[FileValue]) -> Any:
         """Those that were kept, those named by address, those that came; where there is room for one, the last."""
         kept = [_reference(text) for text in _all(typed, self.kept_name)]
         addresses = _lines(_all(typed, self.name))
@@ -166,7 +166,7 @@ def _lines(texts: Iterable[str]) -> list[str]:
 def _reference(text: str) -> Any:
     kind, _, name = text.partition(":")
     reference = {kind: name}
-    return reference if is_reference(reference) else text
+    return reference if is_own_file(reference) else text
 
 
 # --- From the schema ------------------------------------------------------------------------------------------------

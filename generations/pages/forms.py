@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generations.catalogue import Model
-from generations.catalogue.files import Reference, is_reference
+from generations.catalogue.files import OwnFile, is_own_file
 from generations.pages.fields import Brought, Field, fields_of, read_all
 
 ABBREVIATIONS = {"hd", "jpeg", "png", "webp"}
@@ -52,14 +52,14 @@ class Shown:
         ]
 
     @property
-    def kept(self) -> list[Reference]:
+    def kept(self) -> list[OwnFile]:
         """The files of ours that stand in it."""
-        return [each for each in self._files if is_reference(each)]
+        return [each for each in self._files if is_own_file(each)]
 
     @property
     def addresses(self) -> str:
         """What was typed as addresses, one a line."""
-        return "\n".join(str(each) for each in self._files if not is_reference(each))
+        return "\n".join(str(each) for each in self._files if not is_own_file(each))
 
     @property
     def lines(self) -> str:

@@ -130,7 +130,7 @@ def _price(request: MemberRequest, form: Form) -> dict[str, Any]:
 def _quote(form: Form) -> int | None:
     """What an order of these inputs would cost; None while they fit no order."""
     widgets = {name: schema.get("x-widget") for name, schema in form.model.schema["properties"].items()}
-    needed = (name for name in form.model.needed(form.values) if widgets[name] in STAND_INS)
+    needed = (name for name in form.model.required_inputs(form.values) if widgets[name] in STAND_INS)
     typed = {name: STAND_INS[widgets[name]] for name in needed} | dict(form.values)
     try:
         return form.model.credits(form.model.read(typed))

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from credits import accounts
 from generations import uploads
+from generations.catalogue.files import MEGABYTE
 from generations.models import Upload
 from generations.pages import paging
 from generations.pages.members import MemberRequest, members_only
@@ -29,7 +30,7 @@ def show(request: MemberRequest) -> HttpResponse:
     context = {
         "page": paging.newest(used, before=request.GET.get("before")),
         "bytes_taken": uploads.bytes_taken(accounts.of(request.user)),
-        "bytes_max": settings.UPLOAD_MEGABYTES_MAX * uploads.MEGABYTE,
+        "bytes_max": settings.UPLOAD_MEGABYTES_MAX * MEGABYTE,
     }
     return render(request, "pages/uploads.html", context)
 

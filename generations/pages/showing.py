@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 
 from generations import price_book
 from generations.catalogue import MODELS, Model
-from generations.catalogue.files import Wanted, is_reference
+from generations.catalogue.files import FileRequirements, is_own_file
 from generations.models import Generation, GenerationSource, Output, Status
 from generations.pages import words
 from generations.pages.details import Detail, details_in_words
@@ -137,17 +137,17 @@ def further(file: Output) -> list[tuple[str, str]]:
 
 def _fits(file: Output, model: Model) -> bool:
     """Whether the first input of its kind takes it; an input of several takes any."""
-    wanted = [Wanted(**each["x-file"]) for each in model.schema["properties"].values() if "x-file" in each]
+    wanted = [FileRequirements(**each["x-file"]) for each in model.schema["properties"].values() if "x-file" in each]
     for each in wanted:
         if each.kind == file.kind:
-            return not each.unfit(media_type=file.content_type, size_bytes=file.size or 0, seconds=file.duration)
+            return not each.problem_with(media_type=file.content_type, size_bytes=file.size or 0, seconds=file.duration)
     return True
 
 
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(_in_words, value))
-    if is_reference(value):
+    if is_own_file(value):
         return "a file of yours"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -17,14 +17,14 @@ from django.http import QueryDict
 from credits import accounts
 from generations import prober, uploads
 from generations.catalogue import Model
-from generations.catalogue.files import Reference, is_reference
+from generations.catalogue.files import MEGABYTE, OwnFile, is_own_file
 from generations.models import Output, Upload
 from generations.pages import forms
 from generations.pages.fields import Field, fields_of
 from generations.pages.members import MemberRequest
 
 # All pictures of a form together.
-FORM_BYTES_MAX = 128 * uploads.MEGABYTE
+FORM_BYTES_MAX = 128 * MEGABYTE
 # For a picture that is not there yet, where only its being there counts.
 STAND_IN = "https://example.com/"
 TROUBLES = {
@@ -45,7 +45,7 @@ class BoundedForms(FileUploadHandler):
         encoding: str | None = None,
     ) -> None:
         if content_length > FORM_BYTES_MAX:
-            raise RequestDataTooBig(f"A form may bring {FORM_BYTES_MAX // uploads.MEGABYTE} MB at a time.")
+            raise RequestDataTooBig(f"A form may bring {FORM_BYTES_MAX // MEGABYTE} MB at a time.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         return raw_data
@@ -88,7 +88,7 @@ def _leaves(model: Model) -> Iterator[Field]:
         yield from field.leaves()
 
 
-def _keep(request: MemberRequest, field: Field, file: UploadedFile[Any], sent: Sent) -> Reference | None:
+def _keep(request: MemberRequest, field: Field, file: UploadedFile[Any], sent: Sent) -> OwnFile | None:
     """The picture as an upload; what is wrong with it is noted, at the field that stands in the form for sure."""
     name = _name(file)
     try:
@@ -118,7 +118,7 @@ def by_content(values: Mapping[str, Any]) -> str:
 
 def _uploads_in(values: Mapping[str, Any]) -> list[str]:
     found = [each for value in values.values() for each in (value if isinstance(value, list) else [value])]
-    here = [each["upload"] for each in found if is_reference(each) and "upload" in each]
+    here = [each["upload"] for each in found if is_own_file(each) and "upload" in each]
     return here + [name for each in found if isinstance(each, Mapping) for name in _uploads_in(each)]
 
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from generations import failpoints, fetcher, leases, lifecycle, prober, storage, wiring
-from generations.catalogue import FoundFile, files_in
+from generations.catalogue import FoundFile, extract_files
 from generations.fal import Completed, FalError
 from generations.fetcher import Fetched
 from generations.inspection import Inspected, NotMedia
@@ -157,7 +157,7 @@ def _ask_again(output: Output) -> None:
 def _found_at_fal(output: Output) -> FoundFile | None:
     submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
     verdict = wiring.fal().result(submission.response_url) if submission else None
-    files = files_in(verdict.answer) if isinstance(verdict, Completed) else []
+    files = extract_files(verdict.answer) if isinstance(verdict, Completed) else []
     return next((file for file in files if file.role == output.role), None)
 
 

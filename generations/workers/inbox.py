@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def tell(delivery: Delivery) -> Delivery.Outcome:
     """Tell the lifecycle what it says. One transaction: whoever dies in it has left everything to the next."""
     submission, callback = _attempt(delivery), wire.read_callback(bytes(delivery.body))
-    ticket = wiring.fal().ticket(submission.generation.endpoint, callback.request_id)
+    ticket = wiring.fal().receipt_for(submission.generation.endpoint, callback.request_id)
     lifecycle.submitted(submission, ticket)
     # From here on we hold the generation's lock; who had it before us may have told the very same.
     unheard = Delivery.objects.filter(pk=delivery.pk, outcome=Delivery.Outcome.RECEIVED)
@@ -51,7 +51,7 @@ def _apply(submission: Submission, callback: wire.Callback) -> Delivery.Outcome:
             moved = lifecycle.answered(submission, answer)
         case Failed(reason=reason):
             moved = lifecycle.answered_error(submission, reason)
-        case wire.AskFal(why=why):
+        case wire.NoVerdict(why=why):
             logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
             return Delivery.Outcome.UNCLEAR
     return Delivery.Outcome.APPLIED if moved else Delivery.Outcome.IGNORED

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from generations import billing, failpoints, leases, lifecycle, wiring
 from generations.catalogue import MODELS
-from generations.fal import Completed, Failed, FalError, Gone, Queued, Reason, Running, Settled, Unavailable
+from generations.fal import Completed, Failed, FalError, Finished, Gone, Queued, Reason, Running, Unavailable
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
 from generations.pace import scaled
@@ -126,7 +126,7 @@ def _resolve(generation: Generation) -> float:
     has_twins = _has_twins(generation, submission)
     candidates = _nobodys(recorded)
     if len(candidates) == 1 and not has_twins:
-        lifecycle.submitted(submission, wiring.fal().ticket(generation.endpoint, candidates[0]))
+        lifecycle.submitted(submission, wiring.fal().receipt_for(generation.endpoint, candidates[0]))
     elif not candidates and _age(submission) > _grace(generation) and submission.number < ATTEMPTS_MAX:
         lifecycle.not_on_record(submission)
     return UNKNOWN_RETRY_SECONDS
@@ -141,7 +141,7 @@ def _on_record(generation: Generation, submission: Submission) -> list[str]:
     """fal's requests with these very arguments, around that time."""
     sent_at = submission.sent_at or submission.created_at
     since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
-    return wiring.fal().requests_with(generation.endpoint, generation.arguments, since=since, until=until)
+    return wiring.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
 
 
 def _nobodys(request_ids: list[str]) -> list[str]:
@@ -188,14 +188,14 @@ def _poll(generation: Generation, submission: Submission) -> float:
                 lifecycle.progressed(generation, running=False, position=said.position)
             case Running():
                 lifecycle.progressed(generation, running=True, line=said.log)
-            case Settled():
+            case Finished():
                 _settle(submission, said)
     except Gone as error:
         return _mourn(generation, submission, error)
     return _interval(generation)
 
 
-def _settle(submission: Submission, settled: Settled) -> None:
+def _settle(submission: Submission, settled: Finished) -> None:
     if settled.reason is not None:
         verdict: Completed | Failed = _explained(submission, settled.reason)
     else:

@@ -16,7 +16,7 @@ from credits import accounts, ledger
 from generations import api_keys, lifecycle, outbox, storage, subscriptions, wiring
 from generations.api import streams
 from generations.catalogue import find
-from generations.fal import Ticket
+from generations.fal import Receipt
 from generations.lifecycle import StoredFile
 from generations.models import Batch, Generation, Output
 from simulator import Simulator
@@ -157,7 +157,7 @@ def running(order: Ordering) -> Ordering:
         submission = lifecycle.submitting(generation)
         assert submission is not None
         name = f"request-{generation.pk}"
-        lifecycle.submitted(submission, Ticket(request_id=name, status_url="", response_url="", cancel_url=""))
+        lifecycle.submitted(submission, Receipt(request_id=name, status_url="", response_url="", cancel_url=""))
         generation.refresh_from_db()
         return generation
 

@@ -27,7 +27,7 @@ def test_a_model_tells_all_that_an_order_needs(api: APIClient, slug: str) -> Non
     body = api.get(f"/api/v1/models/{slug}/").json()
 
     Draft202012Validator.check_schema(body["input_schema"])
-    assert body["price"] == MODELS[slug].price.words
+    assert body["price"] == MODELS[slug].price.description
     assert body["outputs"]
     assert all(output["role"] and output["content_type"] for output in body["outputs"])
 

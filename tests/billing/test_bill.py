@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from generations import billing, lifecycle, price_book
 from generations.billing import Margin
-from generations.fal import Ticket
+from generations.fal import Receipt
 from generations.fal.platform import BillingEvent, UnitPrice
 from generations.models import Charge, Generation, Output, Submission
 from generations.workers import accountant
@@ -233,7 +233,7 @@ def test_a_failure_that_is_free_is_none(make: Making) -> None:
 def test_a_second_job_of_one_order_is_named_and_is_no_drift(make: Making) -> None:
     generation = make()
     again = Submission.objects.create(generation=generation, number=2, state=Submission.State.SENT)
-    lifecycle.submitted(again, Ticket(request_id="twin", status_url="", response_url="", cancel_url=""))
+    lifecycle.submitted(again, Receipt(request_id="twin", status_url="", response_url="", cancel_url=""))
     twin = BillingEvent(
         request_id="twin", endpoint="x/y", billed_at=timezone.now(), units=Decimal(1), dollars=Decimal("0.003")
     )

@@ -115,7 +115,7 @@ def test_the_bill_wants_an_admin_key(client_of_fal: FalClient, customer: Custome
 def test_a_result_says_how_many_units_it_is_billed_as(customer: Customer, client_of_fal: FalClient) -> None:
     request = customer.completed(inputs={"num_images": 3})
 
-    verdict = client_of_fal.result(client_of_fal.ticket(FLUX, request.request_id).response_url)
+    verdict = client_of_fal.result(client_of_fal.receipt_for(FLUX, request.request_id).response_url)
 
     assert verdict.billable_units == Decimal(3)
 

@@ -52,7 +52,7 @@ def test_a_share_of_the_declared_price_is_rounded_up() -> None:
     write(percent=150)
 
     assert price_book.credits(find("flux-schnell"), FOX) == 5
-    assert price_book.find("flux-schnell").price.words.endswith("; at present 150 % of that")
+    assert price_book.find("flux-schnell").price.description.endswith("; at present 150 % of that")
     assert price_book.credits(find("flux-dev"), find("flux-dev").read({"prompt": "a fox"})) == 25
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from generations import wiring
-from generations.fal.keys import AHEAD_SECONDS, REFETCH_SECONDS, TRUSTED_SECONDS, KeySet, NoKeys
+from generations.fal.keys import KEY_LIFETIME_SECONDS, REFETCH_SECONDS, REFRESH_AHEAD_SECONDS, KeySet, KeysUnavailable
 from generations.models import Generation, Phase, Submission
 from simulator import Simulator
 from simulator.signing import KeyName
@@ -70,8 +70,8 @@ def test_b29_a_slow_key_page_holds_up_nobody_whose_key_is_known(keys: KeySet, sl
 def test_b28_who_comes_during_the_fetch_is_neither_believed_nor_refused(
     keys: KeySet, slow_fetch: threading.Thread
 ) -> None:
-    with pytest.raises(NoKeys, match="being fetched"):
-        keys.instead_of(keys.current())
+    with pytest.raises(KeysUnavailable, match="being fetched"):
+        keys.newer_than(keys.current())
 
     assert slow_fetch.is_alive()
 
@@ -83,14 +83,14 @@ def test_b28_who_tried_the_old_keys_while_another_fetched_tries_the_new_ones(fal
     fal.rotate_keys()
     keys.refetch()
 
-    assert keys.instead_of(old) == keys.current() != old
+    assert keys.newer_than(old) == keys.current() != old
     assert fal.jwks_fetches == 2
 
 
 @pytest.mark.once
 def test_b32_keys_are_fetched_anew_before_their_day_is_over(fal: Simulator, keys: KeySet, clock: Clock) -> None:
     known = keys.current()
-    clock.now += TRUSTED_SECONDS - AHEAD_SECONDS
+    clock.now += KEY_LIFETIME_SECONDS - REFRESH_AHEAD_SECONDS
     fal.jwks_mode("down")
 
     assert keys.current() is known

@@ -73,7 +73,7 @@ def _inputs(model: Model, file: dict[str, str]) -> SearchStrategy[dict[str, Any]
         name: st.sampled_from(examples(model, schema)).map(lambda value: _with(file, value))
         for name, schema in properties(model).items()
     }
-    needed = model.needed()
+    needed = model.required_inputs()
     optional = {name: values for name, values in known.items() if name not in needed}
     return st.fixed_dictionaries({name: known[name] for name in needed}, optional=optional)
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from generations import fetcher
-from generations.catalogue import FoundFile, files_in
+from generations.catalogue import FoundFile, extract_files
 from generations.fetcher import Fetched, FetchError, Missing, Refused, TooLarge, TryLater
 from simulator import Simulator
 from simulator.scenarios import CDN
@@ -37,7 +37,7 @@ def _answered(fal: Simulator) -> FoundFile:
         http.headers["Authorization"] = f"Key {fal.environment()['FAL_KEY']}"
         order = http.post(f"{fal.url}/fal-ai/flux/schnell", json={"prompt": "a fox", **SMALL}, timeout=10).json()
         assert fal.wait_until(lambda: fal.log.accepted()[0].state == "COMPLETED")
-        return files_in(http.get(order["response_url"], timeout=10).json())[0]
+        return extract_files(http.get(order["response_url"], timeout=10).json())[0]
 
 
 def _fetch(fal: Simulator, file: FoundFile, *, seconds_max: float = 1.0) -> Fetched:

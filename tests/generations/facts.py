@@ -46,7 +46,7 @@ def unknown(attempt: Submission) -> None:
 
 def waiting(attempt: Submission) -> None:
     sent(attempt)
-    lifecycle.submitted(attempt, FAL.ticket("fal-ai/flux/schnell", f"first {attempt.pk}"))
+    lifecycle.submitted(attempt, FAL.receipt_for("fal-ai/flux/schnell", f"first {attempt.pk}"))
 
 
 def running(attempt: Submission) -> None:
@@ -72,7 +72,7 @@ PLACES = (queued, sent, unknown, waiting, running, storing, ended)
 
 
 def receipt(attempt: Submission) -> bool:
-    return lifecycle.submitted(attempt, FAL.ticket("fal-ai/flux/schnell", "job"))
+    return lifecycle.submitted(attempt, FAL.receipt_for("fal-ai/flux/schnell", "job"))
 
 
 def answered_nothing(attempt: Submission) -> bool:

@@ -93,7 +93,7 @@ def test_a_cancellation_while_submitting_is_passed_on_with_the_receipt(
     submission = generation.submissions.get()
     (request,) = fal.log.accepted()
 
-    lifecycle.submitted(submission, wiring.fal().ticket(generation.endpoint, request.request_id))
+    lifecycle.submitted(submission, wiring.fal().receipt_for(generation.endpoint, request.request_id))
 
     assert work.to_the_end(generation).failure_code == FailureCode.CANCELLED
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from generations import lifecycle, results
-from generations.catalogue import details_in
+from generations.catalogue import extract_details
 from generations.catalogue.details import BYTES_MAX
 from generations.models import Generation, Phase, Status, Submission
 from simulator import Simulator
@@ -94,6 +94,6 @@ def test_whatever_fal_says_is_stored_as_it_is_told(order: Ordering) -> None:
         answer = {"said": said, **facts.ANSWER}
 
         assert lifecycle.answered(attempt, answer)
-        assert as_read(Generation.objects.get().details) == as_read(details_in(answer))
+        assert as_read(Generation.objects.get().details) == as_read(extract_details(answer))
 
     any_answer()

@@ -108,7 +108,7 @@ def test_a_job_that_turns_up_after_the_erasure_is_forgotten_too(made: Generation
     twin = replace(fal.log.accepted()[0], request_id="late", inputs={"prompt": SECRET})
     fal.log.add(twin)
 
-    lifecycle.submitted(late, wiring.fal().ticket(made.endpoint, "late"))
+    lifecycle.submitted(late, wiring.fal().receipt_for(made.endpoint, "late"))
     work.erase()
 
     assert [request.inputs for request in fal.log.accepted()] == [None, None]

@@ -171,7 +171,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
 
     def take(self, attempt: Submission) -> None:
         self.jobs += 1
-        lifecycle.submitted(attempt, FAL.ticket("fal-ai/flux/schnell", f"job-{self.jobs}"))
+        lifecycle.submitted(attempt, FAL.receipt_for("fal-ai/flux/schnell", f"job-{self.jobs}"))
 
     def available(self) -> int:
         self.account.refresh_from_db()

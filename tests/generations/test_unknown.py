@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle, wiring
-from generations.fal import Ticket
+from generations.fal import Receipt
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 from generations.workers import inbox, reaper
 from simulator import Simulator
@@ -109,7 +109,7 @@ def test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request(
     assert states(second) == ["accepted"]
 
 
-def posted(generation: Generation) -> tuple[Submission, Ticket]:
+def posted(generation: Generation) -> tuple[Submission, Receipt]:
     """fal has taken it; whoever sent it has not noted that yet."""
     attempt = lifecycle.submitting(generation)
     assert attempt is not None

@@ -33,7 +33,7 @@ def typed(slug: str, **changes: str) -> dict[str, str]:
     for shown in Form(model=find(slug), values=forms.defaults(find(slug))):
         for each in leaves(shown):
             sent |= {each.field.name: said} if (said := untouched(each)) is not None else {}
-    return {**sent, **{name: FILLED_IN[name] for name in find(slug).needed()}, **changes}
+    return {**sent, **{name: FILLED_IN[name] for name in find(slug).required_inputs()}, **changes}
 
 
 def leaves(shown: Shown) -> Iterator[Shown]:
@@ -57,7 +57,7 @@ def untouched(shown: Shown) -> str | None:
 @pytest.mark.parametrize("slug", MODELS)
 def test_an_untouched_form_means_the_models_defaults(slug: str) -> None:
     model = find(slug)
-    required = {name: MEANT[name] for name in model.needed()}
+    required = {name: MEANT[name] for name in model.required_inputs()}
 
     assert model.read(forms.read(model, typed(slug))) == model.read(required)
 

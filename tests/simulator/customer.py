@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from generations.catalogue import serving
+from generations.catalogue import find_by_endpoint
 from simulator import Request, Simulator
 
 FLUX = "fal-ai/flux/schnell"
@@ -34,10 +34,10 @@ def get(url: str, **details: Any) -> httpx.Response:
 
 def fox(endpoint: str, words: str = "") -> dict[str, Any]:
     """The least that can be ordered from this model; a fox, whatever it makes."""
-    model = serving(endpoint)
+    model = find_by_endpoint(endpoint)
     if model is None:
         return {"prompt": "a fox"}
-    needed = {name: model.schema["properties"][name] for name in model.needed()}
+    needed = {name: model.schema["properties"][name] for name in model.required_inputs()}
     return {name: _fox(field, words) for name, field in needed.items()}
 
 

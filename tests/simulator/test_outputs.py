@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from generations.catalogue import files_in
+from generations.catalogue import extract_files
 from simulator import Simulator
 from simulator.scenarios import CDN, OUTPUTS
 from tests.simulator.customer import NANO, NO_TLS, TRIPO, VEO, Customer, get
@@ -27,7 +27,7 @@ def answer_of(customer: Customer, words: str, *, images: int = 2, seed: int | No
 
 
 def test_a_file_has_the_bytes_that_the_log_says(fal: Simulator, customer: Customer) -> None:
-    (found, *_) = files_in(answer_of(customer, ""))
+    (found, *_) = extract_files(answer_of(customer, ""))
 
     reply = get(found.url)
 

@@ -8,7 +8,7 @@ import fal_client
 import pytest
 from fal_client.client import FalClientHTTPError, SyncClient
 
-from generations.catalogue import files_in
+from generations.catalogue import extract_files
 from simulator import Simulator
 from tests.simulator.customer import FLUX, SMALL, Receiver
 
@@ -26,7 +26,7 @@ def client(fal: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncClie
 def test_fals_client_submits_waits_and_fetches(client: SyncClient) -> None:
     handle = client.submit(FLUX, ORDER)
 
-    assert len(files_in(handle.get())) == 1
+    assert len(extract_files(handle.get())) == 1
 
 
 def test_fals_client_reads_every_status(fal: Simulator, client: SyncClient) -> None:

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from generations.catalogue.importing.document import CannotDeclare, Document
 from generations.catalogue.importing.inputs import FILES, PROMPTS, SIZE, Declared, literal
-from generations.catalogue.prices import CREDITS_A_DOLLAR, IMAGES, MEGAPIXELS, SECONDS
+from generations.catalogue.prices import CREDITS_PER_DOLLAR, IMAGES, MEGAPIXELS, SECONDS
 
 KIND_OF = {"image": "image", "video": "video", "3d": "3d", "audio": "audio", "speech": "audio", "music": "audio"}
 SECONDS_OF = {"image": 20, "video": 120, "3d": 120, "audio": 20}
@@ -27,7 +27,7 @@ class ListPrice:
 
     @classmethod
     def of(cls, dollars: Decimal, unit: str) -> ListPrice:
-        return cls(credits=int((dollars * CREDITS_A_DOLLAR).to_integral_value(ROUND_CEILING)), unit=unit)
+        return cls(credits=int((dollars * CREDITS_PER_DOLLAR).to_integral_value(ROUND_CEILING)), unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)

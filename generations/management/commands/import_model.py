@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from generations import wiring
-from generations.catalogue import MODELS, Model, imported, importing, serving
+from generations.catalogue import MODELS, Model, find_by_endpoint, imported, importing
 from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.fal import FalError, platform
 from generations.fal.errors import Gone
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             self.stdout.write(source, ending="")
 
     def _slug(self, endpoint: str, wanted: str | None) -> str:
-        if wanted is None and (known := serving(endpoint)) is not None:
+        if wanted is None and (known := find_by_endpoint(endpoint)) is not None:
             raise CommandError(f"{endpoint} is on offer already, as {known.slug}. For a second entry give a --slug.")
         slug = wanted or importing.slug_of(endpoint)
         if slug in MODELS:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from generations import wiring
 from generations.catalogue import MODELS, Model
-from generations.catalogue.prices import CREDITS_A_DOLLAR
+from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from generations.fal import FalError, platform
 from generations.fal.platform import UnitPrice
 
@@ -32,10 +32,13 @@ class Command(BaseCommand):
 def _drift(models: list[Model], listed: Mapping[str, UnitPrice]) -> Iterator[str]:
     for model in models:
         price = listed.get(model.endpoint)
-        ours = f"{model.unit_credits} credits for each of {model.price.unit}"
+        ours = f"{model.unit_price_millidollars} credits for each of {model.price.unit}"
         if price is None:
             yield f"{model.slug}: we say {ours}, fal lists no price for {model.endpoint}"
-        elif _alike(price.unit) != _alike(model.price.unit) or price.dollars * CREDITS_A_DOLLAR != model.unit_credits:
+        elif (
+            _alike(price.unit) != _alike(model.price.unit)
+            or price.dollars * CREDITS_PER_DOLLAR != model.unit_price_millidollars
+        ):
             yield f"{model.slug}: we say {ours}, fal lists {_credits(price.dollars)} for each of {price.unit}"
 
 
@@ -45,4 +48,4 @@ def _alike(unit: str) -> str:
 
 
 def _credits(dollars: Decimal) -> str:
-    return f"{(dollars * CREDITS_A_DOLLAR).normalize():f} credits ({dollars.normalize():f} USD)"
+    return f"{(dollars * CREDITS_PER_DOLLAR).normalize():f} credits ({dollars.normalize():f} USD)"

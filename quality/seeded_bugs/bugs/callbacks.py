@@ -8,10 +8,12 @@ CALLBACKS = "tests/generations/test_callbacks.py"
 PINNED = f"{CALLBACKS}::test_the_first_proven_callback_pins_the_fal_account"
 OTHER_ACCOUNT = f"{CALLBACKS}::test_b3_a_true_signature_for_another_fal_account_is_refused"
 NOT_IN_HEADERS = Replaced(
-    file="generations/fal/webhooks.py", old="if user_id is not None and not claim.is_of(user_id):", new="if False:"
+    file="generations/fal/webhooks.py",
+    old="if user_id is not None and not claim.is_for_account(user_id):",
+    new="if False:",
 )
 NOT_IN_VIEW = Replaced(
-    file="generations/webhooks.py", old="if user_id is not None and not claim.is_of(user_id):", new="if False:"
+    file="generations/webhooks.py", old="if user_id is not None and not claim.is_for_account(user_id):", new="if False:"
 )
 
 BUGS = (
@@ -75,8 +77,8 @@ BUGS = (
         changes=(
             Replaced(
                 file="generations/webhooks.py",
-                old="        raise Refusal(503, str(error)) from error\n    except Stale",
-                new="        return read_claim(request.headers, user_id=None)\n    except Stale",
+                old="        raise Refusal(503, str(error)) from error\n    except StaleTimestamp",
+                new="        return read_headers(request.headers, user_id=None)\n    except StaleTimestamp",
             ),
         ),
         caught_by=(f"{CALLBACKS}::test_b30_without_any_key_fal_is_asked_to_come_again",),
@@ -87,7 +89,7 @@ BUGS = (
         changes=(
             Replaced(
                 file="generations/fal/keys.py",
-                old="if self._age_seconds() >= TRUSTED_SECONDS:\n            raise",
+                old="if self._age_seconds() >= KEY_LIFETIME_SECONDS:\n            raise",
                 new="if not self._keys:\n            raise",
             ),
         ),

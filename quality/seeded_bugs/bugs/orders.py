@@ -130,8 +130,8 @@ BUGS = (
         changes=(
             Replaced(
                 file="generations/fal/wire.py",
-                old="Settled(reason=_reason_in_status(message))",
-                new="Settled(reason=None)",
+                old="Finished(reason=_reason_in_status(message))",
+                new="Finished(reason=None)",
             ),
         ),
         caught_by=(

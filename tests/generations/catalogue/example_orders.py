@@ -24,7 +24,7 @@ def properties(model: Model) -> dict[str, dict[str, Any]]:
 
 def minimal(model: Model) -> dict[str, Any]:
     """What the model cannot do without."""
-    return {name: examples(model, properties(model)[name])[0] for name in model.needed()}
+    return {name: examples(model, properties(model)[name])[0] for name in model.required_inputs()}
 
 
 def examples(model: Model, schema: dict[str, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.catalogue import details_in
+from generations.catalogue import extract_details
 from generations.catalogue.details import BYTES_MAX, ENTRIES_MAX, NUMBER_MAX
 from generations.catalogue.extractor import DEPTH_MAX
 
@@ -35,7 +35,7 @@ SPOKEN = [{"text": "Hello,", "start": 0.0, "end": 0.4}, {"text": "fox.", "start"
     ids=str,
 )
 def test_what_stands_beside_the_files_is_kept(said: dict[str, Any]) -> None:
-    assert details_in({"images": [FILE, FILE], **said}) == said
+    assert extract_details({"images": [FILE, FILE], **said}) == said
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_what_stands_beside_the_files_is_kept(said: dict[str, Any]) -> None:
     ids=" ".join,
 )
 def test_files_their_addresses_and_what_is_known_already_are_left_out(said: dict[str, Any]) -> None:
-    assert details_in({**said, "seed": 42}) == {"seed": 42}
+    assert extract_details({**said, "seed": 42}) == {"seed": 42}
 
 
 def test_what_is_left_out_of_a_list_moves_nothing_up() -> None:
     masks = [{"mask": FILE, "label": "fox"}, {"mask": FILE}, {"mask": FILE, "label": "hen"}]
 
-    assert details_in({"masks": masks}) == {"masks": [{"label": "fox"}, None, {"label": "hen"}]}
+    assert extract_details({"masks": masks}) == {"masks": [{"label": "fox"}, None, {"label": "hen"}]}
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, "", 5, [{"seed": 5}], FILE, {"images": [FILE]}], ids=str)
 def test_where_nothing_is_said_nothing_is_kept(answer: Any) -> None:
-    assert details_in(answer) == {}
+    assert extract_details(answer) == {}
 
 
 # --- What no table could keep ---
@@ -73,7 +73,7 @@ def test_where_nothing_is_said_nothing_is_kept(answer: Any) -> None:
     ids=lambda n: f"{n:.3}" if isinstance(n, float) else str(n.bit_length()),
 )
 def test_a_number_beyond_all_sense_is_left_out(number: Any) -> None:
-    assert details_in({"seed": number, "guidance": 3.5, "all": [1, number]}) == {"guidance": 3.5, "all": [1, None]}
+    assert extract_details({"seed": number, "guidance": 3.5, "all": [1, number]}) == {"guidance": 3.5, "all": [1, None]}
 
 
 UNSTORABLE = ["\0", "\ud800", "\udc00"]
@@ -81,7 +81,7 @@ UNSTORABLE = ["\0", "\ud800", "\udc00"]
 
 @pytest.mark.parametrize("character", UNSTORABLE, ids=ascii)
 def test_characters_that_could_not_be_stored_are_written_otherwise(character: str) -> None:
-    assert details_in({f"de{character}scription": f"a{character}fox"}) == {"de\ufffdscription": "a\ufffdfox"}
+    assert extract_details({f"de{character}scription": f"a{character}fox"}) == {"de\ufffdscription": "a\ufffdfox"}
 
 
 # --- Too much of it ---
@@ -92,20 +92,20 @@ def test_what_lies_absurdly_deep_is_left_out() -> None:
     for _ in range(500):
         deep = {"deeper": deep}
 
-    assert details_in({"deep": deep, "seed": 42}) == {"seed": 42}
-    assert details_in({"deep": [[["a fox"]]]}) == {"deep": [[["a fox"]]]}
+    assert extract_details({"deep": deep, "seed": 42}) == {"seed": 42}
+    assert extract_details({"deep": [[["a fox"]]]}) == {"deep": [[["a fox"]]]}
 
 
 def test_half_of_an_endless_list_is_not_taken_for_all_of_it() -> None:
     lists = {"words": ["fox"] * ENTRIES_MAX, "more": ["fox"] * (ENTRIES_MAX + 1)}
 
-    assert list(details_in(lists)) == ["words"]
+    assert list(extract_details(lists)) == ["words"]
 
 
 def test_of_too_much_the_largest_goes_first() -> None:
     said = {"seed": 42, "small": "s" * 1000, "large": "l" * (BYTES_MAX - 1000), "larger": "x" * BYTES_MAX}
 
-    assert list(details_in(said)) == ["seed", "small"]
+    assert list(extract_details(said)) == ["seed", "small"]
 
 
 @pytest.mark.parametrize("excess, kept", [(0, ["a", "b"]), (1, ["b"])])
@@ -113,13 +113,13 @@ def test_to_the_byte(excess: int, kept: list[str]) -> None:
     said = {"a": "", "b": "x"}
     said["a"] = "y" * (BYTES_MAX - len(json.dumps(said)) + excess)
 
-    assert list(details_in(said)) == kept
+    assert list(extract_details(said)) == kept
 
 
 def test_of_two_that_are_as_large_it_is_always_the_same_that_goes() -> None:
     said = {"b": "x" * (BYTES_MAX // 2), "a": "x" * (BYTES_MAX // 2)}
 
-    assert list(details_in(said)) == list(details_in(dict(reversed(said.items())))) == ["b"]
+    assert list(extract_details(said)) == list(extract_details(dict(reversed(said.items())))) == ["b"]
 
 
 # --- Whatever it is ---
@@ -139,7 +139,7 @@ def depth_of(node: Any) -> int:
 
 @given(JSON | st.dictionaries(KEYS, JSON))
 def test_of_any_answer_something_is_kept_that_is_json_everywhere(answer: Any) -> None:
-    kept = details_in(answer)
+    kept = extract_details(answer)
 
     written = json.dumps(kept, allow_nan=False, ensure_ascii=False)
     assert json.loads(written) == kept
@@ -147,4 +147,4 @@ def test_of_any_answer_something_is_kept_that_is_json_everywhere(answer: Any) ->
     assert "\\u0000" not in written
     assert written.encode().decode() == written
     assert depth_of(kept) <= DEPTH_MAX + 2
-    assert details_in(kept) == kept
+    assert extract_details(kept) == kept

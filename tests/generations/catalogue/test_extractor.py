@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.catalogue import FoundFile, files_in
+from generations.catalogue import FoundFile, extract_files
 from generations.catalogue.extractor import FILES_MAX, ROLE_CHARACTERS_MAX, URL_CHARACTERS_MAX
 
 pytestmark = pytest.mark.once
@@ -19,7 +19,7 @@ def at(name: str) -> str:
 
 
 def roles(answer: Any) -> list[str]:
-    return [file.role for file in files_in(answer)]
+    return [file.role for file in extract_files(answer)]
 
 
 SHAPES = [
@@ -59,7 +59,7 @@ def test_files_are_found_wherever_they_stand(answer: Any, expected: list[str]) -
     ids=repr,
 )
 def test_an_answer_without_files_has_none(answer: Any) -> None:
-    assert files_in(answer) == []
+    assert extract_files(answer) == []
 
 
 def test_the_same_address_is_one_file() -> None:
@@ -71,7 +71,7 @@ def test_the_same_address_is_one_file() -> None:
 def test_what_a_file_claims_is_kept_as_a_claim() -> None:
     claims = {"content_type": "video/mp4", "file_size": 1000, "width": 1280, "height": 720.0, "duration": 8.5}
 
-    (found,) = files_in({"video": {"url": at("0"), **claims}})
+    (found,) = extract_files({"video": {"url": at("0"), **claims}})
 
     assert found == FoundFile(
         role="video",
@@ -91,7 +91,7 @@ def test_a_claim_that_is_nonsense_is_dropped(nonsense: Any) -> None:
     names = ("content_type", "file_size", "width", "height", "duration")
     claims = {name: nonsense for name in names if not (name == "content_type" and isinstance(nonsense, str))}
 
-    (found,) = files_in({"video": {"url": at("0"), **claims}})
+    (found,) = extract_files({"video": {"url": at("0"), **claims}})
 
     assert found == FoundFile(role="video", url=at("0"))
 
@@ -101,7 +101,7 @@ def test_a_claim_that_is_nonsense_is_dropped(nonsense: Any) -> None:
 
 def _flags(flags: Any, images: int = 3) -> list[bool]:
     answer = {"images": [{"url": at(str(n))} for n in range(images)], "has_nsfw_concepts": flags}
-    return [file.flagged for file in files_in(answer)]
+    return [file.flagged for file in extract_files(answer)]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_blackened_picture_is_flagged(flags: Any, expected: list[bool]) -> Non
     "role", ["images[²]", f"images[{'9' * 5000}]", "images[x]", "images[-1]", "images[0]x", "images["]
 )
 def test_a_role_that_only_looks_like_a_picture_is_not_flagged(role: str) -> None:
-    (found,) = files_in({role: {"url": at("0")}, "has_nsfw_concepts": [True]})
+    (found,) = extract_files({role: {"url": at("0")}, "has_nsfw_concepts": [True]})
 
     assert not found.flagged
 
@@ -134,7 +134,7 @@ def test_a_role_that_only_looks_like_a_picture_is_not_flagged(role: str) -> None
 
 
 def test_of_ten_thousand_files_the_first_are_taken() -> None:
-    found = files_in({"images": [{"url": at(str(n))} for n in range(10_000)]})
+    found = extract_files({"images": [{"url": at(str(n))} for n in range(10_000)]})
 
     assert [file.role for file in found] == [f"images[{n}]" for n in range(FILES_MAX)]
 
@@ -149,14 +149,14 @@ def test_a_file_may_lie_deep_but_not_absurdly_so(depth: int, found: int) -> None
     for _ in range(depth):
         answer = {"deeper": answer}
 
-    assert len(files_in(answer)) == found
+    assert len(extract_files(answer)) == found
 
 
 @pytest.mark.parametrize(
     "scheme, length, found", [("https://", 4096, 1), ("https://", 4097, 0), ("data:", 5_000_000, 1)]
 )
 def test_an_absurdly_long_address_is_none(scheme: str, length: int, found: int) -> None:
-    assert len(files_in({"image": {"url": scheme.ljust(length, "x")}})) == found
+    assert len(extract_files({"image": {"url": scheme.ljust(length, "x")}})) == found
 
 
 # --- What no table could keep ---
@@ -166,7 +166,7 @@ UNSTORABLE = ["\0", "\ud800", "\x1b", "\n", "\x7f", "é", "\u202e"]
 
 @pytest.mark.parametrize("character", UNSTORABLE, ids=ascii)
 def test_an_address_that_could_not_be_stored_is_none(character: str) -> None:
-    assert files_in({"image": {"url": at(f"{character}.png")}}) == []
+    assert extract_files({"image": {"url": at(f"{character}.png")}}) == []
 
 
 @pytest.mark.parametrize("character", UNSTORABLE, ids=ascii)
@@ -186,7 +186,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_answer_gives_files_that_can_be_stored(answer: Any) -> None:
-    for file in files_in(answer):
+    for file in extract_files(answer):
         words = file.role + file.url + file.claimed_type
         assert words.isascii() or file.claimed_type
         assert "\0" not in words

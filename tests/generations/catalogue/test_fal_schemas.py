@@ -49,7 +49,7 @@ def test_every_model_on_offer_has_a_copy() -> None:
 def test_fal_knows_every_input(model: Model) -> None:
     """It ignores what it does not know: a misspelt input would be paid for and do nothing."""
     assert set(properties(model)) <= set(fals(model))
-    assert set(COPIES[model.endpoint]["required"]) <= set(model.needed())
+    assert set(COPIES[model.endpoint]["required"]) <= set(model.required_inputs())
 
 
 @copied

@@ -85,9 +85,9 @@ def test_an_imported_model_expects_files_and_has_a_form(slug: str) -> None:
     inputs = model.read(minimal(find(slug)))
 
     assert {file.role for file in find(slug).expected_files(find(slug).read(minimal(find(slug))))} >= {
-        file.role for file in model.expected_files(inputs) if model.counts(file.role)
+        file.role for file in model.expected_files(inputs) if model.is_paid(file.role)
     }
-    assert model.files_paid(inputs) == 1
+    assert model.paid_files_count(inputs) == 1
     assert [field.key for field in fields_of(model)] == list(properties(model))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from generations.catalogue import MODELS, InvalidInput, Model, UnknownModel, find, image, registry, serving
+from generations.catalogue import MODELS, InvalidInput, Model, UnknownModel, find, find_by_endpoint, image, registry
 from generations.catalogue.outputs import MEDIA_TYPE_OF, Images
 from tests.generations.catalogue.example_orders import every_wish, examples, minimal, properties
 
@@ -33,14 +33,14 @@ def accepts(model: Model, raw: Any) -> bool:
 @every_model
 def test_a_model_is_found_by_its_name_and_by_fals(model: Model) -> None:
     assert find(model.slug) is model
-    assert serving(model.endpoint) is model
+    assert find_by_endpoint(model.endpoint) is model
 
 
 def test_what_is_not_on_offer_is_not_found() -> None:
     with pytest.raises(UnknownModel, match=r"There is no model “dall-e”\. Models: .*flux-schnell"):
         find("dall-e")
 
-    assert serving("fal-ai/dall-e") is None
+    assert find_by_endpoint("fal-ai/dall-e") is None
 
 
 def test_two_models_do_not_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_every_order_is_answered_with_files_that_are_paid_for(model: Model) -> N
 
         assert len({file.role for file in files}) == len(files)
         assert {file.media_type for file in files} <= set(MEDIA_TYPE_OF.values())
-        assert 1 <= model.files_paid(inputs) <= len(files)
+        assert 1 <= model.paid_files_count(inputs) <= len(files)
         assert isinstance(model.answer_extras(inputs), dict)
 
 
@@ -290,7 +290,7 @@ def test_every_order_is_answered_with_files_that_are_paid_for(model: Model) -> N
     "role", ["", "mask_image", "images", "images[]", "images[0", "images[0].mask", "ximages[0]", "rendered_image"]
 )
 def test_what_comes_along_is_not_paid_for(role: str) -> None:
-    assert not any(model.counts(role) for model in MODELS.values())
+    assert not any(model.is_paid(role) for model in MODELS.values())
 
 
 def test_an_answer_may_hold_nothing_beside_its_files() -> None:

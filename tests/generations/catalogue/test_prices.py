@@ -121,7 +121,7 @@ def test_every_order_has_a_price_in_whole_credits(model: Model) -> None:
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_a_price_is_put_in_words(model: Model) -> None:
-    assert "credits" in model.price.words
+    assert "credits" in model.price.description
     assert str(model.credits(model.read(minimal(model))))[0].isdigit()
 
 
@@ -133,14 +133,14 @@ def test_a_share_of_a_price_is_rounded_up(percent: int, credits: int) -> None:
     price = model.price.at(percent)
 
     assert price.credits(model.read(FOX)) == credits
-    assert price.list_credits(model.read(FOX)) == 3
-    assert (f"{percent} % of that" in price.words) is (percent != 100)
+    assert price.list_price_millidollars(model.read(FOX)) == 3
+    assert (f"{percent} % of that" in price.description) is (percent != 100)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_a_models_unit_has_a_price_of_its_own(model: Model) -> None:
     """What fal's pricing API names, and nothing but that: `sync_prices` compares the two."""
-    assert model.unit_credits > 0
+    assert model.unit_price_millidollars > 0
     assert model.price.unit
 
 
@@ -162,7 +162,7 @@ def test_a_price_that_lacks_its_measure_is_a_fault(price: Any, lacks: str) -> No
 def test_a_price_an_image_is_for_one_where_no_number_is_asked() -> None:
     price = per_image(40)
 
-    assert (price.credits(SimpleNamespace()), price.words) == (40, "40 credits an image")
+    assert (price.credits(SimpleNamespace()), price.description) == (40, "40 credits an image")
 
 
 # --- Sizes ---

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from generations.catalogue import InvalidInput, find
-from generations.catalogue.files import files_named, put
+from generations.catalogue.files import find_file_inputs, replace_at
 from tests.generations.catalogue.example_orders import CLIP, IMAGE, SOUND
 
 pytestmark = pytest.mark.once
@@ -92,7 +92,10 @@ def test_every_file_is_found_wherever_it_stands() -> None:
     elements = [{"video_url": CLIP}, {"frontal_image_url": IMAGE, "reference_image_urls": [IMAGE, IMAGE]}]
     inputs = KLING_IMAGE.read({"prompt": "@Element1", "start_image_url": IMAGE, "elements": elements})
 
-    found = {place.path: place.wanted.kind for place in files_named(KLING_IMAGE.schema, KLING_IMAGE.arguments(inputs))}
+    found = {
+        place.path: place.requirements.kind
+        for place in find_file_inputs(KLING_IMAGE.schema, KLING_IMAGE.arguments(inputs))
+    }
 
     assert found == {
         "start_image_url": "image",
@@ -106,7 +109,7 @@ def test_every_file_is_found_wherever_it_stands() -> None:
 def test_an_address_is_put_where_its_place_says() -> None:
     inputs = {"elements": [{"reference_image_urls": ["old", "old"]}]}
 
-    put(inputs, "elements[0].reference_image_urls[1]", "new")
+    replace_at(inputs, "elements[0].reference_image_urls[1]", "new")
 
     assert inputs == {"elements": [{"reference_image_urls": ["old", "new"]}]}
 
@@ -114,4 +117,4 @@ def test_an_address_is_put_where_its_place_says() -> None:
 @pytest.mark.parametrize("path", ["elements[1].video_url", "elements[0].nothing", "prompt[0]", "nothing"])
 def test_what_is_no_place_is_not_written_to(path: str) -> None:
     with pytest.raises(ValueError, match="no place"):
-        put({"prompt": None, "elements": [{"video_url": "old"}]}, path, "new")
+        replace_at({"prompt": None, "elements": [{"video_url": "old"}]}, path, "new")

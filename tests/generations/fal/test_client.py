@@ -30,7 +30,7 @@ def test_the_receipt_names_the_request_and_its_addresses(client: FalClient, fal:
     ticket = submit(client)
 
     (request,) = fal.log.accepted()
-    assert ticket == client.ticket(ENDPOINT, request.request_id)
+    assert ticket == client.receipt_for(ENDPOINT, request.request_id)
 
 
 def test_fal_is_told_where_to_call_back_and_when_to_give_up(client: FalClient, fal: Simulator) -> None:
@@ -140,7 +140,7 @@ def test_fals_backup_host_is_fals_own() -> None:
     ],
 )
 def test_addresses_know_owner_and_app_only(endpoint: str, app: str) -> None:
-    ticket = FalClient(key="k").ticket(endpoint, "r/../x")
+    ticket = FalClient(key="k").receipt_for(endpoint, "r/../x")
 
     assert ticket.response_url == f"https://queue.fal.run/{app}/requests/r%2F..%2Fx"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from generations.fal.keys import AHEAD_SECONDS, REFETCH_SECONDS, TRUSTED_SECONDS, KeySet, NoKeys
+from generations.fal.keys import KEY_LIFETIME_SECONDS, REFETCH_SECONDS, REFRESH_AHEAD_SECONDS, KeySet, KeysUnavailable
 from simulator import Simulator
 
 
@@ -30,7 +30,7 @@ def keys(fal: Simulator, clock: Clock) -> KeySet:
 
 def test_the_keys_are_fetched_once_a_day(fal: Simulator, keys: KeySet, clock: Clock) -> None:
     first = keys.current()
-    clock.now += TRUSTED_SECONDS - AHEAD_SECONDS - 1
+    clock.now += KEY_LIFETIME_SECONDS - REFRESH_AHEAD_SECONDS - 1
     assert keys.current() == first
     assert fal.jwks_fetches == 1
 
@@ -67,9 +67,9 @@ def test_a_failing_key_page_leaves_the_known_keys_for_their_day(
     assert keys.refetch() is False
     assert keys.current() == known
 
-    clock.now += TRUSTED_SECONDS
+    clock.now += KEY_LIFETIME_SECONDS
 
-    with pytest.raises(NoKeys):
+    with pytest.raises(KeysUnavailable):
         keys.current()
 
 
@@ -77,7 +77,7 @@ def test_an_unreachable_key_page_is_tried_once_a_minute(clock: Clock) -> None:
     keys = KeySet(url="http://127.0.0.1:9/jwks.json", clock=clock)
 
     for _ in range(3):
-        with pytest.raises(NoKeys):
+        with pytest.raises(KeysUnavailable):
             keys.current()
 
     assert keys._tried_at == clock.now

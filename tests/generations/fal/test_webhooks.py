@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.fal.keys import read_jwks
-from generations.fal.webhooks import InvalidDelivery, NoKeyFits, Stale, read_claim, verify
+from generations.fal.webhooks import InvalidCallback, SignatureMismatch, StaleTimestamp, read_headers, verify
 
 KEYS = read_jwks(b'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}]}')
 BODY = (
@@ -45,14 +45,14 @@ def test_five_minutes_either_way_are_accepted(seconds: int) -> None:
 
 @pytest.mark.parametrize("seconds", [-301, 301])
 def test_beyond_five_minutes_it_is_stale_and_names_the_request(seconds: int) -> None:
-    with pytest.raises(Stale) as stale:
+    with pytest.raises(StaleTimestamp) as stale:
         verdict(HEADERS, now=1795000000 + seconds)
 
     assert stale.value.request_id == HEADERS["X-Fal-Webhook-Request-Id"]
 
 
 def test_a_true_signature_for_another_account_is_refused() -> None:
-    with pytest.raises(InvalidDelivery, match="another fal account"):
+    with pytest.raises(InvalidCallback, match="another fal account"):
         verdict(HEADERS, user_id="github|7654321")
 
 
@@ -64,7 +64,7 @@ def test_a_caller_who_does_not_know_the_account_yet_checks_it_himself() -> None:
 def test_a_missing_header_is_refused(name: str) -> None:
     headers = {key: value for key, value in HEADERS.items() if not key.endswith(name)}
 
-    with pytest.raises(InvalidDelivery, match="missing or malformed"):
+    with pytest.raises(InvalidCallback, match="missing or malformed"):
         verdict(headers)
 
 
@@ -72,13 +72,13 @@ def test_a_missing_header_is_refused(name: str) -> None:
     "timestamp", ["", " 1795000000", "1795000000 ", "+1795000000", "-1", "1e9", "1" * 30, "١٧٩٥٠٠٠٠٠٠", "0x1"]
 )
 def test_b6_a_timestamp_that_is_not_plain_digits_is_refused(timestamp: str) -> None:
-    with pytest.raises(InvalidDelivery):
+    with pytest.raises(InvalidCallback):
         verdict({**HEADERS, "X-Fal-Webhook-Timestamp": timestamp})
 
 
 @pytest.mark.parametrize("signature", ["", "00", "g" * 128, "0" * 127, "0" * 129, "0" * 10_000, "é" * 128])
 def test_b2_a_signature_that_is_not_64_bytes_in_hex_is_refused(signature: str) -> None:
-    with pytest.raises(InvalidDelivery):
+    with pytest.raises(InvalidCallback):
         verdict({**HEADERS, "X-Fal-Webhook-Signature": signature})
 
 
@@ -90,7 +90,7 @@ def test_b2_any_changed_character_of_a_header_is_refused(name: str, position: in
     if (forged.lower() == value.lower() and name == "Signature") or forged == value:
         return
 
-    with pytest.raises(InvalidDelivery):
+    with pytest.raises(InvalidCallback):
         verdict({**HEADERS, f"X-Fal-Webhook-{name}": forged})
 
 
@@ -99,15 +99,15 @@ def test_b2_any_flipped_bit_of_the_body_is_refused(position: int, bit: int) -> N
     body = bytearray(BODY)
     body[position] ^= 1 << bit
 
-    with pytest.raises(NoKeyFits):
+    with pytest.raises(SignatureMismatch):
         verdict(HEADERS, bytes(body))
 
 
 @given(st.dictionaries(st.sampled_from(list(HEADERS)), st.text(max_size=300)))
 def test_b2_no_headers_whatever_crash_the_reader(changes: dict[str, str]) -> None:
     try:
-        claim = read_claim({**HEADERS, **changes}, user_id=None)
-    except InvalidDelivery:
+        claim = read_headers({**HEADERS, **changes}, user_id=None)
+    except InvalidCallback:
         return
     assert len(claim.signature) == 64
 

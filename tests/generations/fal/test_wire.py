@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from generations.fal import wire
 from generations.fal.errors import AnswerLost, Forbidden, Gone, Rejected, Unavailable, reason_from
-from generations.fal.wire import AskFal, Completed, Failed, Queued, Running, Settled, Unreadable
+from generations.fal.wire import Completed, Failed, Finished, Malformed, NoVerdict, Queued, Running
 from simulator.error_types import ERRORS
 
 JSON = st.recursive(
@@ -34,7 +34,7 @@ def packed(message: Any) -> bytes:
         ({"status": "IN_PROGRESS", "logs": None}, Running(log="")),
         ({"status": "IN_PROGRESS"}, Running(log="")),
         ({"status": "IN_PROGRESS", "logs": [{"message": "a"}, {"message": "b"}, {"message": " "}]}, Running(log="b")),
-        ({"status": "COMPLETED", "logs": None, "metrics": {}}, Settled(reason=None)),
+        ({"status": "COMPLETED", "logs": None, "metrics": {}}, Finished(reason=None)),
     ],
 )
 def test_what_a_status_means(message: dict[str, Any], meaning: object) -> None:
@@ -46,7 +46,7 @@ def test_completed_with_an_error_is_a_failure() -> None:
 
     settled = wire.read_status(packed(said))
 
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, Finished)
     assert settled.reason is not None
     assert settled.reason.code == "cancelled"
 
@@ -138,9 +138,9 @@ def test_a_strange_answer_to_a_cancellation_is_asked_again() -> None:
     "message, meaning",
     [
         ({"status": "OK", "payload": {"a": 1}}, Completed(answer={"a": 1})),
-        ({"status": "OK", "payload": None, "payload_error": "too big"}, AskFal(why="too big")),
-        ({"status": "OK"}, AskFal(why="OK without a payload")),
-        ({"status": "DONE"}, AskFal(why="unknown status DONE")),
+        ({"status": "OK", "payload": None, "payload_error": "too big"}, NoVerdict(why="too big")),
+        ({"status": "OK"}, NoVerdict(why="OK without a payload")),
+        ({"status": "DONE"}, NoVerdict(why="unknown status DONE")),
     ],
 )
 def test_what_a_callback_means(message: dict[str, Any], meaning: object) -> None:
@@ -174,7 +174,7 @@ def test_no_json_whatever_crashes_the_readers(message: Any) -> None:
     ):
         try:
             outcomes.append(read(body))
-        except (Unreadable, Unavailable) as error:
+        except (Malformed, Unavailable) as error:
             outcomes.append(error)
     assert len(outcomes) == 4
 
