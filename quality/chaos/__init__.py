@@ -1,6 +1,6 @@
-"""Limn under load while everything around it breaks: `python -m soak`. docs/soak.md tells how to read it.
+"""Runs Limn under load while faults are injected around it: `make chaos`.
 
-Real processes on a real PostgreSQL and a real S3 server, the simulator as the outside world with a durable log of
-its own, and a nemesis drawn from a seed. Safety while it breaks, liveness when it stops, then a verdict that
-compares our rows with fal's log and the bucket, byte for byte.
+A run starts real processes on a real PostgreSQL and a real S3 server, with the simulator in place of fal. A seed
+selects the faults. Invariants are checked on snapshots of the database during the run; at the end Limn's rows are
+compared with the simulator's log and with the files in the bucket. docs/chaos.md explains how to read the output.
 """

@@ -1,4 +1,8 @@
-"""Looks at the database all the time, on snapshots: what must always hold, and what must never change again."""
+"""Checks the database on snapshots during the whole run.
+
+Each snapshot checks the invariants that hold at every moment, and that finished generations (I7) and ledger entries
+(I9) are as they were in the snapshot before.
+"""
 
 from __future__ import annotations
 
@@ -12,53 +16,53 @@ from psycopg_pool import PoolTimeout
 from credits.models import Entry
 from generations import invariants
 from generations.models import Generation, Phase
-from quality.chaos.counters import Tally
+from quality.chaos.counters import Counters
 
 ENTRY_COLUMNS = ("account_id", "kind", "balance_change", "held_change", "counter_side", "hold_id", "key")
-END_COLUMNS = ("status", "version", "credits", "captured", "released", "failure_code", "finished_at")
+FINAL_COLUMNS = ("status", "version", "credits", "captured", "released", "failure_code", "finished_at")
+Rows = dict[Any, tuple[Any, ...]]
 
 
 @dataclass
-class Watcher:
-    """One thread. A database that is away is no finding; what it says when it is back must fit what it said before."""
+class ContinuousChecks:
+    """Takes snapshots in one thread. An unavailable database is not a violation; the next snapshot is compared."""
 
-    tally: Tally
+    counters: Counters
     stop: threading.Event
     pause_seconds: float
-    ends: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
-    entries: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
+    finished: Rows = field(default_factory=dict)
+    entries: Rows = field(default_factory=dict)
 
     def run(self) -> None:
         while not self.stop.wait(self.pause_seconds):
-            self.look()
+            self.check()
         connection.close()
 
-    def look(self) -> bool:
-        """One sample. False when the database was away."""
+    def check(self) -> None:
+        """Take one snapshot and record what it violates."""
         try:
             with invariants.snapshot():
                 findings = invariants.always()
-                ends = _rows(Generation.objects.filter(phase=Phase.DONE), END_COLUMNS)
+                finished = _rows(Generation.objects.filter(phase=Phase.DONE), FINAL_COLUMNS)
                 entries = _rows(Entry.objects.all(), ENTRY_COLUMNS)
         except (DatabaseError, PoolTimeout):
             connection.close()
-            self.tally.count("samples missed")
-            return False
+            self.counters.count_event("snapshots missed")
+            return
         for finding in findings:
-            self.tally.violated(finding.rule, f"{finding.subject} {finding.detail}")
-        self.ends = self._unchanged("I7", self.ends, ends)
-        self.entries = self._unchanged("I9", self.entries, entries)
-        self.tally.count("samples")
-        return True
+            self.counters.add_violation(finding.rule, f"{finding.subject} {finding.detail}")
+        self._compare("I7", self.finished, finished)
+        self._compare("I9", self.entries, entries)
+        self.finished, self.entries = finished, entries
+        self.counters.count_event("snapshots")
 
-    def _unchanged(self, rule: str, before: dict[Any, Any], now: dict[Any, Any]) -> dict[Any, Any]:
+    def _compare(self, rule: str, before: Rows, now: Rows) -> None:
         for key in before.keys() - now.keys():
-            self.tally.violated(rule, f"{key} has vanished")
+            self.counters.add_violation(rule, f"{key} has vanished")
         for key in before.keys() & now.keys():
             if before[key] != now[key]:
-                self.tally.violated(rule, f"{key} was {before[key]} and is {now[key]}")
-        return now
+                self.counters.add_violation(rule, f"{key} was {before[key]} and is {now[key]}")
 
 
-def _rows(rows: Any, columns: tuple[str, ...]) -> dict[Any, tuple[Any, ...]]:
+def _rows(rows: Any, columns: tuple[str, ...]) -> Rows:
     return {key: tuple(values) for key, *values in rows.values_list("pk", *columns)}

@@ -1,13 +1,17 @@
-"""Everything that runs: PostgreSQL, SeaweedFS, the simulator, proxies before all three, and Limn itself."""
+"""Starts everything that a chaos run needs: PostgreSQL, SeaweedFS, the simulator, three proxies, and Limn itself.
+
+Limn reaches PostgreSQL, S3 and the simulator through the proxies, so that the fault injector can disturb each
+connection. The process of the run itself connects to them directly.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,104 +20,99 @@ import requests
 from config.management import loopback
 from config.management.ports import free_port
 from quality.chaos.postgres import Postgres
-from quality.chaos.processes import ROOT, Program
+from quality.chaos.processes import ROOT, ManagedProcess
 from quality.chaos.proxy import Proxy
 from simulator.log import Log
 from tests.services.seaweed import Bucket, seaweed
+from tests.services.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Two cores that others use too may need a minute to start four Djangos.
+# Four Django processes can need a minute to start on two busy cores.
 START_SECONDS_MAX = 120.0
 SIMULATOR_SPEED = 10
-SECRETS = {"SECRET_KEY": "only-for-the-soak-test-" * 2}
+SECRETS = {"SECRET_KEY": "only-for-chaos-runs-" * 2}
+# Variables of a developer's shell or .env file that must not reach the run.
+CLEARED_VARIABLES = ("REDIS_URL", "ALLOWED_HOSTS", "EMAIL_URL", "MEDIA_ROOT", "DEBUG", "LOG_LEVEL", "PORT")
 
 
 @dataclass
-class Town:
-    """Use it as a context manager. `limn` are its programs, the web first."""
+class Environment:
+    """A context manager: everything is started on entry and stopped on exit.
+
+    Entering it also sets this process's environment variables, so that Django can be set up afterwards.
+    """
 
     folder: Path
+    """For databases, logs and files."""
     time_scale: float
     workers: int
     failpoints: str
-    environment: dict[str, str] = field(default_factory=dict)
+    """The content of the failpoint file, see `FaultPlan.failpoint_file`."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Limn's environment variables, without the proxy of the database."""
 
-    def __enter__(self) -> Town:
-        self._open = ExitStack()
+    def __enter__(self) -> Environment:
+        self._stack = ExitStack()
         try:
-            self._start()
+            self._start_services()
+            self._start_limn()
         except BaseException:
-            self._open.close()
+            self._stack.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._stack.close()
 
     @property
-    def web(self) -> Program:
-        return self.limn[0]
+    def limn_processes(self) -> list[ManagedProcess]:
+        return [self.web, *self.worker_processes]
+
+    @cached_property
+    def simulator_log(self) -> Log:
+        """The simulator's log, read from its file. It says what fal received and did, independently of Limn."""
+        return self._stack.enter_context(closing(Log(self.folder / "simulator" / "log.sqlite3")))
 
     @property
-    def log(self) -> Log:
-        """fal's own log, read from its file: the outside world is the judge."""
-        return self._open.enter_context(_Opened(self.folder / "simulator" / "log.sqlite3")).log
-
-    def order_fal(self, name: str, **order: Any) -> None:
-        """One of the simulator's orders: script, always, jwks, rotate, call_again …"""
-        requests.post(f"{self.fal_url}/_simulator/{name}", json=order, timeout=20).raise_for_status()
-
-    @property
-    def plan_of_failpoints(self) -> Path:
+    def failpoint_file(self) -> Path:
         return self.folder / "failpoints"
 
-    def revive(self) -> None:
-        """Whatever has ended by itself, or was made to, is started again."""
-        for program in self.limn:
-            program.keep_alive()
+    def control_simulator(self, command: str, **arguments: Any) -> None:
+        """Send a command to the simulator's control API: `always`, `clear`, `jwks`, `rotate`, `call_again`, …"""
+        requests.post(f"{self._simulator_url}/_simulator/{command}", json=arguments, timeout=20).raise_for_status()
+
+    def restart_ended_processes(self) -> None:
+        for process in self.limn_processes:
+            process.restart_if_ended()
 
     def is_ready(self) -> bool:
         return loopback.status(f"{self.site_url}/health/ready") == 200
 
-    def _start(self) -> None:
-        site, postgres_proxy, s3_proxy, fal_proxy, simulator, postgres = (free_port() for _ in range(6))
-        self.site_url, self.fal_url = f"http://127.0.0.1:{site}", f"http://127.0.0.1:{simulator}"
+    def _start_services(self) -> None:
+        site, self._postgres_proxy, s3_proxy, fal_proxy, simulator, postgres = (free_port() for _ in range(6))
+        self.site_url, self._simulator_url = f"http://127.0.0.1:{site}", f"http://127.0.0.1:{simulator}"
         self.postgres = Postgres(self.folder / "postgresql", postgres)
-        self._open.callback(self.postgres.stop)
-        self.bucket = self._open.enter_context(seaweed()).bucket()
-        self._start_simulator(simulator, public_url=f"http://127.0.0.1:{fal_proxy}")
-        s3_port = int(self.bucket.endpoint_url.rpartition(":")[2])
+        self._stack.callback(self.postgres.stop)
+        self.bucket = self._stack.enter_context(seaweed()).bucket()
+        command = ["-m", "simulator", "--port", str(simulator), "--speed", str(SIMULATOR_SPEED), "--quiet"]
+        command += ["--data-dir", str(self.folder / "simulator"), "--public-url", f"http://127.0.0.1:{fal_proxy}"]
+        self._start_process("simulator", command, {})
+        simulator_variables = f"{self._simulator_url}/_simulator/environment"
+        until(
+            lambda: loopback.status(simulator_variables) == 200, within_seconds=START_SECONDS_MAX, what="the simulator"
+        )
         self.proxies = {
-            "PostgreSQL": self._proxy(postgres_proxy, postgres),
-            "S3": self._proxy(s3_proxy, s3_port),
-            "fal": self._proxy(fal_proxy, simulator),
+            "PostgreSQL": self._start_proxy(self._postgres_proxy, postgres),
+            "S3": self._start_proxy(s3_proxy, int(self.bucket.endpoint_url.rpartition(":")[2])),
+            "fal": self._start_proxy(fal_proxy, simulator),
         }
-        self.environment |= self._settings(s3_proxy)
-        self._prepare(postgres)
-        database_url = f"postgresql://limn@127.0.0.1:{postgres_proxy}/postgres"
-        spoilt = {"DATABASE_URL": database_url, "LIMN_FAILPOINTS": str(self.plan_of_failpoints)}
-        self.plan_of_failpoints.write_text(self.failpoints)
-        self._start_limn({**self.environment, **spoilt}, site)
-
-    def _proxy(self, port: int, target: int) -> Proxy:
-        proxy = Proxy(port, target)
-        self._open.callback(proxy.stop)
-        return proxy
-
-    def _start_simulator(self, port: int, *, public_url: str) -> None:
-        command = ["-m", "simulator", "--port", str(port), "--speed", str(SIMULATOR_SPEED), "--quiet"]
-        command += ["--data-dir", str(self.folder / "simulator"), "--public-url", public_url]
-        self.simulator = self._program("simulator", command, {})
-        until(lambda: loopback.status(f"{self.fal_url}/_simulator/environment") == 200, "the simulator")
-
-    def _settings(self, s3_proxy: int) -> dict[str, str]:
-        bucket = Bucket(name=self.bucket.name, endpoint_url=f"http://127.0.0.1:{s3_proxy}")
-        return {
+        self.variables |= {
+            **dict.fromkeys(CLEARED_VARIABLES, ""),
             **SECRETS,
-            **loopback.read_json(f"{self.fal_url}/_simulator/environment"),
-            **bucket.environment,
+            **loopback.read_json(simulator_variables),
+            **Bucket(name=self.bucket.name, endpoint_url=f"http://127.0.0.1:{s3_proxy}").environment,
             "DATABASE_URL": self.postgres.url,
             "DATA_DIR": str(self.folder / "data"),
             "SITE_URL": self.site_url,
@@ -121,42 +120,29 @@ class Town:
             "DJANGO_SETTINGS_MODULE": "config.settings",
         }
 
-    def _prepare(self, postgres: int) -> None:
-        """The tables; and this very process may ask the database, past all proxies."""
-        os.environ |= self.environment
-        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(command, cwd=ROOT, check=True, env=os.environ)
+    def _start_limn(self) -> None:
+        os.environ |= self.variables
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=ROOT, check=True)
+        self.failpoint_file.write_text(self.failpoints)
+        variables = {
+            **self.variables,
+            "DATABASE_URL": f"postgresql://limn@127.0.0.1:{self._postgres_proxy}/postgres",
+            "LIMN_FAILPOINTS": str(self.failpoint_file),
+        }
+        serve = ["manage.py", "serve", "--port", self.site_url.rpartition(":")[2], "--workers", "2"]
+        self.web = self._start_process("web", serve, variables)
+        self.worker_processes = [
+            self._start_process(f"worker{number}", ["manage.py", "work"], variables) for number in range(self.workers)
+        ]
+        until(self.is_ready, within_seconds=START_SECONDS_MAX, what="Limn")
 
-    def _start_limn(self, environment: dict[str, str], port: int) -> None:
-        serve = ["manage.py", "serve", "--port", str(port), "--workers", "2"]
-        self.limn = [self._program("web", serve, environment)]
-        for number in range(self.workers):
-            self.limn.append(self._program(f"worker{number}", ["manage.py", "work"], environment))
-        until(self.is_ready, "Limn")
+    def _start_proxy(self, port: int, target: int) -> Proxy:
+        proxy = Proxy(port, target)
+        self._stack.callback(proxy.stop)
+        return proxy
 
-    def _program(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Program:
-        program = Program(name, command, environment, self.folder)
-        self._open.callback(program.stop)
-        return program
-
-
-class _Opened:
-    """A simulator's log as a context manager."""
-
-    def __init__(self, path: Path) -> None:
-        self.log = Log(path)
-
-    def __enter__(self) -> _Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.log.close()
-
-
-def until(condition: Any, what: str, seconds_max: float = START_SECONDS_MAX) -> None:
-    """Raises TimeoutError when it does not come true in time."""
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: in vain for {seconds_max:g} s")
-        time.sleep(0.1)
+    def _start_process(self, name: str, command: Sequence[str], variables: dict[str, str]) -> ManagedProcess:
+        process = ManagedProcess(name, command, variables, self.folder)
+        self._stack.callback(process.stop)
+        return process

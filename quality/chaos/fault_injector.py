@@ -1,4 +1,8 @@
-"""Breaks things, one after the other, and mends them again: processes, databases, buckets, keys, accounts."""
+"""Injects the environment faults of a plan, one after the other, and repairs each before the next.
+
+The faults strike processes, PostgreSQL, S3, fal, fal's signing keys, and accounts. `FaultPlan.environment_faults`
+names the active ones; the names are the keys of `FaultInjector.faults`.
+"""
 
 from __future__ import annotations
 
@@ -16,161 +20,149 @@ from django.db import DatabaseError
 from credits import ledger
 from credits.ledger import LedgerError
 from credits.models import Account
-from quality.chaos.counters import Tally
-from quality.chaos.environment import Town
-from quality.chaos.fault_plan import Swarm
-from quality.chaos.processes import Program
+from quality.chaos.counters import Counters
+from quality.chaos.environment import Environment
+from quality.chaos.fault_plan import FaultPlan
+from quality.chaos.processes import ManagedProcess
 
-# The copier's lease, which is the shortest: who sleeps for longer has lost it.
+# The copier's lease, which is the shortest: a process that is paused for longer has lost its leases.
 LEASE_SECONDS = 15.0
-# Longer than lock_timeout.
+# Longer than the lock_timeout of Limn's connections.
 LOCK_SECONDS = 4.5
 S3_BUSY = (
     "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: 76\r\n\r\n"
     "<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>-</Message></Error>"
 )
-S3_REFUSES = S3_BUSY.replace("503 Slow Down", "403 Forbidden").replace("SlowDown", "AccessDenied").replace("76", "80")
+S3_DENIED = S3_BUSY.replace("503 Slow Down", "403 Forbidden").replace("SlowDown", "AccessDenied").replace("76", "80")
 
 
 @dataclass
-class Nemesis:
-    """One thread. Whatever it breaks it mends itself, unless that mends by itself."""
+class FaultInjector:
+    """Injects faults in one thread."""
 
-    town: Town
-    swarm: Swarm
-    tally: Tally
-    chance: random.Random
+    environment: Environment
+    plan: FaultPlan
+    counters: Counters
+    rng: random.Random
     stop: threading.Event
-    accounts: list[int]
+    account_ids: list[int]
+    """Accounts that can be locked and adjusted."""
     pause_seconds: tuple[float, float]
+    """The shortest and the longest pause between two faults."""
     fault_seconds: tuple[float, float]
+    """The shortest and the longest duration of a fault."""
 
     def run(self) -> None:
-        faults = self._faults()
+        faults = self.faults()
         waiting: list[str] = []
-        while not self.stop.wait(self.chance.uniform(*self.pause_seconds)):
-            # Each once before any twice, in an order that the seed draws.
-            waiting = waiting or self.chance.sample(self.swarm.nemesis, len(self.swarm.nemesis))
+        while not self.stop.wait(self.rng.uniform(*self.pause_seconds)):
+            # Each fault strikes once before any strikes twice, in an order that the seed determines.
+            waiting = waiting or self.rng.sample(self.plan.environment_faults, len(self.plan.environment_faults))
             name = waiting.pop()
-            self._note(name)
+            with (self.environment.folder / "faults.log").open("a") as log:
+                log.write(f"{datetime.now(UTC).isoformat()} {name}\n")
             try:
                 faults[name]()
             except psycopg.OperationalError:
-                self.tally.count("the nemesis broke what it stood on")
-            self.tally.hit(name)
+                # PostgreSQL is recovering from the crash before.
+                self.counters.count_event("environment faults that found PostgreSQL unavailable")
+            self.counters.count_fault(name)
 
-    def _note(self, name: str) -> None:
-        with (self.town.folder / "nemesis.log").open("a") as log:
-            log.write(f"{datetime.now(UTC).isoformat()} {name}\n")
-
-    def _faults(self) -> dict[str, Callable[[], object]]:
+    def faults(self) -> dict[str, Callable[[], object]]:
+        """Return every environment fault by its name. Each returns when it is repaired."""
+        environment, web = self.environment, self.environment.web
         return {
-            **self._to_processes(),
-            **self._to_postgresql(),
-            **{f"S3 {name}": fault for name, fault in self._to_s3().items()},
-            **{f"fal {name}": partial(self._spoil, "fal", name) for name in ("reset", "blackhole", "cut", "delay")},
-            "fal locks the account": self._lock_the_account,
-            "JWKS down": partial(self._spoil_keys, "down"),
-            "JWKS garbage": partial(self._spoil_keys, "garbage"),
-            "JWKS rotated": lambda: self.town.order_fal("rotate", keep_previous=True),
-            "JWKS rotated, old one gone": lambda: self.town.order_fal("rotate", keep_previous=False),
-            "adjusted by staff": self._adjust,
-        }
-
-    def _to_processes(self) -> dict[str, Callable[[], object]]:
-        web = self.town.web
-        return {
-            "kill -9 worker": lambda: self._a_worker().kill(),
+            "kill -9 worker": lambda: self._worker().kill(),
             "kill -9 web": web.kill,
-            "kill -9 web child": web.kill_a_child,
-            "SIGTERM worker": lambda: self._end(self._a_worker()),
-            "SIGTERM web": lambda: self._end(web),
-            "SIGSTOP worker": lambda: self._pause(self._a_worker(), LEASE_SECONDS * self.chance.uniform(1.2, 3)),
+            "kill -9 web child": web.kill_child,
+            "SIGTERM worker": lambda: self._terminate(self._worker()),
+            "SIGTERM web": lambda: self._terminate(web),
+            "SIGSTOP worker": lambda: self._pause(self._worker(), LEASE_SECONDS * self.rng.uniform(1.2, 3)),
             "SIGSTOP web": lambda: self._pause(web, LEASE_SECONDS),
-        }
-
-    def _to_postgresql(self) -> dict[str, Callable[[], object]]:
-        modes = ("blackhole", "delay", "reset")
-        return {
-            "PostgreSQL crash": self.town.postgres.crash,
-            "PostgreSQL terminates backends": self._terminate,
+            "PostgreSQL crash": environment.postgres.crash,
+            "PostgreSQL terminates backends": self._terminate_backends,
             "PostgreSQL locked rows": self._lock_rows,
-            **{f"PostgreSQL {mode}": partial(self._spoil, "PostgreSQL", mode) for mode in modes},
+            **{f"PostgreSQL {mode}": partial(self._disturb, "PostgreSQL", mode) for mode in ("blackhole", "reset")},
+            "PostgreSQL delay": partial(self._disturb, "PostgreSQL", "delay", seconds=0.02),
+            **{f"S3 {mode}": partial(self._disturb, "S3", mode) for mode in ("reset", "blackhole", "cut", "delay")},
+            "S3 503": partial(self._disturb, "S3", "respond", response=S3_BUSY),
+            "S3 403": partial(self._disturb, "S3", "respond", response=S3_DENIED),
+            **{f"fal {mode}": partial(self._disturb, "fal", mode) for mode in ("reset", "blackhole", "cut", "delay")},
+            "fal locks the account": self._lock_fal_account,
+            "JWKS down": partial(self._break_keys, "down"),
+            "JWKS garbage": partial(self._break_keys, "garbage"),
+            "JWKS rotated": partial(environment.control_simulator, "rotate", keep_previous=True),
+            "JWKS rotated, old key removed": partial(environment.control_simulator, "rotate", keep_previous=False),
+            "adjusted by staff": self._adjust_balance,
         }
 
-    def _to_s3(self) -> dict[str, Callable[[], object]]:
-        return {
-            **{mode: partial(self._spoil, "S3", mode) for mode in ("reset", "blackhole", "cut", "delay")},
-            "503": partial(self._spoil, "S3", "speak", answer=S3_BUSY),
-            "403": partial(self._spoil, "S3", "speak", answer=S3_REFUSES),
-        }
+    def repair(self) -> None:
+        """End every fault: from here on the environment works."""
+        for proxy in self.environment.proxies.values():
+            proxy.set_mode("pass")
+        self.environment.control_simulator("clear")
+        self.environment.control_simulator("jwks", mode="ok")
+        # Without their file, no failpoint strikes any more.
+        self.environment.failpoint_file.unlink()
+        for process in self.environment.limn_processes:
+            process.resume()
 
-    def _a_worker(self) -> Program:
-        return self.chance.choice(self.town.limn[1:])
+    def _worker(self) -> ManagedProcess:
+        return self.rng.choice(self.environment.worker_processes)
 
-    def _end(self, program: Program) -> None:
-        if not program.end():
-            self.tally.violated("E2", f"{program.name} did not leave within the time that SIGTERM gives it")
+    def _terminate(self, process: ManagedProcess) -> None:
+        if not process.terminate():
+            self.counters.add_violation("E2", f"{process.name} had not ended 15 s after SIGTERM")
 
-    def _pause(self, program: Program, seconds: float) -> None:
-        program.pause()
-        self.stop.wait(seconds / self.town.time_scale)
-        program.resume()
+    def _pause(self, process: ManagedProcess, seconds: float) -> None:
+        process.pause()
+        self.stop.wait(seconds / self.environment.time_scale)
+        process.resume()
 
-    def _spoil(self, which: str, mode: str, **details: object) -> None:
-        proxy = self.town.proxies[which]
-        seconds = 0.02 if which == "PostgreSQL" else 0.5
-        proxy.behave(mode, **{"seconds": seconds, "bytes": self.chance.choice((0, 100, 2000)), **details})
-        self._last()
-        proxy.behave("pass")
+    def _disturb(self, service: str, mode: str, **details: object) -> None:
+        proxy = self.environment.proxies[service]
+        proxy.set_mode(mode, **{"seconds": 0.5, "bytes": self.rng.choice((0, 100, 2000)), **details})
+        self._wait()
+        proxy.set_mode("pass")
 
-    def _spoil_keys(self, mode: str) -> None:
-        self.town.order_fal("jwks", mode=mode)
-        self._last()
-        self.town.order_fal("jwks", mode="ok")
+    def _break_keys(self, mode: str) -> None:
+        self.environment.control_simulator("jwks", mode=mode)
+        self._wait()
+        self.environment.control_simulator("jwks", mode="ok")
 
-    def _lock_the_account(self) -> None:
-        """fal answers every order with its lock, for some seconds."""
-        self.town.order_fal("always", scenarios=[self.chance.choice(("status:403", "status:401", "status:402"))])
-        self._last()
-        self.town.order_fal("clear")
+    def _lock_fal_account(self) -> None:
+        """fal refuses every order, as it does when the account is locked or unpaid."""
+        refusal = self.rng.choice(("status:403", "status:401", "status:402"))
+        self.environment.control_simulator("always", scenarios=[refusal])
+        self._wait()
+        self.environment.control_simulator("clear")
 
-    def _terminate(self) -> None:
-        with psycopg.connect(self.town.postgres.url, autocommit=True) as connection:
+    def _terminate_backends(self) -> None:
+        with psycopg.connect(self.environment.postgres.url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
 
     def _lock_rows(self) -> None:
-        """Some generations and an account, longer than anybody waits for a lock."""
-        with psycopg.connect(self.town.postgres.url) as connection:
-            query = "SELECT id FROM generations_generation WHERE phase <> 'done' ORDER BY random() LIMIT 20 FOR UPDATE"
-            connection.execute(query)
-            connection.execute("SELECT id FROM credits_account WHERE id = %s FOR UPDATE", [self._an_account()])
+        """Lock some generations and an account for longer than Limn waits for a lock."""
+        with psycopg.connect(self.environment.postgres.url) as connection:
+            connection.execute(
+                "SELECT id FROM generations_generation WHERE phase <> 'done' ORDER BY random() LIMIT 20 FOR UPDATE"
+            )
+            account_id = self.rng.choice(self.account_ids)
+            connection.execute("SELECT id FROM credits_account WHERE id = %s FOR UPDATE", [account_id])
             self.stop.wait(LOCK_SECONDS)
 
-    def _adjust(self) -> None:
-        change = self.chance.choice((-50, -7, 7, 500))
+    def _adjust_balance(self) -> None:
+        change = self.rng.choice((-50, -7, 7, 500))
         try:
-            account = Account.objects.get(pk=self._an_account())
-            for _ in range(2):  # A double click.
-                ledger.adjust(account, change, key=f"soak:{uuid4()}", actor="nemesis", reason="because")
+            account = Account.objects.get(pk=self.rng.choice(self.account_ids))
+            # Twice, as after a double click; each has its own key.
+            for _ in range(2):
+                ledger.adjust(account, change, key=f"chaos:{uuid4()}", actor="chaos", reason="a chaos run")
         except (LedgerError, DatabaseError):
-            self.tally.count("adjustment refused")
+            self.counters.count_event("adjustments refused")
 
-    def _last(self) -> None:
-        self.stop.wait(self.chance.uniform(*self.fault_seconds))
-
-    def _an_account(self) -> int:
-        return self.chance.choice(self.accounts)
-
-    def mend(self) -> None:
-        """Everything works again, from now on."""
-        for proxy in self.town.proxies.values():
-            proxy.behave("pass")
-        self.town.order_fal("clear")
-        self.town.order_fal("jwks", mode="ok")
-        self.town.plan_of_failpoints.unlink()
-        for program in self.town.limn:
-            program.resume()
+    def _wait(self) -> None:
+        self.stop.wait(self.rng.uniform(*self.fault_seconds))

@@ -1,13 +1,17 @@
-"""The faults that a seed draws: which kinds are on, how often each, and what befalls one order."""
+"""The faults that a seed selects: which kinds are active and how likely each of them is.
+
+`draw` makes the plan. Load clients ask it for the scenarios of an order and for their own behaviour, the fault
+injector for the faults that it injects, and Limn's processes read its failpoints from a file.
+"""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
 
-# These strike before fal takes a job.
+# Scenarios of the simulator that strike before fal accepts a job, by the beginning of their name.
 BEFORE_ACCEPT = ("status", "drop_before", "reset", "redirect")
-# What an order's prompt asks of the simulator, and the most of a hundred orders that it befalls.
+# Scenarios that an order's prompt requests from the simulator, and the highest percentage of orders that request each.
 ORDER_FAULTS: dict[str, float] = {
     "drop_before_acceptx1": 2,
     "drop_after_acceptx1": 4,
@@ -78,8 +82,8 @@ ORDER_FAULTS: dict[str, float] = {
     "cancel:404": 1,
     "slow:8": 5,
 }
-# A drip lasts as long as a fetch may, and a web server that starts anew is away for seconds on a busy machine; in a run
-# of a minute there is no time for them.
+# A drip lasts as long as one download may, and on a busy machine a web server needs seconds to restart. A run of a
+# minute has no time for them.
 TOO_SLOW_FOR_A_SHORT_RUN = {
     "kill -9 web",
     "SIGTERM web",
@@ -90,18 +94,19 @@ TOO_SLOW_FOR_A_SHORT_RUN = {
     "hang_after_acceptx1",
 }
 
-# What clients do beside ordering and looking, in a hundred orders.
-CLIENT_HABITS: dict[str, float] = {
+# What load clients do besides ordering and polling, in percent of their orders.
+CLIENT_BEHAVIOURS: dict[str, float] = {
     "repeat": 15,
-    "other body": 2,
-    "twins": 5,
+    "key reuse": 2,
+    "concurrent repeat": 5,
     "cancel": 6,
     "retry": 3,
-    "same wish": 3,
+    "identical prompt": 3,
     "edit": 5,
 }
 
-NEMESIS = (
+# What the fault injector does, one after the other.
+ENVIRONMENT_FAULTS = (
     "kill -9 worker",
     "kill -9 web",
     "kill -9 web child",
@@ -129,12 +134,12 @@ NEMESIS = (
     "JWKS down",
     "JWKS garbage",
     "JWKS rotated",
-    "JWKS rotated, old one gone",
+    "JWKS rotated, old key removed",
     "adjusted by staff",
 )
 
-# Places of generations/failpoints.py, what happens there, and the most of a hundred who pass that it befalls. Nobody
-# sleeps inside a transaction: that is what `PostgreSQL locked rows` is for.
+# Failpoints of the product, the action there, and the percentage of passages that it strikes. No failpoint lies inside
+# a transaction with a sleep: `PostgreSQL locked rows` covers that.
 FAILPOINTS: dict[str, float] = {
     "created exit": 0.3,
     "noted exit": 0.5,
@@ -149,62 +154,69 @@ FAILPOINTS: dict[str, float] = {
     "copied exit": 0.5,
     "copied sleep": 0.8,
     "completed exit": 0.3,
-    # Failures are few.
+    # Few orders fail, so each failure is struck more often.
     "failed exit": 2.5,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swarm:
-    """Half of the seeds leave out a random half of the kinds, so that rare combinations are reached."""
+class FaultPlan:
+    """The faults of one run. The same seed gives the same plan."""
 
     seed: int
     is_short: bool
-    orders: dict[str, float] = field(default_factory=dict)
-    habits: dict[str, float] = field(default_factory=dict)
-    nemesis: tuple[str, ...] = ()
+    order_faults: dict[str, float] = field(default_factory=dict)
+    """Percentage of orders that request each scenario."""
+    client_behaviours: dict[str, float] = field(default_factory=dict)
+    environment_faults: tuple[str, ...] = ()
     failpoints: dict[str, float] = field(default_factory=dict)
 
     @property
     def kinds(self) -> set[str]:
+        """Every kind of fault that the run is expected to hit, by the name under which it is counted."""
         points = {f"failpoint {name}" for name in self.failpoints}
-        return {*self.orders, *self.habits, *self.nemesis, *points, "late duplicate", "late contradiction"}
+        active = {*self.order_faults, *self.client_behaviours, *self.environment_faults}
+        return {*active, *points, "late duplicate", "late contradiction"}
 
     @property
-    def plan_of_failpoints(self) -> str:
-        """What the file behind LIMN_FAILPOINTS says."""
+    def failpoint_file(self) -> str:
+        """The content of the file that LIMN_FAILPOINTS names."""
         return "".join(f"{name} {percent / 100:.4f}\n" for name, percent in self.failpoints.items())
 
-    def scenarios(self, chance: random.Random) -> str:
-        """What befalls one order, written for its prompt."""
-        drawn = [name for name, percent in self.orders.items() if chance.uniform(0, 100) < percent]
+    def draw_scenarios(self, rng: random.Random) -> str:
+        """Return the scenarios of one order, in the form that the simulator reads from a prompt."""
+        drawn = [name for name, percent in self.order_faults.items() if rng.uniform(0, 100) < percent]
         return " ".join(f"[{name}]" for name in drawn)
 
-    def has_habit(self, name: str, chance: random.Random) -> bool:
-        return chance.uniform(0, 100) < self.habits.get(name, 0)
+    def draws_behaviour(self, name: str, rng: random.Random) -> bool:
+        """Return whether a load client shows this behaviour for its current order."""
+        return rng.uniform(0, 100) < self.client_behaviours.get(name, 0)
 
 
-def draw(seed: int, *, is_short: bool) -> Swarm:
-    chance = random.Random(seed)
-    offered = {name: most for name, most in ORDER_FAULTS.items() if not (is_short and name in TOO_SLOW_FOR_A_SHORT_RUN)}
-    orders = {name: chance.uniform(most / 6, most * 0.7) for name, most in offered.items()}
-    nemesis = [name for name in NEMESIS if not (is_short and name in TOO_SLOW_FOR_A_SHORT_RUN)]
+def draw(seed: int, *, is_short: bool) -> FaultPlan:
+    """Return the plan of this seed.
+
+    Even seeds leave out a random half of the order faults and of the environment faults: with fewer kinds, each is
+    drawn more often next to the same others, so rare combinations are reached.
+    """
+    rng = random.Random(seed)
+    excluded = TOO_SLOW_FOR_A_SHORT_RUN if is_short else set()
+    order_faults = {
+        name: rng.uniform(percent_max / 6, percent_max * 0.7)
+        for name, percent_max in ORDER_FAULTS.items()
+        if name not in excluded
+    }
+    environment_faults = [name for name in ENVIRONMENT_FAULTS if name not in excluded]
     if seed % 2 == 0:
-        for some in (orders, nemesis):
-            _halve(some, chance)
-    return Swarm(
+        for name in rng.sample(sorted(order_faults), len(order_faults) // 2):
+            del order_faults[name]
+        for name in rng.sample(sorted(environment_faults), len(environment_faults) // 2):
+            environment_faults.remove(name)
+    return FaultPlan(
         seed=seed,
         is_short=is_short,
-        orders=orders,
-        habits=dict(CLIENT_HABITS),
-        nemesis=tuple(nemesis),
+        order_faults=order_faults,
+        client_behaviours=dict(CLIENT_BEHAVIOURS),
+        environment_faults=tuple(environment_faults),
         failpoints=dict(FAILPOINTS),
     )
-
-
-def _halve(some: dict[str, float] | list[str], chance: random.Random) -> None:
-    for name in chance.sample(sorted(some), len(some) // 2):
-        if isinstance(some, dict):
-            del some[name]
-        else:
-            some.remove(name)

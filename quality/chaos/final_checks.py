@@ -1,27 +1,34 @@
-"""The verdict: our rows against fal's own log and the bucket's listing, when all is quiet (I11–I14, I16, I17)."""
+"""Checks at the end of a run, when everything has ended: Limn's rows, the simulator's log and the bucket must agree.
+
+`run` calls every check once, after the faults have been repaired. Each check records what it finds as a violation of
+a rule of docs/failure-modes.md (I10–I14, I16, I17, and some cases of the groups B and C).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 from generations import invariants
 from generations.models import Delivery, FailureCode, Generation, Output, Status, Submission
-from quality.chaos import log_check
-from quality.chaos.counters import Tally
-from quality.chaos.environment import SECRETS, Town
+from quality.chaos.counters import Counters
+from quality.chaos.environment import SECRETS, Environment
 from quality.chaos.fault_plan import BEFORE_ACCEPT
+from quality.chaos.load_clients import LoadClient
+from quality.chaos.log_check import check_log
 from simulator.log import Log
 from simulator.records import Request
 
-CALLBACK = re.compile(r"/hooks/fal/(?P<submission>[0-9a-f-]{36})/")
-# Why a generation may fail although fal's job did not.
-EXCUSES: Mapping[str, tuple[str, ...]] = {
+CALLBACK_PATH = re.compile(r"/hooks/fal/(?P<submission>[0-9a-f-]{36})/")
+# The scenarios, by the beginning of their name, that explain why a generation failed although fal's job did not.
+EXPLAINED_FAILURES: Mapping[str, tuple[str, ...]] = {
     FailureCode.COPY_FAILED: ("cdn:", "outputs:evil_output_url"),
     FailureCode.PROVIDER_ERROR: (
         "outputs:zero",
@@ -31,214 +38,237 @@ EXCUSES: Mapping[str, tuple[str, ...]] = {
     ),
     FailureCode.RESULT_EXPIRED: ("result:410", "poll:404"),
 }
-READERS = 8
+FORGED_KINDS = ("forged", "wrong_account", "mismatch", "stale", "garbage")
+PARALLEL_DOWNLOADS = 8
 
 
-class Verdict:
-    def __init__(self, town: Town, tally: Tally) -> None:
-        self._town = town
-        self._tally = tally
-        self._log: Log = town.log
-        self._s3 = town.bucket.client
-        self._submissions = {str(row.pk): row for row in Submission.objects.select_related("generation").iterator()}
-        self._accepted = self._log.accepted()
+@dataclass
+class Evidence:
+    """What the checks compare. Everything is read once, after the run."""
 
-    def pronounce(self) -> None:
-        self._rows_are_right()
-        self._fal_was_asked_once_per_attempt()
-        self._every_job_is_on_record()
-        self._every_verdict_is_reflected()
-        self._callbacks_are_kept()
-        self._the_bucket_is_what_we_say()
-        self._nobody_was_careless()
+    environment: Environment
+    clients: list[LoadClient]
+    counters: Counters
 
-    def _rows_are_right(self) -> None:
-        for finding in [*invariants.always(), *invariants.at_rest()]:
-            self._tally.violated(finding.rule, f"{finding.subject} {finding.detail}")
+    @property
+    def log(self) -> Log:
+        return self.environment.simulator_log
 
-    def _fal_was_asked_once_per_attempt(self) -> None:
-        """I12: one row, one POST, whatever came of it."""
-        posts = Counter(_submission_in(post.query.get("fal_webhook")) for post in self._log.posts())
-        for submission, count in posts.items():
-            if count > 1:
-                self._tally.violated("I12", f"attempt {submission} was posted {count} times")
-            if submission not in self._submissions:
-                self._tally.violated("I12", f"attempt {submission} was posted and is not on record")
-        self._tally.count("posts", sum(posts.values()))
+    @cached_property
+    def submissions(self) -> dict[str, Submission]:
+        return {str(row.pk): row for row in Submission.objects.select_related("generation").iterator()}
 
-    def _every_job_is_on_record(self) -> None:
-        """I12: each job that fal took is one attempt's, or an attempt says that its answer was lost."""
-        paid: Counter[Any] = Counter()
-        for request in self._accepted:
-            submission = self._submissions.get(_submission_in(request.webhook_url))
-            if submission is None:
-                self._tally.violated("I12", f"fal works on {request.request_id}, and no attempt of ours is")
-                continue
-            paid[submission.generation_id] += 1
-            self._claim(request, submission)
-        known = {row.request_id for row in self._submissions.values() if row.request_id}
-        for stranger in known - {request.request_id for request in self._accepted}:
-            self._tally.violated("I12", f"we have {stranger} on record, and fal does not")
-        self._tally.count("jobs at fal", len(self._accepted))
-        self._tally.count("generations with two jobs or more", sum(count > 1 for count in paid.values()))
+    @cached_property
+    def accepted(self) -> list[Request]:
+        """The jobs that fal accepted, and would bill."""
+        return self.log.accepted()
 
-    def _claim(self, request: Request, submission: Submission) -> None:
-        in_doubt = {Submission.State.UNKNOWN, Submission.State.MISSING}
+
+def run(evidence: Evidence) -> None:
+    """Run every check, and count which faults took effect."""
+    for check in (
+        check_clients,
+        check_invariants,
+        check_posts,
+        check_jobs,
+        check_results,
+        check_callbacks,
+        check_bucket,
+        check_file_contents,
+        check_logs,
+    ):
+        check(evidence)
+    count_scenarios(evidence)
+    for process in evidence.environment.limn_processes:
+        for line in re.findall(r"^failpoint \w+ \w+$", process.output, re.MULTILINE):
+            evidence.counters.count_fault(line)
+
+
+def check_clients(evidence: Evidence) -> None:
+    """I10: the database agrees with every final state that a client was shown, and no generation is missing."""
+    rows = {str(row.pk): row for row in Generation.objects.iterator()}
+    for client in evidence.clients:
+        for generation_id in client.versions.keys() - rows.keys():
+            evidence.counters.add_violation("I10", f"{generation_id} was answered to {client.name}, and does not exist")
+        for generation_id, shown in client.finished.items():
+            row = rows.get(generation_id)
+            if row is not None and (row.status, row.version) != (shown["status"], shown["version"]):
+                detail = f"{generation_id} was shown as {shown['status']} and is {row.status}"
+                evidence.counters.add_violation("I10", detail)
+
+
+def check_invariants(evidence: Evidence) -> None:
+    """I1–I9, and I11: nothing is in progress any more."""
+    for finding in [*invariants.always(), *invariants.at_rest()]:
+        evidence.counters.add_violation(finding.rule, f"{finding.subject} {finding.detail}")
+
+
+def check_posts(evidence: Evidence) -> None:
+    """I12: each submission was POSTed at most once, whatever was answered, and is on record."""
+    posts = Counter(_submission_id(post.query.get("fal_webhook")) for post in evidence.log.posts())
+    for submission_id, count in posts.items():
+        if count > 1:
+            evidence.counters.add_violation("I12", f"submission {submission_id} was posted {count} times")
+        if submission_id not in evidence.submissions:
+            evidence.counters.add_violation("I12", f"submission {submission_id} was posted and is not on record")
+    evidence.counters.count_event("posts", sum(posts.values()))
+
+
+def check_jobs(evidence: Evidence) -> None:
+    """I12: each job that fal accepted belongs to one submission, or to one that is recorded as unanswered."""
+    counters = evidence.counters
+    jobs_of: Counter[Any] = Counter()
+    for request in evidence.accepted:
+        submission = evidence.submissions.get(_submission_id(request.webhook_url))
+        if submission is None:
+            counters.add_violation("I12", f"fal has the job {request.request_id}, and no submission knows it")
+            continue
+        jobs_of[submission.generation_id] += 1
+        about = f"{request.request_id} of submission {submission.pk}"
         if submission.request_id == request.request_id:
-            self._tally.count(f"jobs {submission.state}")
+            counters.count_event(f"jobs {submission.state}")
         elif submission.request_id is not None:
-            self._tally.violated(
-                "I12", f"attempt {submission.pk} has {submission.request_id}, not {request.request_id}"
-            )
-        elif submission.state in in_doubt:
-            self._tally.count(f"jobs never claimed ({submission.state})")
+            counters.add_violation("I12", f"fal has {about}, which names {submission.request_id}")
+        elif submission.state in {Submission.State.UNKNOWN, Submission.State.MISSING}:
+            # The answer to the POST was lost. The row says that a job may exist, which is all that can be known.
+            counters.count_event(f"jobs never claimed ({submission.state})")
         else:
-            self._tally.violated(
-                "I12", f"fal took {request.request_id}; its attempt {submission.pk} is {submission.state}"
-            )
+            counters.add_violation("I12", f"fal accepted {about}, whose state is {submission.state}")
+    known = {row.request_id for row in evidence.submissions.values() if row.request_id}
+    for request_id in known - {request.request_id for request in evidence.accepted}:
+        counters.add_violation("I12", f"a submission names the job {request_id}, and fal has none")
+    counters.count_event("jobs at fal", len(evidence.accepted))
+    counters.count_event("generations with two jobs or more", sum(count > 1 for count in jobs_of.values()))
 
-    def _every_verdict_is_reflected(self) -> None:
-        """I14: who completed has a job that fal completed; who got an answer has nothing left to wait for."""
-        by_id = {request.request_id: request for request in self._accepted}
-        for submission in self._submissions.values():
-            request = by_id.get(submission.request_id or "")
-            if submission.state != Submission.State.ACCEPTED or request is None:
-                continue
-            if submission.generation.status == Status.COMPLETED and request.error is not None:
-                self._tally.violated("I14", f"{submission.generation_id} is completed, and fal failed")
-            if submission.generation.status == Status.FAILED and _is_well(request):
-                self._explain(submission.generation, request)
 
-    def _explain(self, generation: Generation, request: Request) -> None:
-        """fal delivered, and the customer got nothing: only what was made to go wrong may be the reason."""
+def check_results(evidence: Evidence) -> None:
+    """I14: a generation is completed only if fal's job was, and fails only for a reason that was injected."""
+    requests = {request.request_id: request for request in evidence.accepted}
+    for submission in evidence.submissions.values():
+        request = requests.get(submission.request_id or "")
+        if submission.state != Submission.State.ACCEPTED or request is None:
+            continue
+        generation = submission.generation
+        if generation.status == Status.COMPLETED and request.error is not None:
+            evidence.counters.add_violation("I14", f"{generation.pk} is completed, and fal's job failed")
+        is_delivered = request.state == "COMPLETED" and request.error is None
+        if generation.status != Status.FAILED or not is_delivered:
+            continue
         code = generation.failure_code
         was_cancelled = code == FailureCode.CANCELLED and generation.cancel_asked_at is not None
-        if was_cancelled or any(word.startswith(EXCUSES.get(code, ())) for word in request.scenarios.split()):
-            self._tally.count(f"fal delivered, and it ended as {code}")
+        explanations = EXPLAINED_FAILURES.get(code, ())
+        if was_cancelled or any(word.startswith(explanations) for word in request.scenarios.split()):
+            evidence.counters.count_event(f"completed by fal, and failed as {code}")
         else:
-            detail = f"fal delivered {request.request_id} [{request.scenarios}], and {generation.pk} ended as {code}"
-            self._tally.violated("I14", detail)
-
-    def _callbacks_are_kept(self) -> None:
-        """I14: what we said 200 to is in the inbox."""
-        kept = set(Delivery.objects.values_list("submission_id", "body_sha256").iterator())
-        kept_as_text = {(str(submission), digest) for submission, digest in kept}
-        answered: Counter[str] = Counter()
-        for callback in self._log.callbacks():
-            answered[f"callbacks answered {callback.status or 'not'}"] += 1
-            if callback.status == 200:
-                key = (_submission_in(callback.url), hashlib.sha256(callback.body).hexdigest())
-                if key not in kept_as_text:
-                    self._tally.violated("I14", f"a callback for {callback.request_id} was accepted and is not kept")
-            if callback.status == 200 and callback.kind in ("forged", "wrong_account", "mismatch", "stale", "garbage"):
-                self._tally.violated("B3", f"a {callback.kind} callback for {callback.request_id} was accepted")
-            if callback.status is not None and 300 <= callback.status < 400:
-                self._tally.violated("B38", f"a callback was answered {callback.status}")
-        self._tally.counts.update(answered)
-
-    def _the_bucket_is_what_we_say(self) -> None:
-        """I13: same keys, same sizes, same bytes as fal's; no other object, no upload left open."""
-        found = _listing(self._town)
-        stored = {row.key: row for row in Output.objects.stored().iterator()}
-        for missing in stored.keys() - found.keys():
-            self._tally.violated("I13", f"{missing} is not in the bucket")
-        self._judge_leftovers(found.keys() - stored.keys())
-        with ThreadPoolExecutor(READERS) as pool:
-            keys = sorted(stored.keys() & found.keys())
-            for key, digest in zip(keys, pool.map(self._digest, keys), strict=True):
-                if (found[key], digest) != (stored[key].size, stored[key].sha256):
-                    self._tally.violated("I13", f"{key} holds other bytes than we say")
-        self._compare_with_fal(stored.values())
-        uploads = self._s3.list_multipart_uploads(Bucket=self._town.bucket.name).get("Uploads", [])
-        if uploads:
-            self._tally.violated("I13", f"{len(uploads)} uploads are still open")
-        self._tally.count("files compared byte for byte", len(stored))
-
-    def _judge_leftovers(self, keys: Iterable[str]) -> None:
-        """A file of a generation that failed while it was copied may lie there; a stranger's may not."""
-        places = {f"generations/{row.generation_id}/{row.index}" for row in Output.objects.exclude(state="stored")}
-        for key in keys:
-            if key.rpartition(".")[0] in places:
-                self._tally.count("files left over of failed copies")
-            else:
-                self._tally.violated("I13", f"{key} belongs to nothing")
-
-    def _digest(self, key: str) -> str:
-        return hashlib.sha256(self._s3.get_object(Bucket=self._town.bucket.name, Key=key)["Body"].read()).hexdigest()
-
-    def _compare_with_fal(self, outputs: Iterable[Output]) -> None:
-        made: dict[str, set[str]] = defaultdict(set)
-        for file in self._log.files():
-            made[file.request_id].add(file.sha256)
-        served = {
-            row.generation_id: row.request_id
-            for row in self._submissions.values()
-            if row.state == Submission.State.ACCEPTED
-        }
-        for output in outputs:
-            if output.sha256 not in made[str(served.get(output.generation_id))]:
-                self._tally.violated("I13", f"{output.key} is no file that fal made for it")
-
-    def _nobody_was_careless(self) -> None:
-        """I16, I17: no unforeseen exception, no secret in a log, no call to a host that we do not trust."""
-        for visit in self._log.visits():
-            self._tally.violated("C14", f"the canary was called: {visit.method} {visit.path}")
-        secrets = {
-            "SECRET_KEY": [SECRETS["SECRET_KEY"]],
-            "FAL_KEY": [self._town.environment["FAL_KEY"]],
-            "AWS_SECRET_ACCESS_KEY": [self._town.bucket.secret_key],
-            "a callback's token": [row.token for row in self._submissions.values()],
-        }
-        for program in self._town.limn:
-            log_check.judge(program.name, program.output, secrets, self._tally)
+            detail = f"fal completed {request.request_id} [{request.scenarios}], and {generation.pk} failed as {code}"
+            evidence.counters.add_violation("I14", detail)
 
 
-def compare_with_customers(customers: Iterable[Any], tally: Tally) -> None:
-    """I10: what customers were shown as the end is what stands in the database, and nothing of theirs is missing."""
-    rows = {str(row.pk): row for row in Generation.objects.iterator()}
-    for customer in customers:
-        for generation_id in customer.seen.keys() - rows.keys():
-            tally.violated("I10", f"{generation_id} was answered to {customer.name}, and does not exist")
-        for generation_id, end in customer.ended.items():
-            row = rows.get(generation_id)
-            if row is not None and (row.status, row.version) != (end["status"], end["version"]):
-                tally.violated("I10", f"{generation_id} was shown {end['status']} and is {row.status}")
+def check_callbacks(evidence: Evidence) -> None:
+    """I14: every callback that was answered 200 is stored. B3: no forged one was accepted. B38: none was redirected."""
+    counters = evidence.counters
+    rows = Delivery.objects.values_list("submission_id", "body_sha256").iterator()
+    stored = {(str(submission_id), digest) for submission_id, digest in rows}
+    for callback in evidence.log.callbacks():
+        counters.count_event(f"callbacks answered {callback.status or 'not'}")
+        about = f"callback for {callback.request_id}"
+        if callback.status == 200:
+            identity = (_submission_id(callback.url), hashlib.sha256(callback.body).hexdigest())
+            if identity not in stored:
+                counters.add_violation("I14", f"a {about} was answered 200 and is not stored")
+            if callback.kind in FORGED_KINDS:
+                counters.add_violation("B3", f"a {callback.kind} {about} was answered 200")
+        # fal does not retry a callback that was answered with a redirect.
+        if callback.status is not None and 300 <= callback.status < 400:
+            counters.add_violation("B38", f"a {about} was answered {callback.status}")
 
 
-def count_injected(log: Log, tally: Tally) -> None:
-    """What the simulator really did of what the prompts asked for."""
-    for post in log.posts():
+def check_bucket(evidence: Evidence) -> None:
+    """I13: the bucket holds exactly the stored outputs, and no multipart upload is open."""
+    counters, bucket = evidence.counters, evidence.environment.bucket
+    s3 = bucket.client
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
+    objects = {item["Key"] for page in pages for item in page.get("Contents", [])}
+    stored = set(Output.objects.stored().values_list("key", flat=True))
+    for key in stored - objects:
+        counters.add_violation("I13", f"{key} is not in the bucket")
+    # A copy that failed half-way may leave its file; the place of each file names its output.
+    unstored = Output.objects.exclude(state=Output.State.STORED)
+    places = {f"generations/{row.generation_id}/{row.index}" for row in unstored}
+    for key in objects - stored:
+        if key.rpartition(".")[0] in places:
+            counters.count_event("files left over from failed copies")
+        else:
+            counters.add_violation("I13", f"{key} belongs to no output")
+    uploads = s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+    if uploads:
+        counters.add_violation("I13", f"{len(uploads)} multipart uploads are open")
+
+
+def check_file_contents(evidence: Evidence) -> None:
+    """I13: each stored file has the size and SHA-256 of its row, and is one that fal made for this generation."""
+    counters, bucket = evidence.counters, evidence.environment.bucket
+    s3 = bucket.client
+    made: dict[str | None, set[str]] = defaultdict(set)
+    for file in evidence.log.files():
+        made[file.request_id].add(file.sha256)
+    accepted = [row for row in evidence.submissions.values() if row.state == Submission.State.ACCEPTED]
+    request_ids = {row.generation_id: row.request_id for row in accepted}
+
+    def measure(output: Output) -> tuple[int, str] | None:
+        try:
+            content = s3.get_object(Bucket=bucket.name, Key=output.key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            # check_bucket reports it.
+            return None
+        return len(content), hashlib.sha256(content).hexdigest()
+
+    outputs = list(Output.objects.stored())
+    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        for output, measured in zip(outputs, pool.map(measure, outputs), strict=True):
+            if measured is not None and measured != (output.size, output.sha256):
+                counters.add_violation("I13", f"the content of {output.key} differs from its row")
+            if output.sha256 not in made[request_ids.get(output.generation_id)]:
+                counters.add_violation("I13", f"{output.key} is no file that fal made for its generation")
+    counters.count_event("files compared byte for byte", len(outputs))
+
+
+def check_logs(evidence: Evidence) -> None:
+    """I16, I17: no unexpected exception and no secret is logged. C14: no forbidden address was called."""
+    for visit in evidence.log.visits():
+        evidence.counters.add_violation("C14", f"the canary was called: {visit.method} {visit.path}")
+    secrets = {
+        "SECRET_KEY": [SECRETS["SECRET_KEY"]],
+        "FAL_KEY": [evidence.environment.variables["FAL_KEY"]],
+        "AWS_SECRET_ACCESS_KEY": [evidence.environment.bucket.secret_key],
+        "a callback's token": [row.token for row in evidence.submissions.values()],
+    }
+    for process in evidence.environment.limn_processes:
+        check_log(process.name, process.output, secrets, evidence.counters)
+
+
+def count_scenarios(evidence: Evidence) -> None:
+    """Count the scenarios that the simulator really played; a prompt may request one that it never reaches."""
+    counters = evidence.counters
+    for post in evidence.log.posts():
         if post.outcome != "accepted":
-            tally.hit(_first(post.scenarios, BEFORE_ACCEPT))
-    written = {request.request_id: request.scenarios for request in log.accepted()}
-    for scenarios in written.values():
-        for word in scenarios.split():
+            counters.count_fault(_first(post.scenarios, BEFORE_ACCEPT))
+    scenarios = {request.request_id: request.scenarios for request in evidence.accepted}
+    for requested in scenarios.values():
+        for word in requested.split():
             if not word.startswith((*BEFORE_ACCEPT, "cdn")):
-                tally.hit(word)
-    for served in log.served():
+                counters.count_fault(word)
+    # Faults of the CDN take effect when a file is downloaded.
+    for served in evidence.log.served():
         if served.fault:
-            tally.hit(_first(written[str(served.request_id)], (f"cdn:{served.fault}",)))
+            counters.count_fault(_first(scenarios[str(served.request_id)], (f"cdn:{served.fault}",)))
 
 
-def count_failpoints(town: Town, tally: Tally) -> None:
-    for program in town.limn:
-        for name in re.findall(r"^failpoint \w+ \w+$", program.output, re.MULTILINE):
-            tally.hit(name)
+def _first(scenarios: str, prefixes: tuple[str, ...]) -> str:
+    return next((word for word in scenarios.split() if word.startswith(prefixes)), "refused without a scenario")
 
 
-def _first(scenarios: str, beginnings: tuple[str, ...]) -> str:
-    return next((word for word in scenarios.split() if word.startswith(beginnings)), "refused without being asked to")
-
-
-def _submission_in(url: str | None) -> str:
-    found = CALLBACK.search(urlsplit(url or "").path)
+def _submission_id(url: str | None) -> str:
+    """Return the submission that a callback URL names."""
+    found = CALLBACK_PATH.search(urlsplit(url or "").path)
     return found["submission"] if found else ""
-
-
-def _is_well(request: Request) -> bool:
-    return request.state == "COMPLETED" and request.error is None
-
-
-def _listing(town: Town) -> dict[str, int]:
-    pages = town.bucket.client.get_paginator("list_objects_v2").paginate(Bucket=town.bucket.name)
-    return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}

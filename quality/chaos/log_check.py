@@ -1,39 +1,50 @@
-"""What programs wrote while everything broke: no secret (I17), and no exception that nobody foresaw (I16)."""
+"""Checks the logs of Limn's processes after a run: no secret (I17) and no unexpected exception (I16).
+
+Called by the final checks for each process. An exception that says that the database or the network is away is
+expected while faults are injected, and is only counted.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from quality.chaos.counters import Tally
+from quality.chaos.counters import Counters
 
-BEGINNING = "Traceback (most recent call last):"
-# One traceback leads to the next; what matters is how the last of them ends.
-LINKS = ("During handling of the above exception", "The above exception was the direct cause")
-# Whatever it is called: psycopg.errors.UndefinedTable is one as well.
-ENDING = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTILINE)
-# The database or the network is away: it may be logged with all its frames.
-PASSING = re.compile(
+TRACEBACK_HEADER = "Traceback (most recent call last):"
+# A traceback with one of these lines is followed by the traceback that ends the chain.
+CHAIN_MARKERS = ("During handling of the above exception", "The above exception was the direct cause")
+# The last line of a traceback: a dotted exception name, with or without a message.
+EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTILINE)
+EXPECTED = re.compile(
     r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
     r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|"
     r"QueryCanceled|DeadlockDetected"
 )
 
 
-def judge(name: str, text: str, secrets: Mapping[str, Iterable[str]], tally: Tally) -> None:
-    for what, values in secrets.items():
+def check_log(process: str, text: str, secrets: Mapping[str, Iterable[str]], counters: Counters) -> None:
+    """Report secrets and unexpected exceptions in the log of one process.
+
+    Args:
+        process: Its name, for the report.
+        text: Everything that it has written.
+        secrets: The values that must not appear, by the name under which a violation is reported.
+        counters: Where violations are recorded. The secret itself is not repeated there.
+    """
+    for name, values in secrets.items():
         if any(value in text for value in values):
-            tally.violated("I17", f"{what} stands in the log of {name}")
-    for ending in endings(text):
-        if PASSING.search(ending):
-            tally.count("passing exceptions logged")
+            counters.add_violation("I17", f"{name} appears in the log of {process}")
+    for exception in exceptions(text):
+        if EXPECTED.search(exception):
+            counters.count_event("expected exceptions logged")
         else:
-            tally.violated("I16", f"{name} logged {ending[:200]}")
+            counters.add_violation("I16", f"{process} logged {exception[:200]}")
 
 
-def endings(text: str) -> Iterator[str]:
-    """How each chain of tracebacks ends."""
-    for block in text.split(BEGINNING)[1:]:
-        found = ENDING.search(block)
-        if found and not any(link in block for link in LINKS):
+def exceptions(text: str) -> Iterator[str]:
+    """Yield the last line of each chain of tracebacks, such as `ValueError: too short`."""
+    for block in text.split(TRACEBACK_HEADER)[1:]:
+        found = EXCEPTION_LINE.search(block)
+        if found and not any(marker in block for marker in CHAIN_MARKERS):
             yield found[0]

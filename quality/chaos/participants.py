@@ -1,4 +1,4 @@
-"""Who takes part in a run, made once the tables are there."""
+"""Makes the threads of a run once the tables exist: load clients, fault injector, continuous checks and replayer."""
 
 from __future__ import annotations
 
@@ -14,87 +14,84 @@ from credits import accounts, ledger
 from generations import api_keys
 from generations.models import Generation
 from quality.chaos import final_checks
-from quality.chaos.continuous_checks import Watcher
-from quality.chaos.counters import Tally
-from quality.chaos.environment import Town
-from quality.chaos.fault_injector import Nemesis
-from quality.chaos.fault_plan import Swarm
-from quality.chaos.load_clients import Api, Customer, Quota
-from quality.chaos.replayer import Postman
+from quality.chaos.continuous_checks import ContinuousChecks
+from quality.chaos.counters import Counters
+from quality.chaos.environment import Environment
+from quality.chaos.fault_injector import FaultInjector
+from quality.chaos.fault_plan import FaultPlan
+from quality.chaos.final_checks import Evidence
+from quality.chaos.load_clients import ApiClient, LoadClient, OrderLimit
+from quality.chaos.replayer import CallbackReplayer
 
 if TYPE_CHECKING:
     from quality.chaos.run import Size
 
-RICH, POOR = 1_000_000, 200
+LARGE_BALANCE, SMALL_BALANCE = 1_000_000, 200
 
 
-class Cast:
-    """Customers, the nemesis, the watcher and the postman."""
+class Participants:
+    """Everything that acts in a run, or observes it."""
 
     def __init__(
         self,
-        town: Town,
-        swarm: Swarm,
+        environment: Environment,
+        plan: FaultPlan,
         size: Size,
-        tally: Tally,
+        counters: Counters,
         *,
         stop_load: threading.Event,
-        stop_post: threading.Event,
+        stop_all: threading.Event,
     ) -> None:
-        self._town, self._swarm, self._tally = town, swarm, tally
-        self._chance = random.Random(swarm.seed)
-        self._accounts: list[int] = []
-        quota = Quota(size.generations)
-        self.customers = [self._customer(number, quota, stop_load) for number in range(size.customers)]
-        self.watcher = Watcher(tally, stop_post, size.sample_seconds)
-        self.postman = Postman(town, self.customers, tally, self._own_chance(), stop_post)
-        self.nemesis = Nemesis(
-            town=town,
-            swarm=swarm,
-            tally=tally,
-            chance=self._own_chance(),
+        self._environment, self._counters = environment, counters
+        rng = random.Random(plan.seed)
+        api_port = int(environment.site_url.rpartition(":")[2])
+        order_limit = OrderLimit(size.generations)
+        account_ids: list[int] = []
+        self.clients: list[LoadClient] = []
+        for number in range(size.clients):
+            # Two clients share one account, so that they compete for its balance; one pair soon has no credits left.
+            pair = number // 2
+            user, _ = User.objects.get_or_create(username=f"client{pair}")
+            account = accounts.of(user)
+            balance = SMALL_BALANCE if pair == 1 else LARGE_BALANCE
+            ledger.grant(account, balance, key=f"chaos:{number}", actor="chaos")
+            account_ids.append(account.pk)
+            client = LoadClient(
+                name=f"client{number}",
+                api=ApiClient(api_port, api_keys.issue(user, "chaos").plain, counters),
+                plan=plan,
+                counters=counters,
+                rng=random.Random(rng.random()),
+                stop=stop_load,
+                order_limit=order_limit,
+            )
+            self.clients.append(client)
+        self.checks = ContinuousChecks(counters, stop_all, size.snapshot_seconds)
+        self.replayer = CallbackReplayer(environment, self.clients, counters, random.Random(rng.random()), stop_all)
+        self.fault_injector = FaultInjector(
+            environment=environment,
+            plan=plan,
+            counters=counters,
+            rng=random.Random(rng.random()),
             stop=stop_load,
-            accounts=self._accounts,
-            pause_seconds=size.nemesis_pause_seconds,
+            account_ids=account_ids,
+            pause_seconds=size.fault_pause_seconds,
             fault_seconds=size.fault_seconds,
         )
 
-    def unfinished(self) -> bool:
+    def has_unfinished_work(self) -> bool:
+        """Return whether a generation is in progress. An unavailable database counts as unfinished."""
         try:
             return Generation.objects.in_progress().exists()
         except DatabaseError:
             connection.close()
             return True
 
-    def judge(self) -> None:
-        self.watcher.look()
-        final_checks.compare_with_customers(self.customers, self._tally)
-        final_checks.Verdict(self._town, self._tally).pronounce()
-        final_checks.count_injected(self._town.log, self._tally)
-        final_checks.count_failpoints(self._town, self._tally)
+    def run_final_checks(self) -> None:
+        self.checks.check()
+        final_checks.run(Evidence(self._environment, self.clients, self._counters))
 
-    def phases(self) -> dict[str, int]:
-        rows = Generation.objects.values("phase", "status", "failure_code").annotate(count=Count("pk")).order_by()
+    def final_states(self) -> dict[str, int]:
+        """Return how many generations ended in each status, with the failure code."""
+        rows = Generation.objects.values("status", "failure_code").annotate(count=Count("pk")).order_by()
         return {" ".join(filter(None, (row["status"], row["failure_code"]))): row["count"] for row in rows}
-
-    def _customer(self, number: int, quota: Quota, stop: threading.Event) -> Customer:
-        # Two threads share one account, so that they compete for its balance.
-        user, _ = User.objects.get_or_create(username=f"customer{number // 2}")
-        account = accounts.of(user)
-        is_poor = number // 2 == 1
-        ledger.grant(account, POOR if is_poor else RICH, key=f"soak:{number}", actor="soak")
-        self._accounts.append(account.pk)
-        token = api_keys.issue(user, "soak").plain
-        port = int(self._town.site_url.rpartition(":")[2])
-        return Customer(
-            name=f"customer{number}",
-            api=Api(port, token, self._tally),
-            swarm=self._swarm,
-            tally=self._tally,
-            chance=self._own_chance(),
-            stop=stop,
-            quota=quota,
-        )
-
-    def _own_chance(self) -> random.Random:
-        return random.Random(self._chance.random())

@@ -1,4 +1,8 @@
-"""Programs that the nemesis may kill, stop and end, and that somebody starts again, as a service manager does."""
+"""Processes that can be killed, paused, terminated and restarted, as a service manager would do it.
+
+The environment starts Limn's web server and workers with `ManagedProcess`; the fault injector signals them. A process
+and its children form one process group, and the output of all its restarts is kept in one log.
+"""
 
 from __future__ import annotations
 
@@ -19,86 +23,80 @@ import psutil
 from config.management import children
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVE_SECONDS_MAX = 15.0
-# Linux ends a child with the very thread that started it. So one thread, which lives as long as we do, starts them all.
-_mother = ThreadPoolExecutor(1, thread_name_prefix="mother")
+TERMINATE_SECONDS_MAX = 15.0
+# Linux sends the death signal of a child when the *thread* that started it ends. One thread, which lives as long as
+# this process, therefore starts all children.
+_starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
 
 def start(command: Sequence[str | Path], **details: Any) -> subprocess.Popen[bytes]:
-    """A child process that does not outlive us; may be called from any thread."""
-    return _mother.submit(partial(children.start, command, **details)).result()
+    """Start a child process that does not outlive this one. May be called from any thread."""
+    return _starter.submit(partial(children.start, command, **details)).result()
 
 
-class Program:
-    """One program with its children, as a group; its output is kept over all its lives."""
+class ManagedProcess:
+    """One Python program, with its children in a process group."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self.log = folder / f"{name}.log"
+        self._log = folder / f"{name}.log"
         self._command = [sys.executable, *command]
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._lock = threading.Lock()
-        self._process = self._begin()
+        self._process = self._start()
 
     @property
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
+        """Everything that the program has written since its first start."""
+        return self._log.read_text(errors="replace")
 
     def kill(self) -> None:
-        """kill -9 for it and its children; then it is started again."""
+        """Send SIGKILL to the process group, then start the program again."""
         with self._lock:
             children.kill(self._process)
-            self._process = self._begin()
+            self._process = self._start()
 
-    def end(self) -> bool:
-        """SIGTERM, and started again. Whether it left within the time that a service manager gives."""
+    def terminate(self) -> bool:
+        """Send SIGTERM, then start the program again. Returns whether it ended within 15 s."""
         with self._lock:
             children.ask(self._process)
-            in_time = _ends(self._process)
+            try:
+                self._process.wait(TERMINATE_SECONDS_MAX)
+                ended_in_time = True
+            except subprocess.TimeoutExpired:
+                ended_in_time = False
             children.kill(self._process)
-            self._process = self._begin()
-            return in_time
+            self._process = self._start()
+            return ended_in_time
 
-    def kill_a_child(self) -> bool:
-        """kill -9 for one of its own processes. False when it has none."""
+    def kill_child(self) -> None:
+        """Send SIGKILL to one child of the process, if it has any."""
         with suppress(psutil.Error):
-            for child in psutil.Process(self._process.pid).children():
+            for child in psutil.Process(self._process.pid).children()[:1]:
                 child.kill()
-                return True
-        return False
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        self._send_to_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._send_to_group(signal.SIGCONT)
 
     def stop(self) -> None:
+        """End the program for good."""
+        # A paused process must run to be reaped.
         self.resume()
         children.kill(self._process)
 
-    def keep_alive(self) -> None:
-        """Start it again if it has ended by itself."""
+    def restart_if_ended(self) -> None:
+        """Start the program again if it has ended by itself, as after a failpoint."""
         with self._lock:
-            if not self.is_running:
-                self._process = self._begin()
+            if self._process.poll() is not None:
+                self._process = self._start()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _send_to_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    def _begin(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as output:
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as output:
             return start(self._command, output=output, environment=self._environment, folder=ROOT)
-
-
-def _ends(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(LEAVE_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

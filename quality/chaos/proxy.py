@@ -1,7 +1,9 @@
-"""A TCP proxy that spoils what it carries. A program of its own, so that its work is nobody else's delay.
+"""A TCP proxy that injects network faults. It runs as a program of its own, so that its work delays nothing else.
 
-It is told how to behave by lines of JSON on its standard input, and ends when that closes:
-`pass`, `delay` (seconds), `cut` (after so many bytes of an answer), `blackhole`, `reset`, `speak` (its own answer).
+The environment places one in front of PostgreSQL, of S3 and of the simulator. The proxy reads its mode as lines of
+JSON from its standard input, and ends when that is closed. The modes are `pass`, `delay` (`seconds` before each
+chunk), `cut` (reset the connection after `bytes` of a response), `blackhole` (drop all data), `reset` (reset each new
+connection) and `respond` (answer with the given `response`).
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK_BYTES = 64 * 1024
-# Those that existing connections must not survive, whether it begins or ends.
-TEARING = ("cut", "blackhole", "reset", "speak")
+# Existing connections are reset when one of these modes begins or ends.
+RESETTING_MODES = {"cut", "blackhole", "reset", "respond"}
 
 
 class Proxy:
-    """The handle: starts the program and tells it how to behave."""
+    """Starts the proxy program and sets its mode."""
 
     def __init__(self, port: int, target: int) -> None:
         command = [sys.executable, "-m", "quality.chaos.proxy", str(port), str(target)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT, text=True, start_new_session=True)
         self.port = port
 
-    def behave(self, mode: str, **details: Any) -> None:
+    def set_mode(self, mode: str, **details: Any) -> None:
         if self._process.stdin is None:
             raise RuntimeError("the proxy has no standard input")
         self._process.stdin.write(json.dumps({"mode": mode, **details}) + "\n")
@@ -44,88 +46,83 @@ class Proxy:
                 self._process.stdin.close()
 
 
-class Carrier:
-    """The program itself: carries every connection to its target, in today's manner."""
+class ProxyServer:
+    """The program: forwards each connection to its target, as the current mode says."""
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._manner: dict[str, Any] = {"mode": "pass"}
-        self._lines: set[asyncio.StreamWriter] = set()
+        self._mode: dict[str, Any] = {"mode": "pass"}
+        self._writers: set[asyncio.StreamWriter] = set()
 
-    def behave(self, manner: dict[str, Any]) -> None:
-        if {manner["mode"], self._manner["mode"]} & set(TEARING):
-            for line in list(self._lines):
-                _tear(line)
-        self._manner = manner
+    def set_mode(self, mode: dict[str, Any]) -> None:
+        if {mode["mode"], self._mode["mode"]} & RESETTING_MODES:
+            for writer in list(self._writers):
+                _reset(writer)
+        self._mode = mode
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        manner = self._manner
-        if manner["mode"] == "reset":
-            _tear(writer)
-        elif manner["mode"] == "speak":
-            await _speak(reader, writer, manner["answer"])
-        else:
-            with suppress(OSError):
-                await self._connect(reader, writer, manner)
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection of a client."""
+        mode = self._mode
+        if mode["mode"] == "reset":
+            _reset(writer)
+            return
+        with suppress(OSError):
+            if mode["mode"] == "respond":
+                await reader.read(CHUNK_BYTES)
+                writer.write(mode["response"].encode())
+                await writer.drain()
+            else:
+                await self._forward(reader, writer, response_bytes_max=int(mode.get("bytes", sys.maxsize)))
+        writer.close()
 
-    async def _connect(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, manner: dict[str, Any]
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, response_bytes_max: int
     ) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        pair = {writer, there_writer}
-        self._lines |= pair
-        answer_bytes_max = int(manner.get("bytes", sys.maxsize))
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        pair = {writer, target_writer}
+        self._writers |= pair
         try:
             await asyncio.gather(
-                self._pump(reader, there_writer, sys.maxsize), self._pump(there_reader, writer, answer_bytes_max)
+                self._copy(reader, target_writer, sys.maxsize), self._copy(target_reader, writer, response_bytes_max)
             )
         finally:
-            self._lines -= pair
-            there_writer.close()
+            self._writers -= pair
+            target_writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_max: int) -> None:
-        left = bytes_max
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_max: int) -> None:
+        remaining = bytes_max
         while chunk := await reader.read(CHUNK_BYTES):
-            if self._manner["mode"] == "delay":
-                await asyncio.sleep(float(self._manner["seconds"]))
-            if self._manner["mode"] == "blackhole":
+            if self._mode["mode"] == "delay":
+                await asyncio.sleep(float(self._mode["seconds"]))
+            if self._mode["mode"] == "blackhole":
                 continue
-            writer.write(chunk[:left])
+            writer.write(chunk[:remaining])
             await writer.drain()
-            left -= len(chunk)
-            if left <= 0:
-                _tear(writer)
+            remaining -= len(chunk)
+            if remaining <= 0:
+                _reset(writer)
                 return
         with suppress(OSError):
             writer.write_eof()
 
 
-async def _speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: str) -> None:
-    with suppress(OSError):
-        await reader.read(CHUNK_BYTES)
-        writer.write(answer.encode())
-        await writer.drain()
-    writer.close()
-
-
-def _tear(line: asyncio.StreamWriter) -> None:
-    """TCP RST, not a polite FIN."""
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with a TCP RST instead of a FIN."""
     with suppress(OSError, AttributeError):
-        line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    line.transport.abort()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
-async def _main(port: int, target: int) -> None:
-    carrier = Carrier(target)
-    orders = asyncio.StreamReader()
+async def main(port: int, target: int) -> None:
+    server = ProxyServer(target)
+    commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    async with await asyncio.start_server(carrier.carry, "127.0.0.1", port):
-        while line := await orders.readline():
-            carrier.behave(json.loads(line))
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    async with await asyncio.start_server(server.serve, "127.0.0.1", port):
+        while line := await commands.readline():
+            server.set_mode(json.loads(line))
 
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(_main(int(sys.argv[1]), int(sys.argv[2])))
+        asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))

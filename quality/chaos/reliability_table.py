@@ -1,10 +1,10 @@
-"""What a run says of the promises in docs/reliability.md: what was done to Limn, and what came of it."""
+"""Makes the table of docs/reliability.md from the counters of a run: each promise, and what the run shows for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from quality.chaos.counters import Tally
+from quality.chaos.counters import Counters
 from quality.chaos.fault_plan import BEFORE_ACCEPT
 
 LOST_ANSWERS = ("drop_after_accept", "hang_after_accept", "garbage200", "status:504", "failpoint posted")
@@ -12,62 +12,64 @@ FORGERIES = ("callback:forged", "callback:wrong_account", "callback:mismatch", "
 WRONG_FILES = ("cdn:html", "cdn:bomb", "cdn:truncated", "cdn:cut", "cdn:wrong_type", "cdn:huge")
 
 
-def as_markdown(tally: Tally) -> str:
-    """A table for docs/reliability.md."""
-    rows = [f"| {promise} | {figure(_Seen(tally))} |" for promise, figure in FIGURES.items()]
+class Totals:
+    """Sums over the counters of a run."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def faults(self, *prefixes: str, suffix: str = "") -> int:
+        """Return how often the faults whose name begins and ends like this took effect."""
+        faults = self._counters.faults.items()
+        return sum(times for name, times in faults if name.startswith(prefixes) and name.endswith(suffix))
+
+    def events(self, name: str) -> int:
+        return self._counters.events[name]
+
+
+def as_markdown(counters: Counters) -> str:
+    """Return the table as Markdown."""
+    totals = Totals(counters)
+    rows = [f"| {promise} | {describe(totals)} |" for promise, describe in FIGURES.items()]
     return "\n".join(["| promise | in this run |", "|---|---|", *rows])
 
 
-class _Seen:
-    """Reads a tally."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-
-    def hits(self, *beginnings: str, ending: str = "") -> int:
-        hits = self._tally.hits.items()
-        return sum(times for name, times in hits if name.startswith(beginnings) and name.endswith(ending))
-
-    def count(self, name: str) -> int:
-        return self._tally.counts[name]
-
-
-FIGURES: dict[str, Callable[[_Seen], str]] = {
-    "One attempt is one POST at fal": lambda seen: (
-        f"{seen.count('posts'):,} attempts, each posted once; "
-        f"{seen.hits(*BEFORE_ACCEPT):,} times fal or the wire failed"
+FIGURES: dict[str, Callable[[Totals], str]] = {
+    "One attempt is one POST at fal": lambda totals: (
+        f"{totals.events('posts'):,} attempts, each posted once; "
+        f"{totals.faults(*BEFORE_ACCEPT):,} were refused by fal or lost on the way"
     ),
-    "An attempt whose answer was lost is not sent again blindly": lambda seen: (
-        f"{seen.hits(*LOST_ANSWERS):,} answers lost; "
-        f"{seen.count('generations with two jobs or more'):,} orders got a second job"
+    "An attempt whose answer was lost is not sent again blindly": lambda totals: (
+        f"{totals.faults(*LOST_ANSWERS):,} answers lost; "
+        f"{totals.events('generations with two jobs or more'):,} orders got a second job"
     ),
-    "A second job is the operator's cost": lambda seen: f"{seen.count('jobs surplus'):,} recorded as surplus",
-    "The same Idempotency-Key is the same order": lambda seen: (
-        f"{seen.hits('repeat', 'twins'):,} orders sent again or twice at once; none was made twice"
+    "A second job is the operator's cost": lambda totals: f"{totals.events('jobs surplus'):,} recorded as surplus",
+    "The same Idempotency-Key is the same order": lambda totals: (
+        f"{totals.faults('repeat', 'concurrent repeat'):,} orders sent again or twice at once; none was placed twice"
     ),
-    "Credits are held, then captured or released, once": lambda seen: (
-        f"the books were right in {seen.count('samples'):,} snapshots under load, and to the credit at the end"
+    "Credits are held, then captured or released, once": lambda totals: (
+        f"the ledger was correct in {totals.events('snapshots'):,} snapshots under load, and at the end"
     ),
-    "A lost callback costs seconds": lambda seen: f"{seen.hits('callback:lost'):,} callbacks never came",
-    "A worker killed with -9 loses nothing": lambda seen: (
-        f"{seen.hits('kill -9') + seen.hits('failpoint', ending='exit'):,} processes killed, "
-        f"{seen.hits('failpoint', ending='exit'):,} of them at the worst moment"
+    "A lost callback costs seconds": lambda totals: f"{totals.faults('callback:lost'):,} callbacks were never sent",
+    "A worker killed with -9 loses nothing": lambda totals: (
+        f"{totals.faults('kill -9') + totals.faults('failpoint', suffix='exit'):,} processes killed, "
+        f"{totals.faults('failpoint', suffix='exit'):,} of them at a failpoint"
     ),
-    "A worker that sleeps beyond its lease spoils nothing": lambda seen: (
-        f"{seen.hits('SIGSTOP') + seen.hits('failpoint', ending='sleep'):,} times"
+    "A worker that sleeps beyond its lease spoils nothing": lambda totals: (
+        f"{totals.faults('SIGSTOP') + totals.faults('failpoint', suffix='sleep'):,} times"
     ),
-    "COMPLETED means: in your storage, verified": lambda seen: (
-        f"{seen.count('files compared byte for byte'):,} files compared byte for byte with what fal served; "
-        f"{seen.hits(*WRONG_FILES):,} wrong or broken ones were served"
+    "COMPLETED means: in your storage, verified": lambda totals: (
+        f"{totals.events('files compared byte for byte'):,} files compared byte for byte with what fal served; "
+        f"{totals.faults(*WRONG_FILES):,} wrong or incomplete ones were served"
     ),
-    "Database, storage and fal may be away": lambda seen: (
-        f"{seen.hits('PostgreSQL'):,} faults of PostgreSQL, {seen.hits('S3'):,} of storage, "
-        f"{seen.hits('fal '):,} of fal"
+    "Database, storage and fal may be away": lambda totals: (
+        f"{totals.faults('PostgreSQL'):,} faults of PostgreSQL, {totals.faults('S3'):,} of storage, "
+        f"{totals.faults('fal '):,} of fal"
     ),
-    "Only fal, for our account, for this attempt": lambda seen: (
-        f"{seen.hits(*FORGERIES):,} jobs whose callbacks were forged, stale, garbled or another's"
+    "Only fal, for our account, for this attempt": lambda totals: (
+        f"{totals.faults(*FORGERIES):,} jobs with forged, stale or unreadable callbacks, or with those of another job"
     ),
-    "A replay changes nothing, however late": lambda seen: (
-        f"{seen.hits('late '):,} callbacks repeated or contradicted after the end"
+    "A replay changes nothing, however late": lambda totals: (
+        f"{totals.faults('late '):,} callbacks repeated or contradicted after the end"
     ),
 }

@@ -1,6 +1,7 @@
-"""Late duplicates: callbacks of jobs that ended long ago, sent again until the end of the run.
+"""Sends callbacks of finished jobs again, until the end of the run.
 
-Finding 9 of failure-modes.md: with every guard against doubles removed, only these showed it.
+Most repeat what fal said before; some contradict it. Late duplicates are needed: with every guard against duplicates
+removed, no other fault made the run fail.
 """
 
 from __future__ import annotations
@@ -11,37 +12,36 @@ from dataclasses import dataclass
 
 import requests
 
-from quality.chaos.counters import Tally
-from quality.chaos.environment import Town
-from quality.chaos.load_clients import Customer
+from quality.chaos.counters import Counters
+from quality.chaos.environment import Environment
+from quality.chaos.load_clients import LoadClient
 
 PAUSE_SECONDS = 0.25
-# One of so many contradicts what was said before.
-CONTRADICTS = 4
+# One replay of this number contradicts the first callback.
+CONTRADICTION_INTERVAL = 4
 
 
 @dataclass
-class Postman:
-    """One thread."""
+class CallbackReplayer:
+    """Replays callbacks in one thread."""
 
-    town: Town
-    customers: list[Customer]
-    tally: Tally
-    chance: random.Random
+    environment: Environment
+    clients: list[LoadClient]
+    counters: Counters
+    rng: random.Random
     stop: threading.Event
 
     def run(self) -> None:
         while not self.stop.wait(PAUSE_SECONDS):
-            customer = self.chance.choice(self.customers)
-            if customer.requests_at_fal:
-                self._send(self.chance.choice(customer.requests_at_fal))
-
-    def _send(self, request_id: str) -> None:
-        contradicts = self.chance.randrange(CONTRADICTS) == 0
-        kind = "contradiction" if contradicts else "true"
-        try:
-            self.town.order_fal("call_again", request_id=request_id, kind=kind)
-        except requests.RequestException:
-            self.tally.count("late duplicate not sent")
-            return
-        self.tally.hit("late contradiction" if contradicts else "late duplicate")
+            client = self.rng.choice(self.clients)
+            if not client.finished_request_ids:
+                continue
+            request_id = self.rng.choice(client.finished_request_ids)
+            contradicts = self.rng.randrange(CONTRADICTION_INTERVAL) == 0
+            kind = "contradiction" if contradicts else "true"
+            try:
+                self.environment.control_simulator("call_again", request_id=request_id, kind=kind)
+            except requests.RequestException:
+                self.counters.count_event("late duplicate not sent")
+            else:
+                self.counters.count_fault("late contradiction" if contradicts else "late duplicate")

@@ -1,9 +1,12 @@
-"""One run: safety while everything breaks, liveness when it stops, and the verdict."""
+"""One chaos run in three phases.
+
+1. Load: clients place orders while faults are injected and snapshots are checked (safety).
+2. Recovery: faults are repaired; everything in progress must end within `RECOVERY_SECONDS_MAX` (liveness).
+3. Final checks: Limn's rows are compared with the simulator's log and the bucket.
+"""
 
 from __future__ import annotations
 
-import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,143 +15,147 @@ from pathlib import Path
 
 import django
 
-from quality.chaos.counters import Tally
-from quality.chaos.environment import Town
-from quality.chaos.fault_plan import Swarm
+from quality.chaos.counters import Counters
+from quality.chaos.environment import Environment
+from quality.chaos.fault_plan import FaultPlan
 
-LIVENESS_SECONDS_MAX = 120.0
+RECOVERY_SECONDS_MAX = 120.0
+# How long late duplicates go on after everything has ended.
 LATE_SECONDS = 2.0
-SEEN_AGAIN = 20
+POLLED_AGAIN = 20
+PROGRESS_SECONDS = 15.0
+JOIN_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
+    """How long a run is, and how dense its load and its faults are."""
+
     generations: int
+    """The load phase ends after this many orders."""
     seconds: float
-    """How long orders are placed; twice as long where a busy machine has not managed `orders_min` by then."""
+    """The load phase ends after this time, or after twice this time if `orders_min` was not reached by then."""
     orders_min: int
-    customers: int
+    clients: int
     workers: int
     time_scale: float
-    nemesis_pause_seconds: tuple[float, float]
+    """Leases, back-offs and graces are shorter by this factor."""
+    fault_pause_seconds: tuple[float, float]
     fault_seconds: tuple[float, float]
-    sample_seconds: float
+    snapshot_seconds: float
 
 
 @dataclass(kw_only=True)
 class Result:
-    tally: Tally
+    """What the report is made from."""
+
+    counters: Counters
     load_seconds: float = 0
-    liveness_seconds: float = 0
-    phases: dict[str, int] = field(default_factory=dict)
+    recovery_seconds: float = 0
+    final_states: dict[str, int] = field(default_factory=dict)
 
 
-def run(swarm: Swarm, size: Size, folder: Path) -> Result:
-    result = Result(tally=Tally())
-    town = Town(folder, time_scale=size.time_scale, workers=size.workers, failpoints=swarm.plan_of_failpoints)
-    with town:
+def run(plan: FaultPlan, size: Size, folder: Path) -> Result:
+    """Run all three phases. Databases, logs and files are written to `folder`."""
+    result = Result(counters=Counters())
+    environment = Environment(folder, time_scale=size.time_scale, workers=size.workers, failpoints=plan.failpoint_file)
+    with environment:
+        # The environment has set the variables that config.settings reads.
         django.setup()
-        soak = _Soak(town, swarm, size, result)
-        _say("Phase 1: load, and everything breaks.")
-        soak.load()
-        _say("Phase 2: nothing breaks any more; all of it has to end.")
-        soak.come_to_rest()
-        _say("Phase 3: our rows, fal's log and the bucket.")
-        soak.judge()
+        phases = Phases(environment, plan, size, result)
+        for title, phase in (
+            ("Phase 1: load, with faults.", phases.load),
+            ("Phase 2: recovery, without faults.", phases.recover),
+            ("Phase 3: final checks.", phases.check),
+        ):
+            print(f"{time.strftime('%H:%M:%S')} {title}", flush=True)
+            phase()
     return result
 
 
-class _Soak:
-    """The threads of a run, and what they share."""
+class Phases:
+    """The three phases of one run, and the threads that they share."""
 
-    def __init__(self, town: Town, swarm: Swarm, size: Size, result: Result) -> None:
-        # Models can be imported only now that Django has been set up.
-        from quality.chaos.participants import Cast  # noqa: PLC0415
+    def __init__(self, environment: Environment, plan: FaultPlan, size: Size, result: Result) -> None:
+        # Models can be imported only after django.setup().
+        from quality.chaos.participants import Participants  # noqa: PLC0415
 
-        self._town, self._size, self._result, self._tally = town, size, result, result.tally
-        self._stop_load, self._stop_post = threading.Event(), threading.Event()
-        self._cast = Cast(town, swarm, size, self._tally, stop_load=self._stop_load, stop_post=self._stop_post)
-        self._threads: list[threading.Thread] = []
-        self._chance = random.Random(swarm.seed)
+        self._environment, self._size, self._result, self._counters = environment, size, result, result.counters
+        self._stop_load, self._stop_all = threading.Event(), threading.Event()
+        self._participants = Participants(
+            environment, plan, size, self._counters, stop_load=self._stop_load, stop_all=self._stop_all
+        )
+        self._background: list[threading.Thread] = []
 
     def load(self) -> None:
-        begun = time.monotonic()
-        customers = [self._begin(customer.run) for customer in self._cast.customers]
-        for actor in (self._cast.nemesis.run, self._cast.watcher.run, self._cast.postman.run, self._keep_alive):
-            self._threads.append(self._begin(actor))
-        while self._wants_more(time.monotonic() - begun) and any(thread.is_alive() for thread in customers):
+        """Place orders and inject faults until the size of the run is reached."""
+        started = time.monotonic()
+        participants = self._participants
+        clients = [self._start_thread(client.run) for client in participants.clients]
+        injector = self._start_thread(participants.fault_injector.run)
+        for target in (participants.checks.run, participants.replayer.run, self._restart_ended_processes):
+            self._background.append(self._start_thread(target))
+        next_progress = started
+        while self._wants_more_orders(time.monotonic() - started) and any(thread.is_alive() for thread in clients):
             time.sleep(0.5)
-            self._show(begun)
+            if time.monotonic() >= next_progress:
+                next_progress += PROGRESS_SECONDS
+                events = self._counters.events
+                ended = events["seen completed"] + events["seen failed"]
+                print(f"  {time.monotonic() - started:4.0f} s: {events['orders']} ordered, {ended} ended", flush=True)
         self._stop_load.set()
-        for thread in customers:
-            thread.join(timeout=60)
-        self._result.load_seconds = time.monotonic() - begun
-        self._threads[0].join(timeout=60)
-        self._cast.nemesis.mend()
+        for thread in clients:
+            thread.join(timeout=JOIN_SECONDS)
+        self._result.load_seconds = time.monotonic() - started
+        # The fault in progress must be repaired before everything is: otherwise the injector would undo the repair.
+        injector.join(timeout=JOIN_SECONDS)
+        participants.fault_injector.repair()
 
-    def come_to_rest(self) -> None:
-        begun = time.monotonic()
-        deadline = begun + LIVENESS_SECONDS_MAX
-        customers = [self._begin(customer.finish, deadline) for customer in self._cast.customers]
-        while not self._is_at_rest() and time.monotonic() < deadline:
+    def recover(self) -> None:
+        """Wait until everything has ended, and let late duplicates go on for a moment."""
+        started = time.monotonic()
+        deadline = started + RECOVERY_SECONDS_MAX
+        clients = [self._start_thread(client.finish, deadline) for client in self._participants.clients]
+        while time.monotonic() < deadline:
+            if not self._participants.has_unfinished_work() and self._environment.is_ready():
+                break
             time.sleep(0.3)
-        self._result.liveness_seconds = time.monotonic() - begun
-        for thread in customers:
-            thread.join(timeout=LIVENESS_SECONDS_MAX)
-        # And once more, when everything has ended: late duplicates change nothing.
+        self._result.recovery_seconds = time.monotonic() - started
+        for thread in clients:
+            thread.join(timeout=RECOVERY_SECONDS_MAX)
+        # Duplicates that arrive after the end must change nothing that a client sees.
         time.sleep(LATE_SECONDS)
-        for customer in self._cast.customers:
-            customer.look_again(SEEN_AGAIN)
-        self._stop_post.set()
-        for thread in self._threads:
-            thread.join(timeout=60)
+        for client in self._participants.clients:
+            client.poll_finished(POLLED_AGAIN)
+        self._stop_all.set()
+        for thread in self._background:
+            thread.join(timeout=JOIN_SECONDS)
 
-    def _wants_more(self, elapsed: float) -> bool:
-        has_enough = self._tally.counts["orders"] >= self._size.orders_min
-        return elapsed < self._size.seconds * (1 if has_enough else 2)
+    def check(self) -> None:
+        """Compare Limn's rows with the simulator's log and the bucket."""
+        if not self._environment.is_ready():
+            self._counters.add_violation("I11", "Limn is not ready, though no fault is active")
+        self._participants.run_final_checks()
+        self._result.final_states = self._participants.final_states()
 
-    def _keep_alive(self) -> None:
-        while not self._stop_post.wait(0.5):
-            self._town.revive()
+    def _wants_more_orders(self, elapsed_seconds: float) -> bool:
+        has_enough = self._counters.events["orders"] >= self._size.orders_min
+        return elapsed_seconds < self._size.seconds * (1 if has_enough else 2)
 
-    def _is_at_rest(self) -> bool:
-        return not self._cast.unfinished() and self._town.is_ready()
+    def _restart_ended_processes(self) -> None:
+        while not self._stop_all.wait(0.5):
+            self._environment.restart_ended_processes()
 
-    def judge(self) -> None:
-        if not self._town.is_ready():
-            self._tally.violated("I11", "Limn is not well, though nothing breaks any more")
-        self._cast.judge()
-        self._result.phases = self._cast.phases()
-
-    def _begin(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
-        thread = threading.Thread(target=self._guarded(target), args=arguments, daemon=True, name=target.__qualname__)
-        thread.start()
-        return thread
-
-    def _guarded(self, target: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*arguments: object) -> None:
+    def _start_thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
+        def guarded() -> None:
             try:
                 target(*arguments)
             except Exception as error:
-                # A soak whose own hands fell off proves nothing.
-                self._tally.violated("soak", f"{target.__qualname__} died of {type(error).__name__}: {error}"[:500])
+                # A run proves nothing if a part of it has stopped, so this counts as a violation.
+                detail = f"{target.__qualname__} raised {type(error).__name__}: {error}"
+                self._counters.add_violation("chaos", detail[:500])
                 raise
 
-        return guarded
-
-    def _show(self, begun: float) -> None:
-        elapsed = time.monotonic() - begun
-        if int(elapsed * 2) % 30 == 0:
-            counts = self._tally.counts
-            ended = counts["seen completed"] + counts["seen failed"]
-            print(f"  {elapsed:4.0f} s: {counts['orders']} ordered, {ended} ended", flush=True)
-
-
-def _say(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
-
-
-def at_home() -> None:
-    """Nothing that a developer's shell or .env says may reach the run."""
-    for name in ("REDIS_URL", "ALLOWED_HOSTS", "EMAIL_URL", "MEDIA_ROOT", "DEBUG", "LOG_LEVEL", "PORT"):
-        os.environ[name] = ""
+        thread = threading.Thread(target=guarded, daemon=True, name=target.__qualname__)
+        thread.start()
+        return thread

@@ -1,4 +1,4 @@
-"""Failpoints exist in the soak alone."""
+"""Failpoints take effect in chaos runs only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_nothing_happens_when_the_plan_is_gone(plan: Path) -> None:
     assert run(LIMN_FAILPOINTS=str(plan), LIMN_TIME_SCALE="10").stdout == "alive\n"
 
 
-def test_every_place_that_the_soak_names_is_in_the_product() -> None:
+def test_every_place_that_a_fault_plan_names_is_in_the_product() -> None:
     product = "".join(path.read_text() for path in (ROOT / "generations").rglob("*.py"))
 
     places = {name.split()[0] for name in fault_plan.FAILPOINTS}

@@ -1,4 +1,4 @@
-"""The proxy spoils what it is told to spoil, and carries everything else as it is."""
+"""The proxy injects the fault that it is told to, and otherwise forwards everything unchanged."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from quality.chaos.proxy import Proxy
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.once
-SAID = b"x" * 5000
+RESPONSE = b"x" * 5000
 
 
 @pytest.fixture
 def target() -> Iterator[int]:
-    """Says its piece to whoever speaks to it."""
+    """The port of a server that gives the same response to every request."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=answer_all, args=(server,), daemon=True).start()
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
         yield int(server.getsockname()[1])
         server.shutdown(socket.SHUT_RDWR)
 
 
-def answer_all(server: socket.socket) -> None:
+def serve(server: socket.socket) -> None:
     while True:
         try:
             connection, _ = server.accept()
@@ -33,54 +33,56 @@ def answer_all(server: socket.socket) -> None:
             return
         with connection:
             if connection.recv(100):
-                connection.sendall(SAID)
+                connection.sendall(RESPONSE)
 
 
 @pytest.fixture
 def proxy(target: int) -> Iterator[Proxy]:
     started = Proxy(free_port(), target)
-    until(lambda: asked(started) == SAID, what="the proxy")
+    until(lambda: request(started) == RESPONSE, what="the proxy", within_seconds=60)
     yield started
     started.stop()
 
 
-def asked(proxy: Proxy) -> bytes | str:
-    """What comes of a word to the target, or how it failed."""
-    heard = b""
+def request(proxy: Proxy) -> bytes | str:
+    """Send one request through the proxy. Returns the response, or how the connection failed."""
+    received = b""
     try:
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=1) as line:
-            line.sendall(b"?")
-            while chunk := line.recv(10_000):
-                heard += chunk
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=1) as connection:
+            connection.sendall(b"?")
+            while chunk := connection.recv(10_000):
+                received += chunk
     except TimeoutError:
-        return "silence"
+        return "timeout"
     except OSError:
-        return f"torn after {len(heard)}"
-    return heard
+        return f"reset after {len(received)}"
+    return received
 
 
 @pytest.mark.parametrize(
-    "mode, details, heard",
+    "mode, details, expected",
     [
-        ("reset", {}, "torn after 0"),
-        ("blackhole", {}, "silence"),
-        ("speak", {"answer": "no"}, b"no"),
-        ("delay", {"seconds": 0.01}, SAID),
+        ("reset", {}, "reset after 0"),
+        ("blackhole", {}, "timeout"),
+        ("respond", {"response": "no"}, b"no"),
+        ("delay", {"seconds": 0.01}, RESPONSE),
     ],
 )
-def test_it_behaves_as_told(proxy: Proxy, mode: str, details: dict[str, object], heard: bytes | str) -> None:
-    proxy.behave(mode, **details)
+def test_a_mode_injects_its_fault_until_it_ends(
+    proxy: Proxy, mode: str, details: dict[str, object], expected: bytes | str
+) -> None:
+    proxy.set_mode(mode, **details)
+    until(lambda: request(proxy) == expected, what=mode, within_seconds=60)
 
-    until(lambda: asked(proxy) == heard, what=mode)
-    proxy.behave("pass")
-    until(lambda: asked(proxy) == SAID, what="the proxy to carry again")
+    proxy.set_mode("pass")
+    until(lambda: request(proxy) == RESPONSE, what="the end of the fault", within_seconds=60)
 
-    assert asked(proxy) == SAID
+    assert request(proxy) == RESPONSE
 
 
-def test_a_cut_answer_ends_in_the_middle(proxy: Proxy) -> None:
-    proxy.behave("cut", bytes=2000)
+def test_a_cut_response_ends_in_the_middle(proxy: Proxy) -> None:
+    proxy.set_mode("cut", bytes=2000)
 
-    until(lambda: str(asked(proxy)).startswith("torn"), what="the cut")
+    until(lambda: str(request(proxy)).startswith("reset"), what="the cut", within_seconds=60)
 
-    assert len(asked(proxy)) < len(SAID)
+    assert len(request(proxy)) < len(RESPONSE)
