@@ -14,8 +14,8 @@ from django.db import connection
 from huey.contrib.djhuey import HUEY
 
 from simulator import Simulator
-from tests import flush, plugin
-from tests.services import processes, redis, seaweed
+from tests import plugin
+from tests.services import database_flush, processes, redis, seaweed
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
@@ -35,7 +35,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
-    flush.quickly_and_past_triggers(connection)
+    database_flush.quickly_and_past_triggers(connection)
     if connection.vendor == "postgresql":
         # Nudges go into the server's own database, where nothing was migrated.
         with suppress(psycopg.errors.UniqueViolation):  # Another worker makes them in this very moment.

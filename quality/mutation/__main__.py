@@ -19,17 +19,21 @@ HOURS_MAX = 3
 # Those that take milliseconds. The slower ones would kill no more, and cost hours.
 LEDGERS = ("verbs", "refusals", "whole", "model")
 LIFECYCLES = (
-    "lifecycle",
-    "ordering",
-    "whole",
-    "storing",
-    "inbox",
-    "cancelling",
-    "unknown",
-    "progress",
-    "breaker",
-    "rules",
-    "forgetting",
+    "lifecycle/test_transitions",
+    "lifecycle/test_ordering",
+    "lifecycle/test_atomicity",
+    "lifecycle/test_storing",
+    "workers/test_callback_inbox",
+    "lifecycle/test_cancelling",
+    "workers/test_lost_answers",
+    "progress/test_progress",
+    "provider/test_circuit_breaker",
+    "lifecycle/test_charging_rules",
+    "lifecycle/test_erasing",
+    "api/test_idempotency",
+    "api/test_repeated_orders",
+    "api/test_batches",
+    "ordering/test_price_book",
 )
 LIFECYCLE = (
     "table",
@@ -67,10 +71,8 @@ SUBJECTS = [
         name="lifecycle",
         modules=[f"generations.lifecycle.{name}" for name in LIFECYCLE],
         tests=[
-            *(f"tests/generations/test_{name}.py" for name in LIFECYCLES),
-            *(f"tests/api/test_{name}.py" for name in ("idempotency", "second_clicks", "batches")),
-            "tests/outgoing/test_outbox.py",
-            "tests/billing/test_price_book.py",
+            *(f"tests/generations/{name}.py" for name in LIFECYCLES),
+            "tests/notifications/test_outbox.py",
         ],
     ),
 ]

@@ -8,9 +8,9 @@ _ATOMIC = (
 )
 EXPLAINED = {
     "ledger._post: _lock(account)  →  pass": f"{_LOCKS}: seeded bug 5b.",
-    "ordering._open: _lock(account)  →  pass": f"{_LOCKS}: tests/api/test_second_clicks.py.",
+    "ordering._open: _lock(account)  →  pass": f"{_LOCKS}: tests/generations/api/test_repeated_orders.py.",
     "erasing.erase: list(generation.outputs.select_for_update().order_by('pk'))  →  pass": f"{_LOCKS}: "
-    "tests/generations/test_forgetting.py.",
+    "tests/generations/lifecycle/test_erasing.py.",
     "submitting.rejected: lock(submission.generation_id)  →  pass": "SQLite has no row locks. On PostgreSQL it keeps "
     "the order in which rows are locked, the generation before its attempt, and so saves from deadlocks.",
     "submitting.submitting: ter(generation=generation, state=Submission.State.PLANNED).latest('numbe  →  "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug, Replaced
 
-CALLBACKS = "tests/generations/test_callbacks.py"
+CALLBACKS = "tests/generations/callbacks/test_callbacks.py"
 PINNED = f"{CALLBACKS}::test_the_first_proven_callback_pins_the_fal_account"
 OTHER_ACCOUNT = f"{CALLBACKS}::test_b3_a_true_signature_for_another_fal_account_is_refused"
 NOT_IN_HEADERS = Replaced(
@@ -27,7 +27,9 @@ BUGS = (
                 new="    threading.Thread(target=_receive, args=(submission, callback, body)).start()\n    return",
             ),
         ),
-        caught_by=("tests/generations/test_inbox.py::test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged",),
+        caught_by=(
+            "tests/generations/workers/test_callback_inbox.py::test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged",
+        ),
     ),
     Bug(
         number="14a",

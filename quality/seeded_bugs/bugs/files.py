@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug, Replaced
 
-COPYING = "tests/generations/test_copying.py"
-STORING = "tests/generations/test_storing.py"
+COPYING = "tests/generations/workers/test_copier.py"
+STORING = "tests/generations/lifecycle/test_storing.py"
 
 BUGS = (
     Bug(
@@ -37,7 +37,7 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "tests/generations/test_callbacks.py::test_a_true_callback_is_heard",
+            "tests/generations/callbacks/test_callbacks.py::test_a_true_callback_is_heard",
             f"{COPYING}::test_c23_what_lies_in_the_bucket_is_what_fal_served",
         ),
     ),

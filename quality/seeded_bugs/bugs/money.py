@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug, Replaced, Unconstrained, Untriggered
 
-LATE = "tests/generations/test_callbacks.py::test_b8_a_late_duplicate_callback_charges_nothing"
-LATE_ANSWER = "tests/generations/test_callbacks.py::test_b18_a_late_answer_after_the_end_changes_nothing"
-NEVER_CHANGES = "tests/generations/test_guards.py::test_what_has_ended_never_changes"
+LATE = "tests/generations/callbacks/test_callbacks.py::test_b8_a_late_duplicate_callback_charges_nothing"
+LATE_ANSWER = "tests/generations/callbacks/test_callbacks.py::test_b18_a_late_answer_after_the_end_changes_nothing"
+NEVER_CHANGES = "tests/generations/models/test_constraints.py::test_what_has_ended_never_changes"
 SETTLES_ONCE = "tests/credits/test_refusals.py::test_a_hold_settles_once"
 DATABASE_REFUSES = "tests/credits/test_guards.py::test_the_database_refuses"
-REFUSES_DELIVERY = "tests/generations/test_guards.py::test_the_database_refuses"
-PLACES = "tests/generations/test_lifecycle.py::test_a_fact_moves_an_order_from_certain_places_only"
+REFUSES_DELIVERY = "tests/generations/models/test_constraints.py::test_the_database_refuses"
+PLACES = "tests/generations/lifecycle/test_transitions.py::test_a_fact_moves_an_order_from_certain_places_only"
 
 MOVES_FROM_ANYWHERE = Replaced(
     file="generations/lifecycle/table.py",
@@ -76,19 +76,24 @@ BUGS = (
         number="2b",
         sentence="The inbox tells what was told while it waited for the lock",
         changes=(TOLD_AGAIN[1],),
-        caught_by=("tests/generations/test_inbox.py::test_b7_what_was_told_is_not_told_again",),
+        caught_by=("tests/generations/workers/test_callback_inbox.py::test_b7_what_was_told_is_not_told_again",),
     ),
     Bug(
         number="2c",
         sentence="What the inbox has told is told again",
         changes=TOLD_AGAIN,
-        caught_by=("tests/generations/test_inbox.py::test_b7_b15_a_repetition_does_not_make_us_ask_fal_again",),
+        caught_by=(
+            "tests/generations/workers/test_callback_inbox.py::test_b7_b15_a_repetition_does_not_make_us_ask_fal_again",
+        ),
     ),
     Bug(
         number="2",
         sentence="The inbox takes every repetition for news",
         changes=(*EACH_A_ROW, *TOLD_AGAIN),
-        caught_by=("tests/generations/test_callbacks.py::test_b7_a_replay_has_no_second_effect", REFUSES_DELIVERY),
+        caught_by=(
+            "tests/generations/callbacks/test_callbacks.py::test_b7_a_replay_has_no_second_effect",
+            REFUSES_DELIVERY,
+        ),
     ),
     Bug(
         number="3a",
@@ -145,7 +150,7 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "tests/generations/test_storing.py::test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down",
+            "tests/generations/lifecycle/test_storing.py::test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down",
         ),
     ),
     Bug(
@@ -159,7 +164,7 @@ BUGS = (
             ),
             WITH_TRANSACTIONS,
         ),
-        caught_by=("tests/outgoing/test_outbox.py::test_h11_what_was_rolled_back_is_not_told",),
+        caught_by=("tests/notifications/test_outbox.py::test_h11_what_was_rolled_back_is_not_told",),
     ),
     Bug(
         number="19a",
@@ -178,8 +183,8 @@ BUGS = (
             WITH_TRANSACTIONS,
         ),
         caught_by=(
-            "tests/generations/test_whole.py::test_a_fact_is_told_before_its_transaction_ends",
-            "tests/generations/test_whole.py::test_a_fact_that_cannot_be_told_has_not_happened",
+            "tests/generations/lifecycle/test_atomicity.py::test_a_fact_is_told_before_its_transaction_ends",
+            "tests/generations/lifecycle/test_atomicity.py::test_a_fact_that_cannot_be_told_has_not_happened",
         ),
     ),
 )

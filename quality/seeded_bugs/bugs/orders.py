@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug, Replaced
 
-LEASES = "tests/generations/test_leases.py"
-RECONCILING = "tests/generations/test_reconciling.py"
+LEASES = "tests/generations/jobs/test_leases.py"
+RECONCILING = "tests/generations/workers/test_reconciler.py"
 RESOLVES = Replaced(
     file="generations/workers/submitter.py",
     old="lifecycle.submission_lost(submission, detail=str(error))",
@@ -18,7 +18,7 @@ BUGS = (
         sentence="An attempt whose answer was lost is made again at once",
         changes=(RESOLVES,),
         caught_by=(
-            "tests/generations/test_submitting.py::test_a4_a19_what_fal_may_have_taken_is_never_sent_again_nor_released",
+            "tests/generations/workers/test_submitter.py::test_a4_a19_what_fal_may_have_taken_is_never_sent_again_nor_released",
         ),
     ),
     Bug(
@@ -31,7 +31,7 @@ BUGS = (
                 new="raise",
             ),
         ),
-        caught_by=("tests/generations/test_submitting.py::test_a6_one_attempt_is_exactly_one_post",),
+        caught_by=("tests/generations/workers/test_submitter.py::test_a6_one_attempt_is_exactly_one_post",),
     ),
     Bug(
         number="6c",
@@ -44,7 +44,7 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "tests/generations/test_unknown.py::test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",
+            "tests/generations/workers/test_lost_answers.py::test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",
         ),
     ),
     Bug(
@@ -57,7 +57,9 @@ BUGS = (
                 new="if generation.submissions.filter(request_id=ticket.request_id).exists():",
             ),
         ),
-        caught_by=("tests/generations/test_unknown.py::test_a_request_that_another_order_has_adopted_stumbles_nobody",),
+        caught_by=(
+            "tests/generations/workers/test_lost_answers.py::test_a_request_that_another_order_has_adopted_stumbles_nobody",
+        ),
     ),
     Bug(
         number="7",
@@ -74,7 +76,9 @@ BUGS = (
                 new="from django.db import transaction\nfrom django.db.models.functions import Now",
             ),
         ),
-        caught_by=("tests/generations/test_processes.py::test_a3_a_worker_killed_while_submitting_pays_fal_once",),
+        caught_by=(
+            "tests/end_to_end/processes/test_workers.py::test_a3_a_worker_killed_while_submitting_pays_fal_once",
+        ),
     ),
     Bug(
         number="8a",
@@ -86,7 +90,9 @@ BUGS = (
                 new="pk=output.pk, state=",
             ),
         ),
-        caught_by=("tests/generations/test_copying.py::test_e3_an_owner_who_slept_through_his_lease_is_refused",),
+        caught_by=(
+            "tests/generations/workers/test_copier.py::test_e3_an_owner_who_slept_through_his_lease_is_refused",
+        ),
     ),
     Bug(
         number="8b",
@@ -144,8 +150,8 @@ BUGS = (
         sentence="A job that kills every worker is tried for ever",
         changes=(Replaced(file="generations/leases.py", old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
         caught_by=(
-            "tests/copying/test_poison.py::test_e4_a_file_over_which_everybody_stumbles_is_given_up",
-            "tests/copying/test_poison.py::test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",
+            "tests/generations/workers/test_poison.py::test_e4_a_file_over_which_everybody_stumbles_is_given_up",
+            "tests/generations/workers/test_poison.py::test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",
         ),
     ),
     Bug(
@@ -159,7 +165,7 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "tests/generations/test_copying.py"
+            "tests/generations/workers/test_copier.py"
             "::test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing[cdn:404]",
         ),
     ),

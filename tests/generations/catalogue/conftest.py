@@ -1,6 +1,6 @@
 """Whole orders of the catalogue's models: Alice, her key, and the background work."""
 
-from tests.api.conftest import alice, api, customer, nothing_is_left_over
-from tests.generations.conftest import work
+from tests.fixtures.api import alice, api, customer, nothing_is_left_over
+from tests.fixtures.orders import work
 
 __all__ = ["alice", "api", "customer", "nothing_is_left_over", "work"]

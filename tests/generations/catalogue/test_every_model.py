@@ -16,9 +16,9 @@ from generations.catalogue import MODELS, Model, find
 from generations.models import Generation, Output, Status
 from simulator import Simulator
 from simulator.media import drawn_type
-from tests.api.conftest import GENERATIONS
+from tests.fixtures.api import GENERATIONS
 from tests.generations.catalogue.example_orders import IMAGE, minimal
-from tests.generations.work import Work
+from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 # What a person would look at, if the usual size takes long to draw.

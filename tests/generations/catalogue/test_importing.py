@@ -24,9 +24,9 @@ from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.pages.fields import fields_of
 from simulator import Simulator
 from simulator.openapi_documents import document
+from tests.fixtures.orders import alice as account
 from tests.generations.catalogue.example_orders import examples, minimal, properties
-from tests.generations.conftest import alice as account
-from tests.generations.work import Work
+from tests.helpers.background_work import Work
 from tests.structure.source import ROOT
 
 __all__ = ["account"]

@@ -15,8 +15,8 @@ from generations import invariants, lifecycle
 from generations.lifecycle import failure
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
 from simulator import Simulator
-from tests.generations.conftest import Ordering, alice, order, tidy_connections, work
-from tests.generations.work import Work
+from tests.fixtures.orders import Ordering, alice, order, tidy_connections, work
+from tests.helpers.background_work import Work
 
 __all__ = ["alice", "order", "tidy_connections", "work"]
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,0 +1,166 @@
+"""Somebody holds a row, or every connection: callers hear 503 within five seconds, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.test import Client
+from psycopg import sql
+
+from config import patience
+from credits.models import Account
+from generations.models import Delivery, Generation, Phase, Submission
+from tests.helpers.background_work import Work
+from tests.helpers.callback_sender import Courier
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
+
+
+@contextmanager
+def locked(row: Generation | Account) -> Iterator[None]:
+    """Another program holds the row `FOR UPDATE`."""
+    login = connection.settings_dict
+    address = {"host": login["HOST"], "port": login["PORT"], "user": login["USER"], "dbname": login["NAME"]}
+    with psycopg.connect(**address) as other:
+        table = sql.Identifier(row._meta.db_table)
+        other.execute(sql.SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE").format(table), [row.pk])
+        yield
+
+
+@pytest.fixture
+def kept(courier: Courier, submitted: Submission) -> Submission:
+    """Its callback is in the inbox and nobody has told it: the generation's row was locked."""
+    with locked(submitted.generation):
+        assert courier.deliver(submitted) == 503
+    return submitted
+
+
+def outcome() -> str:
+    return str(Delivery.objects.get().outcome)
+
+
+def test_b34_the_inbox_does_not_wait_for_the_generations_row(courier: Courier, submitted: Submission) -> None:
+    started = time.monotonic()
+    with locked(submitted.generation):
+        answer = courier.deliver(submitted)
+
+        assert (answer, outcome()) == (503, Delivery.Outcome.RECEIVED)
+        assert time.monotonic() - started < 5
+
+
+def test_b34_what_the_inbox_kept_is_told_at_the_next_delivery(courier: Courier, kept: Submission) -> None:
+    assert courier.deliver(kept) == 200
+
+    assert outcome() == Delivery.Outcome.APPLIED
+    assert kept.generation.outputs.count() == 1
+
+
+def test_b34_what_the_inbox_kept_is_told_even_if_fal_never_comes_again(kept: Submission, work: Work) -> None:
+    """fal itself says IN_PROGRESS for ever; only our own inbox knows."""
+    work.ask_fal()
+
+    kept.generation.refresh_from_db()
+    assert (kept.generation.phase, outcome()) == (Phase.STORING, Delivery.Outcome.APPLIED)
+
+
+def post(client: Client, alice: Account, address: str, body: dict[str, Any]) -> tuple[int, str, float]:
+    client.force_login(User.objects.get(pk=alice.user_id))
+    started = time.monotonic()
+    response = client.post(address, body, content_type="application/json")
+    return response.status_code, response.headers.get("Retry-After", ""), time.monotonic() - started
+
+
+def test_an_order_does_not_wait_for_a_locked_account(client: Client, alice: Account) -> None:
+    with locked(alice):
+        body = {"model": "flux-schnell", "input": {"prompt": "a cat"}}
+        status, retry_after, seconds = post(client, alice, "/api/v1/generations/", body)
+
+    assert (status, retry_after) == (503, "5")
+    assert seconds < 5
+    assert Generation.objects.count() == 0
+
+
+def test_a_cancellation_does_not_wait_for_a_locked_row(client: Client, alice: Account, submitted: Submission) -> None:
+    with locked(submitted.generation):
+        address = f"/api/v1/generations/{submitted.generation_id}/cancel/"
+        status, retry_after, seconds = post(client, alice, address, {})
+
+    assert (status, retry_after) == (503, "5")
+    assert seconds < 5
+
+
+def test_every_connection_has_its_limits() -> None:
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    with connection.cursor() as cursor:
+        limits = [cursor.execute(f"SHOW {name}").fetchone() for name in names]
+
+    assert limits == [("3s",), ("30s",), ("30s",)]
+
+
+def test_a_request_does_not_wait_for_a_slow_statement() -> None:
+    with patience.limited(seconds=0.3), connection.cursor() as cursor:
+        with pytest.raises(OperationalError):
+            cursor.execute("SELECT pg_sleep(20)")
+
+    connection.close()
+
+
+def test_work_that_nobody_waits_for_may_take_its_time() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.5)")
+
+        assert cursor.fetchone() == ("",)
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """The pool has but one, and this thread has it."""
+    wrapper: Any = connection
+    wrapper.close()
+    wrapper.close_pool()
+    wrapper.pool.resize(1, 1)
+    wrapper.ensure_connection()
+    yield
+    wrapper.close()
+    wrapper.close_pool()
+
+
+def health_in_a_thread() -> tuple[str, float]:
+    said: list[str] = []
+
+    def ask() -> None:
+        said.append(Client().get("/health/ready").json()["parts"]["database"])
+        connection.close()
+
+    started = time.monotonic()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return said[0], time.monotonic() - started
+
+
+def test_e13_with_all_connections_taken_the_wait_is_bounded(one_connection: None) -> None:
+    said, seconds = health_in_a_thread()
+
+    assert said == "away"
+    assert seconds < 5
+
+
+def test_e13_a_connection_given_back_serves_the_next(one_connection: None) -> None:
+    connection.close()
+
+    assert health_in_a_thread()[0] == "ok"
+
+
+def test_e13_one_connection_is_enough_for_a_callback(
+    one_connection: None, courier: Courier, submitted: Submission
+) -> None:
+    assert courier.deliver(submitted) == 200

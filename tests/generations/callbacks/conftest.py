@@ -1,0 +1,17 @@
+"""Fixtures of the tests of fal's callbacks."""
+
+from __future__ import annotations
+
+from tests.fixtures.callbacks import (
+    alice,
+    courier,
+    fresh_keys,
+    hire,
+    order,
+    shared_limn,
+    submitted,
+    tidy_connections,
+    work,
+)
+
+__all__ = ["alice", "courier", "fresh_keys", "hire", "order", "shared_limn", "submitted", "tidy_connections", "work"]

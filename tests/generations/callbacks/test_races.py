@@ -1,0 +1,125 @@
+"""Callbacks at once, in both orders, and with a crash in the middle. Case ids: failure-modes.md, group B."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.test import Client
+
+from credits.models import Account, Entry
+from generations import lifecycle
+from generations.lifecycle import table
+from generations.models import CancelledBy, Delivery, Event, Generation, Phase, Status, Submission
+from generations.workers import inbox
+from simulator import Simulator
+from tests.helpers.background_work import Work
+from tests.helpers.callback_sender import Courier
+from tests.helpers.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def worded(verdict: bytes, number: int) -> bytes:
+    """The same verdict in other bytes, so that no uniqueness of bytes helps."""
+    return json.dumps({**json.loads(verdict), "number": number}).encode()
+
+
+def error(submission: Submission) -> bytes:
+    said = {"request_id": submission.request_id, "status": "ERROR", "error": "Invalid status code: 500"}
+    return json.dumps(said).encode()
+
+
+@pytest.mark.only_postgresql
+def test_b9_twenty_wordings_of_one_verdict_at_once_have_one_effect(fal: Simulator, submitted: Submission) -> None:
+    body = fal.callback_body(str(submitted.request_id))
+
+    def deliver(number: int) -> int:
+        return Courier(fal=fal, client=Client()).deliver(submitted, worded(body, number))
+
+    assert at_once(20, deliver) == [200] * 20
+    assert Event.objects.filter(fact="answered").count() == 1
+    assert Delivery.objects.filter(outcome=Delivery.Outcome.APPLIED).count() == 1
+
+
+@pytest.mark.only_postgresql
+def test_b9_without_the_guard_of_the_move_there_are_two_effects(
+    submitted: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: the same race, and the table of moves allows STORING from STORING."""
+    monkeypatch.setitem(table.CAME_FROM, Phase.STORING, {*table.CAME_FROM[Phase.STORING], Phase.STORING})
+    generation = Generation.objects.get()
+
+    moves = at_once(20, lambda _: table.move(generation, Phase.STORING))
+
+    assert sum(moves) > 1
+
+
+@pytest.mark.parametrize("first", ["OK", "ERROR"])
+def test_b18_of_two_contradictory_verdicts_the_first_counts(
+    first: str, courier: Courier, alice: Account, submitted: Submission, work: Work
+) -> None:
+    verdicts = [courier.fal.callback_body(str(submitted.request_id)), error(submitted)]
+    courier.fal.finish(str(submitted.request_id))
+
+    answers = [courier.deliver(submitted, body) for body in (verdicts if first == "OK" else verdicts[::-1])]
+
+    generation, books = work.to_the_end(submitted.generation), Account.objects.get(pk=alice.pk)
+    assert answers == [200, 200]
+    assert generation.status == (Status.COMPLETED if first == "OK" else Status.FAILED)
+    assert (books.balance, books.held) == (1000 - generation.captured, 0)
+    assert (generation.captured > 0) == (first == "OK")
+
+
+def test_b19_an_answer_after_a_cancellation_and_its_release_charges_nothing(
+    courier: Courier, alice: Account, submitted: Submission
+) -> None:
+    lifecycle.cancel_asked(submitted.generation, by=CancelledBy.CUSTOMER, actor="user:alice")
+    lifecycle.cancelled(submitted.generation)
+    entries = Entry.objects.count()
+
+    assert courier.deliver(submitted) == 200
+
+    alice.refresh_from_db()
+    assert (alice.balance, alice.held, Entry.objects.count()) == (1000, 0, entries)
+    assert Delivery.objects.get().outcome == Delivery.Outcome.IGNORED
+
+
+class Crash(BaseException):
+    """What kill -9 looks like from inside: nobody catches it."""
+
+
+def crash(*args: object, **kwargs: object) -> None:
+    raise Crash
+
+
+def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_the_work(
+    courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as doomed:
+        doomed.setattr(Event.objects, "create", crash)
+        with pytest.raises(Crash):
+            courier.deliver(submitted)
+    assert Generation.objects.get().phase == Phase.WAITING
+    assert Delivery.objects.get().outcome == Delivery.Outcome.RECEIVED
+
+    assert courier.deliver(submitted) == 200
+
+    assert Generation.objects.get().phase == Phase.STORING
+    assert Delivery.objects.get().outcome == Delivery.Outcome.APPLIED
+
+
+def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_nothing(
+    courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = inbox.tell
+    with monkeypatch.context() as doomed:
+        doomed.setattr(inbox, "tell", lambda delivery: crash(tell(delivery)))
+        with pytest.raises(Crash):
+            courier.deliver(submitted)
+    version = Generation.objects.get().version
+
+    assert courier.deliver(submitted) == 200
+
+    assert Generation.objects.get().version == version
+    assert Delivery.objects.get().repeats == 1

@@ -1,0 +1,96 @@
+"""Callbacks that are refused are counted, and cost the database nothing. Case ids: failure-modes.md, group B."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError, connection
+from django.test import Client
+from psycopg_pool import PoolTimeout
+from pytest_django import DjangoAssertNumQueries
+
+from config.management.ports import free_port
+from generations import refusals
+from generations.models import RefusedCallbacks, Submission
+from simulator import Simulator
+from tests.helpers.callback_sender import Courier
+from tests.helpers.metrics import scrape
+from tests.helpers.web_server import Web, path_of, serve
+from tests.services.processes import Processes
+from tests.services.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted() -> None:
+    """A process counts on; what came before belongs to other tests."""
+    refusals._counted.clear()
+
+
+def counted() -> dict[int, int]:
+    return dict(RefusedCallbacks.objects.values_list("status", "number"))
+
+
+@contextmanager
+def the_database_away(error: type[Exception]) -> Iterator[None]:
+    def refuse(execute: Callable[..., Any], *args: Any) -> Any:
+        raise error("away")
+
+    with connection.execute_wrapper(refuse):
+        yield
+
+
+def test_b1_forgeries_are_counted_without_touching_the_database(
+    client: Client, submitted: Submission, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(0):
+        for _ in range(3):
+            client.post(path_of(submitted), b"{}", content_type="application/json")
+
+    refusals.write_down()
+
+    assert scrape(client)["limn_callbacks_refused_total", "401"] == 3
+
+
+def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulator, submitted: Submission) -> None:
+    body = fal.callback_body(courier.request_id(submitted))
+    headers = fal.sign(body, request_id=courier.request_id(submitted))
+    courier.post(submitted.pk, "wrong-token", body, headers)
+    courier.post(submitted.pk, submitted.token, b"other bytes", headers)
+    courier.deliver(submitted)
+
+    refusals.write_down()
+    refusals.write_down()
+
+    assert counted() == {401: 1, 404: 1}
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, PoolTimeout])
+def test_what_the_database_does_not_take_is_counted_with_the_next(
+    caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    refusals.count(401)
+    with the_database_away(error):
+        refusals.write_down()
+    refusals.count(401)
+
+    refusals.write_down()
+
+    assert counted() == {401: 2}
+    assert "refused callbacks are counted later" in caplog.text
+
+
+@pytest.mark.once
+def test_a_server_writes_its_refusals_down_by_itself(
+    shared_limn: Processes, fal: Simulator, submitted: Submission
+) -> None:
+    web = Web(port=free_port(), fal=fal)
+    serve(shared_limn, web.port)
+
+    assert web.post(path_of(submitted), b"{}", {}).status_code == 401
+
+    assert until(counted, within_seconds=20) == {401: 1}

@@ -1,0 +1,41 @@
+"""Fixtures of the tests of infographics: Alice, her key and her orders."""
+
+from __future__ import annotations
+
+from tests.fixtures.api import (
+    addresses,
+    alice,
+    anonymous,
+    api,
+    batch,
+    bob,
+    completed,
+    customer,
+    failed,
+    nothing_is_left_over,
+    order,
+    patient_fal,
+    running,
+    staff,
+    storing,
+    streams_are_short,
+)
+
+__all__ = [
+    "addresses",
+    "alice",
+    "anonymous",
+    "api",
+    "batch",
+    "bob",
+    "completed",
+    "customer",
+    "failed",
+    "nothing_is_left_over",
+    "order",
+    "patient_fal",
+    "running",
+    "staff",
+    "storing",
+    "streams_are_short",
+]

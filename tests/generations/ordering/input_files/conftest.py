@@ -1,0 +1,29 @@
+"""Fixtures of the tests of input files: Alice, her uploads, and both kinds of storage."""
+
+from __future__ import annotations
+
+from tests.fixtures.uploads import (
+    alice,
+    anonymous,
+    api,
+    api_of_bob,
+    bob,
+    bring,
+    customer,
+    either,
+    folder,
+    nothing_is_left_over,
+)
+
+__all__ = [
+    "alice",
+    "anonymous",
+    "api",
+    "api_of_bob",
+    "bob",
+    "bring",
+    "customer",
+    "either",
+    "folder",
+    "nothing_is_left_over",
+]

@@ -1,0 +1,7 @@
+"""Fixtures of the pages' tests: Alice in front of her browser."""
+
+from __future__ import annotations
+
+from tests.fixtures.pages import alice, bob, browser_of_alice, finished, order, tidy_connections
+
+__all__ = ["alice", "bob", "browser_of_alice", "finished", "order", "tidy_connections"]

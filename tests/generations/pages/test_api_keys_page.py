@@ -1,0 +1,76 @@
+"""The page of one's keys: made here, shown once, revoked."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from credits.models import Account
+from generations import api_keys
+from generations.models import ApiKey
+from tests.fixtures.limits import alice, bob, key_of, nothing_is_in_hand
+
+__all__ = ["alice", "bob", "nothing_is_in_hand"]
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
+KEYS = "/keys/"
+
+
+@pytest.fixture
+def browser(client: Client, alice: Account) -> Client:
+    client.force_login(alice.user)
+    return client
+
+
+def test_a_key_is_made_and_shown_once(browser: Client, alice: Account) -> None:
+    asked = {"name": "our shop", "scopes": ["order"], "lifetime": "7", "credits_max": "50", "models": ["flux-dev"]}
+
+    page = browser.post(KEYS, asked)
+
+    plain = re.search(r'id="plain">([^<]+)<', page.text)[1]  # type: ignore[index]
+    key = api_keys.find(plain)
+    assert key is not None
+    assert (key.user, key.name, key.scopes, key.credits_max) == (alice.user, "our shop", ["order"], 50)
+    assert key.model_slugs == ["flux-dev"]
+    assert abs(key.expires_at - timezone.now() - timedelta(days=7)) < timedelta(minutes=1)  # type: ignore[operator]
+    assert "no-store" in page["Cache-Control"]
+    again = browser.get(KEYS).text
+    assert plain not in again
+    assert key.prefix in again
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": ""}, {"scopes": []}, {"scopes": ["all"]}, {"models": ["x"]}, {"credits_max": "-1"}, {"lifetime": "9"}],
+)
+def test_nonsense_makes_no_key_and_is_shown_with_what_was_typed(browser: Client, wrong: dict[str, object]) -> None:
+    page = browser.post(KEYS, {"name": "our shop", "scopes": ["read"], **wrong})
+
+    assert page.status_code == 422
+    assert 'class="error"' in page.text
+    assert not ApiKey.objects.exists()
+
+
+def test_a_key_is_revoked_by_a_button(browser: Client, alice: Account) -> None:
+    key = key_of(alice)
+
+    page = browser.post(f"{KEYS}{key.uid}/revoke/", follow=True)
+
+    assert "opens nothing any more" in page.text
+    assert not ApiKey.objects.usable().exists()
+
+
+def test_somebody_elses_key_is_neither_shown_nor_revoked(browser: Client, bob: Account) -> None:
+    key = key_of(bob)
+
+    assert key.prefix not in browser.get(KEYS).text
+    assert browser.post(f"{KEYS}{key.uid}/revoke/").status_code == 404
+    assert ApiKey.objects.usable().exists()
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_nobody_anonymous_gets_in(client: Client, db: None, method: str) -> None:
+    assert getattr(client, method)(KEYS)["Location"] == f"/login/?next={KEYS}"

@@ -1,0 +1,211 @@
+"""Towards fal: so many a minute, by all processes together, and everybody in turn. Cases E6, E7."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from credits.models import Account
+from generations import breaker, budget, leases, lifecycle
+from generations.models import Breaker, Generation, Phase, Submission
+from generations.workers import submitter
+from simulator import Simulator
+from tests.credits.racing import race
+from tests.fixtures.limits import GENERATIONS, client_of, wish
+from tests.fixtures.orders import Ordering
+from tests.services.waiting import until
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def patient(fal: Simulator) -> Simulator:
+    """A fal that takes everything, and neither ends nor calls."""
+    fal.always("hold", "callback:lost")
+    return fal
+
+
+@pytest.fixture
+def budget_of(settings):
+    """`budget_of(100, burst=200)`"""
+
+    def limit(per_minute: int, *, burst: int) -> None:
+        settings.FAL_REQUESTS_PER_MINUTE, settings.FAL_REQUESTS_BURST = per_minute, burst
+
+    return limit
+
+
+def queued() -> int:
+    return Generation.objects.filter(phase=Phase.QUEUED).count()
+
+
+def is_within(posts: list[float], *, burst: int, per_second: float) -> bool:
+    """Whether no span of time has more than a burst and what is refilled in it; one may have been on its way."""
+    spans = ((posts[j] - posts[i], j - i + 1) for i in range(len(posts)) for j in range(i, len(posts)))
+    return all(count <= burst + per_second * seconds + 1 for seconds, count in spans)
+
+
+def sweep_until_all_are_sent(fal: Simulator) -> list[float]:
+    """The moments of the POSTs."""
+
+    def sweep() -> bool:
+        submitter.run_once(limit=8)
+        return queued() == 0
+
+    until(sweep, within_seconds=20)
+    return [post.at for post in fal.log.posts()]
+
+
+# --- How much ---
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_span_of_time_has_more_than_the_burst_and_the_rate(patient: Simulator, order: Ordering, budget_of) -> None:
+    budget_of(240, burst=4)
+    for _ in range(11):
+        order()
+
+    posts = sweep_until_all_are_sent(patient)
+
+    assert len(posts) == 11
+    assert is_within(posts, burst=4, per_second=4)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_budget_they_all_go_at_once(patient: Simulator, order: Ordering, budget_of) -> None:
+    """Negative control: the measure above can be broken."""
+    budget_of(100_000, burst=100)
+    for _ in range(11):
+        order()
+
+    assert not is_within(sweep_until_all_are_sent(patient), burst=4, per_second=4)
+
+
+def test_nobody_sees_an_error_when_the_budget_is_used_up(patient: Simulator, alice: Account, budget_of) -> None:
+    budget_of(1, burst=1)
+    api = client_of(alice)
+
+    answers = [api.post(GENERATIONS, wish(n)) for n in range(3)]
+
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert [answer.json()["status"] for answer in answers] == ["processing", "pending", "pending"]
+    assert len(patient.log.posts()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: Ordering, budget_of) -> None:
+    budget_of(1, burst=3)
+    orders = [order() for _ in range(8)]
+
+    race(*(partial(submitter.submit_now, each, is_its_turn=True) for each in orders))
+
+    assert (len(patient.log.posts()), queued()) == (3, 5)
+
+
+def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: Ordering, budget_of) -> None:
+    budget_of(1, burst=1)
+    submitter.submit_now(order())
+    waiting = order()
+
+    submitter.submit_now(waiting, is_its_turn=True)
+
+    assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
+    waiting.refresh_from_db()
+    assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
+    assert waiting.submissions.get().state == Submission.State.PLANNED
+
+
+def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, order: Ordering, budget_of) -> None:
+    budget_of(1, burst=5)
+    generation = order()
+    lifecycle.submitting(generation)
+
+    submitter.submit_now(generation)
+
+    assert budget.left() == 5
+
+
+def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: Ordering, budget_of) -> None:
+    budget_of(1, burst=1)
+    submitter.submit_now(order())
+    order()
+    breaker.trip("locked")
+    Breaker.objects.update(probed_at=None)
+
+    submitter.run_once(limit=8)
+
+    assert breaker.may_probe()
+
+
+# --- Whose turn ---
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_order_goes_out_among_the_next_though_two_hundred_came_before(
+    patient: Simulator, alice: Account, bob: Account, order: Ordering, budget_of
+) -> None:
+    budget_of(1, burst=5)
+    for _ in range(200):
+        order()
+    late = order(account=bob)
+
+    submitter.run_once(limit=8)
+
+    late.refresh_from_db()
+    assert (late.phase, len(patient.log.posts())) == (Phase.WAITING, 5)
+
+
+def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob: Account, order: Ordering) -> None:
+    """Negative control."""
+    for _ in range(9):
+        order()
+    late = order(account=bob)
+
+    claimed = leases.claim(Generation.objects.to_submit(), limit=8, seconds=30)
+
+    assert late not in claimed
+
+
+def test_one_by_one_they_take_turns(
+    patient: Simulator, alice: Account, bob: Account, order: Ordering, budget_of
+) -> None:
+    """Whoever comes later has not the younger head of a line to wait for: who was served longest ago is next."""
+    budget_of(60_000, burst=1)
+    orders = {order().pk: "alice" for _ in range(5)} | {order(account=bob).pk: "bob" for _ in range(3)}
+
+    sweep_until_all_are_sent(patient)
+
+    sent = Submission.objects.order_by("sent_at").values_list("generation_id", flat=True)
+    assert [orders[pk] for pk in sent] == ["alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
+
+
+def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Account, order: Ordering) -> None:
+    for account in (alice, alice, alice, bob):
+        order(account=account)
+
+    claims = [budget.claim_in_turn(Generation.objects.to_submit(), limit=2, seconds=30) for _ in range(3)]
+
+    assert [sorted(str(row.account) for row in claim) for claim in claims] == [["alice", "bob"], ["alice"] * 2, []]
+
+
+def test_a_worker_looks_past_what_others_have_in_hand(order: Ordering) -> None:
+    for _ in range(budget.LOOKED_AT + 2):
+        order()
+
+    claims = [budget.claim_in_turn(Generation.objects.to_submit(), limit=1, seconds=30) for _ in range(6)]
+
+    assert [len(claim) for claim in claims] == [1] * 6
+
+
+@pytest.mark.parametrize("room, posts", [(2, 0), (3, 1)])
+def test_a_view_does_not_pass_by_those_who_wait(
+    patient: Simulator, bob: Account, order: Ordering, budget_of, room: int, posts: int
+) -> None:
+    budget_of(1, burst=room)
+    for _ in range(2):
+        order()
+
+    submitter.submit_now(order(account=bob))
+
+    assert len(patient.log.posts()) == posts

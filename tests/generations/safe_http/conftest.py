@@ -1,0 +1,7 @@
+"""Fixtures of the tests of safe HTTP: host names and certificates."""
+
+from __future__ import annotations
+
+from tests.fixtures.safe_http import authority, names
+
+__all__ = ["authority", "names"]

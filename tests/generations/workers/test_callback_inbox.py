@@ -1,0 +1,63 @@
+"""fal's callbacks are kept before they are acknowledged, and told once. Case ids: failure-modes.md, group B."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from generations.models import Delivery, Generation, Output, Submission
+from generations.workers import inbox
+from simulator import Simulator
+from tests.credits.books import closed
+from tests.helpers.callback_sender import Courier
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def unclear(courier: Courier, submission: Submission) -> bytes:
+    return json.dumps({"request_id": courier.request_id(submission), "status": "PERHAPS"}).encode()
+
+
+def test_b7_what_was_told_is_not_told_again(courier: Courier, submitted: Submission) -> None:
+    """Two heard it at once; the second waited for the first's lock."""
+    courier.deliver(submitted, unclear(courier, submitted))
+    delivery = Delivery.objects.get()
+
+    assert (delivery.outcome, inbox.tell(delivery)) == (Delivery.Outcome.UNCLEAR, Delivery.Outcome.IGNORED)
+
+
+def test_b7_b15_a_repetition_does_not_make_us_ask_fal_again(courier: Courier, submitted: Submission) -> None:
+    courier.deliver(submitted, unclear(courier, submitted))
+    Generation.objects.update(next_attempt_at="2999-01-01T00:00:00Z")
+
+    assert courier.deliver(submitted, unclear(courier, submitted)) == 200
+
+    assert Generation.objects.to_reconcile().count() == 0
+
+
+def test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged(
+    courier: Courier, fal: Simulator, submitted: Submission
+) -> None:
+    """fal sends it again, as long as it does not hear 200."""
+    courier.client.raise_request_exception = False
+
+    with closed(Delivery):
+        answer = courier.deliver(submitted)
+
+    assert answer >= 500
+    assert courier.deliver(submitted) == 200
+    assert submitted.generation.outputs.count() == 1
+
+
+def test_b35_a_callback_that_was_kept_and_not_told_is_told_by_the_next(
+    courier: Courier, fal: Simulator, submitted: Submission
+) -> None:
+    courier.client.raise_request_exception = False
+    with closed(Output):
+        courier.deliver(submitted)
+    assert Delivery.objects.get().outcome == Delivery.Outcome.RECEIVED
+
+    assert courier.deliver(submitted) == 200
+
+    assert submitted.generation.outputs.count() == 1

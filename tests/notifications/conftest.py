@@ -1,0 +1,90 @@
+"""Alice and her key, as in the API's tests; a program of hers that is told things; and one turn of who tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+
+from credits import accounts
+from credits.models import Account
+from generations import subscriptions
+from generations.models import WebhookDelivery, WebhookEndpoint
+from generations.workers.notifier import Notifier
+from tests.fixtures.api import (
+    alice,
+    api,
+    bob,
+    completed,
+    customer,
+    failed,
+    nothing_is_left_over,
+    order,
+    patient_fal,
+    running,
+    storing,
+)
+from tests.notifications.webhook_receiver import Receiver, receiving
+
+__all__ = [
+    "alice",
+    "api",
+    "bob",
+    "completed",
+    "customer",
+    "failed",
+    "nothing_is_left_over",
+    "order",
+    "patient_fal",
+    "running",
+    "storing",
+]
+ELSEWHERE = "https://example.com/told"
+"""Nobody dials it: the world is closed to tests."""
+
+Listen = Callable[..., WebhookEndpoint]
+
+
+@pytest.fixture
+def account(alice: User) -> Account:
+    return accounts.of(alice)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def listen(alice: User) -> Listen:
+    """`listen(receiver.url, types=[…])`: an endpoint of Alice's."""
+
+    def add(url: str = ELSEWHERE, *, user: User = alice, **options: object) -> WebhookEndpoint:
+        return subscriptions.add(accounts.of(user), url, **options)  # type: ignore[arg-type]
+
+    return add
+
+
+@pytest.fixture
+def notifier() -> Iterator[Notifier]:
+    notifier = Notifier()
+    yield notifier
+    assert notifier.rest(seconds_max=30)
+    notifier._pool.shutdown()
+
+
+@pytest.fixture
+def turn(notifier: Notifier) -> Callable[[], int]:
+    """One turn, with whatever is due later due now; everything it took on has an outcome when it returns."""
+
+    def once() -> int:
+        due_some_time = WebhookDelivery.objects.filter(next_attempt_at__isnull=False)
+        due_some_time.update(next_attempt_at=Now(), leased_until=None)
+        taken = notifier.run_once(limit=20)
+        assert notifier.rest(seconds_max=30)
+        return taken
+
+    return once

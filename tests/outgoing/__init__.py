@@ -1,1 +1,0 @@
-"""What customers are told: webhooks, the feed, mail."""
