@@ -17,7 +17,7 @@ export UV_NATIVE_TLS := true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format lock chaos seeded-bugs mutation bench clean dev services
+.PHONY: help install run test lint format lock chaos seeded-bugs mutation bench structure clean dev services
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ mutation: dev services ## Mutate the ledger and the lifecycle and list the mutan
 
 bench: dev ## Compare web servers on this machine
 	@$(PYTHON) -m quality.benchmarks.servers
+
+structure: dev ## Measure packages, imports and functions, and list what is over a limit. ARGS="--compare HEAD~9"
+	@$(PYTHON) -m quality.structure $(ARGS)
 
 clean: ## Remove everything that make made; var/ with its data stays
 	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
