@@ -1,8 +1,8 @@
-"""The ledger in the admin: to look at, and three forms through which staff give and take credits."""
+"""The ledger in the admin: read-only tables, and forms with which staff grant, adjust and refund credits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,103 +19,107 @@ from credits import ledger
 from credits.looking import LookOnlyAdmin, may, staff
 from credits.models import CREDITS_MAX, Account, Entry, Hold
 
+# One permission for all three forms: they all move a customer's credits.
 PERMISSION = "credits.change_account"
 
 
-class MoneyForm(forms.Form):
-    """How many credits, and why. The nonce makes a second click the same posting."""
+class CreditsForm(forms.Form):
+    """An amount and its reason. The nonce becomes the posting's idempotency key, so a second click posts nothing."""
 
     amount = forms.IntegerField(min_value=1, max_value=CREDITS_MAX)
     reason = forms.CharField(
         max_length=300,
-        help_text="Kept in the ledger for good, and shown to the customer.",
+        help_text="Kept in the ledger permanently and shown to the customer.",
         widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
     nonce = forms.UUIDField(widget=forms.HiddenInput)
 
 
-class AdjustForm(MoneyForm):
+class AdjustForm(CreditsForm):
     amount = forms.IntegerField(
-        min_value=-CREDITS_MAX, max_value=CREDITS_MAX, help_text="Negative takes away, never what is held."
+        min_value=-CREDITS_MAX,
+        max_value=CREDITS_MAX,
+        help_text="A negative amount takes credits away, but never those that open holds reserve.",
     )
 
     def clean_amount(self) -> int:
         if self.cleaned_data["amount"] == 0:
-            raise forms.ValidationError("An adjustment changes something.")
+            raise forms.ValidationError("The amount of an adjustment cannot be 0.")
         return int(self.cleaned_data["amount"])
 
 
-class MoneyAdmin(LookOnlyAdmin):
-    """Rows with forms of their own, each of which posts to the ledger."""
+class LedgerAdmin(LookOnlyAdmin):
+    """Base of admins whose rows have forms for operations of the ledger, each on a page of its own."""
 
-    verbs: dict[str, tuple[str, type[MoneyForm]]] = {}
-    """Name of the method → title and form."""
+    operations: dict[str, tuple[str, type[CreditsForm]]] = {}
+    """Name of the method that posts to the ledger → title and class of its form."""
     change_form_template = "admin/credits/change_form.html"
 
     def get_urls(self) -> list[URLPattern]:
-        info = self.opts.app_label, self.opts.model_name
-        own = [
-            path(f"<int:pk>/{verb}/", self.admin_site.admin_view(self._view(verb)), name=f"{info[0]}_{info[1]}_{verb}")
-            for verb in self.verbs
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        operations = [
+            path(
+                f"<int:pk>/{operation}/",
+                self.admin_site.admin_view(partial(self.operation_view, operation=operation)),
+                name=f"{prefix}_{operation}",
+            )
+            for operation in self.operations
         ]
-        return [*own, *super().get_urls()]
+        # Before Django's own patterns, whose last one takes any path for the key of a row.
+        return [*operations, *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        verbs = {verb: title for verb, (title, _) in self.verbs.items()} if may(request, PERMISSION) else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "verbs": verbs})
+        """Add a link to each operation for staff with the permission."""
+        titles = {operation: title for operation, (title, _) in self.operations.items()}
+        context = {**(extra_context or {}), "operations": titles if may(request, PERMISSION) else {}}
+        return super().change_view(request, object_id, form_url, context)
 
-    def _view(self, verb: str) -> Callable[[HttpRequest, int], HttpResponse]:
-        def view(request: HttpRequest, pk: int) -> HttpResponse:
-            if not may(request, PERMISSION):
-                raise PermissionDenied(f"You may not {verb} credits.")
-            return self._money_view(request, get_object_or_404(self.model, pk=pk), verb)
-
-        return view
-
-    def _money_view(self, request: HttpRequest, row: Any, verb: str) -> HttpResponse:
-        title, form_class = self.verbs[verb]
+    def operation_view(self, request: HttpRequest, pk: int, operation: str) -> HttpResponse:
+        """Show the form of an operation, and post to the ledger when it is submitted."""
+        if not may(request, PERMISSION):
+            raise PermissionDenied(f"You do not have permission to {operation} credits.")
+        row = get_object_or_404(self.model, pk=pk)
+        title, form_class = self.operations[operation]
+        # The nonce is made with the empty form, so every submission of this page carries the same one.
         form = form_class(request.POST or None, initial={"nonce": uuid4()})
-        if request.method == "POST" and form.is_valid() and self._post(request, row, verb, form):
+        if request.method == "POST" and form.is_valid() and self._post(request, row, operation, form):
             return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", row.pk)
         context = self.admin_site.each_context(request)
-        context |= {"title": f"{title}: {row}", "form": form, "row": row, "opts": self.opts, "verb": title}
-        return render(request, "admin/credits/money.html", context)
+        context |= {"title": f"{title}: {row}", "form": form, "row": row, "opts": self.opts, "operation": title}
+        return render(request, "admin/credits/operation.html", context)
 
-    def _post(self, request: HttpRequest, row: Any, verb: str, form: MoneyForm) -> bool:
-        """Post once per nonce, and note in the admin's log who did it and why."""
-        asked = form.cleaned_data
-        key = f"admin:{asked['nonce']}"
+    def _post(self, request: HttpRequest, row: Any, operation: str, form: CreditsForm) -> bool:
+        """Post to the ledger and to the admin's log. Returns False, with an error in the form, if refused."""
+        amount, reason = form.cleaned_data["amount"], form.cleaned_data["reason"]
+        key = f"admin:{form.cleaned_data['nonce']}"
         is_repeated = Entry.objects.filter(key=key).exists()
         try:
+            # One transaction: credits never move without a line in the log that says who moved them.
             with transaction.atomic():
-                details = {"key": key, "actor": staff(request), "reason": asked["reason"]}
-                entry: Entry = getattr(self, verb)(row, asked["amount"], **details)
+                entry: Entry = getattr(self, operation)(row, amount, key=key, actor=staff(request), reason=reason)
                 if not is_repeated:
-                    self.log_change(request, row, f"{verb} {asked['amount']:+,} credits: {asked['reason']}")
+                    self.log_change(request, row, f"{operation} {amount:+,} credits: {reason}")
         except (ledger.LedgerError, ValueError) as error:
             form.add_error("amount", str(error))
             return False
-        self._tell(request, entry, is_repeated=is_repeated)
-        return True
-
-    def _tell(self, request: HttpRequest, entry: Entry, *, is_repeated: bool) -> None:
-        words = f"{entry.get_kind_display()} of {entry.balance_change:+,} credits: {entry.reason}"
+        posting = f"{entry.get_kind_display()} of {entry.balance_change:+,} credits: {entry.reason}"
         if is_repeated:
-            messages.warning(request, f"This form was sent before, and nothing was changed again. {words}")
+            messages.warning(request, f"This form was already submitted; nothing was changed again. {posting}")
         else:
-            messages.success(request, words)
+            messages.success(request, posting)
+        return True
 
 
 @admin.register(Account)
-class AccountAdmin(MoneyAdmin):
+class AccountAdmin(LedgerAdmin):
     list_display = ("user", "balance", "held", "available", "created_at")
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
     ordering = ("-id",)
     fields = ("user", "balance", "held", "available", "entries", "created_at")
-    verbs = {"grant": ("Grant credits", MoneyForm), "adjust": ("Adjust the balance", AdjustForm)}
+    operations = {"grant": ("Grant credits", CreditsForm), "adjust": ("Adjust the balance", AdjustForm)}
 
     @admin.display(description="available")
     def available(self, account: Account) -> int:
@@ -123,8 +127,8 @@ class AccountAdmin(MoneyAdmin):
 
     @admin.display(description="entries")
     def entries(self, account: Account) -> str:
-        address = f"{reverse('admin:credits_entry_changelist')}?account__id__exact={account.pk}"
-        return format_html('<a href="{}">all entries of this account</a>', address)
+        url = f"{reverse('admin:credits_entry_changelist')}?account__id__exact={account.pk}"
+        return format_html('<a href="{}">all entries of this account</a>', url)
 
     def grant(self, account: Account, amount: int, **details: str) -> Entry:
         return ledger.grant(account, amount, **details)
@@ -134,13 +138,13 @@ class AccountAdmin(MoneyAdmin):
 
 
 @admin.register(Hold)
-class HoldAdmin(MoneyAdmin):
+class HoldAdmin(LedgerAdmin):
     list_display = ("reference", "account", "amount", "captured", "released", "refunded", "opened_at", "settled_at")
     list_select_related = ("account__user",)
     list_filter = (("settled_at", admin.EmptyFieldListFilter),)
     search_fields = ("=reference", "account__user__username")
     ordering = ("-id",)
-    verbs = {"refund": ("Refund credits", MoneyForm)}
+    operations = {"refund": ("Refund credits", CreditsForm)}
 
     def refund(self, hold: Hold, amount: int, **details: str) -> Entry:
         return ledger.refund(hold.reference, amount, **details)

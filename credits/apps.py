@@ -1,4 +1,4 @@
-"""The ledger as a Django app."""
+"""Configuration of the `credits` app: the ledger, its admin and its commands."""
 
 from django.apps import AppConfig
 

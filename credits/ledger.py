@@ -1,16 +1,20 @@
-"""Who has how many credits. Nothing else writes a balance, a hold or an entry.
+"""The ledger: the only module that writes balances, holds and entries.
 
-    hold ──► capture (all or part; the rest is released)      grant, adjust: the treasury's hand
-         └─► release                                          refund: back from revenue, never more than captured
+    hold ──► capture (all or part; the rest is released) ──► refund (at most what was captured)
+         └─► release
 
-Every verb is one transaction, joins the caller's if there is one, and is safe to race: the database decides.
+    grant, adjust (credits move between the treasury and the account)
 
-    LedgerError
-    ├── InsufficientCredits   the account cannot afford it: tell the customer what is needed and available
-    ├── NotOpen               the hold is settled already, or was never opened
-    ├── HoldExists            the reference has a hold already: the caller is doing something twice
-    ├── RefundTooLarge        more than was captured and not yet refunded
-    └── KeyTaken              the key stands for another posting: the caller mixes two things up
+`generations.lifecycle` holds, captures and releases credits; the admin and `manage.py` grant, adjust and refund them.
+Each function runs in one transaction, or joins its caller's, and is safe to call concurrently: conditional UPDATEs and
+unique constraints decide, not values that Python read before.
+
+    LedgerError                the operation was refused, and nothing was changed
+    ├── InsufficientCredits    the account cannot afford it
+    ├── NotOpen                the reference has no open hold: it was never opened, or it is settled
+    ├── HoldExists             the reference already has a hold, so its caller holds credits twice for one thing
+    ├── RefundTooLarge         more than was captured and not yet refunded
+    └── KeyTaken               the key was used for a different posting, so its caller confuses two postings
 """
 
 from __future__ import annotations
@@ -23,10 +27,12 @@ from credits.models import CREDITS_MAX, KEY_CHARACTERS_MAX, Account, Entry, Hold
 
 
 class LedgerError(Exception):
-    """The ledger refuses. Nothing was changed."""
+    """The ledger refuses the operation. Nothing was changed."""
 
 
 class InsufficientCredits(LedgerError):
+    """The account cannot afford the operation."""
+
     def __init__(self, *, needed: int, available: int) -> None:
         super().__init__(f"This costs {needed} credits and {available} are available.")
         self.needed = needed
@@ -34,167 +40,231 @@ class InsufficientCredits(LedgerError):
 
 
 class NotOpen(LedgerError):
-    """There is no open hold of this reference."""
+    """The reference has no open hold."""
 
 
 class HoldExists(LedgerError):
-    """There is a hold of this reference already."""
+    """The reference already has a hold, open or settled."""
 
 
 class RefundTooLarge(LedgerError):
-    """A refund is at most what was captured and not yet refunded."""
+    """The refund exceeds what was captured and not yet refunded."""
 
 
 class KeyTaken(LedgerError):
-    """The key stands for another posting."""
+    """The key was already used for a different posting."""
 
 
 @transaction.atomic
 def hold(account: Account, amount: int, *, reference: str) -> Hold:
-    """Set `amount` credits aside. Raises InsufficientCredits, HoldExists; ValueError for a nonsense amount."""
+    """Reserve credits of an account until they are captured or released.
+
+    Args:
+        account: The account that pays.
+        amount: Whole credits, from 0 to CREDITS_MAX. An order that costs nothing has a hold of 0 credits.
+        reference: What the credits are for, such as `generation:<uuid>`. A reference has one hold for all time.
+
+    Raises:
+        InsufficientCredits: The account has fewer credits available.
+        HoldExists: The reference already has a hold.
+        ValueError: `amount` is not a whole number in the range.
+    """
     _require_amount(amount, minimum=0)
-    # The condition and the change are one statement: of many at once, only as many pass as can be paid.
+    # One statement checks the balance and changes it, so concurrent holds cannot spend the same credits twice.
     affordable = Account.objects.filter(pk=account.pk, balance__gte=F("held") + amount)
     if affordable.update(held=F("held") + amount) == 0:
-        raise InsufficientCredits(needed=amount, available=_available(account))
+        raise InsufficientCredits(needed=amount, available=_read_available(account))
     try:
+        # In a savepoint: without one, PostgreSQL would refuse every later statement of a caller's transaction.
         with transaction.atomic():
             opened = Hold.objects.create(account=account, amount=amount, reference=reference)
     except IntegrityError as error:
-        # Leaving by an exception undoes the update above, inside a caller's transaction too.
-        raise HoldExists(f"There is a hold for {reference} already.") from error
+        # The exception leaves this function's own atomic block, which takes back the change of `held` above.
+        raise HoldExists(f"{reference} already has a hold.") from error
     Entry.objects.create(account=account, hold=opened, kind=Entry.Kind.HOLD, held_change=amount)
     return opened
 
 
 @transaction.atomic
 def capture(reference: str, amount: int | None = None) -> Hold:
-    """Take `amount` of the hold (None: all of it) for good and release the rest. Raises NotOpen."""
-    held = _find(reference)
-    taken = held.amount if amount is None else amount
-    _require_amount(taken, minimum=0, maximum=held.amount)
-    if taken == 0 and held.amount > 0:
-        return _settle(held, captured=0, kind=Entry.Kind.RELEASE)
-    return _settle(held, captured=taken, kind=Entry.Kind.CAPTURE)
+    """Charge a hold, and release the part that is not charged.
+
+    Args:
+        reference: The reference of an open hold.
+        amount: Credits to charge, from 0 to the amount of the hold. None charges all of it.
+
+    Raises:
+        NotOpen: The reference has no open hold.
+        ValueError: `amount` is not a whole number in the range.
+    """
+    hold = _find_hold(reference)
+    captured = hold.amount if amount is None else amount
+    _require_amount(captured, minimum=0, maximum=hold.amount)
+    # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one.
+    kind = Entry.Kind.RELEASE if captured == 0 and hold.amount > 0 else Entry.Kind.CAPTURE
+    return _settle(hold, captured=captured, kind=kind)
 
 
 @transaction.atomic
 def release(reference: str) -> Hold:
-    """Give the whole hold back. Raises NotOpen."""
-    return _settle(_find(reference), captured=0, kind=Entry.Kind.RELEASE)
+    """Give a whole hold back to the account. Raises NotOpen."""
+    return _settle(_find_hold(reference), captured=0, kind=Entry.Kind.RELEASE)
 
 
 @transaction.atomic
 def grant(account: Account, amount: int, *, key: str, actor: str, reason: str = "") -> Entry:
-    """Give credits. The same `key` again changes nothing and returns the first entry."""
+    """Give an account credits from the treasury.
+
+    Args:
+        account: The account that receives them.
+        amount: Whole credits, from 1 to CREDITS_MAX.
+        key: Idempotency key, 1 to KEY_CHARACTERS_MAX characters. A repeated call changes nothing and returns the
+            entry of the first one.
+        actor: Who grants them, such as `staff:alice`.
+        reason: Shown to the customer.
+
+    Raises:
+        KeyTaken: The key was used for a different posting.
+        ValueError: `amount` or `key` is out of range.
+    """
     _require_amount(amount, minimum=1)
     return _post(account, Entry.Kind.GRANT, amount, key=key, actor=actor, reason=reason)
 
 
 @transaction.atomic
 def adjust(account: Account, change: int, *, key: str, actor: str, reason: str) -> Entry:
-    """Correct a balance by hand, up or down, never below what is held. Idempotent by `key`.
+    """Correct a balance by hand, up or down. `key` and `actor` are those of `grant`.
 
-    Raises InsufficientCredits when the correction would leave less than the open holds need.
+    Args:
+        account: The account to correct.
+        change: Whole credits to add, or to take away if negative; not 0.
+        reason: Required, and shown to the customer.
+
+    Raises:
+        InsufficientCredits: The correction would take credits that open holds reserve.
+        KeyTaken: The key was used for a different posting.
+        ValueError: `change`, `key` or `reason` is out of range.
     """
     _require_amount(change, minimum=-CREDITS_MAX)
     if change == 0 or not reason:
-        raise ValueError("An adjustment changes something and says why.")
+        raise ValueError("An adjustment needs an amount other than 0 and a reason.")
     return _post(account, Entry.Kind.ADJUST, change, key=key, actor=actor, reason=reason)
 
 
 @transaction.atomic
 def refund(reference: str, amount: int, *, key: str, actor: str, reason: str) -> Entry:
-    """Give captured credits back, as a new entry. Idempotent by `key`. Raises NotOpen, RefundTooLarge."""
+    """Give captured credits back, from revenue to the account. `key`, `actor` and `reason` are those of `grant`.
+
+    Args:
+        reference: The reference of a captured hold.
+        amount: Whole credits, from 1 to what was captured and not yet refunded.
+
+    Raises:
+        NotOpen: The reference never had a hold.
+        RefundTooLarge: Less than `amount` is left to refund.
+        KeyTaken: The key was used for a different posting.
+        ValueError: `amount` or `key` is out of range.
+    """
     _require_amount(amount, minimum=1)
-    captured = _find(reference)
-    account = _lock(captured.account)
-    if earlier := _earlier(key, account, Entry.Kind.REFUND, amount, hold=captured):
-        return earlier
-    within = Hold.objects.filter(pk=captured.pk, captured__gte=F("refunded") + amount)
-    if within.update(refunded=F("refunded") + amount) == 0:
-        raise RefundTooLarge(f"{amount} credits are more than is left to refund of {reference}.")
-    return _post(account, Entry.Kind.REFUND, amount, key=key, actor=actor, reason=reason, hold=captured)
+    hold = _find_hold(reference)
+    # The key is looked up under the account's lock and before the hold is changed: a repeated refund must not count
+    # against what is left to refund.
+    account = _lock(hold.account)
+    if posted := _find_posted(key, account, Entry.Kind.REFUND, amount, hold=hold):
+        return posted
+    refundable = Hold.objects.filter(pk=hold.pk, captured__gte=F("refunded") + amount)
+    if refundable.update(refunded=F("refunded") + amount) == 0:
+        raise RefundTooLarge(f"{amount} credits exceed what is left to refund of {reference}.")
+    return _post(account, Entry.Kind.REFUND, amount, key=key, actor=actor, reason=reason, hold=hold)
 
 
-def _settle(held: Hold, *, captured: int, kind: Entry.Kind) -> Hold:
-    still_open = Hold.objects.filter(pk=held.pk, settled_at=None)
-    settled = still_open.update(captured=captured, released=held.amount - captured, settled_at=timezone.now())
+def _settle(hold: Hold, *, captured: int, kind: Entry.Kind) -> Hold:
+    """Close an open hold: charge `captured` of its credits, release the rest."""
+    # Only one of several concurrent settlements changes the row. Should this condition ever be lost, the unique
+    # constraint `credits_hold_settles_once` refuses the second entry.
+    still_open = Hold.objects.filter(pk=hold.pk, settled_at=None)
+    settled = still_open.update(captured=captured, released=hold.amount - captured, settled_at=timezone.now())
     if settled == 0:
-        raise NotOpen(f"The hold for {held.reference} is settled already.")
-    Account.objects.filter(pk=held.account_id).update(balance=F("balance") - captured, held=F("held") - held.amount)
+        raise NotOpen(f"The hold for {hold.reference} is already settled.")
+    Account.objects.filter(pk=hold.account_id).update(balance=F("balance") - captured, held=F("held") - hold.amount)
+    # What was captured becomes revenue. Without a capture no credits leave the account, and there is no other side.
     Entry.objects.create(
-        account_id=held.account_id,
-        hold=held,
+        account_id=hold.account_id,
+        hold=hold,
         kind=kind,
         balance_change=-captured,
-        held_change=-held.amount,
+        held_change=-hold.amount,
         counter_side=Entry.CounterSide.REVENUE if captured else Entry.CounterSide.NONE,
     )
-    held.refresh_from_db()
-    return held
+    hold.refresh_from_db()
+    return hold
 
 
 def _post(
     account: Account, kind: Entry.Kind, change: int, *, key: str, actor: str, reason: str, hold: Hold | None = None
 ) -> Entry:
-    """Move `change` credits between the account and the other side, once per key."""
+    """Move `change` credits between the account and its counter-side, once per key."""
+    # Concurrent postings to one account wait here, so the second of two with one key finds the first one's entry.
     _lock(account)
-    if earlier := _earlier(key, account, kind, change, hold=hold):
-        return earlier
+    if posted := _find_posted(key, account, kind, change, hold=hold):
+        return posted
+    # The same condition as for a hold: a negative change must leave what open holds reserve.
     affordable = Account.objects.filter(pk=account.pk, balance__gte=F("held") - change)
     if affordable.update(balance=F("balance") + change) == 0:
-        raise InsufficientCredits(needed=-change, available=_available(account))
-    side = Entry.CounterSide.REVENUE if kind == Entry.Kind.REFUND else Entry.CounterSide.TREASURY
-    posted = Entry(
+        raise InsufficientCredits(needed=-change, available=_read_available(account))
+    entry = Entry(
         account=account,
         kind=kind,
         balance_change=change,
-        counter_side=side,
+        # A refund comes from revenue, where the capture put it; grants and adjustments come from the treasury.
+        counter_side=Entry.CounterSide.REVENUE if kind == Entry.Kind.REFUND else Entry.CounterSide.TREASURY,
         key=key,
         actor=actor,
         reason=reason,
         hold=hold,
     )
     try:
+        # In a savepoint, as in `hold`.
         with transaction.atomic():
-            posted.save()
+            entry.save()
     except IntegrityError as error:
-        # Another account's posting took the key in this very moment; of one account, they wait for each other.
-        raise KeyTaken(f"The key {key} stands for another posting.") from error
+        # The lock covers one account. A concurrent posting to another account has just taken the key.
+        raise KeyTaken(f"The key {key} was already used for a different posting.") from error
+    return entry
+
+
+def _find_posted(key: str, account: Account, kind: Entry.Kind, change: int, *, hold: Hold | None) -> Entry | None:
+    """Return the entry that an earlier call with the same key and the same arguments has posted, if there is one."""
+    if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
+        raise ValueError(f"A key has 1 to {KEY_CHARACTERS_MAX} characters.")
+    posted = Entry.objects.filter(key=key).first()
+    if posted is None:
+        return None
+    # Returning an entry for other credits or another account would tell the caller that these credits were posted.
+    recorded = (posted.account_id, posted.kind, posted.balance_change, posted.hold_id)
+    if recorded != (account.pk, kind, change, hold.pk if hold else None):
+        raise KeyTaken(f"The key {key} was already used for a different posting.")
     return posted
 
 
-def _earlier(key: str, account: Account, kind: Entry.Kind, change: int, *, hold: Hold | None) -> Entry | None:
-    """The posting that this one repeats. Raises KeyTaken when the key stands for something else."""
-    if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
-        raise ValueError(f"A key has 1 to {KEY_CHARACTERS_MAX} characters.")
-    earlier = Entry.objects.filter(key=key).first()
-    if earlier is None:
-        return None
-    posted = (earlier.account_id, earlier.kind, earlier.balance_change, earlier.hold_id)
-    if posted != (account.pk, kind, change, hold.pk if hold else None):
-        raise KeyTaken(f"The key {key} stands for another posting.")
-    return earlier
-
-
 def _lock(account: Account) -> Account:
-    # Two postings of one key wait for each other here, so the second sees the first's entry.
+    """Lock the account's row until the transaction ends. (SQLite has one writer at a time, and locks no rows.)"""
     return Account.objects.select_for_update().get(pk=account.pk)
 
 
-def _find(reference: str) -> Hold:
+def _find_hold(reference: str) -> Hold:
     try:
         return Hold.objects.select_related("account").get(reference=reference)
     except Hold.DoesNotExist:
         raise NotOpen(f"There is no hold for {reference}.") from None
 
 
-def _available(account: Account) -> int:
+def _read_available(account: Account) -> int:
     account.refresh_from_db(fields=["balance", "held"])
     return account.available
 
 
 def _require_amount(amount: int, *, minimum: int, maximum: int = CREDITS_MAX) -> None:
+    # bool is a subclass of int, and no number of credits.
     if isinstance(amount, bool) or not isinstance(amount, int) or not minimum <= amount <= maximum:
         raise ValueError(f"{amount!r} is not a whole number of credits from {minimum} to {maximum}.")

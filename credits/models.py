@@ -1,4 +1,8 @@
-"""The ledger's tables. Only `credits.ledger` writes them; the database refuses what would be wrong anyway."""
+"""The tables of the ledger: accounts, holds and entries.
+
+Only `credits.ledger` writes them; everything else reads them through the ORM. Constraints and an append-only trigger
+(see the initial migration) keep each row consistent even if the ledger has a bug.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,21 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-# Above any sensible order and far below bigint: a typing error is refused, a sum never overflows.
+# The largest amount of one posting. It is far above any order, so a typing error is refused, and far enough below the
+# limit of a bigint that no sum over the ledger overflows.
 CREDITS_MAX = 2**31 - 1
 KEY_CHARACTERS_MAX = 100
 
 
 class Account(models.Model):
-    """A customer's credits. `balance` and `held` repeat what the entries say; `audit` proves it."""
+    """The credits of one user. `balance` and `held` cache the sums of the account's entries; `credits.audit` compares
+    them."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="account")
     balance = models.BigIntegerField(default=0)
+    """All credits of the account, including those that open holds reserve."""
     held = models.BigIntegerField(default=0)
+    """The part of `balance` that open holds reserve."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -33,14 +41,16 @@ class Account(models.Model):
 
     @property
     def available(self) -> int:
+        """The credits that a new order can spend."""
         return self.balance - self.held
 
 
 class Hold(models.Model):
-    """Credits set aside for one thing, named by `reference`. It settles once: captured, released, or part of each."""
+    """Credits reserved for one thing. A hold settles once: it is captured, released, or part of each."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
     reference = models.CharField(max_length=100, unique=True)
+    """What the credits are for, such as `generation:<uuid>`. The ledger does not interpret it."""
     amount = models.BigIntegerField()
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
@@ -71,14 +81,15 @@ class Hold(models.Model):
 
 class EntryQuerySet(models.QuerySet["Entry"]):
     def newest_first(self) -> EntryQuerySet:
+        """Order by the primary key: unlike `created_at`, it is unique, so pages of a statement do not overlap."""
         return self.order_by("-id")
 
 
 class Entry(models.Model):
-    """One posting. Only ever added: triggers refuse UPDATE and DELETE.
+    """One posting of the ledger. Rows are only added: a trigger refuses UPDATE, DELETE and TRUNCATE.
 
-    `balance_change` moves between the account and `counter_side`, so everything sums to zero by construction;
-    `held_change` moves within the account, between available and held.
+    `balance_change` moves credits between the account and `counter_side`, so all postings together sum to zero.
+    `held_change` moves credits within the account, between the available and the held ones.
     """
 
     class Kind(models.TextChoices):
@@ -95,6 +106,7 @@ class Entry(models.Model):
         REVENUE = "revenue"
 
     SETTLING = (Kind.CAPTURE, Kind.RELEASE)
+    """The kinds that settle a hold."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
     kind = models.CharField(max_length=8, choices=Kind)
@@ -102,7 +114,8 @@ class Entry(models.Model):
     held_change = models.BigIntegerField(default=0)
     counter_side = models.CharField(max_length=8, choices=CounterSide, blank=True, default=CounterSide.NONE)
     hold = models.ForeignKey(Hold, null=True, on_delete=models.PROTECT, related_name="entries")
-    key = models.CharField(max_length=KEY_CHARACTERS_MAX, null=True, unique=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
+    # Idempotency key. Entries without one have NULL: a unique column takes many NULLs, but only one empty string.
+    key = models.CharField(max_length=KEY_CHARACTERS_MAX, null=True, unique=True)  # noqa: DJ001
     actor = models.CharField(max_length=150, blank=True)
     reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -120,6 +133,7 @@ class Entry(models.Model):
                 condition=Q(counter_side="", balance_change=0) | ~Q(counter_side=""),
                 name="credits_change_has_two_sides",
             ),
+            # Postings of a hold name it; postings by a person carry an idempotency key.
             models.CheckConstraint(
                 condition=Q(kind__in=["hold", "capture", "release"], hold__isnull=False)
                 | Q(kind="refund", hold__isnull=False, key__isnull=False)
@@ -133,6 +147,7 @@ class Entry(models.Model):
         return f"{self.kind} {self.balance_change:+d}/{self.held_change:+d}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        # The trigger refuses this as well; the exception names the remedy and does not abort a transaction.
         if not self._state.adding:
-            raise TypeError("An entry is never changed; post another one.")
+            raise TypeError("A ledger entry is never changed; post another entry instead.")
         super().save(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Print whether the books are right; exit code 1 when they are not."""
+"""`manage.py audit_ledger`: print the result of the ledger's audit; exit code 1 if it has findings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from credits.audit import audit
 
 
 class Command(BaseCommand):
-    help = "Prove that balances, holds and entries agree. Exit code 1 when they do not."
+    help = "Check that balances, holds and entries agree. Exits with 1 if they do not."
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = audit()

@@ -1,4 +1,4 @@
-"""Give a user credits from the command line."""
+"""`manage.py grant_credits`: give a user credits from the command line."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,19 +10,20 @@ from credits import accounts, ledger
 
 
 class Command(BaseCommand):
-    help = "Give credits to a user. The same --key again changes nothing."
+    help = "Give a user credits. Repeating the command with the same --key changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
         parser.add_argument("amount", type=int)
-        parser.add_argument("--reason", default="granted on the command line")
-        parser.add_argument("--key", help="makes the grant safe to repeat (default: a new one each time)")
+        parser.add_argument("--reason", default="granted on the command line", help="shown to the user")
+        parser.add_argument("--key", help="idempotency key of the grant (default: a random one)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = get_user_model().objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['username']}”.")
         account = accounts.of(user)
+        # The prefix keeps keys of the command line apart from those of the admin.
         key = f"cli:{options['key'] or uuid4()}"
         try:
             ledger.grant(account, options["amount"], key=key, actor="command line", reason=options["reason"])

@@ -42,8 +42,8 @@ EACH_A_ROW = (
 )
 SETTLES_AGAIN = Replaced(
     file="credits/ledger.py",
-    old="Hold.objects.filter(pk=held.pk, settled_at=None)",
-    new="Hold.objects.filter(pk=held.pk)",
+    old="Hold.objects.filter(pk=hold.pk, settled_at=None)",
+    new="Hold.objects.filter(pk=hold.pk)",
 )
 NO_SETTLES_ONCE = Unconstrained(app="credits", model="entry", name="credits_hold_settles_once")
 

@@ -145,7 +145,7 @@ def test_a_double_click_grants_once(chief: Client, account: Account) -> None:
     account.refresh_from_db()
     assert account.balance == 1050
     assert LogEntry.objects.count() == 1
-    assert "This form was sent before, and nothing was changed again." in answers[1].text
+    assert "This form was already submitted; nothing was changed again." in answers[1].text
 
 
 def test_every_form_has_a_nonce_of_its_own(chief: Client, account: Account) -> None:
@@ -161,7 +161,7 @@ def test_every_form_has_a_nonce_of_its_own(chief: Client, account: Account) -> N
         ("grant", money("1.5"), "Enter a whole number"),
         ("grant", money(2**31), "less than or equal to"),
         ("grant", money(5, reason=" "), "This field is required"),
-        ("adjust", money(0), "An adjustment changes something."),
+        ("adjust", money(0), "The amount of an adjustment cannot be 0."),
         ("adjust", money(-1001), "1000 are available"),
     ],
 )
