@@ -17,7 +17,7 @@ from quality.mutation.equivalent import EXPLAINED
 
 HOURS_MAX = 3
 # Those that take milliseconds. The slower ones would kill no more, and cost hours.
-LEDGERS = ("verbs", "refusals", "whole", "model")
+LEDGERS = ("operations", "refusals", "atomicity", "reference_model")
 LIFECYCLES = (
     "lifecycle/test_transitions",
     "lifecycle/test_ordering",

@@ -1,11 +1,11 @@
-"""Two customers: Alice has a hundred credits, Bob has none."""
+"""Two customers: Alice has 100 credits, Bob has none."""
 
 from __future__ import annotations
 
 import pytest
 
 from credits.models import Account
-from tests.credits.books import open_account
+from tests.credits.tables import open_account
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Many at once, from one starting line; and the ledger as one writes it at first, for the races to catch."""
+"""Runs functions at the same time, and has a deliberately unsafe ledger that loses the races on purpose."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from django.utils import timezone
 from credits.ledger import InsufficientCredits, LedgerError, NotOpen
 from credits.models import Account, Entry, Hold
 
-WAIT_SECONDS_MAX = 10
+# Only a hang reaches it.
+WAIT_SECONDS_MAX = 60
 
-Work = Callable[[], Any]
+Runner = Callable[[], Any]
 
 
-def race(*runners: Work) -> list[Any]:
-    """Run them all at once. What each answered, or the error with which it was refused."""
-    line = threading.Barrier(len(runners))
+def race(*runners: Runner) -> list[Any]:
+    """Run all functions at once, each in a thread. Returns what each returned, or the error that refused it."""
+    start = threading.Barrier(len(runners))
 
-    def run(work: Work) -> Any:
+    def run(runner: Runner) -> Any:
         try:
-            line.wait(WAIT_SECONDS_MAX)
-            return work()
+            start.wait(WAIT_SECONDS_MAX)
+            return runner()
         except (LedgerError, DatabaseError) as refusal:
             return refusal
         finally:
@@ -36,64 +37,65 @@ def race(*runners: Work) -> list[Any]:
 
 
 def refusals(results: Sequence[Any]) -> list[type[Exception]]:
+    """The classes of the errors among the results of a race."""
     return [type(result) for result in results if isinstance(result, Exception)]
 
 
-class Naive:
-    """Reads, thinks, and saves. All racers meet between the thought and the deed, so the race is lost for certain."""
+class UnsafeLedger:
+    """A ledger that reads a row, decides in Python and saves. All racers wait for each other between the read and the
+    write, so every one of them decides on the same old values."""
 
     def __init__(self, racers: int) -> None:
-        self._meeting = threading.Barrier(racers)
+        self._barrier = threading.Barrier(racers)
 
-    def _meet(self) -> None:
-        self._meeting.wait(WAIT_SECONDS_MAX)
+    def _wait_for_the_others(self) -> None:
+        self._barrier.wait(WAIT_SECONDS_MAX)
 
     @transaction.atomic
     def hold(self, account: Account, amount: int, *, reference: str) -> None:
-        seen = Account.objects.get(pk=account.pk)
-        if seen.available < amount:
-            raise InsufficientCredits(needed=amount, available=seen.available)
-        self._meet()
-        seen.held += amount
-        seen.save(update_fields=["held"])
-        opened = Hold.objects.create(account=seen, amount=amount, reference=reference)
-        Entry.objects.create(account=seen, hold=opened, kind="hold", held_change=amount)
+        account = Account.objects.get(pk=account.pk)
+        if account.available < amount:
+            raise InsufficientCredits(needed=amount, available=account.available)
+        self._wait_for_the_others()
+        account.held += amount
+        account.save(update_fields=["held"])
+        opened = Hold.objects.create(account=account, amount=amount, reference=reference)
+        Entry.objects.create(account=account, hold=opened, kind="hold", held_change=amount)
 
     @transaction.atomic
     def settle(self, reference: str, kind: str) -> None:
-        seen = Hold.objects.select_related("account").get(reference=reference)
-        if seen.settled_at:
+        hold = Hold.objects.select_related("account").get(reference=reference)
+        if hold.settled_at:
             raise NotOpen
-        self._meet()
-        taken = seen.amount if kind == "capture" else 0
-        seen.settled_at, seen.captured, seen.released = timezone.now(), taken, seen.amount - taken
-        seen.save()
-        side = "revenue" if taken else ""
+        self._wait_for_the_others()
+        captured = hold.amount if kind == "capture" else 0
+        hold.settled_at, hold.captured, hold.released = timezone.now(), captured, hold.amount - captured
+        hold.save()
         Entry.objects.create(
-            account=seen.account,
-            hold=seen,
+            account=hold.account,
+            hold=hold,
             kind=kind,
-            balance_change=-taken,
-            held_change=-seen.amount,
-            counter_side=side,
+            balance_change=-captured,
+            held_change=-hold.amount,
+            counter_side="revenue" if captured else "",
         )
 
     @transaction.atomic
     def grant(self, account: Account, amount: int, *, key: str) -> None:
-        known = Entry.objects.filter(key=key).exists()
-        seen = Account.objects.get(pk=account.pk)
-        self._meet()
-        if not known:
-            seen.balance += amount
-            seen.save(update_fields=["balance"])
-            Entry.objects.create(account=seen, kind="grant", balance_change=amount, counter_side="treasury", key=key)
+        is_posted = Entry.objects.filter(key=key).exists()
+        account = Account.objects.get(pk=account.pk)
+        self._wait_for_the_others()
+        if not is_posted:
+            account.balance += amount
+            account.save(update_fields=["balance"])
+            Entry.objects.create(account=account, kind="grant", balance_change=amount, counter_side="treasury", key=key)
 
     @transaction.atomic
     def adjust(self, account: Account, change: int, *, key: str) -> None:
-        seen = Account.objects.get(pk=account.pk)
-        if seen.available + change < 0:
-            raise InsufficientCredits(needed=-change, available=seen.available)
-        self._meet()
-        seen.balance += change
-        seen.save(update_fields=["balance"])
-        Entry.objects.create(account=seen, kind="adjust", balance_change=change, counter_side="treasury", key=key)
+        account = Account.objects.get(pk=account.pk)
+        if account.available + change < 0:
+            raise InsufficientCredits(needed=-change, available=account.available)
+        self._wait_for_the_others()
+        account.balance += change
+        account.save(update_fields=["balance"])
+        Entry.objects.create(account=account, kind="adjust", balance_change=change, counter_side="treasury", key=key)

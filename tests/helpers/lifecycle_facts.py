@@ -11,7 +11,7 @@ from generations import leases, lifecycle
 from generations.fal import FalClient, Reason
 from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, Event, FailureCode, Generation, Output, Submission
-from tests.credits.books import everything
+from tests.credits.tables import all_rows
 
 Fact = Callable[[Submission], object]
 
@@ -25,7 +25,7 @@ TABLES: tuple[type[Model], ...] = (Generation, Submission, Output, Event)
 
 def rows() -> list[list[Any]]:
     """All there is, to be compared."""
-    return [*everything(), *(list(table._default_manager.order_by("pk").values_list()) for table in TABLES)]
+    return [*all_rows(), *(list(table._default_manager.order_by("pk").values_list()) for table in TABLES)]
 
 
 # --- Where an order stands ---

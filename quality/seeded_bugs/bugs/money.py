@@ -8,7 +8,7 @@ LATE = "tests/generations/callbacks/test_callbacks.py::test_b8_a_late_duplicate_
 LATE_ANSWER = "tests/generations/callbacks/test_callbacks.py::test_b18_a_late_answer_after_the_end_changes_nothing"
 NEVER_CHANGES = "tests/generations/models/test_constraints.py::test_what_has_ended_never_changes"
 SETTLES_ONCE = "tests/credits/test_refusals.py::test_a_hold_settles_once"
-DATABASE_REFUSES = "tests/credits/test_guards.py::test_the_database_refuses"
+DATABASE_REFUSES = "tests/credits/test_constraints.py::test_the_database_refuses"
 REFUSES_DELIVERY = "tests/generations/models/test_constraints.py::test_the_database_refuses"
 PLACES = "tests/generations/lifecycle/test_transitions.py::test_a_fact_moves_an_order_from_certain_places_only"
 
@@ -130,7 +130,7 @@ BUGS = (
             ),
             Replaced(file="credits/ledger.py", old="@transaction.atomic\ndef hold(", new="def hold("),
         ),
-        caught_by=("tests/credits/test_whole.py::test_without_its_entry_nothing_is_written",),
+        caught_by=("tests/credits/test_atomicity.py::test_nothing_is_written_without_the_entry",),
     ),
     Bug(
         number="5b",

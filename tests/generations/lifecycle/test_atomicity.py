@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 
 from credits.models import Account
 from generations.models import Event, Generation, Submission
-from tests.credits.books import closed
+from tests.credits.tables import rejecting_inserts
 from tests.fixtures.orders import Ordering
 from tests.helpers.lifecycle_facts import FACTS, OF_FILES, Fact, ended, queued, rows, sent, storing, unknown
 
@@ -44,7 +44,7 @@ def test_a_fact_that_cannot_be_told_has_not_happened(before: Fact, fact: Fact, o
     before(attempt)
     was = rows()
 
-    with pytest.raises(DatabaseError), closed(Event):
+    with pytest.raises(DatabaseError), rejecting_inserts(Event):
         fact(attempt)
 
     assert rows() == was
@@ -68,7 +68,7 @@ def test_a1_e10_an_order_is_there_with_its_hold_and_its_attempt_or_not_at_all(
 ) -> None:
     was = rows()
 
-    with pytest.raises(DatabaseError), closed(table):
+    with pytest.raises(DatabaseError), rejecting_inserts(table):
         order()
 
     assert rows() == was

@@ -9,7 +9,7 @@ import pytest
 from generations.models import Delivery, Generation, Output, Submission
 from generations.workers import inbox
 from simulator import Simulator
-from tests.credits.books import closed
+from tests.credits.tables import rejecting_inserts
 from tests.helpers.callback_sender import Courier
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged(
     """fal sends it again, as long as it does not hear 200."""
     courier.client.raise_request_exception = False
 
-    with closed(Delivery):
+    with rejecting_inserts(Delivery):
         answer = courier.deliver(submitted)
 
     assert answer >= 500
@@ -54,7 +54,7 @@ def test_b35_a_callback_that_was_kept_and_not_told_is_told_by_the_next(
     courier: Courier, fal: Simulator, submitted: Submission
 ) -> None:
     courier.client.raise_request_exception = False
-    with closed(Output):
+    with rejecting_inserts(Output):
         courier.deliver(submitted)
     assert Delivery.objects.get().outcome == Delivery.Outcome.RECEIVED
 

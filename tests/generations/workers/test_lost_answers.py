@@ -14,7 +14,7 @@ from generations.fal import Receipt
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 from generations.workers import inbox, reaper
 from simulator import Simulator
-from tests.credits.books import closed
+from tests.credits.tables import rejecting_inserts
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
@@ -124,7 +124,7 @@ def test_a_request_that_another_order_has_adopted_stumbles_nobody(
     first, second = lost(order, work), order()
     attempt, ticket = posted(second)
     courier.client.raise_request_exception = False
-    with closed(Output):
+    with rejecting_inserts(Output):
         courier.deliver(attempt, request_id=ticket.request_id)
     assert lifecycle.submitted(first.submissions.get(), ticket)
 

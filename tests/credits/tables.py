@@ -1,4 +1,4 @@
-"""A look at the books, and the tools to damage them."""
+"""Helpers that read, compare and damage the tables of the ledger."""
 
 from __future__ import annotations
 
@@ -15,72 +15,77 @@ from django.db import connection, models
 from credits import accounts, ledger
 from credits.models import Account, Entry, Hold
 
-_append_only = importlib.import_module("credits.migrations.0001_initial").ENTRIES_ARE_APPEND_ONLY
+APPEND_ONLY = importlib.import_module("credits.migrations.0001_initial").ENTRIES_ARE_APPEND_ONLY
+# The arguments of a posting that a person makes.
+BY_STAFF = {"actor": "staff", "reason": "a mistake"}
 
 
 def open_account(username: str, credits: int = 0) -> Account:
+    """Create a user whose account was granted `credits`."""
     account = accounts.of(User.objects.create(username=username))
     if credits:
         ledger.grant(account, credits, key=f"first:{username}", actor="test")
     return account
 
 
-def money(account: Account) -> tuple[int, int]:
-    """Balance and held, as the database has them."""
+def balance_and_held(account: Account) -> tuple[int, int]:
+    """Read both columns from the database."""
     return Account.objects.values_list("balance", "held").get(pk=account.pk)
 
 
 def statement(account: Account) -> list[tuple[str, int, int]]:
+    """Kind, change of the balance and change of the held credits of each entry, the newest first."""
     return list(account.entries.newest_first().values_list("kind", "balance_change", "held_change"))
 
 
-def everything() -> list[list[Any]]:
+def all_rows() -> list[list[Any]]:
     tables: list[type[models.Model]] = [Account, Hold, Entry]
     return [list(table._default_manager.order_by("pk").values_list()) for table in tables]
 
 
 @contextmanager
 def assert_refused(error: type[Exception] | tuple[type[Exception], ...], match: str | None = None) -> Iterator[None]:
-    """What happens inside is refused with `error`, and leaves nothing behind."""
-    before = everything()
+    """Assert that the block raises `error` and changes no row of the ledger."""
+    before = all_rows()
     with pytest.raises(error, match=match):
         yield
-    assert everything() == before
+    assert all_rows() == before
 
 
-def run(*statements: str) -> None:
+def execute(*statements: str) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
-def remove_the_triggers() -> None:
-    run(*_append_only.drop_sql(connection.vendor))
+def drop_triggers() -> None:
+    execute(*APPEND_ONLY.drop_sql(connection.vendor))
 
 
-def put_the_triggers_back() -> None:
-    run(*_append_only.create_sql(connection.vendor))
+def create_triggers() -> None:
+    execute(*APPEND_ONLY.create_sql(connection.vendor))
 
 
 @contextmanager
-def closed(table: type[models.Model]) -> Iterator[None]:
-    """A table that takes no more rows: whatever goes wrong in the middle of a verb, it goes wrong here."""
+def rejecting_inserts(table: type[models.Model]) -> Iterator[None]:
+    """Make every INSERT into a table fail, as a stand-in for any failure in the middle of an operation."""
     name = table._meta.db_table
     if connection.vendor == "postgresql":
-        run(f"ALTER TABLE {name} ADD CONSTRAINT closed CHECK (false) NOT VALID")
+        add = f"ALTER TABLE {name} ADD CONSTRAINT closed CHECK (false) NOT VALID"
+        remove = f"ALTER TABLE {name} DROP CONSTRAINT closed"
     else:
-        run(f"CREATE TRIGGER closed BEFORE INSERT ON {name} BEGIN SELECT RAISE(ABORT, 'closed'); END")
+        add = f"CREATE TRIGGER closed BEFORE INSERT ON {name} BEGIN SELECT RAISE(ABORT, 'closed'); END"
+        remove = "DROP TRIGGER closed"
+    execute(add)
     try:
         yield
     finally:
-        run(
-            f"ALTER TABLE {name} DROP CONSTRAINT closed" if connection.vendor == "postgresql" else "DROP TRIGGER closed"
-        )
+        execute(remove)
 
 
 @contextmanager
 def without_constraint(model: type[models.Model], name: str) -> Iterator[None]:
-    """The tables without one of their guards. They are empty afterwards: what is in them may break it."""
+    """Remove a constraint. All tables are emptied afterwards, because their rows may violate it."""
     constraint = next(constraint for constraint in model._meta.constraints if constraint.name == name)
     with connection.schema_editor() as editor:
         editor.remove_constraint(model, constraint)
@@ -94,7 +99,7 @@ def without_constraint(model: type[models.Model], name: str) -> Iterator[None]:
 
 @contextmanager
 def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
-    """The same, for a field that is unique by itself."""
+    """The same for a text field with `unique=True`."""
     unique = model._meta.get_field(name)
     assert isinstance(unique, models.CharField)
     plain = models.CharField(max_length=unique.max_length, null=unique.null)
