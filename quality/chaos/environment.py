@@ -29,8 +29,6 @@ from tests.services.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Four Django processes can need a minute to start on two busy cores.
-START_SECONDS_MAX = 120.0
 SIMULATOR_SPEED = 10
 SECRETS = {"SECRET_KEY": "only-for-chaos-runs-" * 2}
 # Variables of a developer's shell or .env file that must not reach the run.
@@ -100,9 +98,7 @@ class Environment:
         command += ["--data-dir", str(self.folder / "simulator"), "--public-url", f"http://127.0.0.1:{fal_proxy}"]
         self._start_process("simulator", command, {})
         simulator_variables = f"{self._simulator_url}/_simulator/environment"
-        until(
-            lambda: loopback.status(simulator_variables) == 200, within_seconds=START_SECONDS_MAX, what="the simulator"
-        )
+        until(lambda: loopback.status(simulator_variables) == 200, what="the simulator")
         self.proxies = {
             "PostgreSQL": self._start_proxy(self._postgres_proxy, postgres),
             "S3": self._start_proxy(s3_proxy, int(self.bucket.endpoint_url.rpartition(":")[2])),
@@ -135,7 +131,7 @@ class Environment:
         self.worker_processes = [
             self._start_process(f"worker{number}", ["manage.py", "work"], variables) for number in range(self.workers)
         ]
-        until(self.is_ready, within_seconds=START_SECONDS_MAX, what="Limn")
+        until(self.is_ready, what="Limn")
 
     def _start_proxy(self, port: int, target: int) -> Proxy:
         proxy = Proxy(port, target)

@@ -20,7 +20,7 @@ from credits.ledger import InsufficientCredits, KeyTaken, NotOpen
 from credits.models import Account, Entry, Hold
 from tests.credits.racing import UnsafeLedger, race, refusals
 from tests.credits.tables import BY_STAFF, balance_and_held, open_account, without_constraint, without_unique
-from tests.services.waiting import somebody_waits, until
+from tests.services.waiting import a_lock_is_awaited, until
 
 # SQLite has one writer at a time and settles every race by that.
 pytestmark = [pytest.mark.only_postgresql, pytest.mark.django_db(transaction=True)]
@@ -126,7 +126,7 @@ def test_a_repetition_waits_for_the_first_and_answers_the_same(alice: Account) -
         with transaction.atomic():
             first = ledger.grant(alice, 10, key="gift", actor="staff")
             second = pool.submit(repeat)
-            until(somebody_waits)
+            until(a_lock_is_awaited)
 
         assert second.result() == first
 

@@ -46,7 +46,7 @@ def made_before(customer: User) -> str:
     model, asked = find("flux-schnell"), {"prompt": "a boat", "output_format": "png"}
     wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
     generation, _ = lifecycle.order(accounts.of(customer), wish, actor="test")
-    until(generation.outputs.stored().exists, within_seconds=10)
+    until(generation.outputs.stored().exists)
     return str(generation.outputs.get().pk)
 
 

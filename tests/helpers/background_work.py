@@ -32,7 +32,7 @@ class Work:
         _make_due(Erasure)
         return eraser.run_once(limit=10)
 
-    def until(self, condition: Callable[[], object], *, within_seconds: float = 10.0) -> None:
+    def until(self, condition: Callable[[], object]) -> None:
         """Turn after turn, until the condition holds."""
 
         def turn() -> bool:
@@ -43,7 +43,7 @@ class Work:
                 step()
             return bool(condition())
 
-        until(turn, within_seconds=within_seconds)
+        until(turn)
 
     def to_the_end(self, generation: Generation) -> Generation:
         """Until the generation is completed or failed."""

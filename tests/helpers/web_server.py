@@ -63,7 +63,7 @@ def path_of(submission: Submission) -> str:
 def serve(limn: Processes, port: int, **environment: str) -> Running:
     """A web server that answers."""
     running = limn("serve", "--port", str(port), "--workers", "1", **environment)
-    running.until_it_answers(f"http://127.0.0.1:{port}/health/live", within_seconds=60)
+    running.until_it_answers(f"http://127.0.0.1:{port}/health/live")
     return running
 
 

@@ -234,7 +234,7 @@ def test_h4_a_silent_endpoint_keeps_no_other_customer_waiting(
         # Not even the one place of this turn is kept for who has senders enough.
         taken += [notifier.run_once(limit=1), notifier.run_once(limit=8)]
 
-        until(lambda: prompt.got, within_seconds=5, what="Bob's message")
+        until(lambda: prompt.got, what="Bob's message")
         until(lambda: len(receiver.got) == sending.SENDERS_OF_ONE_CUSTOMER)
     assert taken == [sending.SENDERS_OF_ONE_CUSTOMER, 1, 0]
     receiver.may_answer.set()

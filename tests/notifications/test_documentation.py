@@ -105,6 +105,6 @@ def test_the_background_work_of_limn_sends_them(limn: Processes, listen: Listen,
 
     limn("work")
 
-    until(lambda: receiver.ids == [delivery.webhook_id], within_seconds=30, what="the message")
+    until(lambda: receiver.ids == [delivery.webhook_id], what="the message")
     until(lambda: WebhookDelivery.objects.get().state == "delivered")
     assert delivery.log.get().status == 204

@@ -17,7 +17,7 @@ from generations.models import Generation, WebhookDelivery, WebhookEndpoint
 from tests.credits.racing import race
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
 from tests.notifications.conftest import ELSEWHERE, Listen
-from tests.services.waiting import somebody_waits, until
+from tests.services.waiting import a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS, DELIVERIES = "/api/v1/webhook-endpoints/", "/api/v1/webhook-deliveries/"
@@ -140,7 +140,7 @@ def test_nor_when_one_is_made_while_another_is(listen: Listen, account: Account)
         with transaction.atomic():
             added = add()
             holding.set()
-            until(somebody_waits, what="the other one to wait")
+            until(a_lock_is_awaited, what="the other one to wait")
         return added
 
     def second() -> str:

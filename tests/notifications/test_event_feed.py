@@ -15,7 +15,7 @@ from generations.lifecycle.table import note
 from generations.models import Event, Generation
 from tests.credits.racing import race
 from tests.fixtures.api import Ordering, key_of
-from tests.services.waiting import somebody_waits, until
+from tests.services.waiting import a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
@@ -155,7 +155,7 @@ class TestWhoCommitsLate:
         late.join()
 
         second = _Reader(account, threading.Event(), may_commit=read)
-        until(somebody_waits, what="the second reader to wait for the first")
+        until(a_lock_is_awaited, what="the second reader to wait for the first")
         read.set()
 
         assert [event.actor for event in first.events()] == ["user:alice", "early"]

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import requests
 
 from config.management import children
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,28 +48,28 @@ class Running:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait(self, *, within_seconds: float = 30) -> int:
-        """Wait for its own end, and answer the exit status."""
-        return self._process.wait(timeout=within_seconds)
+    def wait(self) -> int:
+        """Waits until the process ends by itself. Returns its exit status."""
+        return self._process.wait(timeout=HANG_SECONDS)
 
-    def end(self, *, by: signal.Signals = signal.SIGTERM, within_seconds: float = 15) -> int:
-        """Ask it to end. It counts as a failure when it has to be forced."""
+    def end(self, *, by: signal.Signals = signal.SIGTERM) -> int:
+        """Asks the process to end, and waits for that. Returns its exit status."""
         if self.is_running:
             self._process.send_signal(by)
-        return self._process.wait(timeout=within_seconds)
+        return self.wait()
 
     def kill_hard(self) -> None:
         children.kill(self._process)
 
-    def until_it_says(self, words: str, *, within_seconds: float = 30) -> None:
-        self._until(lambda: words in self.output, within_seconds=within_seconds, what=f"“{words}”")
+    def until_it_says(self, words: str) -> None:
+        """Waits until its log contains `words`."""
+        self._until(lambda: words in self.output, what=f"“{words}”")
 
-    def until_it_answers(self, url: str, *, within_seconds: float = 30) -> requests.Response:
-        """Wait for a 200 from `url`."""
-        found = self._until(lambda: _ok(url), within_seconds=within_seconds, what=f"200 from {url}")
-        return cast(requests.Response, found)
+    def until_it_answers(self, url: str) -> requests.Response:
+        """Waits for a 200 from `url`. Returns that response."""
+        return cast(requests.Response, self._until(lambda: _ok(url), what=f"200 from {url}"))
 
-    def _until(self, condition: Callable[[], Found], *, within_seconds: float, what: str) -> Found:
+    def _until(self, condition: Callable[[], Found], *, what: str) -> Found:
         def is_so() -> Found:
             if found := condition():
                 return found
@@ -77,7 +77,7 @@ class Running:
                 raise AssertionError(f"It ended with status {self._process.returncode}:\n{self.output}")
             return found
 
-        return until(is_so, within_seconds=within_seconds, what=f"{what} from manage.py (its log: {self.log})")
+        return until(is_so, what=f"{what} from manage.py (its log: {self.log})")
 
 
 class Processes:
@@ -116,7 +116,7 @@ def output_of(*arguments: str, environment: Mapping[str, str]) -> subprocess.Com
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

@@ -109,7 +109,7 @@ def seaweed() -> Iterator[Seaweed]:
         process = children.start(_command(folder, s3, others), output=log)
         try:
             server = Seaweed(s3)
-            until(lambda: _is_up(server, process), within_seconds=30, what="SeaweedFS")
+            until(lambda: _is_up(server, process), what="SeaweedFS")
             yield server
         finally:
             # It takes its time to leave in order, and nothing of it is kept.

@@ -34,5 +34,5 @@ def built(
 @pytest.fixture
 def deployment(built: Deployment) -> Deployment:
     """In good health: what the last test broke may still be coming back."""
-    until(built.is_well, within_seconds=30, what="the deployment to be well again")
+    until(built.is_well, what="the deployment to be well again")
     return built

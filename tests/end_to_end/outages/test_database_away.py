@@ -51,7 +51,7 @@ def test_b33_while_it_is_away_fal_is_asked_to_come_again_and_then_heard(
     no = deployment.deliver(callback)
     database.start()
 
-    until(lambda: is_back(deployment), within_seconds=15, what="the web server's new connections")
+    until(lambda: is_back(deployment), what="the web server's new connections")
 
     assert no.is_a_timely_no, no
     assert deployment.deliver(callback).status == 200
@@ -64,7 +64,7 @@ def test_b33_a_silent_database_is_not_waited_for(deployment: Deployment, databas
     database.thaw()
 
     assert no.is_a_timely_no, no
-    until(lambda: deployment.deliver(callback).status == 200, within_seconds=15, what="fal to be heard")
+    until(lambda: deployment.deliver(callback).status == 200, what="fal to be heard")
 
 
 @pytest.mark.parametrize("state", ["crashed", "frozen"])
@@ -99,15 +99,15 @@ def test_e12_connections_that_a_restart_has_killed_are_found_out_before_they_are
     database.crash()
     database.start()
 
-    assert until(deployment.is_well, within_seconds=15)
+    assert until(deployment.is_well)
 
 
 def test_e12_the_workers_go_on_after_a_restart(deployment: Deployment, database: Server) -> None:
-    until(lambda: is_back(deployment), within_seconds=15)
+    until(lambda: is_back(deployment))
     database.crash()
     database.start()
-    until(lambda: is_back(deployment), within_seconds=15)
+    until(lambda: is_back(deployment))
 
     generation = f"/api/v1/generations/{deployment.order()}/"
 
-    assert until(lambda: deployment.ask(generation).body["status"] == "completed", within_seconds=20, what="a picture")
+    assert until(lambda: deployment.ask(generation).body["status"] == "completed", what="a picture")

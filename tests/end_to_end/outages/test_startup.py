@@ -44,6 +44,6 @@ def test_they_begin_to_work_when_it_is_back(database: Server, limn: Processes, f
 
     url = f"http://127.0.0.1:{limn.environment['PORT']}"
     deployment = Deployment(url=url, token=json.loads(demo.stdout)["token"], fal=fal, limn=limn)
-    until(lambda: deployment.ask("/api/v1/credits/").status == 200, within_seconds=10)
+    until(lambda: deployment.ask("/api/v1/credits/").status == 200)
     address = f"/api/v1/generations/{deployment.order()}/"
-    assert until(lambda: deployment.ask(address).body["status"] == "completed", within_seconds=30)
+    assert until(lambda: deployment.ask(address).body["status"] == "completed")

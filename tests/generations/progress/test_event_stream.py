@@ -317,7 +317,7 @@ def test_without_the_bound_they_would_wait(listeners: Any, quick, monkeypatch: p
 
 def serve(limn: Processes, port: int) -> Running:
     running = limn("serve", "--port", str(port), "--workers", "1")
-    running.until_it_answers(f"http://127.0.0.1:{port}/health/live", within_seconds=60)
+    running.until_it_answers(f"http://127.0.0.1:{port}/health/live")
     return running
 
 
@@ -336,7 +336,7 @@ def test_a_stream_goes_on_where_it_was_when_its_web_server_was_killed(
     steps[0]()
 
     # Those who went away are noticed when they are written to; then there is a seat again.
-    first = until(lambda: _seated(before + address(generation), token, steps[1:3]), within_seconds=30)
+    first = until(lambda: _seated(before + address(generation), token, steps[1:3]))
     server.kill_hard()
     for step in steps[3:]:
         step()

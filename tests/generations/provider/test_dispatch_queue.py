@@ -53,7 +53,7 @@ def sweep_until_all_are_sent(fal: Simulator) -> list[float]:
         submitter.run_once(limit=8)
         return queued() == 0
 
-    until(sweep, within_seconds=20)
+    until(sweep)
     return [post.at for post in fal.log.posts()]
 
 

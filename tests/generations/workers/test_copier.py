@@ -128,7 +128,7 @@ def test_c20_a_storage_that_is_away_is_tried_until_the_deadline(
     work.submit()
     unreachable = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
     settings.STORAGES = {**settings.STORAGES, "default": unreachable.storage}
-    work.until(lambda: Output.objects.filter(attempts__gte=2).exists(), within_seconds=30)
+    work.until(lambda: Output.objects.filter(attempts__gte=2).exists())
     Output.objects.update(give_up_at=timezone.now() - timedelta(seconds=1))
 
     assert work.to_the_end(generation).failure_code == FailureCode.COPY_FAILED

@@ -140,11 +140,11 @@ def test_e4_a_file_that_kills_its_process_is_given_up(
     generation = answered(f"{films.url}/film")
     Output.objects.update(crashes=LAST - 1)
 
-    assert limn("work", **poisoned).wait(within_seconds=120) == 137
+    assert limn("work", **poisoned).wait() == 137
     lapse(Output)
     limn("work", **poisoned)
 
-    until(lambda: Generation.objects.get().is_done, within_seconds=120)
+    until(lambda: Generation.objects.get().is_done)
     assert "5 workers in a row" in generation.outputs.get().detail
     assert films.connections == 0
 

@@ -58,7 +58,7 @@ def test_c20_a_bucket_that_was_away_gets_the_file_when_it_is_back(
 ) -> None:
     line.refuses = True
     generation = answered(f"{films.url}/film")
-    work.until(lambda: tries(2), within_seconds=60)
+    work.until(lambda: tries(2))
     line.refuses = False
 
     assert work.to_the_end(generation).status == Status.COMPLETED
@@ -102,7 +102,7 @@ def test_c23_a_file_with_wrong_bytes_is_never_called_stored(
 ) -> None:
     setattr(line, way, True)
     generation = answered(f"{films.url}/film")
-    work.until(lambda: tries(3), within_seconds=60)
+    work.until(lambda: tries(3))
     setattr(line, way, False)
 
     assert Generation.objects.get().status == Status.PROCESSING

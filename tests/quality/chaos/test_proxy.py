@@ -39,7 +39,7 @@ def serve(server: socket.socket) -> None:
 @pytest.fixture
 def proxy(target: int) -> Iterator[Proxy]:
     started = Proxy(free_port(), target)
-    until(lambda: request(started) == RESPONSE, what="the proxy", within_seconds=60)
+    until(lambda: request(started) == RESPONSE, what="the proxy")
     yield started
     started.stop()
 
@@ -72,10 +72,10 @@ def test_a_mode_injects_its_fault_until_it_ends(
     proxy: Proxy, mode: str, details: dict[str, object], expected: bytes | str
 ) -> None:
     proxy.set_mode(mode, **details)
-    until(lambda: request(proxy) == expected, what=mode, within_seconds=60)
+    until(lambda: request(proxy) == expected, what=mode)
 
     proxy.set_mode("pass")
-    until(lambda: request(proxy) == RESPONSE, what="the end of the fault", within_seconds=60)
+    until(lambda: request(proxy) == RESPONSE, what="the end of the fault")
 
     assert request(proxy) == RESPONSE
 
@@ -83,6 +83,6 @@ def test_a_mode_injects_its_fault_until_it_ends(
 def test_a_cut_response_ends_in_the_middle(proxy: Proxy) -> None:
     proxy.set_mode("cut", bytes=2000)
 
-    until(lambda: str(request(proxy)).startswith("reset"), what="the cut", within_seconds=60)
+    until(lambda: str(request(proxy)).startswith("reset"), what="the cut")
 
     assert len(request(proxy)) < len(RESPONSE)
