@@ -1,4 +1,8 @@
-"""The simulator as a whole: its parts put together, and the handle that tests hold."""
+"""The simulator as a whole: builds its parts, routes requests to them, and is the handle that tests hold.
+
+`Simulator` is used as a context manager in tests and by `python -m simulator`. Its methods are what the control API
+offers over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +14,32 @@ from typing import Any, Self
 
 from simulator import canary_host, control_api, jwks, openapi_documents
 from simulator.billing import Bill
-from simulator.callback_faults import body_of
-from simulator.callback_sender import TIMEOUT_SECONDS_MIN, Courier
+from simulator.callback_faults import correct_body
+from simulator.callback_sender import TIMEOUT_SECONDS_MIN, CallbackSender
 from simulator.file_server import FileServer
 from simulator.index_page import IndexPage
-from simulator.job_queue import Queue, ended
+from simulator.job_queue import JobQueue
 from simulator.log import Log
-from simulator.outcomes import Studio
-from simulator.platform_api import Platform
-from simulator.retry_policies import POLICIES, PolicyName
+from simulator.outcomes import OutcomeBuilder
+from simulator.platform_api import PlatformApi
+from simulator.retry_policies import RETRY_POLICIES, PolicyName
 from simulator.router import Route, Router
-from simulator.scenario_queue import Stage
-from simulator.scheduler import Timers
+from simulator.scenario_queue import ScenarioQueue
+from simulator.scheduler import Scheduler
 from simulator.server import Server
-from simulator.signing import Identity, KeyName
-from simulator.status_api import Asking
-from simulator.submit_api import Submitting
+from simulator.signing import FalAccount, KeyName
+from simulator.status_api import StatusApi
+from simulator.submit_api import SubmitApi
 
-LIFE_WORKERS = 4
+JOB_WORKERS = 4
 # Many, because each may wait for a receiver that does not answer.
 CALLBACK_WORKERS = 32
-REQUEST = r"/(?P<app>[^/_.][^/]*/[^/]+)/requests/(?P<request_id>[^/]+)"
+# Owner and alias without the sub-path. Paths that begin with an underscore or a dot are the simulator's own.
+REQUEST_PATH = r"/(?P<app>[^/_.][^/]*/[^/]+)/requests/(?P<request_id>[^/]+)"
 
 
 class Simulator:
-    """fal on this machine. Use it as a context manager, or `start` and `stop` it."""
+    """A simulated fal with one account, listening on a port of this machine."""
 
     def __init__(
         self,
@@ -46,25 +51,36 @@ class Simulator:
         callback_policy: PolicyName = "2026",
         public_url: str = "",
     ) -> None:
+        """Bind the port and build all parts. Nothing is answered before `start`.
+
+        Args:
+            data_dir: Where keys and log are kept; None keeps them in memory.
+            port: 0 takes any free port.
+            speed: How many times faster than fal jobs run, results expire and callbacks are retried.
+            public_url: The base of all URLs in responses, if the simulator is behind a proxy.
+        """
         if speed <= 0:
             raise ValueError("The speed must be greater than 0.")
-        folder = _folder(data_dir)
+        folder = Path(data_dir) if data_dir is not None else None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._server = Server(host, port)
-        # Behind a proxy, the addresses in answers name the proxy.
         self.url = public_url or f"http://{host}:{self._server.port}"
         self.canary_url = f"http://localhost:{self._server.port}{canary_host.PREFIX}"
         self.log = Log(folder / "log.sqlite3" if folder else None)
-        self._identity = Identity(folder / "keys.json" if folder else None)
-        self._stage = Stage()
+        self._account = FalAccount(folder / "keys.json" if folder else None)
+        self._scenarios = ScenarioQueue()
         self._build(speed, callback_policy)
 
     def start(self) -> None:
+        """Answer requests, and resume jobs and callbacks that an earlier process left unfinished."""
         self._server.start()
         self._queue.resume()
 
     def stop(self) -> None:
+        """Stop answering, drop scheduled work, and close the log."""
         self._server.stop()
-        self._life.stop()
+        self._jobs.stop()
         self._deliveries.stop()
         self.log.close()
 
@@ -77,39 +93,39 @@ class Simulator:
     ) -> None:
         self.stop()
 
-    # What clients need to know
+    # Settings
 
     def environment(self) -> dict[str, str]:
-        """The settings that point Limn at this simulator."""
+        """Return the environment variables that make Limn use this simulator."""
         return {
-            "FAL_KEY": self._identity.fal_key,
-            "FAL_ADMIN_KEY": self._identity.admin_key,
-            "FAL_USER_ID": self._identity.user_id,
+            "FAL_KEY": self._account.fal_key,
+            "FAL_ADMIN_KEY": self._account.admin_key,
+            "FAL_USER_ID": self._account.user_id,
             "FAL_QUEUE_URL": self.url,
             "FAL_JWKS_URL": f"{self.url}{jwks.PATH}",
             "FAL_MEDIA_HOSTS": self.url.removeprefix("http://"),
         }
 
-    # What shall go wrong
+    # Scenarios and jobs
 
     def script(self, *scenarios: str, times: int = 1) -> None:
-        """These scenarios, together, for each of the next submits. Calls queue behind each other."""
-        self._stage.script(*scenarios, times=times)
+        """Apply these scenarios together to each of the next `times` submissions, after those of earlier calls."""
+        self._scenarios.script(*scenarios, times=times)
 
     def always(self, *scenarios: str) -> None:
-        """These scenarios for every submit, until `clear`."""
-        self._stage.always(*scenarios)
+        """Apply these scenarios to every submission until `clear`."""
+        self._scenarios.always(*scenarios)
 
     def clear(self) -> None:
-        """No more scenarios than those in the orders themselves."""
-        self._stage.clear()
+        """Remove the scenarios of `script` and `always`. Those in prompts still apply."""
+        self._scenarios.clear()
 
     def finish(self, request_id: str) -> bool:
-        """The job ends now. False if it had ended before, or is not known."""
+        """Complete a job now. Returns False if it is unknown or has completed."""
         return self._queue.finish(request_id)
 
     def reprice(self, endpoint: str, dollars: str, unit: str | None = None) -> None:
-        """fal's price list says this of the endpoint from now on: so many US dollars a unit."""
+        """Change the list price of an endpoint to this many US dollars per unit."""
         self._bill.reprice(endpoint, dollars=Decimal(dollars), unit=unit)
 
     # Callbacks and keys
@@ -123,104 +139,106 @@ class Simulator:
         timestamp: int | None = None,
         key: KeyName = "current",
     ) -> dict[str, str]:
-        """The four headers with which fal would send this body."""
-        return self._identity.sign(body, request_id=request_id, user_id=user_id, timestamp=timestamp, key=key)
+        """Return the signature headers of a callback with this body; see FalAccount.sign."""
+        return self._account.sign(body, request_id=request_id, user_id=user_id, timestamp=timestamp, key=key)
 
     def callback_body(self, request_id: str) -> bytes:
-        """What fal would call back with if the job ended now, or has called back with."""
+        """Return the correct callback body of a request, as if it completed now if it has not.
+
+        Raises LookupError if the request is unknown.
+        """
         request = self.log.request(request_id)
         if request is None:
             raise LookupError(f"The simulator knows no request {request_id}.")
-        return body_of(request if request.state == "COMPLETED" else ended(request, self._studio, self.log))
+        return correct_body(request if request.state == "COMPLETED" else self._queue.with_outcome(request))
 
     def call_again(self, request_id: str, kind: str = "true") -> None:
-        """Send a callback once more, however long ago the job ended; or the contradiction of it."""
-        self._courier.call_again(request_id, kind)
+        """Send the callback of a completed request once more, correctly or with a fault such as `contradiction`."""
+        self._callbacks.send_again(request_id, kind)
 
     def rotate_keys(self, keep_previous: bool = True) -> None:
-        """Sign with a new key from now on; publish the old one a while longer, or not."""
-        self._identity.rotate(keep_previous=keep_previous)
+        """Sign with a new key from now on. The previous one stays published if `keep_previous`."""
+        self._account.rotate(keep_previous=keep_previous)
 
     def jwks_mode(self, mode: str) -> None:
-        """How the key page answers: ok, down, slow, garbage, empty, padded or huge."""
-        self._key_page.switch(mode)
+        """Choose how the JWKS endpoint answers: ok, down, slow, garbage, empty, padded or huge."""
+        self._keys.set_mode(mode)
 
     @property
     def jwks_fetches(self) -> int:
-        return self._key_page.fetches
+        """How often the keys were fetched."""
+        return self._keys.fetches
 
-    # Waiting and beginning anew
+    # Waiting and resetting
 
     def wait_until(self, predicate: Callable[[], Any], timeout: float = 10) -> bool:
-        """Whether the predicate came true in time; it is asked again after each thing the log hears of."""
+        """Evaluate `predicate` now and after each write to the log. Returns whether it became true in time."""
         return self.log.wait_until(predicate, timeout)
 
     def reset(self) -> None:
-        """Forget requests, scenarios and faults. Account and keys stay. No callback is under way when it returns."""
-        self._life.clear(seconds_max=1)
-        self._deliveries.clear(seconds_max=TIMEOUT_SECONDS_MIN)
-        for part in (self._submitting, self._courier, self._files, self._asking, self._bill):
-            part.forget()
-        self._stage.clear()
-        self._key_page.switch("ok")
-        self._key_page.fetches = 0
+        """Forget requests, scenarios and faults; keep the account and its keys.
+
+        No callback is being delivered when it returns.
+        """
+        self._jobs.clear(wait_seconds=1)
+        self._deliveries.clear(wait_seconds=TIMEOUT_SECONDS_MIN)
+        self._submit_api.reset()
+        self._callbacks.reset()
+        self._files.reset()
+        self._status_api.reset()
+        self._bill.reset()
+        self._scenarios.clear()
+        self._keys.reset()
         self.log.clear()
 
     def _build(self, speed: float, callback_policy: PolicyName) -> None:
-        log, identity = self.log, self._identity
-        self._life = Timers(workers=LIFE_WORKERS)
-        self._deliveries = Timers(workers=CALLBACK_WORKERS)
-        self._studio = Studio(base_url=self.url, canary_url=self.canary_url)
-        self._courier = Courier(
-            log=log, identity=identity, timers=self._deliveries, policy=POLICIES[callback_policy], speed=speed
+        log, account = self.log, self._account
+        self._jobs = Scheduler(workers=JOB_WORKERS)
+        self._deliveries = Scheduler(workers=CALLBACK_WORKERS)
+        outcomes = OutcomeBuilder(base_url=self.url, canary_url=self.canary_url)
+        self._callbacks = CallbackSender(
+            log=log, account=account, scheduler=self._deliveries, policy=RETRY_POLICIES[callback_policy], speed=speed
         )
-        self._queue = Queue(log=log, studio=self._studio, courier=self._courier, timers=self._life, speed=speed)
-        self._files = FileServer(log=log, studio=self._studio, canary_url=self.canary_url, speed=speed)
+        self._queue = JobQueue(log=log, outcomes=outcomes, callbacks=self._callbacks, scheduler=self._jobs, speed=speed)
+        self._files = FileServer(log=log, outcomes=outcomes, canary_url=self.canary_url, speed=speed)
         self._bill = Bill(log)
-        self._asking = Asking(
-            log=log, queue=self._queue, identity=identity, bill=self._bill, base_url=self.url, speed=speed
+        self._status_api = StatusApi(
+            log=log, queue=self._queue, account=account, bill=self._bill, base_url=self.url, speed=speed
         )
-        self._key_page = jwks.KeyPage(identity, log)
-        self._submitting = Submitting(
+        self._keys = jwks.KeyEndpoint(account, log)
+        self._submit_api = SubmitApi(
             log=log,
             queue=self._queue,
-            courier=self._courier,
-            identity=identity,
-            stage=self._stage,
+            callbacks=self._callbacks,
+            account=account,
+            scenarios=self._scenarios,
             stopping=self._server.stopping,
             base_url=self.url,
             canary_url=self.canary_url,
             speed=speed,
         )
-        self._server.router = Router(self._routes())
+        self._server.application = Router(self._routes())
 
     def _routes(self) -> list[Route]:
-        ours = control_api.Control(self)
-        platform = Platform(log=self.log, identity=self._identity, bill=self._bill)
-        asking = self._asking
+        control = control_api.ControlApi(self)
+        platform = PlatformApi(log=self.log, account=self._account, bill=self._bill)
+        status = self._status_api
         return [
             Route("GET", "/", IndexPage(self.log).answer),
-            Route("GET", rf"{control_api.PREFIX}/log/(?P<name>\w+)", ours.records),
-            Route("GET", rf"{control_api.PREFIX}/(?P<name>\w+)", ours.read),
-            Route("POST", rf"{control_api.PREFIX}/(?P<name>\w+)", ours.order),
-            Route("*", rf"{canary_host.PREFIX}/.*", canary_host.Canary(self.log).answer),
-            Route("GET", jwks.PATH, self._key_page.answer),
-            Route("GET", r"/files/.+", self._files.answer),
-            Route("GET", r"/v1/models/requests/by-endpoint", platform.by_endpoint),
-            Route("GET", r"/v1/models/pricing", platform.pricing),
-            Route("GET", r"/v1/models/billing-events", platform.billing_events),
+            Route("GET", rf"{control_api.PREFIX}/log/(?P<name>\w+)", control.read_log),
+            Route("GET", rf"{control_api.PREFIX}/(?P<name>\w+)", control.read),
+            Route("POST", rf"{control_api.PREFIX}/(?P<name>\w+)", control.command),
+            Route("*", rf"{canary_host.PREFIX}/.*", canary_host.CanaryHost(self.log).answer),
+            Route("GET", jwks.PATH, self._keys.answer),
+            Route("GET", r"/files/.+", self._files.serve),
+            Route("GET", r"/v1/models/requests/by-endpoint", platform.list_requests),
+            Route("GET", r"/v1/models/pricing", platform.list_prices),
+            Route("GET", r"/v1/models/billing-events", platform.list_billing_events),
             Route("DELETE", r"/v1/models/requests/(?P<request_id>[^/]+)/payloads", platform.delete_payloads),
             Route("GET", openapi_documents.PATH, openapi_documents.answer),
-            Route("GET", rf"{REQUEST}/status", asking.keyed(asking.status)),
-            Route("GET", REQUEST, asking.keyed(asking.result)),
-            Route("PUT", rf"{REQUEST}/cancel", asking.keyed(asking.cancel)),
-            Route("POST", r"/[^_.][^/]*/.+", self._submitting.answer),
+            Route("GET", rf"{REQUEST_PATH}/status", status.require_key(status.status)),
+            Route("GET", REQUEST_PATH, status.require_key(status.result)),
+            Route("PUT", rf"{REQUEST_PATH}/cancel", status.require_key(status.cancel)),
+            # Last: any other path is taken for an endpoint.
+            Route("POST", r"/[^_.][^/]*/.+", self._submit_api.submit),
         ]
-
-
-def _folder(data_dir: Path | str | None) -> Path | None:
-    if data_dir is None:
-        return None
-    folder = Path(data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -1,7 +1,7 @@
-"""What the simulator bills, by its own log alone: prices, billed units, and the billing events of the Platform API.
+"""What fal bills: list prices, the billed units of each request, and the billing events of the Platform API.
 
-It reads the catalogue for prices, and nothing of what anybody noted about an order: who compares his books with
-these compares two accounts of the same thing.
+All of it is computed from the simulator's own log and the catalogue's list prices, never from Limn's database. Limn's
+own accounts can therefore be checked against it.
 """
 
 from __future__ import annotations
@@ -9,125 +9,136 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from generations.catalogue import InvalidInput, Model, find_by_endpoint
+from generations.catalogue import InvalidInput, find_by_endpoint
 from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from simulator.log import Log
 from simulator.records import Request
-from simulator.scenarios import read
+from simulator.scenarios import parse
 
-FOREIGN_ENDPOINT = "fal-ai/somebody-elses/model"
-PLACES = Decimal("0.000001")
+FOREIGN_ENDPOINT = "fal-ai/another-account/model"
+FOREIGN_PRICE = Decimal("0.04")
+UNIT_PLACES = Decimal("0.000001")
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnitPrice:
-    """What fal's price list says of an endpoint."""
+class ListPrice:
+    """The entry of one endpoint in fal's price list."""
 
     endpoint: str
     dollars: Decimal
+    """US dollars per unit."""
     unit: str
+    """What is counted, such as `images` or `seconds`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
-    """A line of fal's bill."""
+class BillingEvent:
+    """One line of the bill."""
 
     request_id: str
     endpoint: str
     at: float
     units: Decimal
     unit_price: Decimal
+    """US dollars per unit."""
 
     @property
     def dollars(self) -> Decimal:
+        """The amount of the line."""
         return self.units * self.unit_price
 
 
 class Bill:
-    """fal's accounts of one customer."""
+    """The price list and the bill of the simulator's one account."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._repriced: dict[str, UnitPrice] = {}
+        self._changed_prices: dict[str, ListPrice] = {}
 
     def reprice(self, endpoint: str, *, dollars: Decimal, unit: str | None = None) -> None:
-        """From now on the list says so; what was billed before counts with it, too."""
+        """Change the list price of an endpoint. Earlier requests are billed with the new price too.
+
+        Raises LookupError if the catalogue has no such endpoint.
+        """
         listed = self.price(endpoint)
         if listed is None:
             raise LookupError(f"The simulator knows no endpoint {endpoint}.")
         with self._lock:
-            self._repriced[endpoint] = replace(listed, dollars=dollars, unit=unit or listed.unit)
+            self._changed_prices[endpoint] = replace(listed, dollars=dollars, unit=unit or listed.unit)
 
-    def price(self, endpoint: str) -> UnitPrice | None:
-        """The one price that the list has, with whatever it does not say: sound, resolution, options."""
+    def price(self, endpoint: str) -> ListPrice | None:
+        """Return the list price of an endpoint with the model's defaults, or None for an unknown endpoint.
+
+        Like fal's list, it has one price per endpoint: surcharges for sound, resolution or options are not in it.
+        """
         model = find_by_endpoint(endpoint)
         if model is None:
             return None
-        listed = UnitPrice(endpoint=endpoint, dollars=_dollars(model.unit_price_millidollars), unit=model.price.unit)
+        dollars = Decimal(model.unit_price_millidollars) / CREDITS_PER_DOLLAR
+        listed = ListPrice(endpoint=endpoint, dollars=dollars, unit=model.price.unit)
         with self._lock:
-            return self._repriced.get(endpoint, listed)
+            return self._changed_prices.get(endpoint, listed)
 
     def units(self, request: Request) -> Decimal:
-        """`X-Fal-Billable-Units` of the result: how many of the list's units this job took."""
-        model, plan = find_by_endpoint(request.endpoint), read(request.scenarios)
+        """Return the billed units of a request: the header `X-Fal-Billable-Units` of its result."""
+        model, plan = find_by_endpoint(request.endpoint), parse(request.scenarios)
         if model is None or request.state != "COMPLETED" or request.cancelled:
             return Decimal(0)
-        if request.error is not None and not plan.has("bill", "failed"):
+        failed = request.error is not None
+        # fal does not bill failures, unless a scenario says so.
+        if failed and not plan.has("bill", "failed"):
             return Decimal(0)
-        units = self._units_of(model, request)
-        return _rounded(units * 2 if plan.has("bill", "double") else units)
-
-    def charges(self) -> Iterator[Charge]:
-        """Every line, oldest first."""
-        for request in self._log.accepted():
-            if request.state == "COMPLETED":
-                yield from self._lines(request)
-
-    def forget(self) -> None:
-        with self._lock:
-            self._repriced.clear()
-
-    def _lines(self, request: Request) -> Iterable[Charge]:
-        plan, price = read(request.scenarios), self.price(request.endpoint)
-        at = request.completed_at or time.time()
-        if plan.has("bill", "foreign"):
-            # The same one whenever it is asked.
-            stranger = str(uuid.uuid5(uuid.NAMESPACE_URL, request.request_id))
-            price_of_theirs = {"units": Decimal(1), "unit_price": Decimal("0.04")}
-            yield Charge(request_id=stranger, endpoint=FOREIGN_ENDPOINT, at=at, **price_of_theirs)
-        units = self.units(request)
-        if price is not None and units > 0 and not plan.has("bill", "missing"):
-            yield Charge(
-                request_id=request.request_id,
-                endpoint=request.endpoint,
-                at=at,
-                units=units,
-                unit_price=price.dollars,
-            )
-
-    def _units_of(self, model: Model, request: Request) -> Fraction:
         try:
             inputs = model.read(request.inputs)
         except InvalidInput:
-            return Fraction(1)
-        whole = Fraction(model.list_price_millidollars(inputs), model.unit_price_millidollars)
-        if request.error is not None:
-            return whole
-        delivered = sum(model.is_paid(file.role) for file in self._log.files(request.request_id))
-        # More than was ordered costs no more; it was not asked for.
-        return whole * Fraction(min(delivered, model.paid_files_count(inputs)), model.paid_files_count(inputs))
+            units = Fraction(1)
+        else:
+            # Surcharges appear as additional units, because the list has one price per unit.
+            units = Fraction(model.list_price_millidollars(inputs), model.unit_price_millidollars)
+            if not failed:
+                ordered = model.paid_files_count(inputs)
+                delivered = sum(model.is_paid(file.role) for file in self._log.files(request.request_id))
+                # Files that were not ordered cost nothing.
+                units *= Fraction(min(delivered, ordered), ordered)
+        if plan.has("bill", "double"):
+            units *= 2
+        exact = Decimal(units.numerator) / Decimal(units.denominator)
+        # Adding 0 turns the negative exponent form that normalize() may return, such as 1E+1, into plain digits.
+        return exact.quantize(UNIT_PLACES).normalize() + 0
 
+    def events(self) -> Iterator[BillingEvent]:
+        """Yield every line of the bill, oldest first."""
+        for request in self._log.accepted():
+            if request.state != "COMPLETED":
+                continue
+            plan, price, units = parse(request.scenarios), self.price(request.endpoint), self.units(request)
+            at = request.completed_at or time.time()
+            if plan.has("bill", "foreign"):
+                # Derived from the request, so that every reading of the bill shows the same foreign id.
+                foreign_id = str(uuid.uuid5(uuid.NAMESPACE_URL, request.request_id))
+                yield BillingEvent(
+                    request_id=foreign_id,
+                    endpoint=FOREIGN_ENDPOINT,
+                    at=at,
+                    units=Decimal(1),
+                    unit_price=FOREIGN_PRICE,
+                )
+            if price is not None and units > 0 and not plan.has("bill", "missing"):
+                yield BillingEvent(
+                    request_id=request.request_id,
+                    endpoint=request.endpoint,
+                    at=at,
+                    units=units,
+                    unit_price=price.dollars,
+                )
 
-def _dollars(credits: int) -> Decimal:
-    return Decimal(credits) / CREDITS_PER_DOLLAR
-
-
-def _rounded(units: Fraction) -> Decimal:
-    exact = Decimal(units.numerator) / Decimal(units.denominator)
-    return exact.quantize(PLACES).normalize() + 0
+    def reset(self) -> None:
+        """Return to the catalogue's list prices."""
+        with self._lock:
+            self._changed_prices.clear()

@@ -1,107 +1,90 @@
-"""What a callback says: its body, its signature, and the ways in which both can be wrong."""
+"""Builds the callback of a completed request: its body and its signature, correct or with one fault.
+
+The callback sender calls `build` for each attempt, so that every attempt is signed at the time when it is sent. Each
+fault changes either the body or the signature and leaves the other correct; receivers must detect each on its own.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.http_messages import encoded
+from simulator.http_messages import encode_json
 from simulator.records import Request
-from simulator.signing import Identity
+from simulator.signing import FalAccount
 
-NOT_SERIALISABLE = (
+# fal's own words.
+PAYLOAD_ERROR = (
     "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue "
     "endpoint to retrieve the response."
 )
+# More than the 300 s that fal tells receivers to accept.
 STALE_SECONDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
-    """A callback, ready to be sent."""
+class CallbackMessage:
+    """Body and headers of one attempt."""
 
     body: bytes
     headers: dict[str, str]
 
 
-def body_of(request: Request) -> bytes:
-    """What fal truly has to say about a completed request."""
-    return encoded(_ok(request) if request.error is None else _error(request))
+def correct_body(request: Request) -> bytes:
+    """Return the body of the correct callback of a completed request."""
+    return encode_json({**_ids(request), **_outcome(request)})
 
 
-def write(request: Request, kind: str, identity: Identity) -> Letter:
-    """A letter of this kind, freshly signed."""
-    body = _BODIES.get(kind, body_of)(request)
-    headers = _SIGNATURES.get(kind, _signed)(request, body, identity)
-    return Letter(body=body, headers={"Content-Type": "application/json", "User-Agent": "fal-webhook/1.0", **headers})
+def build(request: Request, kind: str, account: FalAccount) -> CallbackMessage:
+    """Build and sign the callback of a completed request.
+
+    Args:
+        kind: `true` for the correct callback, else the name of a fault.
+    """
+    body = _build_body(request, kind)
+    signature = _sign(request, body, kind, account)
+    headers = {"Content-Type": "application/json", "User-Agent": "fal-webhook/1.0", **signature}
+    return CallbackMessage(body=body, headers=headers)
 
 
-def _ok(request: Request) -> dict[str, Any]:
-    return {**_ids(request), "status": "OK", "payload": request.answer}
+def _build_body(request: Request, kind: str) -> bytes:
+    if kind == "garbage":
+        return b'{"request_id": "' + request.request_id.encode() + b'", "status": OK, payload: ['
+    if kind == "null_payload" and request.error is None:
+        # Only a result can be missing: the callback of a failed request stays correct.
+        outcome: dict[str, Any] = {"status": "OK", "payload": None, "payload_error": PAYLOAD_ERROR}
+    elif kind == "error_null_payload":
+        # Observed in production: https://github.com/fal-ai/fal-js/issues/153
+        error = f"Invalid status code: {request.status_code if request.error else 404}"
+        outcome = {"status": "ERROR", "error": error, "payload": None, "payload_error": PAYLOAD_ERROR}
+    elif kind == "contradiction":
+        detail = {"detail": "Runner disconnected", "error_type": "runner_disconnected"}
+        outcome = {"status": "ERROR", "error": "Invalid status code: 503", "payload": detail}
+    else:
+        outcome = _outcome(request)
+    return encode_json({**_ids(request), **outcome})
 
 
-def _error(request: Request) -> dict[str, Any]:
-    error = f"Invalid status code: {request.status_code}"
-    return {**_ids(request), "status": "ERROR", "error": error, "payload": request.answer}
+def _sign(request: Request, body: bytes, kind: str, account: FalAccount) -> dict[str, str]:
+    request_id = request.request_id
+    if kind == "forged":
+        return account.sign(body, request_id=request_id, key="unknown")
+    if kind == "wrong_account":
+        return account.sign(body, request_id=request_id, user_id="user_of_another_account")
+    if kind == "mismatch":
+        return account.sign(body, request_id=str(uuid.uuid4()))
+    if kind == "stale":
+        return account.sign(body, request_id=request_id, timestamp=int(time.time()) - STALE_SECONDS)
+    return account.sign(body, request_id=request_id)
 
 
-def _null_payload(request: Request) -> bytes:
-    body = {**_ids(request), "status": "OK", "payload": None, "payload_error": NOT_SERIALISABLE}
-    return encoded(body if request.error is None else _error(request))
-
-
-def _error_null_payload(request: Request) -> bytes:
-    # Seen in the wild: https://github.com/fal-ai/fal-js/issues/153
-    error = f"Invalid status code: {request.status_code if request.error else 404}"
-    body = {**_ids(request), "status": "ERROR", "error": error, "payload": None}
-    return encoded({**body, "payload_error": NOT_SERIALISABLE})
-
-
-def _contradiction(request: Request) -> bytes:
-    detail = {"detail": "Runner disconnected", "error_type": "runner_disconnected"}
-    return encoded({**_ids(request), "status": "ERROR", "error": "Invalid status code: 503", "payload": detail})
-
-
-def _garbage(request: Request) -> bytes:
-    return b'{"request_id": "' + request.request_id.encode() + b'", "status": OK, payload: ['
-
-
-def _ids(request: Request) -> dict[str, Any]:
+def _ids(request: Request) -> dict[str, str]:
     return {"request_id": request.request_id, "gateway_request_id": request.gateway_request_id}
 
 
-def _signed(request: Request, body: bytes, identity: Identity) -> dict[str, str]:
-    return identity.sign(body, request_id=request.request_id)
-
-
-def _forged(request: Request, body: bytes, identity: Identity) -> dict[str, str]:
-    return identity.sign(body, request_id=request.request_id, key="unknown")
-
-
-def _wrong_account(request: Request, body: bytes, identity: Identity) -> dict[str, str]:
-    return identity.sign(body, request_id=request.request_id, user_id="user_somebody_else")
-
-
-def _mismatch(request: Request, body: bytes, identity: Identity) -> dict[str, str]:
-    return identity.sign(body, request_id=str(uuid.uuid4()))
-
-
-def _stale(request: Request, body: bytes, identity: Identity) -> dict[str, str]:
-    return identity.sign(body, request_id=request.request_id, timestamp=int(time.time()) - STALE_SECONDS)
-
-
-_BODIES: Mapping[str, Callable[[Request], bytes]] = {
-    "null_payload": _null_payload,
-    "error_null_payload": _error_null_payload,
-    "contradiction": _contradiction,
-    "garbage": _garbage,
-}
-_SIGNATURES: Mapping[str, Callable[[Request, bytes, Identity], dict[str, str]]] = {
-    "forged": _forged,
-    "wrong_account": _wrong_account,
-    "mismatch": _mismatch,
-    "stale": _stale,
-}
+def _outcome(request: Request) -> dict[str, Any]:
+    if request.error is None:
+        return {"status": "OK", "payload": request.answer}
+    return {"status": "ERROR", "error": f"Invalid status code: {request.status_code}", "payload": request.answer}

@@ -1,4 +1,8 @@
-"""The simulator's own API below `/_simulator/`: what tests and the curious ask and order over HTTP."""
+"""The simulator's own API below `/_simulator/`: read the log, choose scenarios, finish jobs, sign, reset.
+
+`GET` reads and `POST` changes; each name is documented in docs/simulator.md. It offers over HTTP what tests in the same
+process call on `Simulator`. Errors are answered with 400 or 404 and a sentence in `detail`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from simulator.http_messages import Call, Reply, as_json
+from simulator.http_messages import HttpRequest, HttpResponse, json_response
 from simulator.log import Log
 from simulator.records import Record
-from simulator.scenarios import VOCABULARY
+from simulator.scenario_table import SCENARIO_TYPES
 from simulator.signing import KeyName
 
 PREFIX = "/_simulator"
 
+Parameters = dict[str, Any]
+"""The JSON object in the body of a POST."""
+
 
 class Controls(Protocol):
-    """What can be ordered; the Simulator itself offers it."""
+    """The methods of `Simulator` that this API calls. A protocol, because app.py imports this module."""
 
     @property
     def log(self) -> Log: ...
@@ -44,89 +51,88 @@ class Controls(Protocol):
     def reset(self) -> None: ...
 
 
-class Control:
-    """`GET` reads, `POST` orders. What cannot be understood is a 400 with a sentence."""
+class ControlApi:
+    """Handlers for `/_simulator/NAME` and `/_simulator/log/NAME`."""
 
     def __init__(self, controls: Controls) -> None:
-        self._controls = controls
-        self._reads: Mapping[str, Callable[[Call], Any]] = {
-            "log": self._whole_log,
-            "scenarios": lambda call: [asdict(word) for word in VOCABULARY],
-            "environment": lambda call: controls.environment(),
-            "jwks": lambda call: {"fetches": controls.jwks_fetches},
-            "callback_body": self._callback_body,
+        log = controls.log
+        self._log_parts: Mapping[str, Callable[[HttpRequest], Any]] = {
+            "posts": lambda _: _as_json(log.posts()),
+            "accepted": lambda http_request: _as_json(log.accepted(http_request.query.get("endpoint"))),
+            "callbacks": lambda http_request: _as_json(log.callbacks(http_request.query.get("request_id"))),
+            "files": lambda http_request: _as_json(log.files(http_request.query.get("request_id"))),
+            "served": lambda _: _as_json(log.served()),
+            "visits": lambda _: _as_json(log.visits()),
         }
-        self._orders: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-            "script": lambda order: controls.script(*_scenarios(order), times=int(order.get("times", 1))),
-            "always": lambda order: controls.always(*_scenarios(order)),
-            "clear": lambda order: controls.clear(),
-            "sign": self._sign,
-            "finish": lambda order: {"finished": controls.finish(str(order["request_id"]))},
-            "reprice": lambda order: controls.reprice(
-                str(order["endpoint"]), str(order["dollars"]), str(order["unit"]) if "unit" in order else None
+        self._reads: Mapping[str, Callable[[HttpRequest], Any]] = {
+            "log": lambda http_request: {name: read(http_request) for name, read in self._log_parts.items()},
+            "scenarios": lambda _: [asdict(scenario_type) for scenario_type in SCENARIO_TYPES],
+            "environment": lambda _: controls.environment(),
+            "jwks": lambda _: {"fetches": controls.jwks_fetches},
+            "callback_body": lambda http_request: {
+                "body": controls.callback_body(http_request.query["request_id"]).decode()
+            },
+        }
+        self._commands: Mapping[str, Callable[[Parameters], Any]] = {
+            "script": lambda p: controls.script(*_scenarios(p), times=int(p.get("times", 1))),
+            "always": lambda p: controls.always(*_scenarios(p)),
+            "clear": lambda _: controls.clear(),
+            "sign": lambda p: controls.sign(
+                str(p["body"]).encode(),
+                **{name: p[name] for name in ("request_id", "user_id", "timestamp", "key") if name in p},
             ),
-            "call_again": lambda order: controls.call_again(str(order["request_id"]), str(order.get("kind", "true"))),
-            "rotate": lambda order: controls.rotate_keys(bool(order.get("keep_previous", True))),
-            "jwks": lambda order: controls.jwks_mode(str(order["mode"])),
-            "reset": lambda order: controls.reset(),
+            "finish": lambda p: {"finished": controls.finish(str(p["request_id"]))},
+            "reprice": lambda p: controls.reprice(
+                str(p["endpoint"]), str(p["dollars"]), str(p["unit"]) if "unit" in p else None
+            ),
+            "call_again": lambda p: controls.call_again(str(p["request_id"]), str(p.get("kind", "true"))),
+            "rotate": lambda p: controls.rotate_keys(bool(p.get("keep_previous", True))),
+            "jwks": lambda p: controls.jwks_mode(str(p["mode"])),
+            "reset": lambda _: controls.reset(),
         }
 
-    def read(self, call: Call, name: str) -> Reply:
-        return self._do(name, self._reads.get(name), call)
+    def read(self, http_request: HttpRequest, name: str) -> HttpResponse:
+        """Handle `GET /_simulator/NAME`."""
+        return self._call(name, self._reads.get(name), http_request)
 
-    def order(self, call: Call, name: str) -> Reply:
+    def read_log(self, http_request: HttpRequest, name: str) -> HttpResponse:
+        """Handle `GET /_simulator/log/NAME`: one table of the log."""
+        return self._call(name, self._log_parts.get(name), http_request)
+
+    def command(self, http_request: HttpRequest, name: str) -> HttpResponse:
+        """Handle `POST /_simulator/NAME`."""
         try:
-            order = call.json() or {}
+            parameters = http_request.json() or {}
         except ValueError:
-            return as_json({"detail": "The body must be JSON."}, 400)
-        if not isinstance(order, dict):
-            return as_json({"detail": "The body must be a JSON object."}, 400)
-        return self._do(name, self._orders.get(name), order)
+            return json_response({"detail": "The body must be JSON."}, 400)
+        if not isinstance(parameters, dict):
+            return json_response({"detail": "The body must be a JSON object."}, 400)
+        return self._call(name, self._commands.get(name), parameters)
 
-    def records(self, call: Call, name: str) -> Reply:
-        """One part of the log: posts, accepted, callbacks, files, served or visits."""
-        return self._do(name, self._parts().get(name), call)
-
-    def _do(self, name: str, action: Callable[[Any], Any] | None, argument: Any) -> Reply:
-        if action is None:
-            return as_json({"detail": f"The simulator knows no “{name}”."}, 404)
+    def _call(self, name: str, function: Callable[[Any], Any] | None, argument: Any) -> HttpResponse:
+        if function is None:
+            return json_response({"detail": f"The simulator has no “{name}”."}, 404)
         try:
-            return as_json(action(argument) or {})
+            return json_response(function(argument) or {})
         except KeyError as error:
-            return as_json({"detail": f"“{error.args[0]}” is missing."}, 400)
+            return json_response({"detail": f"“{error.args[0]}” is missing."}, 400)
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            return as_json({"detail": str(error)}, 400)
-
-    def _parts(self) -> Mapping[str, Callable[[Call], Any]]:
-        log = self._controls.log
-        return {
-            "posts": lambda call: _as_data(log.posts()),
-            "accepted": lambda call: _as_data(log.accepted(call.query.get("endpoint"))),
-            "callbacks": lambda call: _as_data(log.callbacks(call.query.get("request_id"))),
-            "files": lambda call: _as_data(log.files(call.query.get("request_id"))),
-            "served": lambda call: _as_data(log.served()),
-            "visits": lambda call: _as_data(log.visits()),
-        }
-
-    def _whole_log(self, call: Call) -> dict[str, Any]:
-        return {name: read(call) for name, read in self._parts().items()}
-
-    def _callback_body(self, call: Call) -> dict[str, str]:
-        return {"body": self._controls.callback_body(call.query["request_id"]).decode()}
-
-    def _sign(self, order: dict[str, Any]) -> dict[str, str]:
-        details = {name: order[name] for name in ("request_id", "user_id", "timestamp", "key") if name in order}
-        return self._controls.sign(str(order["body"]).encode(), **details)
+            # What the parameters caused: an unknown scenario or request, a number that cannot be read.
+            return json_response({"detail": str(error)}, 400)
 
 
-def _scenarios(order: dict[str, Any]) -> list[str]:
-    scenarios = order["scenarios"]
+def _scenarios(parameters: Parameters) -> list[str]:
+    """Accept one text or a list of texts."""
+    scenarios = parameters["scenarios"]
     return [scenarios] if isinstance(scenarios, str) else [str(scenario) for scenario in scenarios]
 
 
-def _as_data(records: Sequence[Record]) -> list[dict[str, Any]]:
-    return [{name: _as_text(value) for name, value in asdict(record).items()} for record in records]
-
-
-def _as_text(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _as_json(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return records as JSON objects; bodies as text."""
+    return [
+        {
+            name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            for name, value in asdict(record).items()
+        }
+        for record in records
+    ]

@@ -1,4 +1,8 @@
-"""The file server: hands out the drawn files, with the faults that were ordered for them."""
+"""The simulated CDN: serves output files, correctly or with the fault of a `cdn` scenario.
+
+Like fal's, it is public: no key is needed to read a file. Every response is recorded in the log with the SHA-256 that
+the file should have.
+"""
 
 from __future__ import annotations
 
@@ -9,114 +13,110 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from simulator.http_messages import (
-    Call,
-    Manner,
-    Reply,
-    as_json,
-    cut_without_length,
-    declared_huge,
-    drip,
-    endless,
-    truncated,
-)
+from simulator.http_messages import HttpRequest, HttpResponse, Sender, json_response
 from simulator.log import Log
-from simulator.outcomes import Studio
+from simulator.outcomes import OutcomeBuilder
 from simulator.records import File, Request, Served
-from simulator.scenarios import Scenario, read
+from simulator.response_faults import declare_huge, drip, send_endless, truncate, truncate_without_length
+from simulator.scenarios import parse
 
 BOMB_MEGABYTES = 100
 EXPIRES_AFTER_SECONDS = 5.0
 ERROR_PAGE = b"<!doctype html><title>Error</title><h1>The file could not be loaded</h1>"
 
-MANNERS: Mapping[str, Manner] = {
-    "truncated": truncated,
-    "cut_nolen": cut_without_length,
-    "endless": endless,
+SENDERS: Mapping[str, Sender] = {
+    "truncated": truncate,
+    "cut_nolen": truncate_without_length,
+    "endless": send_endless,
     "drip": drip,
-    "huge": declared_huge,
+    "huge": declare_huge,
 }
 
 
 class FileServer:
-    """Answers `/files/…`. Public, like fal's: whoever knows the address may read."""
+    """Handler of `/files/…`."""
 
-    def __init__(self, *, log: Log, studio: Studio, canary_url: str, speed: float) -> None:
+    def __init__(self, *, log: Log, outcomes: OutcomeBuilder, canary_url: str, speed: float) -> None:
         self._log = log
-        self._studio = studio
+        self._outcomes = outcomes
         self._canary_url = canary_url
         self._speed = speed
+        # How often each fault has happened, by path and scenario.
         self._faults: Counter[tuple[str, str]] = Counter()
 
-    def answer(self, call: Call) -> Reply:
-        file = self._log.file(call.path)
+    def serve(self, http_request: HttpRequest) -> HttpResponse:
+        """Handle GET of a file."""
+        file = self._log.file(http_request.path)
         request = self._log.request(file.request_id) if file else None
+        fault = None
         if file is None or request is None:
-            return self._noted(call, None, None, _refusal(404))
-        fault = self._fault(request, file)
-        reply = self._true_reply(file)
-        return self._noted(call, file, fault, self._spoiled(reply, fault) if fault else reply)
-
-    def forget(self) -> None:
-        self._faults.clear()
-
-    def _true_reply(self, file: File) -> Reply:
-        headers = {"Content-Type": file.content_type, "Access-Control-Allow-Origin": "*"}
-        return Reply(headers=headers, body=self._studio.bytes_of(file))
-
-    def _fault(self, request: Request, file: File) -> str | None:
-        for scenario in read(request.scenarios).all("cdn"):
-            if scenario.covers(file.position) and self._happens(scenario, request, file):
-                return scenario.choice
-        return None
-
-    def _happens(self, scenario: Scenario, request: Request, file: File) -> bool:
-        if scenario.choice == "expires":
-            age = time.time() - (request.completed_at or time.time())
-            return age * self._speed >= EXPIRES_AFTER_SECONDS
-        key = (file.path, scenario.written)
-        with self._log.together():
-            self._faults[key] += 1
-            return scenario.lasts(self._faults[key] - 1)
-
-    def _spoiled(self, reply: Reply, fault: str) -> Reply:
-        if fault in MANNERS:
-            return replace(reply, manner=MANNERS[fault])
-        if fault.isdigit():
-            return _refusal(int(fault))
-        if fault == "bomb":
-            return replace(reply, headers={**reply.headers, "Content-Encoding": "gzip"}, body=_bomb())
-        others = {
-            "html": Reply(headers={"Content-Type": "image/png"}, body=ERROR_PAGE),
-            "redirect": Reply(status=302, headers={"Location": f"{self._canary_url}/files/elsewhere"}),
-            "wrong_type": replace(reply, headers={**reply.headers, "Content-Type": "text/html"}),
-            "expires": _refusal(404),
-        }
-        return others[fault]
-
-    def _noted(self, call: Call, file: File | None, fault: str | None, reply: Reply) -> Reply:
+            file, response = None, _error(404)
+        else:
+            headers = {"Content-Type": file.content_type, "Access-Control-Allow-Origin": "*"}
+            response = HttpResponse(headers=headers, body=self._outcomes.content(file))
+            fault = self._next_fault(request, file)
+            if fault:
+                response = self._spoil(response, fault)
         self._log.add(
             Served(
                 at=time.time(),
-                path=call.path,
+                path=http_request.path,
                 request_id=file.request_id if file else None,
                 role=file.role if file else None,
-                status=reply.status,
+                status=response.status,
                 fault=fault,
                 sha256=file.sha256 if file else None,
-                headers=dict(call.headers),
+                headers=dict(http_request.headers),
             )
         )
-        return reply
+        return response
+
+    def reset(self) -> None:
+        """Forget how often each fault has happened."""
+        self._faults.clear()
+
+    def _next_fault(self, request: Request, file: File) -> str | None:
+        """Return the fault of this response, and count it."""
+        for scenario in parse(request.scenarios).all("cdn"):
+            if not scenario.applies_to(file.position):
+                continue
+            if scenario.choice == "expires":
+                age = time.time() - (request.completed_at or time.time())
+                happens = age * self._speed >= EXPIRES_AFTER_SECONDS
+            else:
+                key = (file.path, scenario.text)
+                with self._log.locked():
+                    self._faults[key] += 1
+                    happens = scenario.happens_after(self._faults[key] - 1)
+            if happens:
+                return scenario.choice
+        return None
+
+    def _spoil(self, correct: HttpResponse, fault: str) -> HttpResponse:
+        if fault in SENDERS:
+            return replace(correct, send=SENDERS[fault])
+        if fault.isdigit():
+            return _error(int(fault))
+        if fault == "bomb":
+            return replace(correct, headers={**correct.headers, "Content-Encoding": "gzip"}, body=_gzip_bomb())
+        responses = {
+            "html": HttpResponse(headers={"Content-Type": "image/png"}, body=ERROR_PAGE),
+            "redirect": HttpResponse(status=302, headers={"Location": f"{self._canary_url}/files/elsewhere"}),
+            "wrong_type": replace(correct, headers={**correct.headers, "Content-Type": "text/html"}),
+            "expires": _error(404),
+        }
+        return responses[fault]
 
 
-def _refusal(status: int) -> Reply:
-    return as_json({"detail": "The file is not here."}, status, {"Retry-After": "1"} if status == 429 else {})
+def _error(status: int) -> HttpResponse:
+    headers = {"Retry-After": "1"} if status == 429 else {}
+    return json_response({"detail": "The file is not available."}, status, headers)
 
 
 @lru_cache(maxsize=1)
-def _bomb() -> bytes:
-    # wbits 31 asks zlib for a gzip wrapper.
-    packer = zlib.compressobj(level=9, wbits=31)
+def _gzip_bomb() -> bytes:
+    """Return 100 MB of zeros as about 100 KB of gzip."""
+    # wbits 31 selects the gzip format. Compressed megabyte by megabyte, to hold only one of them in memory.
+    compressor = zlib.compressobj(level=9, wbits=31)
     megabyte = bytes(1024**2)
-    return b"".join([packer.compress(megabyte) for _ in range(BOMB_MEGABYTES)] + [packer.flush()])
+    return b"".join([compressor.compress(megabyte) for _ in range(BOMB_MEGABYTES)] + [compressor.flush()])

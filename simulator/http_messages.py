@@ -1,168 +1,99 @@
-"""How bytes go out: politely, or in one of the ways in which networks and servers fail.
+"""HTTP requests and responses as the simulator sees them, and the normal way to send a response.
 
-The faults of the wire run in real time, whatever the simulator's speed: the deadlines they are
-meant to meet are the client's, and those are real.
+Handlers receive an `HttpRequest` and return an `HttpResponse`. The server then calls `HttpResponse.send`, which is
+`send_whole` unless a scenario replaced it with a function of `response_faults`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import select
 import socket
-import struct
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-DRIP_SECONDS = 0.3
-# Longer than any client's patience; the threads are not kept for ever all the same.
-HANG_SECONDS_MAX = 600.0
-ENDLESS_BYTES_MAX = 2 * 1024**3
-CHUNK = b"\0" * 65536
-
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """What a client asked."""
+class HttpRequest:
+    """A parsed HTTP request with its complete body."""
 
     method: str
     path: str
+    """Percent-decoded, without the query."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
 
     def json(self) -> Any:
+        """Parse the body; an empty body is None. Raises ValueError if it is not JSON."""
         return json.loads(self.body or b"null")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """The connection to one client."""
+class Connection:
+    """The open socket of one client, and the event that says that the simulator is stopping."""
 
     socket: socket.socket
     stopping: threading.Event
 
-    def gone(self, seconds: float) -> bool:
-        """Wait so long; true as soon as the client hangs up or the simulator ends."""
-        deadline = time.monotonic() + seconds
-        while not self.stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-            readable, _, _ = select.select([self.socket], [], [], min(left, 0.2))
-            if readable:
-                return True
-        return self.stopping.is_set()
+
+Sender = Callable[[Connection, "HttpResponse"], bool]
+"""Writes a response to a connection. Returns whether the connection can be used for another request."""
 
 
-Manner = Callable[[Line, "Reply"], bool]
-"""Sends a reply; answers whether the connection may be used again."""
+def send_whole(connection: Connection, response: HttpResponse) -> bool:
+    """Send the head and the complete body."""
+    connection.socket.sendall(response_head(response, length=len(response.body)) + response.body)
+    return True
 
 
-def plainly(line: Line, reply: Reply) -> bool:
-    line.socket.sendall(head(reply, length=len(reply.body)) + reply.body)
+def send_head_only(connection: Connection, response: HttpResponse) -> bool:
+    """Answer a HEAD request: the headers of the response, with the length of the body that GET would send."""
+    connection.socket.sendall(response_head(response, length=len(response.body)))
     return True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What the client is answered, and how."""
+class HttpResponse:
+    """A response, and the function that sends it."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    manner: Manner = plainly
+    send: Sender = send_whole
 
 
-def as_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(status=status, headers={"Content-Type": "application/json", **(headers or {})}, body=encoded(body))
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return a response with this JSON body."""
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    return HttpResponse(status=status, headers=headers, body=encode_json(body))
 
 
-def encoded(body: Any) -> bytes:
-    """Compact JSON in UTF-8, as fal writes it."""
+def encode_json(body: Any) -> bytes:
+    """Return compact JSON in UTF-8, the form that fal sends."""
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
-        # An order with half a surrogate pair is quoted in its own refusal; only an escape can say that.
+        # A validation error quotes the inputs that it refuses. A lone surrogate in them has no UTF-8 form, only an
+        # ASCII escape.
         return json.dumps(body, separators=(",", ":")).encode()
 
 
-def head(reply: Reply, *, length: int | None) -> bytes:
-    """The status line and the headers; without a length the body ends with the connection."""
-    framing = {"Content-Length": str(length)} if length is not None else {"Connection": "close"}
-    lines = [f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"]
-    lines += [f"{name}: {value}" for name, value in {**reply.headers, **framing}.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+def response_head(response: HttpResponse, *, length: int | None) -> bytes:
+    """Return the status line and the headers.
 
-
-def without_body(line: Line, reply: Reply) -> bool:
-    """For HEAD: the headers of the reply, and nothing else."""
-    line.socket.sendall(head(reply, length=len(reply.body)))
-    return True
-
-
-def drop(line: Line, reply: Reply) -> bool:
-    """Not a word; the connection closes in good order."""
-    return False
-
-
-def reset(line: Line, reply: Reply) -> bool:
-    """Not a word; the connection is torn down (TCP RST)."""
-    line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # Closed right here: the server's own way of closing would send a polite FIN first.
-    os.close(line.socket.detach())
-    return False
-
-
-def hang(line: Line, reply: Reply) -> bool:
-    """Not a word; the connection stays open until the client has had enough."""
-    line.gone(HANG_SECONDS_MAX)
-    return False
-
-
-def drip(line: Line, reply: Reply) -> bool:
-    """Headers at once, then a byte every 0.3 seconds: no read ever times out."""
-    line.socket.sendall(head(reply, length=len(reply.body)))
-    for byte in reply.body:
-        line.socket.sendall(bytes([byte]))
-        if line.gone(DRIP_SECONDS):
-            break
-    return False
-
-
-def truncated(line: Line, reply: Reply) -> bool:
-    """The full Content-Length, half of the body."""
-    line.socket.sendall(head(reply, length=len(reply.body)) + reply.body[: len(reply.body) // 2])
-    return False
-
-
-def cut_without_length(line: Line, reply: Reply) -> bool:
-    """No Content-Length, half of the body: to most clients this looks complete."""
-    line.socket.sendall(head(reply, length=None) + reply.body[: len(reply.body) // 2])
-    return False
-
-
-def endless(line: Line, reply: Reply) -> bool:
-    """No Content-Length; zeros for as long as somebody reads."""
-    line.socket.sendall(head(reply, length=None) + reply.body)
-    sent = 0
-    while sent < ENDLESS_BYTES_MAX and not line.stopping.is_set():
-        line.socket.sendall(CHUNK)
-        sent += len(CHUNK)
-    return False
-
-
-def declared_huge(line: Line, reply: Reply) -> bool:
-    """Five gigabytes are announced; the first bytes come, then nothing."""
-    line.socket.sendall(head(reply, length=5 * 10**9) + reply.body[:1000])
-    line.gone(HANG_SECONDS_MAX)
-    return False
-
-
-def _phrase(status: int) -> str:
+    Args:
+        length: Value of Content-Length in bytes. None omits the header: the body then ends with the connection.
+    """
     try:
-        return HTTPStatus(status).phrase
+        phrase = HTTPStatus(response.status).phrase
     except ValueError:
-        return "Client Closed Request" if status == 499 else "Unknown"
+        # 499 is nginx's code, which fal uses for cancelled requests; the standard library does not know it.
+        phrase = "Client Closed Request" if response.status == 499 else "Unknown"
+    framing = {"Content-Length": str(length)} if length is not None else {"Connection": "close"}
+    lines = [f"HTTP/1.1 {response.status} {phrase}"]
+    lines += [f"{name}: {value}" for name, value in {**response.headers, **framing}.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

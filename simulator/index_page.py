@@ -1,15 +1,14 @@
-"""The page at `/`: what came in lately, and the words that make things go wrong."""
+"""The page at `/`: the latest requests with their files, and the table of scenarios."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
-from simulator.http_messages import Call, Reply
+from simulator.http_messages import HttpRequest, HttpResponse
 from simulator.log import Log
-from simulator.outcomes import words_of
-from simulator.records import File, Request
+from simulator.outcomes import prompt_of
+from simulator.records import Request
 from simulator.scenario_table import as_html
 
 REQUESTS_SHOWN = 50
@@ -24,51 +23,48 @@ PAGE = """<!doctype html>
   dt {{ margin-top: .75rem }} dd {{ margin: 0 0 0 1.5rem }}
 </style></head><body>
 <h1>fal simulator</h1>
-<p>Speaks fal's queue API, its file server and its signatures. Nothing here costs anything.
+<p>Implements fal's queue API, file server and callback signatures. Nothing here costs anything.
 The log as JSON: <a href="/_simulator/log">/_simulator/log</a>.</p>
 <h2>Recent requests</h2>
 {requests}
-<h2>Words</h2>
+<h2>Scenarios</h2>
 <p>Write them into a prompt, in brackets: <code>a fox [slow:5] [callback:double]</code>.
 <code>x2</code> at the end means the first two times only, <code>@1</code> the second output only.</p>
-{words}
+{scenarios}
 </body></html>
 """
+TABLE_HEAD = "<tr><th>Accepted<th>Endpoint<th>Prompt<th>State<th>Scenarios<th>Callback<th>Files</tr>"
 
 
 class IndexPage:
+    """Handler of `/`."""
+
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def answer(self, call: Call) -> Reply:
-        rows = [_row(request, self._log.files(request.request_id)) for request in self._log.recent(REQUESTS_SHOWN)]
-        page = PAGE.format(requests=_table(rows), words=as_html())
-        return Reply(headers={"Content-Type": "text/html; charset=utf-8"}, body=page.encode())
+    def answer(self, http_request: HttpRequest) -> HttpResponse:
+        """Render the page."""
+        rows = "".join(self._row(request) for request in self._log.recent(REQUESTS_SHOWN))
+        requests = f"<table>{TABLE_HEAD}{rows}</table>" if rows else "<p>None yet.</p>"
+        page = PAGE.format(requests=requests, scenarios=as_html())
+        return HttpResponse(headers={"Content-Type": "text/html; charset=utf-8"}, body=page.encode())
 
-
-def _table(rows: Iterable[str]) -> str:
-    body = "".join(rows)
-    if not body:
-        return "<p>None yet.</p>"
-    head = "<tr><th>Accepted<th>Endpoint<th>Prompt<th>State<th>Scenarios<th>Callback<th>Files</tr>"
-    return f"<table>{head}{body}</table>"
-
-
-def _row(request: Request, files: list[File]) -> str:
-    state = request.state if request.error is None else f"{request.state}: {request.error_type}"
-    cells = [
-        f"{datetime.fromtimestamp(request.accepted_at, UTC).astimezone():%H:%M:%S}",
-        f"{escape(request.endpoint)}<br><small>{request.request_id}</small>",
-        escape(words_of(request.inputs)[:200]),
-        escape(state),
-        f"<code>{escape(request.scenarios)}</code>" if request.scenarios else "",
-        escape(request.callback),
-        " ".join(map(_link, files)),
-    ]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _link(file: File) -> str:
-    picture = file.media_type.startswith("image/")
-    shown = f'<img src="{escape(file.path)}" alt="{escape(file.role)}">' if picture else escape(file.role)
-    return f'<a href="{escape(file.path)}">{shown}</a>'
+    def _row(self, request: Request) -> str:
+        links = []
+        for file in self._log.files(request.request_id):
+            path, role = escape(file.path), escape(file.role)
+            content = f'<img src="{path}" alt="{role}">' if file.media_type.startswith("image/") else role
+            links.append(f'<a href="{path}">{content}</a>')
+        # Prompts and error types come from clients: everything is escaped.
+        state = request.state if request.error is None else f"{request.state}: {request.error_type}"
+        cells = [
+            f"{datetime.fromtimestamp(request.accepted_at, UTC).astimezone():%H:%M:%S}",
+            f"{escape(request.endpoint)}<br><small>{request.request_id}</small>",
+            # The inputs are null once the payloads were deleted.
+            escape(prompt_of(request.inputs or {})[:200]),
+            escape(state),
+            f"<code>{escape(request.scenarios)}</code>" if request.scenarios else "",
+            escape(request.callback),
+            " ".join(links),
+        ]
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

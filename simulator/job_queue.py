@@ -1,4 +1,8 @@
-"""The life of a request: accepted, begun, done or cancelled. Nothing else changes its state."""
+"""The life of a job: accepted, started, completed or cancelled. Only this module changes the state of a request.
+
+The submit API calls `accept`, the status API `cancel`, the control API `finish`; the scheduler starts and ends jobs in
+between. The times of the simulated fal are divided by the simulator's speed.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,26 @@ from functools import partial
 from typing import Any
 
 from generations.catalogue import find_by_endpoint
-from simulator.callback_sender import Courier
+from simulator.callback_sender import CallbackSender
 from simulator.error_types import failure
 from simulator.log import UNFINISHED, Log
-from simulator.outcomes import Studio, Success
+from simulator.outcomes import OutcomeBuilder, Success
 from simulator.records import Request
-from simulator.scenarios import Plan, read
-from simulator.scheduler import Timers
+from simulator.scenarios import Plan, parse
+from simulator.scheduler import Scheduler
 
+# How long jobs run: long enough to be seen running, short enough to wait for.
 IMAGE_SECONDS = 0.8
 OTHER_SECONDS = 2.8
-SECONDS_IN_QUEUE = 0.2
-STOPS_AFTER_SECONDS = 0.5
+QUEUE_SECONDS = 0.2
+CANCEL_SECONDS = 0.5
+# The run time of a job that only `finish` or `cancel` ends.
 HELD_SECONDS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a client submitted."""
+class Submission:
+    """What a client submitted, with the scenarios that apply to it."""
 
     endpoint: str
     inputs: Any
@@ -35,124 +41,130 @@ class Order:
     start_timeout_seconds: float | None = None
 
 
-class Queue:
-    """Takes requests through their life, in the background."""
+class JobQueue:
+    """Moves requests through their states in the background."""
 
-    def __init__(self, *, log: Log, studio: Studio, courier: Courier, timers: Timers, speed: float) -> None:
+    def __init__(
+        self, *, log: Log, outcomes: OutcomeBuilder, callbacks: CallbackSender, scheduler: Scheduler, speed: float
+    ) -> None:
         self._log = log
-        self._studio = studio
-        self._courier = courier
-        self._timers = timers
+        self._outcomes = outcomes
+        self._callbacks = callbacks
+        self._scheduler = scheduler
         self._speed = speed
 
-    def accept(self, order: Order) -> Request:
-        """Take the job on. From here on it will be billed, whether the client hears of it or not."""
-        ahead = round(order.plan.number("queue", 1))
+    def accept(self, submission: Submission) -> Request:
+        """Accept a job. From here on it is billed, whether or not the client receives the response."""
+        plan = submission.plan
+        ahead = round(plan.number("queue", 1))
+        model = find_by_endpoint(submission.endpoint)
+        run_seconds = IMAGE_SECONDS if model is not None and model.kind == "image" else OTHER_SECONDS
         request = Request(
             request_id=str(uuid.uuid4()),
             gateway_request_id=str(uuid.uuid4()),
-            endpoint=order.endpoint,
-            inputs=order.inputs,
-            webhook_url=order.webhook_url,
-            scenarios=str(order.plan),
+            endpoint=submission.endpoint,
+            inputs=submission.inputs,
+            webhook_url=submission.webhook_url,
+            scenarios=str(plan),
             accepted_at=time.time(),
             ahead=ahead,
-            queue_seconds=float(ahead) if order.plan.has("queue") else SECONDS_IN_QUEUE,
-            run_seconds=_run_seconds(order),
-            start_timeout_seconds=order.start_timeout_seconds,
-            callback="pending" if order.webhook_url else "none",
+            queue_seconds=float(ahead) if plan.has("queue") else QUEUE_SECONDS,
+            run_seconds=HELD_SECONDS if plan.has("hold") else plan.number("slow", run_seconds),
+            start_timeout_seconds=submission.start_timeout_seconds,
+            callback="pending" if submission.webhook_url else "none",
         )
         self._log.add(request)
-        self._await_start(request)
+        self._schedule_start(request)
         return request
 
     def finish(self, request_id: str) -> bool:
-        """The job ends now. False if it had ended before, or is not known."""
+        """Complete a job now and schedule its callback. Returns False if it is unknown or has completed."""
         request = self._log.request(request_id)
         if request is None or request.state == "COMPLETED":
             return False
-        done = self._complete(ended(request, self._studio, self._log))
-        if done is not None:
-            self._courier.announce(done)
-        return done is not None
+        completed = self._complete(self.with_outcome(request))
+        if completed is not None:
+            self._callbacks.schedule(completed)
+        return completed is not None
 
     def cancel(self, request_id: str) -> bool:
-        """The job ends without a result. fal does not say whether it calls back then; this one does not."""
+        """Complete a job without a result. Returns False if it is unknown or has completed.
+
+        fal does not document whether it sends a callback for a cancelled request. This simulator does not.
+        """
         request = self._log.request(request_id)
         if request is None or request.state == "COMPLETED":
             return False
-        stopped = _with_failure(request, "client_cancelled")
-        return self._complete(replace(stopped, cancelled=True, callback="none")) is not None
+        cancelled = failure("client_cancelled")
+        return (
+            self._complete(
+                replace(
+                    request,
+                    status_code=cancelled.status,
+                    answer=cancelled.body,
+                    error=cancelled.error,
+                    error_type=cancelled.error_type,
+                    cancelled=True,
+                    callback="none",
+                )
+            )
+            is not None
+        )
 
-    def cancel_soon(self, request_id: str) -> None:
-        self._after(STOPS_AFTER_SECONDS, partial(self.cancel, request_id))
+    def cancel_later(self, request_id: str) -> None:
+        """Cancel a job half a second of fal's time later, as a runner that reacts to the signal."""
+        self._call_later(CANCEL_SECONDS, partial(self.cancel, request_id))
 
     def resume(self) -> None:
-        """After a restart: jobs begin their wait again, callbacks that nobody took are sent again."""
+        """After a restart, let unfinished jobs wait again from the start, and send the pending callbacks."""
         for request in self._log.accepted():
             if request.state != "COMPLETED":
-                self._await_start(request)
+                self._schedule_start(request)
             elif request.callback == "pending":
-                self._courier.announce(request)
+                self._callbacks.schedule(request)
 
-    def _await_start(self, request: Request) -> None:
-        self._after(request.queue_seconds, partial(self._start, request))
+    def with_outcome(self, request: Request) -> Request:
+        """Return the request as it will be when it completes, and publish its files."""
+        outcome = self._outcomes.outcome(request)
+        if isinstance(outcome, Success):
+            with self._log.locked():
+                # The simulator may have been reset while the files were drawn.
+                if self._log.request(request.request_id) is not None:
+                    for file in outcome.files:
+                        self._log.add(file)
+            return replace(request, status_code=200, answer=outcome.answer)
+        without_callback = parse(request.scenarios).has("result", "completed_with_error")
+        return replace(
+            request,
+            status_code=outcome.status,
+            answer=outcome.body,
+            error=outcome.error,
+            error_type=outcome.error_type,
+            callback="none" if without_callback else request.callback,
+        )
+
+    def _schedule_start(self, request: Request) -> None:
+        self._call_later(request.queue_seconds, partial(self._start, request))
 
     def _start(self, request: Request) -> None:
-        self._log.change(request.request_id, only_from=UNFINISHED, state="IN_PROGRESS", started_at=time.time())
+        self._log.update_request(request.request_id, only_from=UNFINISHED, state="IN_PROGRESS", started_at=time.time())
         if request.run_seconds < HELD_SECONDS:
-            self._after(request.run_seconds, partial(self.finish, request.request_id))
+            self._call_later(request.run_seconds, partial(self.finish, request.request_id))
 
-    def _complete(self, done: Request) -> Request | None:
-        return self._log.change(
-            done.request_id,
+    def _complete(self, completed: Request) -> Request | None:
+        """Store the outcome. Returns None if the request has completed meanwhile."""
+        return self._log.update_request(
+            completed.request_id,
             only_from=UNFINISHED,
             state="COMPLETED",
             completed_at=time.time(),
-            status_code=done.status_code,
-            answer=done.answer,
-            error=done.error,
-            error_type=done.error_type,
-            cancelled=done.cancelled,
-            callback=done.callback,
+            status_code=completed.status_code,
+            answer=completed.answer,
+            error=completed.error,
+            error_type=completed.error_type,
+            cancelled=completed.cancelled,
+            callback=completed.callback,
         )
 
-    def _after(self, seconds: float, action: partial[Any]) -> None:
-        self._timers.after(seconds / self._speed, action)
-
-
-def ended(request: Request, studio: Studio, log: Log) -> Request:
-    """The request as it will be when it is done; its files lie ready from now on."""
-    verdict = studio.verdict(request)
-    if isinstance(verdict, Success):
-        _lay_out(verdict, request, log)
-        return replace(request, status_code=200, answer=verdict.answer)
-    return replace(
-        request,
-        status_code=verdict.status,
-        answer=verdict.body,
-        error=verdict.error,
-        error_type=verdict.error_type,
-        callback="none" if read(request.scenarios).has("result", "completed_with_error") else request.callback,
-    )
-
-
-def _lay_out(success: Success, request: Request, log: Log) -> None:
-    with log.together():
-        if log.request(request.request_id) is None:
-            return  # Forgotten by a reset while its files were drawn.
-        for file in success.files:
-            log.add(file)
-
-
-def _with_failure(request: Request, error_type: str) -> Request:
-    found = failure(error_type)
-    return replace(request, status_code=found.status, answer=found.body, error=found.error, error_type=found.error_type)
-
-
-def _run_seconds(order: Order) -> float:
-    if order.plan.has("hold"):
-        return HELD_SECONDS
-    model = find_by_endpoint(order.endpoint)
-    usual = IMAGE_SECONDS if model is not None and model.kind == "image" else OTHER_SECONDS
-    return order.plan.number("slow", usual)
+    def _call_later(self, seconds: float, action: partial[Any]) -> None:
+        self._scheduler.call_later(seconds / self._speed, action)

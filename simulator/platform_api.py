@@ -1,4 +1,8 @@
-"""fal's Platform API: its record of requests, its price list, and what it has billed."""
+"""fal's Platform API: the list of requests, the price list, billing events, and the deletion of payloads.
+
+Limn uses the list to find a submission whose response was lost, and the billing events to check its own accounts.
+Responses and errors have the envelope of the Platform API, which differs from that of the queue.
+"""
 
 from __future__ import annotations
 
@@ -7,175 +11,152 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.billing import Bill, Charge
-from simulator.http_messages import Call, Reply, as_json
+from simulator.billing import Bill
+from simulator.http_messages import HttpRequest, HttpResponse, json_response
 from simulator.log import Log
 from simulator.records import Request
-from simulator.signing import Identity
+from simulator.signing import FalAccount
 
 DAY_SECONDS = 86_400
-LIMIT_MAX = 100
-LIMIT_USUAL = 50
-EVENTS_LIMIT_MAX = 10_000
-# fal takes so many ids in one question, and so long a span.
+PAGE_SIZE = 50
+REQUESTS_PAGE_SIZE_MAX = 100
+EVENTS_PAGE_SIZE_MAX = 10_000
+# fal's limits of one query.
 IDS_MAX = 50
 SPAN_DAYS_MAX = 90
 
 
-class BadQuery(ValueError):
-    """A parameter of the list cannot be understood."""
+class InvalidQuery(ValueError):
+    """A query parameter is missing or cannot be read."""
 
 
-class Unlisted(LookupError):
-    """There is no price for one of the endpoints, or no such request."""
+class NotListed(LookupError):
+    """An endpoint has no price, or a request does not exist."""
 
 
-class Platform:
-    """What a customer may ask about his account; about the bill, with an admin key alone."""
+class PlatformApi:
+    """Handlers of the Platform API. Billing and deletion require the admin key."""
 
-    def __init__(self, *, log: Log, identity: Identity, bill: Bill) -> None:
+    def __init__(self, *, log: Log, account: FalAccount, bill: Bill) -> None:
         self._log = log
-        self._identity = identity
+        self._account = account
         self._bill = bill
 
-    def by_endpoint(self, call: Call) -> Reply:
-        """The requests of one endpoint, those in flight included, the newest first."""
-        return self._answer(call, self._page)
+    def list_requests(self, http_request: HttpRequest) -> HttpResponse:
+        """Handle GET of the requests of one endpoint, newest first, including those that have not completed."""
+        return self._answer(http_request, self._requests)
 
-    def pricing(self, call: Call) -> Reply:
-        """One price an endpoint; options that cost more are not in it."""
-        return self._answer(call, self._prices)
+    def list_prices(self, http_request: HttpRequest) -> HttpResponse:
+        """Handle GET of the price list."""
+        return self._answer(http_request, self._prices)
 
-    def billing_events(self, call: Call) -> Reply:
-        """What was billed, the oldest first."""
-        if self._is_with(call, self._identity.fal_key):
-            return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
-        return self._answer(call, self._events, key=self._identity.admin_key)
+    def list_billing_events(self, http_request: HttpRequest) -> HttpResponse:
+        """Handle GET of the billing events, oldest first."""
+        return self._answer(http_request, self._billing_events, admin=True)
 
-    def delete_payloads(self, call: Call, request_id: str) -> Reply:
-        """The JSON of a request and the files that it made, for good."""
-        if self._is_with(call, self._identity.fal_key):
-            return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
-        return self._answer(call, lambda _: self._deleted(request_id), key=self._identity.admin_key)
+    def delete_payloads(self, http_request: HttpRequest, request_id: str) -> HttpResponse:
+        """Handle DELETE of the payloads of a request: its inputs, its answer and its files."""
 
-    def _deleted(self, request_id: str) -> dict[str, Any]:
-        if self._log.request(request_id) is None:
-            raise Unlisted(f"There is no request {request_id}")
-        links = [file.path for file in self._log.files(request_id)]
-        self._log.forget(request_id)
-        return {"cdn_delete_results": [{"link": link, "exception": None} for link in links]}
+        def delete(_: HttpRequest) -> dict[str, Any]:
+            if self._log.request(request_id) is None:
+                raise NotListed(f"There is no request {request_id}")
+            paths = [file.path for file in self._log.files(request_id)]
+            self._log.delete_payloads(request_id)
+            return {"cdn_delete_results": [{"link": path, "exception": None} for path in paths]}
 
-    def _answer(self, call: Call, answer: Callable[[Call], dict[str, Any]], *, key: str | None = None) -> Reply:
-        if not self._is_with(call, *([key] if key else [self._identity.fal_key, self._identity.admin_key])):
+        return self._answer(http_request, delete, admin=True)
+
+    def _answer(
+        self, http_request: HttpRequest, handler: Callable[[HttpRequest], dict[str, Any]], *, admin: bool = False
+    ) -> HttpResponse:
+        """Check the key, call the handler, and render its errors."""
+        authorization = http_request.headers.get("authorization")
+        if authorization == f"Key {self._account.fal_key}":
+            if admin:
+                return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
+        elif authorization != f"Key {self._account.admin_key}":
             return _error(401, "authorization_error", "Authentication is required")
         try:
-            return as_json(answer(call))
-        except BadQuery as error:
+            return json_response(handler(http_request))
+        except InvalidQuery as error:
             return _error(400, "validation_error", str(error))
-        except Unlisted as error:
+        except NotListed as error:
             return _error(404, "not_found", str(error))
 
-    def _is_with(self, call: Call, *keys: str) -> bool:
-        return call.headers.get("authorization") in [f"Key {key}" for key in keys]
-
-    def _prices(self, call: Call) -> dict[str, Any]:
-        endpoints = _ids(call, "endpoint_id")
-        if not endpoints:
-            raise BadQuery("endpoint_id is required")
-        prices = {endpoint: self._bill.price(endpoint) for endpoint in endpoints}
-        if missing := [endpoint for endpoint, price in prices.items() if price is None]:
-            raise Unlisted(f"No pricing for {', '.join(missing)}")
-        items = [
-            {"endpoint_id": price.endpoint, "unit_price": float(price.dollars), "unit": price.unit, "currency": "USD"}
-            for price in prices.values()
-            if price is not None
+    def _requests(self, http_request: HttpRequest) -> dict[str, Any]:
+        query = http_request.query
+        endpoint = query.get("endpoint_id")
+        if not endpoint:
+            raise InvalidQuery("endpoint_id is required")
+        start = _time_parameter(http_request, "start", time.time() - DAY_SECONDS)
+        end = _time_parameter(http_request, "end", time.time() + DAY_SECONDS)
+        request_id, status = query.get("request_id"), query.get("status")
+        found = [
+            request
+            for request in reversed(self._log.accepted_between(endpoint, start, end))
+            if request_id in (None, request.request_id) and status in (None, _outcome(request))
         ]
+        with_payloads = "payloads" in query.get("expand", "")
+        items = [_request_item(request, with_payloads=with_payloads) for request in found]
+        return _page("items", items, http_request, size_max=REQUESTS_PAGE_SIZE_MAX)
+
+    def _prices(self, http_request: HttpRequest) -> dict[str, Any]:
+        endpoints = _ids(http_request, "endpoint_id")
+        if not endpoints:
+            raise InvalidQuery("endpoint_id is required")
+        items, missing = [], []
+        for endpoint in dict.fromkeys(endpoints):
+            price = self._bill.price(endpoint)
+            if price is None:
+                missing.append(endpoint)
+            else:
+                unit_price = float(price.dollars)
+                items.append({"endpoint_id": endpoint, "unit_price": unit_price, "unit": price.unit, "currency": "USD"})
+        if missing:
+            raise NotListed(f"No pricing for {', '.join(missing)}")
         return {"prices": items, "has_more": False, "next_cursor": None}
 
-    def _events(self, call: Call) -> dict[str, Any]:
-        start = _moment(call, "start", time.time() - DAY_SECONDS)
-        end = _moment(call, "end", time.time() + 1)
+    def _billing_events(self, http_request: HttpRequest) -> dict[str, Any]:
+        start = _time_parameter(http_request, "start", time.time() - DAY_SECONDS)
+        # One second more than now: the end is exclusive.
+        end = _time_parameter(http_request, "end", time.time() + 1)
         if end - start > SPAN_DAYS_MAX * DAY_SECONDS:
-            raise BadQuery(f"The span is limited to {SPAN_DAYS_MAX} days")
-        wanted, endpoints = _ids(call, "request_id"), _ids(call, "endpoint_id")
-        found = [
-            charge
-            for charge in self._bill.charges()
-            if start <= charge.at < end
-            and (not wanted or charge.request_id in wanted)
-            and (not endpoints or charge.endpoint in endpoints)
+            raise InvalidQuery(f"The span is limited to {SPAN_DAYS_MAX} days")
+        request_ids, endpoints = _ids(http_request, "request_id"), _ids(http_request, "endpoint_id")
+        items = [
+            {
+                "request_id": event.request_id,
+                "endpoint_id": event.endpoint,
+                "timestamp": _iso(event.at),
+                "output_units": float(event.units),
+                "unit_price": float(event.unit_price),
+                "percent_discount": 0,
+                "cost_subtotal": float(event.dollars),
+                "cost_discount": 0,
+                "cost_total": float(event.dollars),
+                "cost_estimate_nano_usd": int(event.dollars * 10**9),
+            }
+            for event in self._bill.events()
+            if start <= event.at < end
+            and (not request_ids or event.request_id in request_ids)
+            and (not endpoints or event.endpoint in endpoints)
         ]
-        first = _whole(call, "cursor", 0)
-        limit = min(EVENTS_LIMIT_MAX, max(1, _whole(call, "limit", LIMIT_USUAL)))
-        more = len(found) > first + limit
-        return {
-            "billing_events": [_event(charge) for charge in found[first : first + limit]],
-            "has_more": more,
-            "next_cursor": str(first + limit) if more else None,
-        }
-
-    def _page(self, call: Call) -> dict[str, Any]:
-        start = _moment(call, "start", time.time() - DAY_SECONDS)
-        end = _moment(call, "end", time.time() + DAY_SECONDS)
-        sent = self._log.accepted_between(_endpoint(call), start, end)
-        found = [request for request in reversed(sent) if _matches(request, call)]
-        first = _whole(call, "cursor", 0)
-        limit = min(LIMIT_MAX, max(1, _whole(call, "limit", LIMIT_USUAL)))
-        more = len(found) > first + limit
-        with_payloads = "payloads" in call.query.get("expand", "")
-        return {
-            "items": [_item(request, with_payloads=with_payloads) for request in found[first : first + limit]],
-            "has_more": more,
-            "next_cursor": str(first + limit) if more else None,
-        }
+        return _page("billing_events", items, http_request, size_max=EVENTS_PAGE_SIZE_MAX)
 
 
-def _event(charge: Charge) -> dict[str, Any]:
-    cost = float(charge.dollars)
+def _page(name: str, items: list[dict[str, Any]], http_request: HttpRequest, *, size_max: int) -> dict[str, Any]:
+    """Return one page of the items. The cursor is the position of the first item, as text."""
+    first = _integer_parameter(http_request, "cursor", 0)
+    limit = min(size_max, max(1, _integer_parameter(http_request, "limit", PAGE_SIZE)))
+    has_more = len(items) > first + limit
     return {
-        "request_id": charge.request_id,
-        "endpoint_id": charge.endpoint,
-        "timestamp": _iso(charge.at),
-        "output_units": float(charge.units),
-        "unit_price": float(charge.unit_price),
-        "percent_discount": 0,
-        "cost_subtotal": cost,
-        "cost_discount": 0,
-        "cost_total": cost,
-        "cost_estimate_nano_usd": int(charge.dollars * 10**9),
+        name: items[first : first + limit],
+        "has_more": has_more,
+        "next_cursor": str(first + limit) if has_more else None,
     }
 
 
-def _ids(call: Call, name: str) -> list[str]:
-    """A list with commas; fal takes the parameter several times, too."""
-    found = [word for word in call.query.get(name, "").split(",") if word]
-    if len(found) > IDS_MAX:
-        raise BadQuery(f"At most {IDS_MAX} of {name}")
-    return found
-
-
-def _endpoint(call: Call) -> str:
-    if not call.query.get("endpoint_id"):
-        raise BadQuery("endpoint_id is required")
-    return call.query["endpoint_id"]
-
-
-def _matches(request: Request, call: Call) -> bool:
-    wanted = call.query.get("request_id")
-    status = call.query.get("status")
-    return (wanted is None or request.request_id == wanted) and (status is None or _outcome(request) == status)
-
-
-def _outcome(request: Request) -> str | None:
-    """`success`, `user_error` or `error`; None while it is in flight."""
-    if request.state != "COMPLETED":
-        return None
-    if request.error is None:
-        return "success"
-    return "user_error" if (request.status_code or 500) < 500 else "error"
-
-
-def _item(request: Request, *, with_payloads: bool) -> dict[str, Any]:
+def _request_item(request: Request, *, with_payloads: bool) -> dict[str, Any]:
     item: dict[str, Any] = {
         "request_id": request.request_id,
         "endpoint_id": request.endpoint,
@@ -183,29 +164,50 @@ def _item(request: Request, *, with_payloads: bool) -> dict[str, Any]:
         "started_at": _iso(request.started_at),
     }
     if request.completed_at is not None:
-        began = request.started_at or request.accepted_at
-        duration = round(request.completed_at - began, 3)
-        item |= {"ended_at": _iso(request.completed_at), "status_code": request.status_code, "duration": duration}
+        started_at = request.started_at or request.accepted_at
+        item |= {
+            "ended_at": _iso(request.completed_at),
+            "status_code": request.status_code,
+            "duration": round(request.completed_at - started_at, 3),
+        }
     if with_payloads:
         item |= {"json_input": request.inputs, "json_output": request.answer}
     return item
 
 
-def _moment(call: Call, name: str, default: float) -> float:
-    text = call.query.get(name)
+def _outcome(request: Request) -> str | None:
+    """Return `success`, `user_error` or `error`; None until the request has completed."""
+    if request.state != "COMPLETED":
+        return None
+    if request.error is None:
+        return "success"
+    return "user_error" if (request.status_code or 500) < 500 else "error"
+
+
+def _ids(http_request: HttpRequest, name: str) -> list[str]:
+    """Read a parameter that is a list separated by commas."""
+    ids = [text for text in http_request.query.get(name, "").split(",") if text]
+    if len(ids) > IDS_MAX:
+        raise InvalidQuery(f"At most {IDS_MAX} of {name}")
+    return ids
+
+
+def _time_parameter(http_request: HttpRequest, name: str, default: float) -> float:
+    """Read an ISO 8601 date or time, UTC if it names no zone, as Unix time."""
+    text = http_request.query.get(name)
     if not text:
         return default
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadQuery(f"{name} must be an ISO 8601 date or time") from None
+        raise InvalidQuery(f"{name} must be an ISO 8601 date or time") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _whole(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name) or str(default)
+def _integer_parameter(http_request: HttpRequest, name: str, default: int) -> int:
+    text = http_request.query.get(name) or str(default)
     if not (text.isascii() and text.isdigit()):
-        raise BadQuery(f"{name} must be a whole number")
+        raise InvalidQuery(f"{name} must be a whole number")
     return int(text)
 
 
@@ -213,5 +215,5 @@ def _iso(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def _error(status: int, kind: str, message: str) -> Reply:
-    return as_json({"error": {"type": kind, "message": message}}, status)
+def _error(status: int, kind: str, message: str) -> HttpResponse:
+    return json_response({"error": {"type": kind, "message": message}}, status)

@@ -1,4 +1,8 @@
-"""What the log remembers: plain, frozen records of what fal saw and did."""
+"""The records that the log keeps: what clients sent to the simulator, and what it did.
+
+Each class is one table of the log and one list of `/_simulator/log`; its fields are the columns. Tests and the chaos
+run compare them with Limn's database. The first field is the primary key; times are Unix times in seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,18 @@ from typing import Any, Literal
 State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 CallbackState = Literal["none", "pending", "acknowledged", "given up"]
 
-# Marks a field that is stored as JSON text.
+# Metadata of a field that is stored as JSON text.
 AS_JSON = {"json": True}
 
+# fal keeps a result for one hour, and one of 10 KB or more for six minutes (docs/fal.md).
 RESULT_SECONDS = 3600
-RESULT_SECONDS_WHEN_BIG = 360
-BIG_RESULT_BYTES = 10 * 1024
+RESULT_SECONDS_LARGE = 360
+LARGE_RESULT_BYTES = 10 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A job that fal accepted, and will bill."""
+    """A job that fal accepted and will bill. fal calls it a request."""
 
     request_id: str
     gateway_request_id: str
@@ -27,12 +32,13 @@ class Request:
     inputs: Any = field(metadata=AS_JSON)
     webhook_url: str | None
     scenarios: str
+    """The scenarios that apply to it, as text for `scenarios.parse`."""
     accepted_at: float
     queue_seconds: float
-    """Fal's seconds: divided by the simulator's speed when they are waited for."""
+    """In fal's time, like `run_seconds`: the job queue divides it by the simulator's speed."""
     run_seconds: float
     ahead: int
-    """How many requests stood before this one in the queue."""
+    """Number of requests that were ahead of this one in the queue."""
     start_timeout_seconds: float | None = None
     state: State = "IN_QUEUE"
     started_at: float | None = None
@@ -40,6 +46,7 @@ class Request:
     cancelled: bool = False
     status_code: int | None = None
     answer: Any = field(default=None, metadata=AS_JSON)
+    """The JSON of the result: the model's output, or the error."""
     error: str | None = None
     error_type: str | None = None
     callback: CallbackState = "none"
@@ -47,19 +54,19 @@ class Request:
 
     @property
     def app(self) -> str:
-        """Owner and alias, without the sub-path: what the status, result and cancel addresses hold."""
+        """Owner and alias of the endpoint, without its sub-path. Status, result and cancel URLs name only these."""
         return "/".join(self.endpoint.split("/")[:2])
 
     @property
     def result_seconds(self) -> int:
-        """How long fal keeps the result. Bigger ones go sooner (fal-facts.md §2.1)."""
-        big = len(json.dumps(self.answer)) >= BIG_RESULT_BYTES
-        return RESULT_SECONDS_WHEN_BIG if big else RESULT_SECONDS
+        """How long fal keeps the result, in fal's seconds. Large results expire sooner."""
+        large = len(json.dumps(self.answer)) >= LARGE_RESULT_BYTES
+        return RESULT_SECONDS_LARGE if large else RESULT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """A POST on a submit path: accepted, refused or dropped."""
+    """One POST to the submit API, whether it was accepted or not."""
 
     number: int = 0
     at: float
@@ -71,46 +78,48 @@ class Post:
     query: dict[str, str] = field(metadata=AS_JSON)
     body: bytes
     body_sha256: str
-    """Without the queries of the addresses in it, which may be signed anew for each attempt."""
+    """Of the body without the query strings of its URLs: those may be signed again for each attempt."""
     scenarios: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callback:
-    """One attempt to deliver a callback, with what the receiver answered."""
+    """One attempt to deliver a callback, and the receiver's answer."""
 
     number: int = 0
     at: float
     request_id: str
     attempt: int
     kind: str
-    """`true`, or the way in which it was not: `forged`, `stale`, …"""
+    """`true`, or the fault that it was built with: `forged`, `stale`, …"""
     url: str
     headers: dict[str, str] = field(metadata=AS_JSON)
     body: bytes
     status: int | None = None
+    """None if there was no answer; `error` says why."""
     error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """An output that lies on the CDN. Its bytes are drawn again whenever they are asked for."""
+    """An output file on the file server. Its content is drawn again whenever it is fetched."""
 
     path: str
     request_id: str
     position: int
     role: str
+    """JSON path in the answer, such as `images[0]`."""
     media_type: str
     content_type: str
     drawing: dict[str, Any] = field(metadata=AS_JSON)
-    """What to draw; see media.Drawing."""
+    """The fields of the media.Drawing that produces the content."""
     sha256: str
     size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """One answer of the CDN."""
+    """One response of the file server."""
 
     number: int = 0
     at: float
@@ -120,13 +129,13 @@ class Served:
     status: int
     fault: str | None
     sha256: str | None
-    """Of the file as it should be, whatever the fault made of it."""
+    """Of the correct content, even if the fault changed what was sent."""
     headers: dict[str, str] = field(metadata=AS_JSON)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """Somebody came to the canary: an address that no careful client ever calls."""
+    """One request to the canary host, which no careful client calls."""
 
     number: int = 0
     at: float

@@ -1,4 +1,4 @@
-"""Which address is answered by whom."""
+"""Maps the method and path of an HTTP request to the handler that answers it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from simulator.http_messages import Call, Reply, as_json
+from simulator.http_messages import HttpRequest, HttpResponse, json_response
 
-Answer = Callable[..., Reply]
+Handler = Callable[..., HttpResponse]
+"""Called with the HttpRequest and the named groups of the route's pattern."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """A method, a pattern for the whole path, and who answers; the pattern's groups are passed on."""
+    """A method (`*` for any), a regular expression for the whole path, and a handler."""
 
     method: str
     pattern: str
-    answer: Answer
+    handler: Handler
 
-    def match(self, call: Call) -> Mapping[str, str] | None:
-        # HEAD is answered like GET; the server leaves the body out.
-        method = "GET" if call.method == "HEAD" else call.method
-        found = re.fullmatch(self.pattern, call.path) if self.method in (method, "*") else None
+    def match(self, http_request: HttpRequest) -> Mapping[str, str] | None:
+        """Return the named groups of the pattern, or None if the route does not apply."""
+        # HEAD is handled like GET; the server leaves the body out.
+        method = "GET" if http_request.method == "HEAD" else http_request.method
+        found = re.fullmatch(self.pattern, http_request.path) if self.method in (method, "*") else None
         return None if found is None else found.groupdict()
 
 
 class Router:
-    """The first route that fits answers."""
+    """Calls the handler of the first route that matches; 404 if none does."""
 
     def __init__(self, routes: list[Route]) -> None:
         self._routes = routes
 
-    def __call__(self, call: Call) -> Reply:
+    def __call__(self, http_request: HttpRequest) -> HttpResponse:
         for route in self._routes:
-            if (groups := route.match(call)) is not None:
-                return route.answer(call, **groups)
-        return as_json({"detail": "Not found"}, 404)
+            if (groups := route.match(http_request)) is not None:
+                return route.handler(http_request, **groups)
+        return json_response({"detail": "Not found"}, 404)

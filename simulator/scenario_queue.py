@@ -1,15 +1,19 @@
-"""Scenarios that were asked for from outside: queued for the next submits, or in force for all of them."""
+"""Scenarios requested through the control API or by a test, to apply to later submissions.
+
+`script` queues scenarios for the next submissions; `always` applies them to every submission until `clear`. The submit
+API calls `pop` once per submission. Scenarios written into a prompt do not pass through here.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 
-from simulator.scenarios import Plan, read
+from simulator.scenarios import Plan, parse
 
 
-class Stage:
-    """`script` for the next submits, `always` for each one until `clear`."""
+class ScenarioQueue:
+    """Thread-safe queue of plans, and one plan that always applies."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,23 +21,25 @@ class Stage:
         self._always = Plan()
 
     def script(self, *scenarios: str, times: int = 1) -> None:
-        """These, together, for each of the next submits; a second call queues behind the first."""
-        plan = read(" ".join(scenarios))
+        """Apply these scenarios together to each of the next `times` submissions, after those queued before."""
+        plan = parse(" ".join(scenarios))
         with self._lock:
             self._next.extend([plan] * times)
 
     def always(self, *scenarios: str) -> None:
-        plan = read(" ".join(scenarios))
+        """Apply these scenarios to every submission, in addition to earlier calls."""
+        plan = parse(" ".join(scenarios))
         with self._lock:
             self._always = self._always + plan
 
     def clear(self) -> None:
+        """Remove all scenarios."""
         with self._lock:
             self._next.clear()
             self._always = Plan()
 
-    def take(self) -> Plan:
-        """What is in store for the submit that has just come."""
+    def pop(self) -> Plan:
+        """Return the plan for the submission that has just arrived, and remove its scripted part."""
         with self._lock:
             scripted = self._next.popleft() if self._next else Plan()
             return scripted + self._always

@@ -1,4 +1,8 @@
-"""Things that happen later, on a few background threads."""
+"""Runs functions later, on a fixed number of background threads.
+
+The job queue and the callback sender schedule everything that happens after a response: the start and end of a job,
+callbacks and their retries. All threads are daemons, so that nothing scheduled delays the end of the process.
+"""
 
 from __future__ import annotations
 
@@ -14,85 +18,76 @@ from collections.abc import Callable
 Action = Callable[[], object]
 
 
-class Timers:
-    """Runs actions after a while. The threads are daemons: nothing here delays the end of the program."""
+class Scheduler:
+    """One thread watches the clock and hands due actions to the worker threads."""
 
     def __init__(self, *, workers: int) -> None:
-        self._due: list[tuple[float, int, Action]] = []
+        self._pending: list[tuple[float, int, Action]] = []
+        # Breaks ties of the heap: functions cannot be compared.
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._ready: queue.SimpleQueue[tuple[int, Action] | None] = queue.SimpleQueue()
         self._workers = workers
-        self._working = 0
-        self._era = 0
+        self._running = 0
+        # `clear` starts a new generation; actions of an older one are not run.
+        self._generation = 0
         self._stopped = False
-        threads = [self._watch, *[self._work] * workers]
-        for target in threads:
-            threading.Thread(target=target, daemon=True, name="simulator-timers").start()
+        for target in [self._watch_clock, *[self._work] * workers]:
+            threading.Thread(target=target, daemon=True, name="simulator-scheduler").start()
 
-    def after(self, seconds: float, action: Action) -> None:
+    def call_later(self, seconds: float, action: Action) -> None:
+        """Run `action` on a worker thread after `seconds` of real time; at once if that is 0 or less."""
         if seconds <= 0:
-            self._ready.put((self._era, action))
+            self._ready.put((self._generation, action))
             return
         with self._changed:
-            heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), action))
+            heapq.heappush(self._pending, (time.monotonic() + seconds, next(self._numbers), action))
             self._changed.notify()
 
-    def clear(self, *, seconds_max: float = 0) -> None:
-        """Forget what has not begun, and wait so long for the end of what has."""
+    def clear(self, *, wait_seconds: float = 0) -> None:
+        """Drop all actions that have not started, and wait up to `wait_seconds` for the running ones to end."""
         with self._changed:
-            self._era += 1
-            self._due.clear()
-            self._changed.wait_for(lambda: not self._working, timeout=seconds_max)
+            self._generation += 1
+            self._pending.clear()
+            self._changed.wait_for(lambda: not self._running, timeout=wait_seconds)
 
     def stop(self) -> None:
+        """Drop all actions and end the threads. Running actions are not waited for."""
         with self._changed:
             self._stopped = True
-            self._due.clear()
+            self._pending.clear()
             self._changed.notify()
         for _ in range(self._workers):
             self._ready.put(None)
 
-    def _watch(self) -> None:
+    def _watch_clock(self) -> None:
         while not self._stopped:
             with self._changed:
-                action = self._next_due()
-                if action is not None:
-                    self._ready.put((self._era, action))
-
-    def _next_due(self) -> Action | None:
-        if not self._due:
-            self._changed.wait()
-            return None
-        seconds = self._due[0][0] - time.monotonic()
-        if seconds > 0:
-            self._changed.wait(seconds)
-            return None
-        return heapq.heappop(self._due)[2]
+                if not self._pending:
+                    self._changed.wait()
+                elif (seconds := self._pending[0][0] - time.monotonic()) > 0:
+                    # Woken early if an action is added that is due sooner.
+                    self._changed.wait(seconds)
+                else:
+                    self._ready.put((self._generation, heapq.heappop(self._pending)[2]))
 
     def _work(self) -> None:
         while (ready := self._ready.get()) is not None:
             if self._stopped:
                 return
-            era, action = ready
-            if self._begins(era):
-                try:
-                    action()
-                except Exception:
-                    # One bad action must not silence the others; after the end nobody wants to hear of it.
-                    if not self._stopped:
-                        traceback.print_exc(file=sys.stderr)
-                finally:
-                    self._ended()
-
-    def _begins(self, era: int) -> bool:
-        """Whether nobody has forgotten the action while it waited for a thread."""
-        with self._changed:
-            current = era == self._era
-            self._working += current
-            return current
-
-    def _ended(self) -> None:
-        with self._changed:
-            self._working -= 1
-            self._changed.notify_all()
+            generation, action = ready
+            with self._changed:
+                # Checked under the lock: after `clear` has returned, no older action may start.
+                if generation != self._generation:
+                    continue
+                self._running += 1
+            try:
+                action()
+            except Exception:
+                # An error must not end the thread. After `stop`, errors are expected: the log is closed.
+                if not self._stopped:
+                    traceback.print_exc(file=sys.stderr)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()

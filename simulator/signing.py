@@ -1,4 +1,8 @@
-"""The account, fal's signing keys, and what is signed with them. Kept in one file that only its owner reads."""
+"""The fal account that the simulator plays, its API keys, and the Ed25519 keys that sign callbacks.
+
+With a data directory all of it is kept in one file (`keys.json`) that only its owner can read, so that Limn's settings
+stay valid after a restart.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,7 +25,7 @@ KeyName = Literal["current", "unknown", "previous"]
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """What must survive a restart. Private keys are 32 bytes in hex."""
+    """The content of `keys.json`. Private keys are 32 bytes in hex."""
 
     fal_key: str
     user_id: str
@@ -30,44 +34,57 @@ class Secrets:
     previous_is_published: bool = False
 
 
-class Identity:
-    """One fal account, and the keys with which fal signs for all of its customers."""
+class FalAccount:
+    """One customer account, and the keys with which fal signs the callbacks of all customers."""
 
     def __init__(self, path: Path | None = None) -> None:
+        """Read the account from `path`, or create a new one and save it there."""
         self._path = path
         self._lock = threading.Lock()
-        self._secrets = _load(path) if path and path.exists() else _invent()
+        if path and path.exists():
+            self._secrets = Secrets(**json.loads(path.read_text()))
+        else:
+            self._secrets = Secrets(
+                fal_key=f"{uuid.uuid4()}:{secrets.token_hex(16)}",
+                user_id=f"user_{secrets.token_hex(10)}",
+                current=_new_private_key(),
+            )
+        # Signs forged callbacks; never published and never saved.
         self._unknown = _new_private_key()
         self._save()
 
     @property
     def fal_key(self) -> str:
+        """The API key."""
         return self._secrets.fal_key
 
     @property
     def admin_key(self) -> str:
-        """The one that sees the bill."""
+        """The API key with the ADMIN scope, which billing events and the deletion of payloads require."""
         return f"{self._secrets.fal_key}-admin"
 
     @property
     def user_id(self) -> str:
+        """The account id that callbacks name."""
         return self._secrets.user_id
 
     def rotate(self, *, keep_previous: bool = True) -> None:
-        """Sign with a new key from now on; the old one stays published or vanishes at once."""
+        """Sign with a new key from now on. The previous one stays published if `keep_previous`."""
         with self._lock:
-            old = self._secrets.current
             self._secrets = replace(
-                self._secrets, current=_new_private_key(), previous=old, previous_is_published=keep_previous
+                self._secrets,
+                current=_new_private_key(),
+                previous=self._secrets.current,
+                previous_is_published=keep_previous,
             )
             self._save()
 
     def public_keys(self) -> list[bytes]:
-        """The published ones, newest first."""
+        """Return the published public keys, newest first."""
         published = [self._secrets.current]
         if self._secrets.previous and self._secrets.previous_is_published:
             published.append(self._secrets.previous)
-        return [_key(private).public_key().public_bytes_raw() for private in published]
+        return [_load_private_key(key).public_key().public_bytes_raw() for key in published]
 
     def sign(
         self,
@@ -78,28 +95,32 @@ class Identity:
         timestamp: int | None = None,
         key: KeyName = "current",
     ) -> dict[str, str]:
-        """The four headers of a callback (fal-facts.md §3.2)."""
+        """Return the four signature headers of a callback (docs/fal.md).
+
+        Args:
+            user_id: The account named in the header; this one by default.
+            timestamp: Unix time in seconds; now by default.
+            key: `previous` raises ValueError before the first rotation; `unknown` is never published.
+        """
         user_id = self.user_id if user_id is None else user_id
         stamp = str(int(time.time()) if timestamp is None else timestamp)
+        if key == "previous" and self._secrets.previous is None:
+            raise ValueError("There is no previous key yet: rotate the keys first.")
+        private_keys = {"current": self._secrets.current, "unknown": self._unknown, "previous": self._secrets.previous}
         message = "\n".join([request_id, user_id, stamp, hashlib.sha256(body).hexdigest()])
+        signature = _load_private_key(str(private_keys[key])).sign(message.encode())
         return {
             "X-Fal-Webhook-Request-Id": request_id,
             "X-Fal-Webhook-User-Id": user_id,
             "X-Fal-Webhook-Timestamp": stamp,
-            "X-Fal-Webhook-Signature": self._private(key).sign(message.encode()).hex(),
+            "X-Fal-Webhook-Signature": signature.hex(),
         }
-
-    def _private(self, name: KeyName) -> Ed25519PrivateKey:
-        if name == "previous" and self._secrets.previous is None:
-            raise ValueError("There is no previous key yet: rotate the keys first.")
-        known = {"current": self._secrets.current, "unknown": self._unknown, "previous": self._secrets.previous}
-        return _key(str(known[name]))
 
     def _save(self) -> None:
         if self._path is None:
             return
         text = json.dumps(asdict(self._secrets), indent=2)
-        # Written beside and moved into place: a crash leaves the old file or the new one, never half of one.
+        # Written to a second file that then replaces the first: a crash leaves the old or the new file, never half.
         draft = self._path.with_suffix(".new")
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -108,26 +129,14 @@ class Identity:
 
 
 def as_jwk(public_key: bytes, *, padded: bool = False) -> dict[str, str]:
+    """Return a public key as a JSON Web Key. `padded` keeps base64 padding, which RFC 7517 forbids."""
     x = base64.urlsafe_b64encode(public_key).decode()
     return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "x": x if padded else x.rstrip("=")}
-
-
-def _invent() -> Secrets:
-    return Secrets(
-        fal_key=f"{uuid.uuid4()}:{secrets.token_hex(16)}",
-        user_id=f"user_{secrets.token_hex(10)}",
-        current=_new_private_key(),
-    )
-
-
-def _load(path: Path) -> Secrets:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return Secrets(**found)
 
 
 def _new_private_key() -> str:
     return Ed25519PrivateKey.generate().private_bytes_raw().hex()
 
 
-def _key(private: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private))
+def _load_private_key(private_key: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private_key))

@@ -1,4 +1,8 @@
-"""Answers a submit: `POST /{endpoint}?fal_webhook=…`, well or badly."""
+"""Answers `POST /{endpoint}?fal_webhook=…`: decides whether fal accepts a job, and what the client is told.
+
+Scenarios of the group `submit` take effect here, some before the job is accepted and some after. Every POST is recorded
+in the log with its outcome before it is answered, so that tests can count what fal accepted, whatever the client saw.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,19 @@ from dataclasses import replace
 from typing import Any
 
 from generations.catalogue import find_by_endpoint
-from simulator.callback_sender import Courier
-from simulator.error_types import LOCKED
-from simulator.http_messages import Call, Manner, Reply, as_json, drip, drop, hang, plainly, reset
-from simulator.job_queue import Order, Queue
+from simulator.callback_sender import CallbackSender
+from simulator.error_types import ACCOUNT_LOCKED
+from simulator.http_messages import HttpRequest, HttpResponse, Sender, json_response, send_whole
+from simulator.job_queue import JobQueue, Submission
 from simulator.log import Log
 from simulator.records import Post, Request
-from simulator.scenario_queue import Stage
-from simulator.scenarios import Plan, Scenario, UnknownScenario, found_in, read
-from simulator.signing import Identity
+from simulator.response_faults import drip, drop, hang, reset
+from simulator.scenario_queue import ScenarioQueue
+from simulator.scenarios import Plan, UnknownScenario, find_in, parse
+from simulator.signing import FalAccount
 
 SCENARIO_HEADER = "x-simulator-scenario"
-NGINX = (
+NGINX_PAGE = (
     b"<html>\r\n<head><title>%(title)s</title></head>\r\n<body>\r\n<center><h1>%(title)s</h1></center>\r\n"
     b"<hr><center>nginx/1.27.4</center>\r\n</body>\r\n</html>\r\n"
 )
@@ -34,7 +39,7 @@ DETAILS: Mapping[int, str] = {
     400: "Bad request",
     401: "invalid key credentials",
     402: "Payment required",
-    403: LOCKED,
+    403: ACCOUNT_LOCKED,
     404: "Application not found",
     408: "Request timeout",
     409: "Conflict",
@@ -45,22 +50,23 @@ DETAILS: Mapping[int, str] = {
     503: "Service unavailable",
     504: "Gateway timeout",
 }
-# Nothing has been accepted when one of these happens.
-BEFORE_ACCEPT: Mapping[str, tuple[str, Manner]] = {"drop_before_accept": ("dropped", drop), "reset": ("reset", reset)}
-AFTER_ACCEPT: Mapping[str, Manner] = {"drop_after_accept": drop, "hang_after_accept": hang, "drip": drip}
+# Scenarios that end the connection before the job is accepted, with the outcome that is logged.
+BEFORE_ACCEPT: Mapping[str, tuple[str, Sender]] = {"drop_before_accept": ("dropped", drop), "reset": ("reset", reset)}
+# Scenarios that spoil the response to a job that was accepted.
+AFTER_ACCEPT: Mapping[str, Sender] = {"drop_after_accept": drop, "hang_after_accept": hang, "drip": drip}
 
 
-class Submitting:
-    """Reads an order, decides whether fal takes it, and what the client hears."""
+class SubmitApi:
+    """Handler of submissions."""
 
     def __init__(
         self,
         *,
         log: Log,
-        queue: Queue,
-        courier: Courier,
-        identity: Identity,
-        stage: Stage,
+        queue: JobQueue,
+        callbacks: CallbackSender,
+        account: FalAccount,
+        scenarios: ScenarioQueue,
         stopping: threading.Event,
         base_url: str,
         canary_url: str,
@@ -68,194 +74,194 @@ class Submitting:
     ) -> None:
         self._log = log
         self._queue = queue
-        self._courier = courier
-        self._identity = identity
-        self._stage = stage
+        self._callbacks = callbacks
+        self._account = account
+        self._scenarios = scenarios
         self._stopping = stopping
         self._base_url = base_url
         self._canary_url = canary_url
         self._speed = speed
         self._resets = 0
 
-    def answer(self, call: Call) -> Reply:
+    def submit(self, http_request: HttpRequest) -> HttpResponse:
+        """Handle a submission."""
         try:
-            plan = self._plan(call)
+            in_header = parse(http_request.headers.get(SCENARIO_HEADER, ""))
         except UnknownScenario as error:
-            return self._refused(call, Plan(), as_json({"detail": str(error)}, 400))
-        if (fault := self._fault_before_accept(call, plan)) is not None:
+            return self._refuse(http_request, Plan(), json_response({"detail": str(error)}, 400))
+        plan = in_header + self._scenarios.pop() + find_in(_inputs(http_request))
+        # Scenarios come before the checks, so that a fault does not depend on a correct key.
+        if (fault := self._fault_before_accept(http_request, plan)) is not None:
             return fault
-        if plan.has("slow_accept") and self._forgotten_while_waiting(plan.number("slow_accept", 0)):
-            return Reply(manner=drop)
-        if (refusal := self._refusal(call)) is not None:
-            return self._refused(call, plan, refusal)
-        return self._accept(call, plan)
+        if plan.has("slow_accept"):
+            resets = self._resets
+            self._stopping.wait(plan.number("slow_accept", 0) / self._speed)
+            if resets != self._resets:
+                # The simulator was reset meanwhile: this submission belongs to a test that has ended.
+                return HttpResponse(send=drop)
+        if (refusal := self._validate(http_request)) is not None:
+            return self._refuse(http_request, plan, refusal)
+        return self._accept(http_request, plan)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
+        """Drop the submissions that still wait for `slow_accept`."""
         self._resets += 1
 
-    def _forgotten_while_waiting(self, seconds: float) -> bool:
-        """Whether a reset came meanwhile: then this order belongs to a test that is over."""
-        resets = self._resets
-        self._stopping.wait(seconds / self._speed)
-        return resets != self._resets
-
-    def _plan(self, call: Call) -> Plan:
-        asked_for = read(call.headers.get(SCENARIO_HEADER, ""))
-        return asked_for + self._stage.take() + found_in(_inputs(call))
-
-    def _fault_before_accept(self, call: Call, plan: Plan) -> Reply | None:
-        earlier = self._log.posts_of_body(_identity(call.body))
+    def _fault_before_accept(self, http_request: HttpRequest, plan: Plan) -> HttpResponse | None:
+        earlier = self._log.count_posts(_body_hash(http_request.body))
         for scenario in plan.scenarios:
-            if not scenario.lasts(earlier):
+            if not scenario.happens_after(earlier):
                 continue
-            if scenario.word in BEFORE_ACCEPT:
-                outcome, manner = BEFORE_ACCEPT[scenario.word]
-                self._note(call, plan, outcome)
-                return Reply(manner=manner)
-            if scenario.word == "status":
-                return self._refused(call, plan, refusal(scenario.choice))
-            if scenario.word == "redirect":
-                return self._refused(call, plan, self._redirect(call, scenario))
+            if scenario.name in BEFORE_ACCEPT:
+                outcome, send = BEFORE_ACCEPT[scenario.name]
+                self._record(http_request, plan, outcome)
+                return HttpResponse(send=send)
+            if scenario.name == "status":
+                return self._refuse(http_request, plan, refusal(scenario.choice))
+            if scenario.name == "redirect":
+                target = f"http://{scenario.choice}" if scenario.choice else self._canary_url
+                redirect = HttpResponse(status=307, headers={"Location": f"{target}{http_request.path}"})
+                return self._refuse(http_request, plan, redirect)
         return None
 
-    def _redirect(self, call: Call, scenario: Scenario) -> Reply:
-        target = f"http://{scenario.choice}" if scenario.choice else self._canary_url
-        return Reply(status=307, headers={"Location": f"{target}{call.path}"})
-
-    def _refusal(self, call: Call) -> Reply | None:
-        """What an honest fal has to object."""
-        if call.headers.get("authorization") != f"Key {self._identity.fal_key}":
+    def _validate(self, http_request: HttpRequest) -> HttpResponse | None:
+        """Return fal's refusal of a wrong submission. Inputs are checked only when the job starts."""
+        endpoint = _endpoint(http_request)
+        if http_request.headers.get("authorization") != f"Key {self._account.fal_key}":
             return refusal("401")
-        if find_by_endpoint(_endpoint(call)) is None:
-            return as_json({"detail": f"Application '{_endpoint(call)}' not found"}, 404)
-        if not isinstance(_inputs(call), dict):
+        if find_by_endpoint(endpoint) is None:
+            return json_response({"detail": f"Application '{endpoint}' not found"}, 404)
+        if not isinstance(_inputs(http_request), dict):
             entry = {"loc": ["body"], "msg": "The body must be a JSON object", "type": "json_invalid"}
-            return as_json({"detail": [entry]}, 422)
-        longest = call.query.get("fal_max_queue_length", "")
-        if longest.isdigit() and self._waiting() > int(longest):
-            return refusal("429")
+            return json_response({"detail": [entry]}, 422)
+        length_max = http_request.query.get("fal_max_queue_length", "")
+        if length_max.isdigit():
+            waiting = sum(request.state == "IN_QUEUE" for request in self._log.unfinished())
+            if waiting > int(length_max):
+                return refusal("429")
         return None
 
-    def _waiting(self) -> int:
-        return sum(request.state == "IN_QUEUE" for request in self._log.unfinished())
+    def _refuse(self, http_request: HttpRequest, plan: Plan, response: HttpResponse) -> HttpResponse:
+        self._record(http_request, plan, f"refused {response.status}")
+        return response
 
-    def _refused(self, call: Call, plan: Plan, reply: Reply) -> Reply:
-        self._note(call, plan, f"refused {reply.status}")
-        return reply
-
-    def _accept(self, call: Call, plan: Plan) -> Reply:
-        order = Order(
-            endpoint=_endpoint(call),
-            inputs=_inputs(call),
-            webhook_url=call.query.get("fal_webhook"),
+    def _accept(self, http_request: HttpRequest, plan: Plan) -> HttpResponse:
+        # The new name of the header takes precedence over the old one (docs/fal.md).
+        headers = http_request.headers
+        timeout = headers.get("x-fal-request-start-timeout") or headers.get("x-fal-request-timeout", "")
+        submission = Submission(
+            endpoint=_endpoint(http_request),
+            inputs=_inputs(http_request),
+            webhook_url=http_request.query.get("fal_webhook"),
             plan=plan,
-            start_timeout_seconds=_start_timeout(call),
+            start_timeout_seconds=_float_or_none(timeout),
         )
-        earlier = self._log.posts_of_body(_identity(call.body))
-        with self._log.together():
-            request = self._queue.accept(order)
-            self._note(call, plan, "accepted", request.request_id)
+        earlier = self._log.count_posts(_body_hash(http_request.body))
+        # Under one lock, so that no reader sees the request without its POST.
+        with self._log.locked():
+            request = self._queue.accept(submission)
+            self._record(http_request, plan, "accepted", request.request_id)
         if plan.has("callback", "early"):
-            self._call_back_early(request)
-        lasting = Plan(tuple(s for s in plan.scenarios if s.lasts(earlier)))
-        return self._accepted(request, lasting)
+            self._queue.finish(request.request_id)
+            completed = self._log.request(request.request_id)
+            if completed is not None and completed.webhook_url is not None:
+                self._callbacks.send_now(completed)
+        happening = Plan(tuple(scenario for scenario in plan.scenarios if scenario.happens_after(earlier)))
+        response = self._acceptance(request)
+        if (garbage := happening.get("garbage200")) is not None:
+            response = self._spoil(garbage.choice, response)
+        senders = [AFTER_ACCEPT[scenario.name] for scenario in happening.scenarios if scenario.name in AFTER_ACCEPT]
+        return replace(response, send=senders[0] if senders else send_whole)
 
-    def _call_back_early(self, request: Request) -> None:
-        self._queue.finish(request.request_id)
-        done = self._log.request(request.request_id)
-        if done is not None and done.webhook_url is not None:
-            self._courier.deliver_now(done)
-
-    def _accepted(self, request: Request, plan: Plan) -> Reply:
-        reply = self._truth(request)
-        if (garbage := plan.get("garbage200")) is not None:
-            reply = self._garbage(garbage.choice, reply)
-        manners = [AFTER_ACCEPT[s.word] for s in plan.scenarios if s.word in AFTER_ACCEPT]
-        return replace(reply, manner=manners[0] if manners else plainly)
-
-    def _truth(self, request: Request) -> Reply:
-        address = f"{self._base_url}/{request.app}/requests/{request.request_id}"
+    def _acceptance(self, request: Request) -> HttpResponse:
+        """Return the correct response to an accepted submission."""
+        url = f"{self._base_url}/{request.app}/requests/{request.request_id}"
         body = {
             "status": "IN_QUEUE",
             "request_id": request.request_id,
             "gateway_request_id": request.gateway_request_id,
-            "response_url": address,
-            "status_url": f"{address}/status",
-            "cancel_url": f"{address}/cancel",
+            "response_url": url,
+            "status_url": f"{url}/status",
+            "cancel_url": f"{url}/cancel",
             "queue_position": request.ahead,
         }
-        return as_json(body, headers={"x-fal-request-id": request.request_id})
+        return json_response(body, headers={"x-fal-request-id": request.request_id})
 
-    def _garbage(self, choice: str, truth: Reply) -> Reply:
-        body: dict[str, Any] = json.loads(truth.body)
+    def _spoil(self, choice: str, correct: HttpResponse) -> HttpResponse:
+        """Return the unusable response of a `garbage200` scenario."""
+        body: dict[str, Any] = json.loads(correct.body)
         if choice == "json":
-            return Reply(headers={"Content-Type": "application/json"}, body=truth.body[: len(truth.body) // 2])
+            return HttpResponse(
+                headers={"Content-Type": "application/json"}, body=correct.body[: len(correct.body) // 2]
+            )
         if choice == "html":
-            return Reply(headers={"Content-Type": "text/html"}, body=b"<!doctype html><h1>Welcome to fal</h1>")
+            return HttpResponse(headers={"Content-Type": "text/html"}, body=b"<!doctype html><h1>Welcome to fal</h1>")
         if choice == "no_request_id":
             del body["request_id"]
-            return as_json(body)
+            return json_response(body)
         if choice == "big":
-            return as_json({**body, "padding": "0" * BIG_BYTES})
-        elsewhere = {name: str(body[name]).replace(self._base_url, self._canary_url) for name in body if "url" in name}
-        return as_json({**body, **elsewhere})
+            return json_response({**body, "padding": "0" * BIG_BYTES})
+        # wrong_host
+        urls = {name: str(body[name]).replace(self._base_url, self._canary_url) for name in body if "url" in name}
+        return json_response({**body, **urls})
 
-    def _note(self, call: Call, plan: Plan, outcome: str, request_id: str | None = None) -> None:
+    def _record(self, http_request: HttpRequest, plan: Plan, outcome: str, request_id: str | None = None) -> None:
         self._log.add(
             Post(
                 at=time.time(),
-                endpoint=_endpoint(call),
+                endpoint=_endpoint(http_request),
                 outcome=outcome,
                 request_id=request_id,
-                headers=dict(call.headers),
-                query=dict(call.query),
-                body=call.body,
-                body_sha256=_identity(call.body),
+                headers=dict(http_request.headers),
+                query=dict(http_request.query),
+                body=http_request.body,
+                body_sha256=_body_hash(http_request.body),
                 scenarios=str(plan),
             )
         )
 
 
-def refusal(choice: str) -> Reply:
-    """A refusal of the table: `503`, `503-bare`, `503-nginx`, `429-retry-after`."""
-    code, _, manner = choice.partition("-")
+def refusal(choice: str) -> HttpResponse:
+    """Return the response of a `status` scenario: `503`, `503-bare`, `503-nginx`, `429-retry-after`."""
+    code, _, variant = choice.partition("-")
     status = int(code)
-    if manner == "nginx" or choice == "502":
-        return Reply(
-            status=status, headers={"Content-Type": "text/html"}, body=NGINX % {b"title": NGINX_TITLES[status]}
-        )
-    headers = {"Retry-After": "1"} if manner == "retry-after" else {}
-    if status >= 500 and manner != "bare":
-        headers["x-fal-request-id"] = _sha256(str(time.time_ns()).encode())[:32]
+    if variant == "nginx" or choice == "502":
+        page = NGINX_PAGE % {b"title": NGINX_TITLES[status]}
+        return HttpResponse(status=status, headers={"Content-Type": "text/html"}, body=page)
     if status == 422:
         entry = {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
-        return as_json({"detail": [entry]}, 422)
-    return as_json({"detail": DETAILS[status]}, status, headers)
+        return json_response({"detail": [entry]}, 422)
+    headers = {"Retry-After": "1"} if variant == "retry-after" else {}
+    # Clients may retry a 5xx without this header: then fal's gateway did not see the request.
+    if status >= 500 and variant != "bare":
+        headers["x-fal-request-id"] = _sha256(str(time.time_ns()).encode())[:32]
+    return json_response({"detail": DETAILS[status]}, status, headers)
 
 
-def _endpoint(call: Call) -> str:
-    return call.path.strip("/")
+def _endpoint(http_request: HttpRequest) -> str:
+    return http_request.path.strip("/")
 
 
-def _inputs(call: Call) -> Any:
+def _inputs(http_request: HttpRequest) -> Any:
+    """Return the body as JSON, or None if it is not JSON."""
     try:
-        return call.json()
+        return http_request.json()
     except (ValueError, RecursionError):
         return None
 
 
-def _start_timeout(call: Call) -> float | None:
-    """The new name of the header wins over the old one (fal-facts.md §2.3)."""
-    text = call.headers.get("x-fal-request-start-timeout") or call.headers.get("x-fal-request-timeout", "")
+def _float_or_none(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _identity(body: bytes) -> str:
-    """What two bodies share that want the same. Files may be signed anew for each: the queries of addresses are left
-    out."""
+def _body_hash(body: bytes) -> str:
+    """Return the SHA-256 of a body, by which a repeated submission is recognised.
+
+    The query strings of URLs are left out: they may be signed again for each attempt.
+    """
     return _sha256(re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", body))
 
 

@@ -214,7 +214,7 @@ def test_a_charge_without_a_generation_is_named(make: Making) -> None:
 
     (said,) = findings()
     assert said.startswith(
-        "foreign: billed 0.04 USD for fal-ai/somebody-elses/model, and no generation has that request"
+        "foreign: billed 0.04 USD for fal-ai/another-account/model, and no generation has that request"
     )
 
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from simulator import Simulator
 from simulator.error_types import ERRORS, MODEL_ERRORS
-from simulator.retry_policies import POLICIES
-from simulator.scenarios import CALLBACKS
+from simulator.retry_policies import RETRY_POLICIES
+from simulator.scenario_table import CALLBACKS
 from tests.simulator.customer import Customer, Letter, Receiver, get
 
 
@@ -183,7 +183,7 @@ def test_nobody_listens_and_fal_gives_up() -> None:
 
 
 def test_the_policies_are_those_that_fal_has_published() -> None:
-    classic, current = POLICIES["classic"], POLICIES["2026"]
+    classic, current = RETRY_POLICIES["classic"], RETRY_POLICIES["2026"]
 
     assert sum(classic.pause_seconds(attempt) for attempt in range(1, 11)) == pytest.approx(7200, rel=0.02)
     assert (current.retries, current.timeout_seconds(1), current.timeout_seconds(2)) == (31, 15, 120)

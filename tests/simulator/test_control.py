@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator import VOCABULARY, Simulator
+from simulator import SCENARIO_TYPES, Simulator
 from tests.simulator.customer import NO_TLS, Customer, Receiver, get
 
 
@@ -107,7 +107,7 @@ def test_the_page_lists_requests_and_words(fal: Simulator, customer: Customer) -
 
     assert request.request_id in page
     assert ("image_too_small" in page, "a fox &lt;script&gt;" in page, "<script>" in page) == (True, True, False)
-    assert [word.name for word in VOCABULARY if f"<code>{word.name}</code>" not in page] == []
+    assert [word.name for word in SCENARIO_TYPES if f"<code>{word.name}</code>" not in page] == []
 
 
 def test_waiting_ends_without_an_event_when_time_is_up(fal: Simulator) -> None:
@@ -174,4 +174,4 @@ def test_a_port_in_use_is_said_in_a_sentence() -> None:
             _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 1
-    assert errors == f"Port {port} is in use. End the program that has it, or choose another with --port.\n"
+    assert errors == f"Port {port} is in use. End the program that uses it, or choose another with --port.\n"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from generations.catalogue import extract_files
 from simulator import Simulator
-from simulator.scenarios import CDN, OUTPUTS
+from simulator.scenario_table import CDN, OUTPUTS
 from tests.simulator.customer import NANO, NO_TLS, TRIPO, VEO, Customer, get
 
 DROPPED = httpx.RemoteProtocolError

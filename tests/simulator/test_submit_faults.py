@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from simulator import VOCABULARY, Simulator, UnknownScenario
-from simulator.scenarios import GARBAGE, REFUSALS
+from simulator import SCENARIO_TYPES, Simulator, UnknownScenario
+from simulator.scenario_table import GARBAGE, REFUSALS
 from tests.simulator.customer import FLUX, NO_TLS, Customer
 
 EDIT = "fal-ai/flux-2/edit"
@@ -155,6 +155,8 @@ def test_an_address_can_hold_a_scenario_for_models_without_a_prompt(customer: Cu
 
 
 def test_every_word_has_a_sentence() -> None:
-    sentences = [word.sentence for word in VOCABULARY] + [text for word in VOCABULARY for text in word.choices.values()]
+    sentences = [word.sentence for word in SCENARIO_TYPES] + [
+        text for word in SCENARIO_TYPES for text in word.choices.values()
+    ]
 
     assert all(sentence.endswith(".") for sentence in sentences)

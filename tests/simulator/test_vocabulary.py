@@ -8,21 +8,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from simulator import VOCABULARY, Simulator, Word
+from simulator import SCENARIO_TYPES, ScenarioType, Simulator
 from simulator.scenario_table import as_markdown
-from simulator.scenarios import found_in, read
+from simulator.scenarios import find_in, parse
 from tests.simulator.customer import Customer, Receiver
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "simulator.md"
 
 
-def written(word: Word) -> list[str]:
+def written(word: ScenarioType) -> list[str]:
     return [f"{word.name}:{choice}" for choice in word.choices] or [word.name]
 
 
-@pytest.mark.parametrize("word", VOCABULARY, ids=lambda word: word.name)
+@pytest.mark.parametrize("word", SCENARIO_TYPES, ids=lambda word: word.name)
 def test_no_word_breaks_the_simulator(
-    fal: Simulator, inbox: Receiver, capfd: pytest.CaptureFixture[str], word: Word
+    fal: Simulator, inbox: Receiver, capfd: pytest.CaptureFixture[str], word: ScenarioType
 ) -> None:
     customer = Customer(fal)
     customer.http.timeout = httpx.Timeout(0.2)
@@ -48,22 +48,22 @@ def test_a_slow_job_runs_for_as_long_as_it_is_told(customer: Customer) -> None:
 
 @pytest.mark.parametrize("text", ["slow:20", "cdn:503x2@1", "drop_after_acceptx3", "redirect:127.0.0.1:9", "queue:2.5"])
 def test_what_was_read_can_be_written_down_and_read_again(text: str) -> None:
-    assert read(str(read(text))) == read(text)
+    assert parse(str(parse(text))) == parse(text)
 
 
 def test_a_suffix_limits_how_often_and_where() -> None:
-    scenario = read("cdn:503x2@1").get("cdn")
+    scenario = parse("cdn:503x2@1").get("cdn")
 
     assert scenario is not None
-    assert [scenario.lasts(earlier) for earlier in range(3)] == [True, True, False]
-    assert [scenario.covers(index) for index in range(3)] == [False, True, False]
+    assert [scenario.happens_after(earlier) for earlier in range(3)] == [True, True, False]
+    assert [scenario.applies_to(index) for index in range(3)] == [False, True, False]
 
 
 @pytest.mark.parametrize(
     "text", ["[1]", "[slow:soon]", "[redirect:ä:80]", "[redirect:evil]", "[slow [fail", "[]", "[fail:]"]
 )
 def test_other_brackets_are_just_text(text: str) -> None:
-    assert found_in({"prompt": text}).scenarios == ()
+    assert find_in({"prompt": text}).scenarios == ()
 
 
 def test_half_a_surrogate_pair_is_refused_in_readable_json(customer: Customer) -> None:

@@ -11,7 +11,7 @@ from generations import fetcher
 from generations.catalogue import FoundFile, extract_files
 from generations.fetcher import Fetched, FetchError, Missing, Refused, TooLarge, TryLater
 from simulator import Simulator
-from simulator.scenarios import CDN
+from simulator.scenario_table import CDN
 
 pytestmark = pytest.mark.once
 
