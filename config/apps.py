@@ -3,7 +3,7 @@
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
-from config import queue
+from config import huey_tables
 
 
 class LimnConfig(AppConfig):
@@ -11,5 +11,5 @@ class LimnConfig(AppConfig):
 
     def ready(self) -> None:
         # Of an app without tables of its own, such as this one, Django tells nobody that it was migrated.
-        post_migrate.connect(queue.make_tables, sender=apps.get_app_config("generations"))
+        post_migrate.connect(huey_tables.make_tables, sender=apps.get_app_config("generations"))
         from config import checks  # noqa: F401, PLC0415  (registers them; apps are loaded only now)

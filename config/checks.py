@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from config.env import is_loopback
-from generations import pace
+from generations.safe_http.addresses import is_loopback
+from database import time_scale
 
 
 @register("limn")
@@ -77,7 +77,7 @@ def check_fal_is_reachable_back(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 @register("limn")
 def check_time_goes_at_its_own_pace(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if pace.SCALE != 1 and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
+    if time_scale.TIME_SCALE != 1 and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
         return [
             Error(
                 f"LIMN_TIME_SCALE is {pace.SCALE:g}: leases and graces would be too short for a real fal.",

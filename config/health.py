@@ -18,9 +18,11 @@ from django.utils.log import log_response
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from config import errors, patience
-from generations import breaker, lately
-from generations.api import problems
+from config import error_handlers
+from database import timeouts
+from generations.provider import circuit_breaker
+from operations import statistics
+from generations.http import problems
 from generations.models import Event, Heartbeat
 
 # The loop of the workers beats every few seconds; a reconciler that is silent for longer costs callers their patience.
@@ -38,15 +40,15 @@ class DatabaseAwayMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with patience.limited():
+        with timeouts.limited():
             return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, errors.DATABASE_AWAY):
+        if not isinstance(exception, error_handlers.DATABASE_AWAY):
             return None
-        patience.in_vain(exception)
-        errors.logger.error("the database is away", exc_info=exception)
-        return errors.answer(request, problems.unavailable())
+        timeouts.in_vain(exception)
+        error_handlers.logger.error("the database is away", exc_info=exception)
+        return error_handlers.answer(request, problems.unavailable())
 
 
 @never_cache
@@ -66,7 +68,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     response = JsonResponse(status, status=200 if well else 503)
     if not well:
         # Who asks every second need not fill the log with errors; the parts speak for themselves.
-        log_response("not ready: %s", parts, response=response, request=request, logger=errors.logger, level="info")
+        log_response("not ready: %s", parts, response=response, request=request, logger=error_handlers.logger, level="info")
     return response
 
 
@@ -76,7 +78,7 @@ def _database_and_heartbeats() -> dict[str, str]:
     silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     try:
         silent = dict(Heartbeat.objects.filter(name__in=SILENT_MAX).values_list("name", silence))
-    except errors.DATABASE_AWAY:
+    except error_handlers.DATABASE_AWAY:
         return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
     return {"database": WELL, **{name: _heartbeat(silent.get(name), at_most) for name, at_most in SILENT_MAX.items()}}
 
@@ -103,7 +105,7 @@ def _ask_bucket() -> str:
     try:
         default_storage.exists("health")
     except Exception:  # Whatever the bucket's client raises, it comes to the same.
-        errors.logger.warning("storage is away", exc_info=True)
+        error_handlers.logger.warning("storage is away", exc_info=True)
         return "away"
     return WELL
 
@@ -122,23 +124,23 @@ def fal(request: HttpRequest) -> HttpResponse:
     well = said["key"] == "present" and said["breaker"] == "closed"
     response = JsonResponse({"status": WELL if well else "unwell", **said}, status=200 if well else 503)
     if not well:
-        log_response("fal: %s", said, response=response, request=request, logger=errors.logger, level="info")
+        log_response("fal: %s", said, response=response, request=request, logger=error_handlers.logger, level="info")
     return response
 
 
 def _about_fal() -> dict[str, Any]:
-    ended, lags = lately.ended(), lately.callback_lags()
+    ended, lags = statistics.ended(), statistics.callback_lags()
     last = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
     return {
         "key": "present" if settings.FAL_KEY else "missing",
-        "breaker": "open" if breaker.is_open() else "closed",
+        "breaker": "open" if circuit_breaker.is_open() else "closed",
         "last_success_at": last.first(),
         "last_hour": {
-            "error_rate": _share(lately.percent(order.is_bad for order in ended)),
+            "error_rate": _share(statistics.percent(order.is_bad for order in ended)),
             "by_callback": _share(
-                lately.percent(order.by_callback for order in ended if order.by_callback is not None)
+                statistics.percent(order.by_callback for order in ended if order.by_callback is not None)
             ),
-            "callback_lag_seconds": {name: _rounded(lately.quantile(lags, q)) for name, q in QUANTILES.items()},
+            "callback_lag_seconds": {name: _rounded(statistics.quantile(lags, q)) for name, q in QUANTILES.items()},
         },
     }
 

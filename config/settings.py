@@ -11,7 +11,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config import bucket, env, patience
+from config import s3, env
+from database import timeouts
 from config.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -78,9 +79,9 @@ if _on_postgresql:
         "pool": {
             "min_size": 1,
             "max_size": 60,
-            "timeout": patience.CONNECTION_SECONDS_MAX,
+            "timeout": timeouts.CONNECTION_SECONDS_MAX,
             "reconnect_timeout": 4,
-            "connection_class": patience.Connection,
+            "connection_class": timeouts.Connection,
         },
         "options": "-c lock_timeout=3000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
     }
@@ -116,7 +117,7 @@ elif _on_postgresql:
         "connection": {
             "dsn": env.secret("DATABASE_URL"),
             "connect_timeout": 3,
-            # By `migrate` (config.queue): else Huey would make them while Django starts, which fails in an outage.
+            # By `migrate` (config.huey_tables): else Huey would make them while Django starts, which fails in an outage.
             "create_tables": False,
         },
     }
@@ -138,7 +139,7 @@ SIGNED_URL_SECONDS = 3600
 UPLOAD_MEGABYTES_MAX = env.integer("UPLOAD_MEGABYTES_MAX", 2000, minimum=1, maximum=100_000_000)
 # A form with pictures is bounded before anybody writes them to disk, and before anybody is known to be logged in.
 FILE_UPLOAD_HANDLERS = [
-    "generations.pages.uploads.BoundedForms",
+    "generations.pages.form_uploads.BoundedForms",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
@@ -148,7 +149,7 @@ _files: dict[str, Any] = {
     "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True, "file_permissions_mode": 0o600},
 }
 if AWS_STORAGE_BUCKET_NAME:
-    _files = bucket.storage(
+    _files = s3.storage(
         name=AWS_STORAGE_BUCKET_NAME,
         endpoint_url=AWS_S3_ENDPOINT_URL,
         region=AWS_S3_REGION_NAME,
@@ -198,7 +199,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.health.DatabaseAwayMiddleware",
-    "config.callbacks.AnyHostMiddleware",
+    "generations.callbacks.middleware.AnyHostMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -262,15 +263,15 @@ CONTENT_SECURITY_POLICY = {
 # --- API ---
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "generations.api.authentication.ApiKeyAuthentication",
+        "generations.http.authentication.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["generations.api.throttling.UserThrottle"],
-    "DEFAULT_PARSER_CLASSES": ["generations.api.parsers.StrictJSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["generations.http.throttling.UserThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["generations.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "generations.api.problems.exception_handler",
+    "EXCEPTION_HANDLER": "generations.http.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -287,7 +288,7 @@ SPECTACULAR_SETTINGS = {
         "FailureCode": "generations.models.FailureCode",
         "EntryKind": "credits.models.Entry.Kind",
         "UploadState": "generations.models.Upload.State",
-        "WebhookDeliveryState": "generations.models.WebhookDelivery.State",
+        "WebhookDeliveryState": "notifications.models.WebhookDelivery.State",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -296,7 +297,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "generations.api.throttling.document",
+        "generations.http.throttling.document",
     ],
 }
 

@@ -7,6 +7,6 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 
-from generations import refusals  # noqa: E402  (models can be imported from here on)
+from generations.callbacks import rejections  # noqa: E402  (models can be imported from here on)
 
-refusals.keep_writing()
+rejections.keep_writing()

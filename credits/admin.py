@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from credits import ledger
-from credits.looking import LookOnlyAdmin, may, staff
+from credits.read_only_admin import ReadOnlyAdmin, has_permission, staff_actor
 from credits.models import CREDITS_MAX, Account, Entry, Hold
 
 # One permission for all three forms: they all move a customer's credits.
@@ -48,7 +48,7 @@ class AdjustForm(CreditsForm):
         return int(self.cleaned_data["amount"])
 
 
-class LedgerAdmin(LookOnlyAdmin):
+class LedgerAdmin(ReadOnlyAdmin):
     """Base of admins whose rows have forms for operations of the ledger, each on a page of its own."""
 
     operations: dict[str, tuple[str, type[CreditsForm]]] = {}
@@ -73,12 +73,12 @@ class LedgerAdmin(LookOnlyAdmin):
     ) -> HttpResponse:
         """Add a link to each operation for staff with the permission."""
         titles = {operation: title for operation, (title, _) in self.operations.items()}
-        context = {**(extra_context or {}), "operations": titles if may(request, PERMISSION) else {}}
+        context = {**(extra_context or {}), "operations": titles if has_permission(request, PERMISSION) else {}}
         return super().change_view(request, object_id, form_url, context)
 
     def operation_view(self, request: HttpRequest, pk: int, operation: str) -> HttpResponse:
         """Show the form of an operation, and post to the ledger when it is submitted."""
-        if not may(request, PERMISSION):
+        if not has_permission(request, PERMISSION):
             raise PermissionDenied(f"You do not have permission to {operation} credits.")
         row = get_object_or_404(self.model, pk=pk)
         title, form_class = self.operations[operation]
@@ -98,7 +98,7 @@ class LedgerAdmin(LookOnlyAdmin):
         try:
             # One transaction: credits never move without a line in the log that says who moved them.
             with transaction.atomic():
-                entry: Entry = getattr(self, operation)(row, amount, key=key, actor=staff(request), reason=reason)
+                entry: Entry = getattr(self, operation)(row, amount, key=key, actor=staff_actor(request), reason=reason)
                 if not is_repeated:
                     self.log_change(request, row, f"{operation} {amount:+,} credits: {reason}")
         except (ledger.LedgerError, ValueError) as error:
@@ -151,7 +151,7 @@ class HoldAdmin(LedgerAdmin):
 
 
 @admin.register(Entry)
-class EntryAdmin(LookOnlyAdmin):
+class EntryAdmin(ReadOnlyAdmin):
     list_display = ("id", "created_at", "account", "kind", "balance_change", "held_change", "hold", "actor", "reason")
     list_select_related = ("account__user", "hold")
     list_filter = ("kind",)

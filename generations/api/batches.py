@@ -15,13 +15,15 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from generations import lifecycle, tasks
+from generations import lifecycle
+from generations.workers import tasks
 from generations.api import ordering
-from generations.api.authentication import customer
-from generations.api.documents import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
-from generations.api.paging import NewestFirst
+from generations.http.authentication import customer
+from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
+from generations.http.pagination import NewestFirst
 from generations.api.serializers import BatchSerializer, BatchSummarySerializer, presented
-from generations.api.wishes import NewBatch, Repeatable
+from generations.api.order_requests import BatchRequest
+from generations.http.idempotency import RequestIdentity
 from generations.models import Batch, CancelledBy, Generation
 
 # A batch is looked at as a whole, and is dearer to show than one.
@@ -42,7 +44,7 @@ class BatchesView(ListAPIView[Batch]):
 
     @extend_schema(
         operation_id="create_batch",
-        request=NewBatch,
+        request=BatchRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={
             200: BatchSerializer,
@@ -52,8 +54,8 @@ class BatchesView(ListAPIView[Batch]):
     )
     def post(self, request: Request) -> Response:
         """Order one generation for each of the inputs: all of them, or none."""
-        wish = NewBatch.read(request)
-        batch, is_new = ordering.create_batch(customer(request), wish, Repeatable.read(request))
+        wish = BatchRequest.read(request)
+        batch, is_new = ordering.create_batch(customer(request), wish, RequestIdentity.read(request))
         return accepted(request, batch, is_new=is_new)
 
 
@@ -77,7 +79,7 @@ class CancelBatchView(APIView):
         batch, actor = _find(request, batch_id), f"user:{customer(request).get_username()}"
         for generation in batch.generations.all():
             if lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor) == "asked":
-                tasks.nudge_reconcile(generation.pk)
+                tasks.enqueue_reconcile(generation.pk)
         batch = _find(request, batch_id)
         return _dressed(Response(_shown(request, batch), status=202), batch)
 

@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from generations import price_book
-from generations.api.documents import problems
+from generations.ordering import price_book
+from generations.http.openapi import problems
 from generations.api.serializers import ModelListSerializer, ModelSerializer, QuoteSerializer
-from generations.api.wishes import NewQuote
+from generations.api.order_requests import QuoteRequest
 
 # Or until the price book changes, where that is written already. An order is guarded by max_credits.
 QUOTE_VALID = timedelta(minutes=15)
@@ -36,12 +36,12 @@ class ModelView(APIView):
 class QuotesView(APIView):
     @extend_schema(
         operation_id="quote",
-        request=NewQuote,
+        request=QuoteRequest,
         responses={200: QuoteSerializer, **problems(400, 403, 404, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """What an order would cost. Nothing is made or kept."""
-        model, inputs = NewQuote.read(request).chosen()
+        model, inputs = QuoteRequest.read(request).chosen()
         until, change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
         quote = {
             "credits": model.credits(inputs),

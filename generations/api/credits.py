@@ -11,9 +11,9 @@ from rest_framework.views import APIView
 
 from credits import accounts
 from credits.models import Entry
-from generations.api.authentication import customer
-from generations.api.documents import problems
-from generations.api.paging import NewestFirst
+from generations.http.authentication import customer
+from generations.http.openapi import problems
+from generations.http.pagination import NewestFirst
 from generations.api.serializers import CreditsSerializer, EntrySerializer
 
 

@@ -14,14 +14,14 @@ from rest_framework.views import APIView
 
 from credits import accounts
 from credits.models import Account
-from generations.api.authentication import customer
-from generations.api.documents import problems
+from generations.http.authentication import customer
+from generations.http.openapi import problems
 from generations.api.serializers import ErasureSerializer, RetentionSerializer
-from generations.api.wishes import Wish
+from generations.http.requests import RequestBody
 from generations.models import Erasure, Generation, Retention
 
 
-class NewRetention(Wish):
+class NewRetention(RequestBody):
     """How long generations should be kept after their end."""
 
     days: Annotated[int, Field(ge=1, le=3650)] | None = Field(description="null: they are kept.")

@@ -16,7 +16,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from generations.api.wishes import METADATA_KEY
+from generations.api.order_requests import METADATA_KEY
 from generations.catalogue import MODELS
 from generations.models import Generation, Status
 

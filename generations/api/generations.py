@@ -17,16 +17,20 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from generations import api_keys, lifecycle, tasks
-from generations.api import ordering, patience
-from generations.api.authentication import customer
-from generations.api.documents import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
+from accounts import api_keys
+from generations import lifecycle
+from generations.workers import tasks
+from generations.api import ordering
+from generations.http import long_polling
+from generations.http.authentication import customer
+from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.ordering import Placed
-from generations.api.paging import NewestFirst, OldestFirst
-from generations.api.problems import Problem
+from generations.http.pagination import NewestFirst, OldestFirst
+from generations.http.problems import Problem
 from generations.api.serializers import ErasureSerializer, EventSerializer, GenerationSerializer, presented
-from generations.api.wishes import NewGeneration, Repeatable, Retry
+from generations.api.order_requests import OrderRequest, RetryRequest
+from generations.http.idempotency import RequestIdentity
 from generations.models import CancelledBy, Event, Generation, GenerationQuerySet, Phase
 
 # A picture is there in seconds; who has waited ten minutes for a video need not look every second.
@@ -57,15 +61,15 @@ class GenerationsView(ListAPIView[Generation]):
 
     @extend_schema(
         operation_id="create_generation",
-        request=NewGeneration,
+        request=OrderRequest,
         parameters=[IDEMPOTENCY_KEY, PREFER],
         responses={201: GenerationSerializer, **ORDERED},
     )
     def post(self, request: Request) -> Response:
         """Order one. Its price is held at once, and charged when its files lie in storage."""
-        wish = NewGeneration.read(request)
-        placed = ordering.create(customer(request), wish, Repeatable.read(request))
-        return _accepted(request, placed, wait_seconds=patience.preferred_seconds(request))
+        wish = OrderRequest.read(request)
+        placed = ordering.create(customer(request), wish, RequestIdentity.read(request))
+        return _accepted(request, placed, wait_seconds=long_polling.preferred_seconds(request))
 
 
 class GenerationView(APIView):
@@ -109,7 +113,7 @@ class CancelView(APIView):
         if answer == "finished":
             raise Problem("already_finished", "It has ended, or its result is being copied into storage.")
         if answer == "asked":
-            tasks.nudge_reconcile(generation.pk)
+            tasks.enqueue_reconcile(generation.pk)
         generation = _find(request, generation_id)
         status = 200 if answer == "released" else 202
         return _dressed(Response(_shown(request, generation), status=status), generation)
@@ -118,14 +122,14 @@ class CancelView(APIView):
 class RetryView(APIView):
     @extend_schema(
         operation_id="retry_generation",
-        request=Retry,
+        request=RetryRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses=ORDERED,
     )
     def post(self, request: Request, generation_id: UUID) -> Response:
         """The same again as a generation of its own, at today's price; only when this one has ended."""
         generation = _find(request, generation_id)
-        wish, repeatable = Retry.read(request), Repeatable.read(request, retry_of=str(generation_id))
+        wish, repeatable = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
         return _accepted(request, ordering.retry(customer(request), generation, wish, repeatable))
 
 
@@ -151,7 +155,7 @@ def _shown(request: Request, generation: Generation) -> dict[str, object]:
 
 def _accepted(request: Request, placed: Placed, *, wait_seconds: int = 0) -> Response:
     if wait_seconds:
-        patience.wait(lambda: _is_done(placed.generation.pk), seconds=wait_seconds)
+        long_polling.wait(lambda: _is_done(placed.generation.pk), seconds=wait_seconds)
     generation = _find(request, placed.generation.pk)
     # Who did not ask to wait is told that it goes on, even if fal refused it within the moment.
     status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202

@@ -15,13 +15,15 @@ from rest_framework.views import APIView
 
 from credits import accounts
 from credits.models import Account
-from generations import infographics
+from generations.infographics import prompts
 from generations.api import batches, ordering
-from generations.api.authentication import customer
-from generations.api.documents import IDEMPOTENCY_KEY, problems
-from generations.api.wishes import AllowDuplicate, MaxCredits, Metadata, Repeatable, Wish
-from generations.articles import Article
-from generations.lifecycle import BatchOrder
+from generations.http.authentication import customer
+from generations.http.openapi import IDEMPOTENCY_KEY, problems
+from generations.api.order_requests import AllowDuplicate, MaxCredits, Metadata
+from generations.http.idempotency import RequestIdentity
+from generations.http.requests import RequestBody
+from generations.infographics.articles import Article
+from generations.ordering.orders import BatchOrder
 from generations.models import Batch, Generation
 
 
@@ -30,21 +32,21 @@ def _with_a_colon(ratio: Any) -> Any:
     return ratio.replace("/", ":") if isinstance(ratio, str) else ratio
 
 
-class NewInfographics(Wish):
+class InfographicsRequest(RequestBody):
     """What should be shown, and how often."""
 
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
-        max_length=infographics.WISH_CHARACTERS_MAX, description="What the infographic should tell."
+        max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX, description="What the infographic should tell."
     )
     blog_url: str | None = Field(
         default=None, max_length=2048, description="A public https address of a page whose article is the material."
     )
-    aspect_ratio: Annotated[infographics.AspectRatio, BeforeValidator(_with_a_colon)] = "16:9"
-    resolution: infographics.Resolution = "2K"
+    aspect_ratio: Annotated[prompts.AspectRatio, BeforeValidator(_with_a_colon)] = "16:9"
+    resolution: prompts.Resolution = "2K"
     number_of_infographics: int = Field(
         default=1,
         ge=1,
-        le=infographics.COUNT_MAX,
+        le=prompts.COUNT_MAX,
         validation_alias=AliasChoices("number_of_infographics", "number_of_infographs"),
     )
     metadata: Metadata
@@ -54,11 +56,11 @@ class NewInfographics(Wish):
 
     def read_page(self, account: Account) -> Article | None:
         """Raises InvalidInput when it cannot be read, outside.Busy."""
-        return infographics.read_page(account, self.blog_url) if self.blog_url else None
+        return prompts.read_page(account, self.blog_url) if self.blog_url else None
 
-    def order(self, article: Article | None, repeatable: Repeatable) -> BatchOrder:
+    def order(self, article: Article | None, repeatable: RequestIdentity) -> BatchOrder:
         """The pictures as one order."""
-        wish = infographics.Wish(
+        wish = prompts.InfographicRequest(
             prompt=self.prompt,
             article=article,
             aspect_ratio=self.aspect_ratio,
@@ -67,7 +69,7 @@ class NewInfographics(Wish):
         )
         return BatchOrder(
             orders=wish.orders(metadata=self.metadata),
-            purpose=infographics.PURPOSE,
+            purpose=prompts.PURPOSE,
             notify=self.notify,
             idempotency_key=repeatable.key,
             fingerprint=repeatable.fingerprint,
@@ -75,7 +77,7 @@ class NewInfographics(Wish):
         )
 
 
-def order(user: User, wish: NewInfographics, repeatable: Repeatable) -> tuple[Batch, bool]:
+def order(user: User, wish: InfographicsRequest, repeatable: RequestIdentity) -> tuple[Batch, bool]:
     """The pictures as one batch, and whether it is new. Nothing is held before the page is read."""
     if earlier := ordering.batch_before(user, repeatable):
         return earlier, False
@@ -122,7 +124,7 @@ class InfographicsSerializer(serializers.Serializer[Batch]):
 class InfographicsView(APIView):
     @extend_schema(
         operation_id="create_infographics",
-        request=NewInfographics,
+        request=InfographicsRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={
             200: InfographicsSerializer,
@@ -132,8 +134,8 @@ class InfographicsView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Order infographics, from a wish and the article of a page: all of them, or none."""
-        wish = NewInfographics.read(request)
-        batch, is_new = order(customer(request), wish, Repeatable.read(request))
+        wish = InfographicsRequest.read(request)
+        batch, is_new = order(customer(request), wish, RequestIdentity.read(request))
         batch = Batch.objects.prefetch_related("generations").get(pk=batch.pk)
         body = InfographicsSerializer(batch, context={"request": request}).data
         return batches.answered(Response(body, status=202 if is_new else 200), request, batch, is_new=is_new)

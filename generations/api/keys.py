@@ -19,14 +19,15 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import CREDITS_MAX
-from generations import api_keys, limits
-from generations.api.authentication import customer
-from generations.api.documents import problems
+from accounts import api_keys
+from generations.ordering import quotas
+from generations.http.authentication import customer
+from generations.http.openapi import problems
 from generations.api.filters import DOOMSDAY
-from generations.api.paging import NewestFirst
-from generations.api.wishes import Wish
+from generations.http.pagination import NewestFirst
+from generations.http.requests import RequestBody
 from generations.catalogue import MODELS
-from generations.models import ApiKey, Scope
+from accounts.models import ApiKey, Scope
 
 
 def _written(value: object) -> datetime:
@@ -72,7 +73,7 @@ Slugs = Annotated[
 ]
 
 
-class NewKey(Wish):
+class KeyRequest(RequestBody):
     """A key that should be made."""
 
     name: Name
@@ -91,7 +92,7 @@ class NewKey(Wish):
         )
 
 
-class KeyChange(Wish):
+class KeyChangeRequest(RequestBody):
     """What should be different from now on; what is not named stays."""
 
     name: Name = ""
@@ -146,12 +147,12 @@ class KeysView(ListAPIView[ApiKey]):
 
     @extend_schema(
         operation_id="create_key",
-        request=NewKey,
+        request=KeyRequest,
         responses={201: IssuedKeySerializer, **problems(400, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Make one. This answer alone shows what to send; keep it well."""
-        wish = NewKey.read(request)
+        wish = KeyRequest.read(request)
         issued = api_keys.issue(customer(request), wish.name, rights=wish.rights, by=_asking(request))
         key = _find(request, issued.key.uid)
         key.key = issued.plain  # type: ignore[attr-defined]  # for this one answer
@@ -169,13 +170,13 @@ class KeyView(APIView):
 
     @extend_schema(
         operation_id="change_key",
-        request=KeyChange,
+        request=KeyChangeRequest,
         responses={200: KeySerializer, **problems(400, 404, 411, 413, 415, 422)},
     )
     def patch(self, request: Request, key_id: UUID) -> Response:
         """Change its name, or what it may. It holds from the next request on."""
         key = _find(request, key_id)
-        api_keys.change(key, by=_asking(request), **KeyChange.read(request).asked)
+        api_keys.change(key, by=_asking(request), **KeyChangeRequest.read(request).asked)
         return Response(KeySerializer(key).data)
 
     @extend_schema(
@@ -188,7 +189,7 @@ class KeyView(APIView):
 
 
 def _shown(request: Request) -> QuerySet[ApiKey]:
-    return limits.with_spending(ApiKey.objects.visible_to(request.user))
+    return quotas.with_credits_spent(ApiKey.objects.visible_to(request.user))
 
 
 def _find(request: Request, key_id: UUID) -> ApiKey:

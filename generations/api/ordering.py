@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from credits import accounts
 from credits.ledger import InsufficientCredits
 from credits.models import Account
-from generations import intake, lifecycle, limits, price_book, sources
-from generations.api.problems import Problem
-from generations.api.wishes import NewBatch, NewGeneration, Repeatable, Retry, checked, told_by_place
+from generations.ordering import order_intake, orders, quotas, price_book, input_files
+from generations.http.problems import Problem
+from generations.api.order_requests import BatchRequest, OrderRequest, RetryRequest, checked, told_by_place
+from generations.http.idempotency import RequestIdentity
 from generations.catalogue import find
 from generations.models import Batch, Generation
 from generations.workers import submitter
@@ -28,52 +29,52 @@ class Placed:
     """It is an earlier result, and answers this order at no charge."""
 
 
-def create(user: User, wish: NewGeneration, repeatable: Repeatable) -> Placed:
+def create(user: User, wish: OrderRequest, repeatable: RequestIdentity) -> Placed:
     account = accounts.of(user)
     if placed := _placed_before(account, repeatable):
         return placed
     order = _order(wish, repeatable)
-    if wish.reuse and (earlier := lifecycle.delivered_before(account, order)):
+    if wish.reuse and (earlier := orders.find_reusable(account, order)):
         return Placed(generation=earlier, is_new=False, is_reused=True)
     return _place(account, order, wish.max_credits)
 
 
-def create_batch(user: User, wish: NewBatch, repeatable: Repeatable) -> tuple[Batch, bool]:
+def create_batch(user: User, wish: BatchRequest, repeatable: RequestIdentity) -> tuple[Batch, bool]:
     """The batch, and whether it is new. Its generations are handed to fal by the workers, each in its turn."""
     if earlier := batch_before(user, repeatable):
         return earlier, False
     return place_batch(user, _batch_order(wish, repeatable), wish.max_credits)
 
 
-def place_batch(user: User, order: lifecycle.BatchOrder, max_credits: int | None) -> tuple[Batch, bool]:
+def place_batch(user: User, order: orders.BatchOrder, max_credits: int | None) -> tuple[Batch, bool]:
     """The batch, and whether it is new."""
     _require_affordable(order.credits, max_credits)
     account = accounts.of(user)
     with told_by_place(("inputs",)):
-        sources.check_all(account, order.orders)
-        return sources.order_batch(account, order, actor=_actor(account))
+        input_files.check_all(account, order.orders)
+        return input_files.order_batch(account, order, actor=_actor(account))
 
 
-def batch_before(user: User, repeatable: Repeatable) -> Batch | None:
+def batch_before(user: User, repeatable: RequestIdentity) -> Batch | None:
     """The batch that this very request has ordered already."""
-    return lifecycle.batch_before(accounts.of(user), key=repeatable.key, fingerprint=repeatable.fingerprint)
+    return orders.find_batch(accounts.of(user), key=repeatable.key, fingerprint=repeatable.fingerprint)
 
 
-def retry(user: User, generation: Generation, wish: Retry, repeatable: Repeatable) -> Placed:
+def retry(user: User, generation: Generation, wish: RetryRequest, repeatable: RequestIdentity) -> Placed:
     """The same wish again, of one that has ended: a new generation, at today's price."""
     account = accounts.of(user)
     return _placed_before(account, repeatable) or _place(account, _again(generation, repeatable), wish.max_credits)
 
 
-def _placed_before(account: Account, repeatable: Repeatable) -> Placed | None:
+def _placed_before(account: Account, repeatable: RequestIdentity) -> Placed | None:
     """Asked before anything else: a repetition is answered even if the price or the catalogue have changed since."""
-    earlier = lifecycle.ordered_before(account, key=repeatable.key, fingerprint=repeatable.fingerprint)
+    earlier = orders.find_generation(account, key=repeatable.key, fingerprint=repeatable.fingerprint)
     return Placed(generation=earlier, is_new=False) if earlier else None
 
 
-def _order(wish: NewGeneration, repeatable: Repeatable) -> lifecycle.Order:
+def _order(wish: OrderRequest, repeatable: RequestIdentity) -> orders.Order:
     model, inputs = wish.chosen()
-    return lifecycle.Order(
+    return orders.Order(
         model=model,
         inputs=inputs,
         asked=wish.input,
@@ -87,16 +88,16 @@ def _order(wish: NewGeneration, repeatable: Repeatable) -> lifecycle.Order:
     )
 
 
-def _batch_order(wish: NewBatch, repeatable: Repeatable) -> lifecycle.BatchOrder:
+def _batch_order(wish: BatchRequest, repeatable: RequestIdentity) -> orders.BatchOrder:
     model, inputs = wish.chosen()
     terms = price_book.terms_of(model.slug)
     orders = [
-        lifecycle.Order(
+        orders.Order(
             model=model, inputs=read, asked=asked, preset=wish.preset or "", metadata=wish.metadata, quoted=terms
         )
         for read, asked in zip(inputs, wish.inputs, strict=True)
     ]
-    return lifecycle.BatchOrder(
+    return orders.BatchOrder(
         orders=orders,
         notify=wish.notify,
         idempotency_key=repeatable.key,
@@ -105,13 +106,13 @@ def _batch_order(wish: NewBatch, repeatable: Repeatable) -> lifecycle.BatchOrder
     )
 
 
-def _again(generation: Generation, repeatable: Repeatable) -> lifecycle.Order:
+def _again(generation: Generation, repeatable: RequestIdentity) -> orders.Order:
     if not generation.is_done:
         raise Problem("not_finished", "Only what has ended can be tried again. Cancel it first.")
     if generation.erased_at:
         raise Problem("not_found", "What was asked for has been erased, so it cannot be asked for again.")
     model = find(generation.model)
-    return lifecycle.Order(
+    return orders.Order(
         model=model,
         inputs=checked(model, generation.input, generation.preset or None),
         asked=generation.input,
@@ -124,22 +125,22 @@ def _again(generation: Generation, repeatable: Repeatable) -> lifecycle.Order:
     )
 
 
-def _place(account: Account, order: lifecycle.Order, max_credits: int | None) -> Placed:
+def _place(account: Account, order: orders.Order, max_credits: int | None) -> Placed:
     _require_affordable(order.credits, max_credits)
     with told_by_place():
-        sources.check(account, order)
-        generation, is_new = sources.order(account, order, actor=_actor(account))
+        input_files.check(account, order)
+        generation, is_new = input_files.order(account, order, actor=_actor(account))
     if is_new:
         # Outside of any transaction, and bounded; what does not get through now, a worker tries again.
         submitter.submit_now(generation)
     return Placed(generation=generation, is_new=is_new)
 
 
-def require_possible(account: Account, order: lifecycle.BatchOrder, max_credits: int | None) -> None:
+def require_possible(account: Account, order: orders.BatchOrder, max_credits: int | None) -> None:
     """A look before something that takes long: whether it would be refused as things stand. It is asked again then."""
     _require_affordable(order.credits, max_credits)
-    if intake.is_paused():
-        raise limits.Paused
+    if order_intake.is_paused():
+        raise quotas.Paused
     if order.credits > account.available:
         raise InsufficientCredits(needed=order.credits, available=account.available)
 

@@ -19,11 +19,11 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from generations import links, storage
-from generations.api import ranges
-from generations.api.documents import RANGE, TICKET, problems
-from generations.api.problems import Problem
-from generations.links import Stored
+from generations.files import signed_urls, storage
+from generations.http import byte_ranges
+from generations.http.openapi import RANGE, TICKET, problems
+from generations.http.problems import Problem
+from generations.files.signed_urls import Stored
 from generations.models import Output
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class OutputContentView(APIView):
 
 def served(request: Request, file: Stored) -> HttpResponseBase:
     """A file of ours: from the bucket, where there is one, or out of our folder."""
-    if (address := links.from_bucket(file)) is not None:
+    if (address := signed_urls.from_bucket(file)) is not None:
         return HttpResponseRedirect(address, headers={"Cache-Control": "no-store"})
     unchanged = get_conditional_response(request, etag=_etag(file))
     return _labelled(unchanged or _streamed(request, file), file)
@@ -79,7 +79,7 @@ def served(request: Request, file: Stored) -> HttpResponseBase:
 
 def _find(request: Request, output_id: UUID) -> Output:
     ticket = request.query_params.get("ticket", "")
-    if ticket and links.opens(ticket, output_id):
+    if ticket and signed_urls.opens(ticket, output_id):
         return get_object_or_404(Output.objects.stored(), pk=output_id)
     if not request.user.is_authenticated:
         raise NotAuthenticated("This signature is wrong or has expired." if ticket else None)
@@ -102,14 +102,14 @@ def _wanted(request: Request, output: Stored, size: int) -> range | None:
     if request.headers.get("If-Range", _etag(output)) != _etag(output):
         return None
     try:
-        return ranges.wanted(request.headers.get("Range", ""), size)
-    except ranges.NotSatisfiable:
+        return byte_ranges.wanted(request.headers.get("Range", ""), size)
+    except byte_ranges.NotSatisfiable:
         raise Problem("range_not_satisfiable", headers={"Content-Range": f"bytes */{size}"}) from None
 
 
-def _open(output: Stored, part: range) -> ranges.Slice:
+def _open(output: Stored, part: range) -> byte_ranges.Slice:
     try:
-        return ranges.Slice(storage.open_file(output.key), part)
+        return byte_ranges.Slice(storage.open_file(output.key), part)
     except FileNotFoundError:
         logger.error("a stored file is gone", extra={"key": output.key})
         raise Problem("not_found", "The file is no longer in storage. We have been told.") from None

@@ -13,29 +13,19 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from credits.models import Account, Entry
-from generations import catalogue, links, typical
-from generations.api.documents import InputErrorSerializer
-from generations.lifecycle import rules
-from generations.models import (
-    Batch,
-    Erasure,
-    Event,
-    FailureCode,
-    Generation,
-    GenerationQuerySet,
-    GenerationSource,
-    Output,
-    Rule,
-    Status,
-    Submission,
-)
+from generations import catalogue
+from generations.files import signed_urls
+from generations.progress import durations
+from generations.http.openapi import InputErrorSerializer
+from generations.lifecycle import charging_rules
+from generations.models import Batch, Erasure, Event, FailureCode, Generation, GenerationQuerySet, InputFile, Output, Rule, Status, Submission
 
 
 def presented(generations: GenerationQuerySet) -> GenerationQuerySet:
     """With all that a generation shows: three queries, however many there are."""
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
-    sources = Prefetch("sources", GenerationSource.objects.select_related("output"))
+    sources = Prefetch("sources", InputFile.objects.select_related("output"))
     return generations.annotate(fal_request_id=Subquery(accepted.values("request_id")[:1])).prefetch_related(
         stored, sources
     )
@@ -62,7 +52,7 @@ class ModelSerializer(serializers.Serializer[catalogue.Model]):
     unsure = serializers.ListField(child=serializers.CharField(), help_text="What we know from hearsay only.")
 
     def get_typical_seconds(self, model: catalogue.Model) -> int:
-        return typical.seconds(model)
+        return durations.seconds(model)
 
     @extend_schema_field(ExpectedOutputSerializer(many=True))
     def get_outputs(self, model: catalogue.Model) -> Any:
@@ -93,7 +83,7 @@ class ProgressSerializer(serializers.Serializer[Generation]):
         if generation.is_done or generation.model not in catalogue.MODELS:
             return None
         age = (timezone.now() - generation.created_at).total_seconds()
-        return max(1, typical.seconds(catalogue.find(generation.model)) - int(age))
+        return max(1, durations.seconds(catalogue.find(generation.model)) - int(age))
 
 
 class OutputSerializer(serializers.ModelSerializer[Output]):
@@ -112,7 +102,7 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
         extra_kwargs = {"size": {"allow_null": False}}
 
     def to_representation(self, output: Output) -> dict[str, Any]:
-        self._link = links.to(output)
+        self._link = signed_urls.to(output)
         return super().to_representation(output)
 
     @extend_schema_field(serializers.URLField())
@@ -152,7 +142,7 @@ class GenerationCreditsSerializer(serializers.Serializer[Generation]):
         return super().to_representation(generation) | {"rule": generation.rule or None}
 
     def get_why(self, generation: Generation) -> str | None:
-        return rules.TABLE[Rule(generation.rule)].because if generation.rule else None
+        return charging_rules.TABLE[Rule(generation.rule)].because if generation.rule else None
 
     def get_held(self, generation: Generation) -> int:
         return 0 if generation.is_done else generation.credits
@@ -167,7 +157,7 @@ _ADDRESSES = {
 }
 
 
-class SourceSerializer(serializers.ModelSerializer[GenerationSource]):
+class SourceSerializer(serializers.ModelSerializer[InputFile]):
     """A file of yours that it works on, and where in the input that stands."""
 
     upload = serializers.UUIDField(source="upload_id", allow_null=True)
@@ -177,7 +167,7 @@ class SourceSerializer(serializers.ModelSerializer[GenerationSource]):
     )
 
     class Meta:
-        model = GenerationSource
+        model = InputFile
         fields = ("path", "upload", "output", "generation")
         read_only_fields = fields
 

@@ -23,11 +23,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from generations.api import patience
-from generations.api.documents import problems
+from generations.http import long_polling
+from generations.http.openapi import problems
 from generations.api.outputs import AnyContent
 from generations.models import Batch, Generation
-from generations.streaming import Job, Listener
+from generations.progress.event_stream import Subject, EventStream
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class GenerationStreamView(APIView):
     def get(self, request: Request, generation_id: UUID) -> HttpResponseBase:
         """How it goes on, as server-sent events, each once. One that has ended says so at once."""
         mine = Generation.objects.visible_to(request.user).only("pk")
-        return _streamed(request, Job.of(get_object_or_404(mine, pk=generation_id)))
+        return _streamed(request, Subject.of(get_object_or_404(mine, pk=generation_id)))
 
     @extend_schema(exclude=True)
     def head(self, request: Request, generation_id: UUID) -> HttpResponseBase:
@@ -91,7 +91,7 @@ class BatchStreamView(APIView):
     @extend_schema(operation_id="stream_batch", parameters=[LAST_EVENT_ID], responses=STREAMED)
     def get(self, request: Request, batch_id: UUID) -> HttpResponseBase:
         """How each of it goes on, as server-sent events, each once: `file_id` names the generation."""
-        return _streamed(request, Job.of(get_object_or_404(Batch.objects.visible_to(request.user), pk=batch_id)))
+        return _streamed(request, Subject.of(get_object_or_404(Batch.objects.visible_to(request.user), pk=batch_id)))
 
     @extend_schema(exclude=True)
     def head(self, request: Request, batch_id: UUID) -> HttpResponseBase:
@@ -99,24 +99,24 @@ class BatchStreamView(APIView):
         return HttpResponse(content_type=MEDIA_TYPE, headers=HEADERS)
 
 
-def _streamed(request: Request, job: Job) -> HttpResponseBase:
-    listener = Listener.back(job, request.headers.get("Last-Event-ID", ""))
+def _streamed(request: Request, job: Subject) -> HttpResponseBase:
+    listener = EventStream.back(job, request.headers.get("Last-Event-ID", ""))
     if listener.is_over:
         return HttpResponse(status=204, headers=HEADERS)
     return StreamingHttpResponse(_followed(listener), content_type=MEDIA_TYPE, headers=HEADERS)
 
 
-def _followed(listener: Listener) -> Iterator[str]:
+def _followed(listener: EventStream) -> Iterator[str]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     try:
-        with patience.seat() as seated:
+        with long_polling.slot() as seated:
             yield from _as_it_happens(listener, seconds=STREAM_SECONDS_MAX if seated else 0)
     except (DatabaseError, InterfaceError, PoolTimeout) as error:
         # The headers have left. Who comes back hears 503, or goes on where he was.
         logger.warning("a stream broke off: the database is away", extra={"error": f"{error}"[:200]})
 
 
-def _as_it_happens(listener: Listener, *, seconds: float) -> Iterator[str]:
+def _as_it_happens(listener: EventStream, *, seconds: float) -> Iterator[str]:
     ends_at = time.monotonic() + seconds
     spoke_at = time.monotonic()
     while True:
@@ -131,7 +131,7 @@ def _as_it_happens(listener: Listener, *, seconds: float) -> Iterator[str]:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _look(listener: Listener) -> str:
+def _look(listener: EventStream) -> str:
     try:
         return listener.news()
     finally:

@@ -23,13 +23,13 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits import accounts
-from generations import links, uploads
-from generations.api.authentication import customer
-from generations.api.documents import RANGE, TICKET, problems
+from generations.files import signed_urls, uploads
+from generations.http.authentication import customer
+from generations.http.openapi import RANGE, TICKET, problems
 from generations.api.outputs import AnyContent, served
-from generations.api.paging import NewestFirst
-from generations.api.problems import Problem
-from generations.api.wishes import Wish
+from generations.http.pagination import NewestFirst
+from generations.http.problems import Problem
+from generations.http.requests import RequestBody
 from generations.models import Upload, UploadQuerySet
 
 PUT_TICKET = OpenApiParameter(
@@ -37,7 +37,7 @@ PUT_TICKET = OpenApiParameter(
 )
 
 
-class NewUpload(Wish):
+class NewUpload(RequestBody):
     """A picture that is about to be put."""
 
     file_name: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
@@ -62,7 +62,7 @@ class TicketSerializer(serializers.Serializer[Upload]):
 
     @extend_schema_field(serializers.URLField())
     def get_url(self, upload: Upload) -> str:
-        url = links.to_put(upload)
+        url = signed_urls.to_put(upload)
         return url if "://" in url else str(self.context["request"].build_absolute_uri(url))
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
@@ -87,7 +87,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
         read_only_fields = fields
 
     def to_representation(self, upload: Upload) -> dict[str, Any]:
-        self._link = links.to(upload) if upload.state == Upload.State.READY else None
+        self._link = signed_urls.to(upload) if upload.state == Upload.State.READY else None
         return super().to_representation(upload)
 
     @extend_schema_field(serializers.URLField(allow_null=True))
@@ -126,7 +126,7 @@ class UploadsView(ListAPIView[Upload]):
     def post(self, request: Request) -> Response:
         """Announce a picture. The answer says where to put its bytes, for ten minutes."""
         wish = NewUpload.read(request)
-        upload = uploads.announce(
+        upload = uploads.create(
             accounts.of(customer(request)),
             file_name=wish.file_name,
             content_type=wish.content_type,
@@ -177,7 +177,7 @@ class UploadContentView(APIView):
         return [] if by_ticket else super().get_authenticators()
 
     def _is_ticket(self, ticket: str | None) -> bool:
-        return bool(ticket) and links.lets_put(str(ticket), self.kwargs["upload_id"])
+        return bool(ticket) and signed_urls.lets_put(str(ticket), self.kwargs["upload_id"])
 
     @extend_schema(
         operation_id="read_upload_content",
@@ -192,7 +192,7 @@ class UploadContentView(APIView):
     )
     def get(self, request: Request, upload_id: UUID) -> HttpResponseBase:
         """The picture as it was made ready."""
-        return served(request, _find(request, upload_id, among=Upload.objects.ready(), may=links.opens))
+        return served(request, _find(request, upload_id, among=Upload.objects.ready(), may=signed_urls.opens))
 
     @extend_schema(
         operation_id="put_upload_content",
@@ -202,7 +202,7 @@ class UploadContentView(APIView):
     )
     def put(self, request: Request, upload_id: UUID) -> HttpResponseBase:
         """Its bytes, where Limn keeps files in a folder. Where there is a bucket, `url` leads there instead."""
-        upload = _find(request, upload_id, may=links.lets_put)
+        upload = _find(request, upload_id, may=signed_urls.lets_put)
         _require_as_announced(request, upload)
         uploads.receive(upload, request._request)  # type: ignore[arg-type]  # to be read once, as it comes
         return HttpResponse(status=204)
@@ -222,7 +222,7 @@ class ThumbnailView(APIView):
     )
     def get(self, request: Request, upload_id: UUID) -> HttpResponseBase:
         """The picture, small."""
-        return served(request, links.Thumbnail(_find(request, upload_id, among=Upload.objects.ready())))
+        return served(request, signed_urls.Thumbnail(_find(request, upload_id, among=Upload.objects.ready())))
 
 
 def _find(

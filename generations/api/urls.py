@@ -2,26 +2,12 @@
 
 from django.urls import path, re_path
 
-from generations.api import (
-    about,
-    batches,
-    catalogue,
-    credits,
-    erasing,
-    events,
-    generations,
-    infographics,
-    keys,
-    outputs,
-    streams,
-    uploads,
-    webhook_deliveries,
-    webhook_endpoints,
-)
+from generations.api import documentation, batches, catalogue, credits, erasing, generations, infographics, keys, outputs, streams, uploads
+from notifications.api import events, webhook_deliveries, webhook_endpoints
 
 app_name = "api"
 urlpatterns = [
-    path("v1/", about.IndexView.as_view(), name="index"),
+    path("v1/", documentation.IndexView.as_view(), name="index"),
     path("v1/models/", catalogue.ModelsView.as_view(), name="models"),
     path("v1/models/<str:slug>/", catalogue.ModelView.as_view(), name="model"),
     path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
@@ -73,7 +59,7 @@ urlpatterns = [
         webhook_deliveries.ResendView.as_view(),
         name="webhook-delivery-resend",
     ),
-    path("v1/schema/", about.SchemaView.as_view(), name="schema"),
-    path("v1/docs/", about.DocsView.as_view(), name="docs"),
-    re_path("", about.UnknownView.as_view()),
+    path("v1/schema/", documentation.SchemaView.as_view(), name="schema"),
+    path("v1/docs/", documentation.DocsView.as_view(), name="docs"),
+    re_path("", documentation.UnknownView.as_view()),
 ]

@@ -19,7 +19,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from generations.fal import wire
-from generations.pace import scaled
+from database.time_scale import scaled
 
 logger = logging.getLogger(__name__)
 

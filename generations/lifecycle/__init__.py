@@ -6,32 +6,13 @@ moved anything. Hearing a fact twice is ordinary and answers False; settling twi
 
 from generations.lifecycle.answering import answered, answered_error, progressed
 from generations.lifecycle.cancelling import cancel_asked, cancel_sent, cancelled
-from generations.lifecycle.ending import failed, given_up
+from generations.lifecycle.ending import failed, give_up
 from generations.lifecycle.erasing import NotEnded, StillNeeded, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
-from generations.lifecycle.ordering import (
-    BatchOrder,
-    KeyReused,
-    Order,
-    OrderedJustNow,
-    ProviderUnfunded,
-    batch_before,
-    delivered_before,
-    order,
-    order_batch,
-    ordered_before,
-)
-from generations.lifecycle.storing import StoredFile, lost, moved, not_copied, stored
-from generations.lifecycle.submitting import (
-    SUBMITTING_SECONDS_MAX,
-    not_on_record,
-    not_taken,
-    rejected,
-    submission_lost,
-    submitted,
-    submitting,
-    withdrawn,
-)
+from generations.ordering.orders import BatchOrder, IdempotencyKeyReused, Order, DuplicateOrder, ProviderUnfunded, find_batch, find_reusable, find_generation
+from generations.lifecycle.placing import order, order_batch
+from generations.lifecycle.storing import StoredFile, output_lost, source_url_changed, not_copied, stored
+from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX, not_on_record, submission_refused, rejected, submission_lost, submitted, submitting, surplus_cancelled
 
 __all__ = [
     "SUBMITTING_SECONDS_MAX",

@@ -8,13 +8,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from generations import failpoints
+from generations.jobs import failpoints
 from generations.catalogue import MODELS, FoundFile, extract_details, extract_files, goes_back, parse_log_line
 from generations.fal import Reason
-from generations.leases import from_now
-from generations.lifecycle.ending import not_made
+from database.clock import from_now
+from generations.lifecycle.ending import provider_failed
 from generations.lifecycle.failures import failure, failure_for
-from generations.lifecycle.table import lock, move, note
+from generations.lifecycle.transitions import lock, move, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Submission
 
 # fal keeps files for at least seven days; a bucket that is away for longer than this has a person at work on it.
@@ -34,7 +34,7 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
         return False
     moved = move(generation, phase, **news)
     if moved and before != phase:
-        note(generation, "progressed", actor="fal")
+        record_event(generation, "progressed", actor="fal")
     return moved
 
 
@@ -58,7 +58,7 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
     generation = lock(submission.generation_id)
     files = extract_files(answer)
     if not files:
-        return not_made(generation, failure(FailureCode.PROVIDER_ERROR, detail="an answer without a file"))
+        return provider_failed(generation, failure(FailureCode.PROVIDER_ERROR, detail="an answer without a file"))
     message = f"Copying {len(files)} file{'s' if len(files) > 1 else ''}"
     if not move(
         generation,
@@ -74,7 +74,7 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
     _only_this_one(generation, submission)
     failpoints.reach("answered")
     Output.objects.bulk_create(_outputs(generation, files))
-    note(generation, "answered", actor="fal", note=message)
+    record_event(generation, "answered", actor="fal", note=message)
     return True
 
 
@@ -110,4 +110,4 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
 def answered_error(submission: Submission, reason: Reason) -> bool:
     """fal, or the model, gave up. Who asked for a cancellation gets that as the reason."""
     generation = lock(submission.generation_id)
-    return not_made(generation, failure_for(generation, reason))
+    return provider_failed(generation, failure_for(generation, reason))

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from generations.fal import Reason
-from generations.lifecycle.ending import failed, not_made
+from generations.lifecycle.ending import failed, provider_failed
 from generations.lifecycle.failures import failure, failure_for
-from generations.lifecycle.table import lock, note, touch
+from generations.lifecycle.transitions import lock, record_event, update
 from generations.models import CancelledBy, FailureCode, Generation, Phase
 
 CancelAnswer = Literal["released", "asked", "finished"]
@@ -29,19 +29,19 @@ def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> Canc
         return "released"
     if generation.cancel_asked_at is None:
         changes = {"cancel_asked_at": Now(), "cancel_asked_by": by, "next_attempt_at": Now()}
-        touch(generation, **changes)
-        note(generation, "cancel_asked", actor=actor)
+        update(generation, **changes)
+        record_event(generation, "cancel_asked", actor=actor)
     return "asked"
 
 
 @transaction.atomic
 def cancel_sent(generation: Generation) -> bool:
     """fal knows that we no longer want it."""
-    return touch(lock(generation.pk), cancel_sent_at=Now())
+    return update(lock(generation.pk), cancel_sent_at=Now())
 
 
 @transaction.atomic
 def cancelled(generation: Generation) -> bool:
     """fal took it off its queue: it will never run."""
     generation = lock(generation.pk)
-    return not_made(generation, failure_for(generation, Reason(code="cancelled", retryable=True)))
+    return provider_failed(generation, failure_for(generation, Reason(code="cancelled", retryable=True)))

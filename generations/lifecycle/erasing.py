@@ -7,8 +7,8 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generations.lifecycle.table import lock, note
-from generations.models import Delivery, Erasure, Generation, GenerationSource, Output, Phase
+from generations.lifecycle.transitions import lock, record_event
+from generations.models import ProviderCallback, Erasure, Generation, InputFile, Output, Phase
 
 
 class NotEnded(Exception):
@@ -29,7 +29,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
         raise NotEnded("Only what has ended can be erased. Cancel it first.")
     # Orders lock the files that they use: each is either found in use here, or not found there.
     list(generation.outputs.select_for_update().order_by("pk"))
-    if GenerationSource.objects.needed().filter(output__generation=generation).exists():
+    if InputFile.objects.needed().filter(output__generation=generation).exists():
         raise StillNeeded("Something is being made of it. Wait for its end, or cancel it first.")
     stored = generation.outputs.stored()
     receipt = Erasure.objects.create(
@@ -41,7 +41,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
         next_attempt_at=Now(),
     )
     _empty(generation)
-    note(generation, "erased", actor=actor)
+    record_event(generation, "erased", actor=actor)
     return receipt
 
 
@@ -62,11 +62,11 @@ def _empty(generation: Generation) -> None:
     too_much = When(fact="not_taken", staff_note__startswith="429", then=Value("429"))
     generation.events.update(staff_note=Case(too_much, default=Value("")))
     generation.submissions.update(detail="")
-    Delivery.objects.filter(submission__generation=generation).update(body=b"")
+    ProviderCallback.objects.filter(submission__generation=generation).update(body=b"")
     generation.outputs.update(state=Output.State.ERASED, source_url="", detail="", next_attempt_at=None)
 
 
-def to_forget_too(generation: Generation) -> None:
+def reopen_erasure(generation: Generation) -> None:
     """fal has one more job of what may be erased. Who works on the receipt begins anew: he has not seen this one."""
     receipts = Erasure.objects.filter(generation=generation)
     receipts.update(done_at=None, next_attempt_at=Now(), lease=None, leased_until=None)

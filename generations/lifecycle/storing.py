@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from generations.lifecycle.ending import completed, failed
 from generations.lifecycle.failures import failure
-from generations.lifecycle.table import lock, move
+from generations.lifecycle.transitions import lock, move
 from generations.models import FailureCode, Generation, Output, Phase
 
 
@@ -50,7 +50,7 @@ def stored(output: Output, file: StoredFile) -> bool:
 
 
 @transaction.atomic
-def lost(output: Output, *, detail: str) -> bool:
+def output_lost(output: Output, *, detail: str) -> bool:
     """One output will never come. The last one to end decides the whole."""
     generation = lock(output.generation_id)
     written = _leased(output).update(state=Output.State.LOST, detail=detail[:500], next_attempt_at=None)
@@ -64,7 +64,7 @@ def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
     return bool(written)
 
 
-def moved(output: Output, *, source_url: str, claimed_size: int | None) -> bool:
+def source_url_changed(output: Output, *, source_url: str, claimed_size: int | None) -> bool:
     """fal names another address for the very file."""
     return bool(_leased(output).update(source_url=source_url, claimed_size=claimed_size))
 

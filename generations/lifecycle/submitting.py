@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from generations.catalogue import MODELS
 from generations.fal import Receipt
-from generations.leases import from_now
+from database.clock import from_now
 from generations.lifecycle.ending import failed
-from generations.lifecycle.erasing import to_forget_too
+from generations.lifecycle.erasing import reopen_erasure
 from generations.lifecycle.failures import Failure
-from generations.lifecycle.table import lock, move, note
+from generations.lifecycle.transitions import lock, move, record_event
 from generations.models import Generation, Phase, Submission
-from generations.pace import scaled
+from database.time_scale import scaled
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def submitting(generation: Generation) -> Submission | None:
     submission = Submission.objects.filter(generation=generation, state=Submission.State.PLANNED).latest("number")
     submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
     submission.save(update_fields=["state", "sent_at"])
-    note(generation, "submitting", actor="limn")
+    record_event(generation, "submitting", actor="limn")
     return submission
 
 
@@ -63,7 +63,7 @@ def submitted(submission: Submission, ticket: Receipt) -> bool:
         generation, Phase.WAITING, only_from=came_from, submitted_at=Now(), next_attempt_at=poll_at, **deadline
     )
     if moved:
-        note(generation, "submitted", actor="fal", staff_note=f"request {ticket.request_id}")
+        record_event(generation, "submitted", actor="fal", staff_note=f"request {ticket.request_id}")
     return moved
 
 
@@ -75,8 +75,8 @@ def _is_served(generation: Generation) -> bool:
 def _surplus(generation: Generation, submission: Submission, ticket: Receipt) -> bool:
     """A job that nobody needs any more. The operator pays for it; it is withdrawn at fal, and staff see it."""
     _accept(submission, ticket, Submission.State.SURPLUS)
-    to_forget_too(generation)
-    note(generation, "surplus", actor="fal", staff_note=f"request {ticket.request_id} is paid by the operator")
+    reopen_erasure(generation)
+    record_event(generation, "surplus", actor="fal", staff_note=f"request {ticket.request_id} is paid by the operator")
     extra = {"generation": str(generation.pk), "request_id": ticket.request_id}
     logger.error("a surplus job at fal, paid by the operator", extra=extra)
     return False
@@ -93,7 +93,7 @@ def _accept(submission: Submission, ticket: Receipt, state: Submission.State) ->
     )
 
 
-def withdrawn(submission: Submission) -> None:
+def surplus_cancelled(submission: Submission) -> None:
     """fal was asked to stop a surplus job. What it answers changes nothing for the customer."""
     Submission.objects.filter(pk=submission.pk).update(withdrawn_at=timezone.now())
 
@@ -106,7 +106,7 @@ def not_on_record(submission: Submission) -> bool:
     if not unknown.update(state=Submission.State.MISSING) or not move(generation, Phase.QUEUED, next_attempt_at=Now()):
         return False
     _plan_another(generation)
-    note(generation, "not_on_record", actor="fal")
+    record_event(generation, "not_on_record", actor="fal")
     return True
 
 
@@ -119,12 +119,12 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
         return False
     moved = move(generation, Phase.UNKNOWN, next_attempt_at=from_now(FIRST_POLL_SECONDS))
     if moved:
-        note(generation, "submission_lost", actor="limn", staff_note=detail)
+        record_event(generation, "submission_lost", actor="limn", staff_note=detail)
     return moved
 
 
 @transaction.atomic
-def not_taken(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
+def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
     """fal certainly did not take it, now. Another attempt is planned."""
     generation = lock(submission.generation_id)
     if not _refuse(submission, detail) or not move(
@@ -132,7 +132,7 @@ def not_taken(submission: Submission, *, detail: str, retry_in_seconds: float) -
     ):
         return False
     _plan_another(generation)
-    note(generation, "not_taken", actor="fal", staff_note=detail)
+    record_event(generation, "not_taken", actor="fal", staff_note=detail)
     return True
 
 

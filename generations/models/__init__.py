@@ -1,26 +1,15 @@
 """The tables of a generation's life."""
 
-from generations.models.api_key import ApiKey, ApiKeyQuerySet, Scope
+from accounts.models import ApiKey, ApiKeyQuerySet, Scope
 from generations.models.batch import Batch, BatchQuerySet
 from generations.models.erasure import Erasure, Retention
 from generations.models.generation import Event, Generation, GenerationQuerySet, reference_of
-from generations.models.leased import Leased
-from generations.models.limits import Bucket, Intake, Turn, UserLimits
-from generations.models.operations import Breaker, FalAccount, Heartbeat, RefusedCallbacks
-from generations.models.outgoing import (
-    WEBHOOK_URL_CHARACTERS_MAX,
-    Notice,
-    Signing,
-    Subscriber,
-    WebhookAttempt,
-    WebhookDelivery,
-    WebhookDeliveryQuerySet,
-    WebhookEndpoint,
-    WebhookEndpointQuerySet,
-    WebhookType,
-)
+from generations.jobs.leased_model import Leased
+from generations.models.switches import Bucket, Intake, Turn, UserLimits
+from generations.models.provider import Breaker, FalAccount, Heartbeat, RefusedCallbacks
+from notifications.models import WEBHOOK_URL_CHARACTERS_MAX, Notice, Signing, Subscriber, WebhookAttempt, WebhookDelivery, WebhookDeliveryQuerySet, WebhookEndpoint, WebhookEndpointQuerySet, WebhookType
 from generations.models.output import Output, OutputQuerySet
-from generations.models.pricing import PERCENT_MAX, Charge, PriceBookEntry, PriceBookQuerySet
+from generations.models.price_book import PERCENT_MAX, Charge, PriceBookEntry, PriceBookQuerySet
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 from generations.models.submission import Delivery, Submission
 from generations.models.upload import GenerationSource, GenerationSourceQuerySet, Upload, UploadQuerySet

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from credits.models import Account
-from generations.ids import new_id
+from database.ids import new_id
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User

@@ -7,9 +7,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from credits.models import Account
-from generations.ids import new_id
+from database.ids import new_id
 from generations.models.generation import Generation
-from generations.models.leased import Leased
+from generations.jobs.leased_model import Leased
 
 
 class ErasureQuerySet(models.QuerySet["Erasure"]):

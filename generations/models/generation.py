@@ -10,10 +10,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from credits.models import Account
-from generations.ids import new_id
-from generations.models.api_key import ApiKey
+from database.ids import new_id
+from accounts.models import ApiKey
 from generations.models.batch import Batch
-from generations.models.leased import Leased
+from generations.jobs.leased_model import Leased
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from generations.ids import new_id
+from database.ids import new_id
 from generations.models.generation import Generation
-from generations.models.leased import Leased
+from generations.jobs.leased_model import Leased
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User

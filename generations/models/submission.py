@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from generations.ids import new_id, new_token
+from database.ids import new_id, new_token
 from generations.models.generation import Generation
 
 

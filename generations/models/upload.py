@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models import Q
 
 from credits.models import Account
-from generations.ids import new_id
+from database.ids import new_id
 from generations.models.generation import Generation
-from generations.models.leased import Leased
+from generations.jobs.leased_model import Leased
 from generations.models.output import Output
 from generations.models.states import Phase
 

@@ -17,17 +17,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from credits import accounts
 from credits.models import Account
-from generations import infographics, lifecycle
+from generations.infographics import prompts
+from generations import lifecycle
+from generations.ordering import orders
 from generations.catalogue import InvalidInput
 from generations.models import Batch, CancelledBy, Generation
-from generations.pages.members import MemberRequest, actor_of, members_only
-from generations.pages.ordering import REFUSALS, model_or_404, nonce_of, status_of
-from generations.pages.showing import STORED, Showing
+from generations.http.login_required import UserRequest, actor_of, login_required
+from generations.pages.create import REFUSALS, model_or_404, nonce_of, status_of
+from generations.pages.presenters import STORED, Showing
 
 
 class InfographicsForm(forms.Form):
     prompt = forms.CharField(
-        label="What should it tell?", max_length=infographics.WISH_CHARACTERS_MAX, widget=forms.Textarea({"rows": 4})
+        label="What should it tell?", max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX, widget=forms.Textarea({"rows": 4})
     )
     blog_url = forms.URLField(
         label="A page as material",
@@ -36,26 +38,26 @@ class InfographicsForm(forms.Form):
         assume_scheme="https",
         help_text="Its article is read; optional.",
     )
-    aspect_ratio = forms.ChoiceField(choices=[(name, name) for name in infographics.ASPECT_RATIOS])
-    resolution = forms.ChoiceField(choices=[(name, name) for name in infographics.RESOLUTIONS], initial="2K")
-    count = forms.IntegerField(label="How many", min_value=1, max_value=infographics.COUNT_MAX, initial=1)
+    aspect_ratio = forms.ChoiceField(choices=[(name, name) for name in prompts.ASPECT_RATIOS])
+    resolution = forms.ChoiceField(choices=[(name, name) for name in prompts.RESOLUTIONS], initial="2K")
+    count = forms.IntegerField(label="How many", min_value=1, max_value=prompts.COUNT_MAX, initial=1)
     notify = forms.BooleanField(label="Write me an e-mail when they are made", required=False)
 
-    def order(self, account: Account, nonce: str) -> lifecycle.BatchOrder:
+    def order(self, account: Account, nonce: str) -> orders.BatchOrder:
         """Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
         asked = self.cleaned_data
         said = json.dumps(asked, sort_keys=True)
         fingerprint = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
-        wish = infographics.Wish(
+        wish = prompts.InfographicRequest(
             prompt=asked["prompt"],
-            article=infographics.read_page(account, asked["blog_url"]) if asked["blog_url"] else None,
+            article=prompts.read_page(account, asked["blog_url"]) if asked["blog_url"] else None,
             aspect_ratio=asked["aspect_ratio"],
             resolution=asked["resolution"],
             count=asked["count"],
         )
-        return lifecycle.BatchOrder(
+        return orders.BatchOrder(
             orders=wish.orders(),
-            purpose=infographics.PURPOSE,
+            purpose=prompts.PURPOSE,
             notify=asked["notify"],
             # A double click is one order, as with any other form.
             idempotency_key=f"page:{nonce}:{fingerprint[:32]}",
@@ -64,18 +66,18 @@ class InfographicsForm(forms.Form):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@members_only
-def new_infographics(request: MemberRequest) -> HttpResponse:
+@login_required
+def new_infographics(request: UserRequest) -> HttpResponse:
     if request.method != "POST":
         return _show(request, InfographicsForm())
     form = InfographicsForm(request.POST)
     return _order(request, form) if form.is_valid() else _show(request, form, status=422)
 
 
-def _order(request: MemberRequest, form: InfographicsForm) -> HttpResponse:
+def _order(request: UserRequest, form: InfographicsForm) -> HttpResponse:
     account = accounts.of(request.user)
     try:
-        model_or_404(infographics.MODEL)
+        model_or_404(prompts.MODEL)
         wish = form.order(account, nonce_of(request))
         batch, _ = lifecycle.order_batch(account, wish, actor=actor_of(request.user))
     except InvalidInput as error:
@@ -87,12 +89,12 @@ def _order(request: MemberRequest, form: InfographicsForm) -> HttpResponse:
     return redirect("batch", batch.pk)
 
 
-def _show(request: MemberRequest, form: InfographicsForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
+def _show(request: UserRequest, form: InfographicsForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
     context = {
         "form": form,
         "nonce": nonce_of(request),
         "refusal": refusal,
-        "model": model_or_404(infographics.MODEL),
+        "model": model_or_404(prompts.MODEL),
         "available": accounts.of(request.user).available,
     }
     return render(request, "pages/infographics.html", context, status=status)
@@ -100,15 +102,15 @@ def _show(request: MemberRequest, form: InfographicsForm, *, status: int = 200, 
 
 @require_safe
 @never_cache
-@members_only
-def batch(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+@login_required
+def batch(request: UserRequest, batch_id: UUID) -> HttpResponse:
     return render(request, "pages/batch.html", _context(_mine(request, batch_id)))
 
 
 @require_safe
 @never_cache
-@members_only
-def status(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+@login_required
+def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
     context = _context(_mine(request, batch_id))
     if request.GET.get("version") == str(context["version"]):
         return HttpResponse(status=204)
@@ -116,8 +118,8 @@ def status(request: MemberRequest, batch_id: UUID) -> HttpResponse:
 
 
 @require_POST
-@members_only
-def cancel(request: MemberRequest, batch_id: UUID) -> HttpResponse:
+@login_required
+def cancel(request: UserRequest, batch_id: UUID) -> HttpResponse:
     mine = _mine(request, batch_id)
     for each in mine.generations.all():
         lifecycle.cancel_asked(each, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
@@ -125,7 +127,7 @@ def cancel(request: MemberRequest, batch_id: UUID) -> HttpResponse:
     return redirect("batch", mine.pk)
 
 
-def _mine(request: MemberRequest, batch_id: UUID) -> Batch:
+def _mine(request: UserRequest, batch_id: UUID) -> Batch:
     generations = Generation.objects.order_by("pk").prefetch_related(STORED)
     mine = Batch.objects.visible_to(request.user).prefetch_related(Prefetch("generations", generations))
     return get_object_or_404(mine, pk=batch_id)

@@ -15,11 +15,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from credits.models import CREDITS_MAX
-from generations import api_keys, limits
+from accounts import api_keys
+from generations.ordering import quotas
 from generations.catalogue import MODELS
-from generations.models import ApiKey, Scope
-from generations.models.api_key import usual_scopes
-from generations.pages.members import MemberRequest, members_only
+from accounts.models import ApiKey, Scope
+from accounts.models import default_scopes
+from generations.http.login_required import UserRequest, login_required
 
 # Who has more has long lost track of them; the API shows them all.
 SHOWN_MAX = 100
@@ -30,7 +31,7 @@ class KeyForm(forms.Form):
     """What a new key may."""
 
     name = forms.CharField(max_length=100)
-    scopes = forms.MultipleChoiceField(choices=Scope.choices, initial=usual_scopes)
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, initial=default_scopes)
     lifetime = forms.ChoiceField(choices=list(LIFETIMES.items()), required=False)
     credits_max = forms.IntegerField(min_value=0, max_value=CREDITS_MAX, required=False)
     models = forms.MultipleChoiceField(required=False)
@@ -56,8 +57,8 @@ class KeyForm(forms.Form):
 # What it shows once must not lie in a cache, nor come back with the back button.
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@members_only
-def keys(request: MemberRequest) -> HttpResponse:
+@login_required
+def keys(request: UserRequest) -> HttpResponse:
     if request.method != "POST":
         return _show(request, KeyForm())
     form = KeyForm(request.POST)
@@ -68,15 +69,15 @@ def keys(request: MemberRequest) -> HttpResponse:
 
 
 @require_POST
-@members_only
-def revoke(request: MemberRequest, key_id: UUID) -> HttpResponse:
+@login_required
+def revoke(request: UserRequest, key_id: UUID) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.visible_to(request.user), uid=key_id)
     api_keys.revoke(key)
     messages.info(request, f"{key} opens nothing any more.")
     return redirect("keys")
 
 
-def _show(request: MemberRequest, form: KeyForm, *, plain: str = "", status: int = 200) -> HttpResponse:
-    mine = limits.with_spending(ApiKey.objects.visible_to(request.user)).order_by("-pk")[:SHOWN_MAX]
+def _show(request: UserRequest, form: KeyForm, *, plain: str = "", status: int = 200) -> HttpResponse:
+    mine = quotas.with_credits_spent(ApiKey.objects.visible_to(request.user)).order_by("-pk")[:SHOWN_MAX]
     context = {"form": form, "keys": mine, "plain": plain, "now": timezone.now()}
     return render(request, "pages/keys.html", context, status=status)

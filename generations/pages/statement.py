@@ -13,10 +13,10 @@ from django.views.decorators.http import require_safe
 
 from credits import accounts
 from credits.models import Account, Entry
-from generations.lifecycle import rules
+from generations.lifecycle import charging_rules
 from generations.models import Generation
-from generations.pages import paging, words
-from generations.pages.members import MemberRequest, members_only
+from generations.pages import paging, labels
+from generations.http.login_required import UserRequest, login_required
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +31,20 @@ class Line:
     @property
     def subject(self) -> str:
         """What it was for: an order, or a reason that somebody gave."""
-        return words.title_of(self.generation) if self.generation else self.entry.reason
+        return labels.title_of(self.generation) if self.generation else self.entry.reason
 
     @property
     def held(self) -> str:
-        return words.signed(self.entry.held_change)
+        return labels.signed(self.entry.held_change)
 
     @property
     def balance(self) -> str:
-        return words.signed(self.entry.balance_change)
+        return labels.signed(self.entry.balance_change)
 
 
 @require_safe
-@members_only
-def statement(request: MemberRequest) -> HttpResponse:
+@login_required
+def statement(request: UserRequest) -> HttpResponse:
     account = accounts.of(request.user)
     page = paging.newest(account.entries.select_related("hold"), before=request.GET.get("before"), size=50)
     lines = _lines(account, page.rows, Generation.objects.visible_to(request.user))
@@ -58,7 +58,7 @@ def _lines(account: Account, entries: list[Entry], visible: QuerySet[Generation]
         generation_id = _generation_id(entry)
         yield Line(
             entry=entry,
-            words=words.posted(entry),
+            words=labels.posted(entry),
             generation=named.get(generation_id) if generation_id else None,
             available=available,
         )
@@ -83,5 +83,5 @@ def _generation_id(entry: Entry) -> UUID | None:
 @require_safe
 def charges(request: HttpRequest) -> HttpResponse:
     """The rule table. Whoever thinks about an account may read it."""
-    clauses = [(rule.label, clause) for rule, clause in rules.TABLE.items()]
+    clauses = [(rule.label, clause) for rule, clause in charging_rules.TABLE.items()]
     return render(request, "pages/charges.html", {"clauses": clauses})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from generations.pages import showing
+from generations.pages import presenters
 
 register = template.Library()
-register.simple_tag(showing.further)
+register.simple_tag(presenters.further)

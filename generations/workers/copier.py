@@ -14,16 +14,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.utils import timezone
 
-from generations import failpoints, fetcher, leases, lifecycle, prober, storage, wiring
+from generations.jobs import failpoints, leases
+from generations.safe_http import client as http_client
+from generations import lifecycle
+from generations.files import sandbox, storage
+from generations.provider import clients
 from generations.catalogue import FoundFile, extract_files
 from generations.fal import Completed, FalError
-from generations.fetcher import Fetched
-from generations.inspection import Inspected, NotMedia
+from generations.safe_http.client import Fetched
+from generations.files.inspection import Inspected, NotMedia
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
-from generations.pace import scaled
-from generations.workers import backoff
-from generations.workers.side_by_side import each
+from database.time_scale import scaled
+from generations.jobs import backoff
+from generations.jobs.parallel import run
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +61,15 @@ def copy_generation(generation_id: UUID) -> int:
 
 
 def _copy_all(outputs: list[Output]) -> int:
-    return each(outputs, _copy, give_up=_give_up)
+    return run(outputs, _copy, give_up=_give_up)
 
 
 def _give_up(output: Output) -> None:
-    lifecycle.lost(output, detail=f"{output.crashes} workers in a row died or stumbled over copying it")
+    lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died or stumbled over copying it")
 
 
 def _copy(output: Output) -> None:
-    with leases.kept(output, seconds=LEASE_SECONDS):
+    with leases.renewing(output, seconds=LEASE_SECONDS):
         _copy_leased(output)
 
 
@@ -73,12 +77,12 @@ def _copy_leased(output: Output) -> None:
     try:
         with tempfile.TemporaryFile() as file:
             lifecycle.stored(output, _transfer(output, file))
-    except (fetcher.Refused, fetcher.TooLarge) as error:
+    except (http_client.AddressRefused, http_client.TooLarge) as error:
         logger.error("an output may not be fetched", extra={"output": str(output.pk), "error": str(error)})
-        lifecycle.lost(output, detail=str(error))
-    except (fetcher.Missing, Broken) as error:
+        lifecycle.output_lost(output, detail=str(error))
+    except (http_client.Missing, Broken) as error:
         _try_again(output, error, first=LATER_SECONDS, missed=True)
-    except (fetcher.TryLater, BotoCoreError, ClientError, OSError) as error:
+    except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
         _try_again(output, error, first=SOON_SECONDS, missed=False)
 
 
@@ -111,7 +115,7 @@ def key_of(output: Output, extension: str) -> str:
 def _obtain(output: Output, file: IO[bytes]) -> Fetched:
     if output.source_url.startswith("data:"):
         return _unpack(output.source_url, file)
-    return fetcher.fetch(
+    return http_client.fetch(
         output.source_url,
         file,
         hosts=settings.FAL_MEDIA_HOSTS,
@@ -138,7 +142,7 @@ def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
         # fal's file_size is right wherever it is given; a shorter file was cut on the way.
         raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size}")
     try:
-        return prober.probe(file)
+        return sandbox.probe(file)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
 
@@ -151,12 +155,12 @@ def _ask_again(output: Output) -> None:
         logger.warning("fal could not be asked for its answer", extra={"output": str(output.pk), "error": str(error)})
         return
     if found is not None and found.url != output.source_url:
-        lifecycle.moved(output, source_url=found.url, claimed_size=found.claimed_size_bytes)
+        lifecycle.source_url_changed(output, source_url=found.url, claimed_size=found.claimed_size_bytes)
 
 
 def _found_at_fal(output: Output) -> FoundFile | None:
     submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
-    verdict = wiring.fal().result(submission.response_url) if submission else None
+    verdict = clients.fal().result(submission.response_url) if submission else None
     files = extract_files(verdict.answer) if isinstance(verdict, Completed) else []
     return next((file for file in files if file.role == output.role), None)
 
@@ -167,10 +171,10 @@ def _try_again(output: Output, error: Exception, *, first: float, missed: bool) 
     logger.warning("an output could not be copied", extra=extra)
     lifecycle.not_copied(output, detail=detail, missed=missed)
     if (missed and output.misses >= HOPELESS_MISSES) or output.give_up_at <= timezone.now():
-        lifecycle.lost(output, detail=detail)
+        lifecycle.output_lost(output, detail=detail)
         return
     if missed and output.misses == ASK_AGAIN_MISSES:
         _ask_again(output)
-    asked = error.retry_after_seconds if isinstance(error, fetcher.TryLater) else None
+    asked = error.retry_after_seconds if isinstance(error, http_client.TryLater) else None
     wait = backoff.seconds(output.attempts, first=first, longest=LONGEST_RETRY_SECONDS, asked=asked)
     leases.release(output, retry_in_seconds=wait)

@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 from django.utils import timezone
 
-from generations import heartbeats, leases, lifecycle, storage, uploads, wiring
+from generations.workers import heartbeats
+from generations.jobs import leases
+from generations import lifecycle
+from generations.files import storage, uploads
+from generations.provider import clients
 from generations.fal import FalError, platform
 from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload
-from generations.pace import scaled
-from generations.workers import backoff
-from generations.workers.side_by_side import each
+from database.time_scale import scaled
+from generations.jobs import backoff
+from generations.jobs.parallel import run
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,7 @@ RULES_EVERY = timedelta(hours=1)
 def run_once(*, limit: int, now: datetime | None = None) -> int:
     """Delete what is due, at most `limit`. How many it took on."""
     _follow_rules(limit, now or timezone.now())
-    return each(leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS), _erase, give_up=_erase)
+    return run(leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS), _erase, give_up=_erase)
 
 
 def _erase(receipt: Erasure) -> None:
@@ -54,7 +58,7 @@ def _forgotten_by_fal(receipt: Erasure) -> Erasure.ProviderCopy:
     requests = list(attempts.values_list("request_id", flat=True))
     if not requests:
         return Erasure.ProviderCopy.NONE
-    if (admin := wiring.fal_admin()) is None:
+    if (admin := clients.fal_admin()) is None:
         return Erasure.ProviderCopy.KEPT
     for request_id in requests:
         platform.delete_payloads(admin, str(request_id))

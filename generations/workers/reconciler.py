@@ -9,14 +9,16 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from generations import billing, failpoints, leases, lifecycle, wiring
+from generations.provider import billed_units, clients
+from generations.jobs import failpoints, leases
+from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Completed, Failed, FalError, Finished, Gone, Queued, Reason, Running, Unavailable
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
-from generations.pace import scaled
-from generations.workers import inbox
-from generations.workers.side_by_side import each
+from database.time_scale import scaled
+from generations.workers import callback_inbox
+from generations.jobs.parallel import run
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +47,13 @@ VERDICT_PATIENCE = timedelta(hours=1)
 def run_once(*, limit: int) -> int:
     """Look after what is due, at most `limit`. How many it looked after."""
     due = leases.claim(Generation.objects.to_reconcile(), limit=limit, seconds=LEASE_SECONDS)
-    return each(due, _look_after, give_up=_give_up)
+    return run(due, _look_after, give_up=_give_up)
 
 
 def reconcile_one(generation_id: UUID) -> int:
     """Look after this one now, if it is due and nobody else does."""
     due = Generation.objects.to_reconcile().filter(pk=generation_id)
-    return each(leases.claim(due, limit=1, seconds=LEASE_SECONDS), _look_after, give_up=_give_up)
+    return run(leases.claim(due, limit=1, seconds=LEASE_SECONDS), _look_after, give_up=_give_up)
 
 
 def _look_after(generation: Generation) -> None:
@@ -69,7 +71,7 @@ def _give_up(generation: Generation) -> None:
     """Worker after worker died of looking after it. Its callback may still end it, and its deadlines do; once in a
     while it gets another try, since what was wrong may have been mended."""
     detail = f"{generation.crashes} workers in a row died or stumbled over asking fal about it"
-    if not lifecycle.given_up(generation, detail=detail):
+    if not lifecycle.give_up(generation, detail=detail):
         _hold_to_its_deadlines(generation)
         leases.release(generation, retry_in_seconds=STUCK_RETRY_SECONDS, crashes=leases.CRASHES_MAX - 1)
 
@@ -88,7 +90,7 @@ def _hold_to_its_deadlines(generation: Generation) -> None:
 
 def _ask(generation: Generation) -> float:
     """Do what its phase calls for. In how many seconds to look again, should it not be done by then."""
-    if inbox.catch_up(generation):
+    if callback_inbox.catch_up(generation):
         # What was kept has told us; fal is asked at the next turn, if it still needs asking.
         return POLL_SECONDS_MIN
     if generation.phase == Phase.SUBMITTING:
@@ -126,7 +128,7 @@ def _resolve(generation: Generation) -> float:
     has_twins = _has_twins(generation, submission)
     candidates = _nobodys(recorded)
     if len(candidates) == 1 and not has_twins:
-        lifecycle.submitted(submission, wiring.fal().receipt_for(generation.endpoint, candidates[0]))
+        lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, candidates[0]))
     elif not candidates and _age(submission) > _grace(generation) and submission.number < ATTEMPTS_MAX:
         lifecycle.not_on_record(submission)
     return UNKNOWN_RETRY_SECONDS
@@ -141,7 +143,7 @@ def _on_record(generation: Generation, submission: Submission) -> list[str]:
     """fal's requests with these very arguments, around that time."""
     sent_at = submission.sent_at or submission.created_at
     since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
-    return wiring.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
+    return clients.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
 
 
 def _nobodys(request_ids: list[str]) -> list[str]:
@@ -174,7 +176,7 @@ def _enforce_deadline(generation: Generation, submission: Submission) -> None:
 def _pass_on_cancellation(generation: Generation, submission: Submission) -> None:
     if generation.cancel_asked_at is None or generation.cancel_sent_at is not None:
         return
-    verdict = wiring.fal().cancel(submission.cancel_url)
+    verdict = clients.fal().cancel(submission.cancel_url)
     lifecycle.cancel_sent(generation)
     if verdict == "removed":
         lifecycle.cancelled(generation)
@@ -182,7 +184,7 @@ def _pass_on_cancellation(generation: Generation, submission: Submission) -> Non
 
 def _poll(generation: Generation, submission: Submission) -> float:
     try:
-        said = wiring.fal().status(submission.status_url)
+        said = clients.fal().status(submission.status_url)
         match said:
             case Queued():
                 lifecycle.progressed(generation, running=False, position=said.position)
@@ -199,9 +201,9 @@ def _settle(submission: Submission, settled: Finished) -> None:
     if settled.reason is not None:
         verdict: Completed | Failed = _explained(submission, settled.reason)
     else:
-        verdict = wiring.fal().result(submission.response_url)
+        verdict = clients.fal().result(submission.response_url)
     if verdict.billable_units is not None:
-        billing.note_units(submission, verdict.billable_units)
+        billed_units.record_units(submission, verdict.billable_units)
     failpoints.reach("asked")
     if isinstance(verdict, Failed):
         lifecycle.answered_error(submission, verdict.reason)
@@ -212,7 +214,7 @@ def _settle(submission: Submission, settled: Finished) -> None:
 def _explained(submission: Submission, reason: Reason) -> Failed:
     """The failure, with what the result says of it where the result can be had: which input, for instance."""
     try:
-        verdict = wiring.fal().result(submission.response_url)
+        verdict = clients.fal().result(submission.response_url)
     except FalError:
         return Failed(reason=reason)
     return verdict if isinstance(verdict, Failed) else Failed(reason=reason)

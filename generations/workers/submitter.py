@@ -14,15 +14,18 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generations import breaker, budget, failpoints, leases, lifecycle, sources, wiring
+from generations.provider import circuit_breaker, dispatch_queue, clients
+from generations.jobs import failpoints, leases
+from generations import lifecycle
+from generations.ordering import input_files
 from generations.catalogue import find
 from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
 from generations.fal.client import SUBMIT_SECONDS_MAX
 from generations.lifecycle import Failure, failure
 from generations.models import FailureCode, Generation, Phase, Submission
-from generations.pace import scaled
-from generations.workers import backoff
-from generations.workers.side_by_side import each
+from database.time_scale import scaled
+from generations.jobs import backoff
+from generations.jobs.parallel import run
 
 LEASE_SECONDS = scaled(20)
 # Who begins to send later than this might still be at it when the reconciler takes him for dead.
@@ -41,12 +44,12 @@ def run_once(*, limit: int) -> int:
 
     Customers take turns. How many it took on.
     """
-    room = min(limit, budget.left())
-    if breaker.is_open():
+    room = min(limit, dispatch_queue.available())
+    if circuit_breaker.is_open():
         _give_up_overdue(limit)
-        room = 1 if room and breaker.may_probe() else 0
-    due = budget.claim_in_turn(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
-    return each(due, _submit_and_release, give_up=_give_up)
+        room = 1 if room and circuit_breaker.may_probe() else 0
+    due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
+    return run(due, _submit_and_release, give_up=_give_up)
 
 
 def _give_up_overdue(limit: int) -> None:
@@ -60,7 +63,7 @@ def _submit_and_release(generation: Generation) -> None:
 
 
 def _give_up(generation: Generation) -> None:
-    lifecycle.given_up(generation, detail=f"{generation.crashes} workers in a row died or stumbled over handing it in")
+    lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died or stumbled over handing it in")
     leases.release(generation)
 
 
@@ -73,7 +76,7 @@ def submit_now(generation: Generation, *, is_its_turn: bool = False) -> None:
     """
     if not settings.FAL_KEY:
         return
-    if not is_its_turn and (slowness.lasts() or not budget.has_room_for(generation)):
+    if not is_its_turn and (slowness.lasts() or not dispatch_queue.has_room_for(generation)):
         return
     submission = _begin(generation)
     if submission is not None:
@@ -115,7 +118,7 @@ def _begin(generation: Generation) -> Submission | None:
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
-            if submission is not None and not budget.take(generation):
+            if submission is not None and not dispatch_queue.acquire(generation):
                 raise _NoRoom
             return submission
     except _NoRoom:
@@ -130,22 +133,22 @@ def _send(generation: Generation, submission: Submission) -> None:
         # Taken for dead by now, and perhaps another attempt is on its way: what was not sent stays unsent.
         return
     try:
-        ticket = wiring.fal().submit(
+        ticket = clients.fal().submit(
             generation.endpoint,
-            sources.for_fal(generation),
-            webhook_url=wiring.callback_url(submission),
+            input_files.arguments_for_fal(generation),
+            webhook_url=clients.callback_url(submission),
             start_timeout_seconds=find(generation.model).start_timeout_seconds,
         )
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))
     except Rejected as error:
-        breaker.reset()
+        circuit_breaker.reset()
         lifecycle.rejected(submission, lifecycle.failure_for(generation, error.reason))
     except FalError as error:
         _retry(generation, submission, error)
     else:
         failpoints.reach("posted")
-        breaker.reset()
+        circuit_breaker.reset()
         lifecycle.submitted(submission, ticket)
 
 
@@ -156,13 +159,13 @@ def _overslept(submission: Submission) -> bool:
 def _retry(generation: Generation, submission: Submission, error: FalError) -> None:
     forbidden = isinstance(error, Forbidden)
     if forbidden:
-        breaker.trip(str(error))
+        circuit_breaker.trip(str(error))
     if generation.deadline_at <= timezone.now():
         lifecycle.rejected(submission, _out_of_patience(forbidden, error))
         return
     asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS
     wait = backoff.seconds(submission.number, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, asked=asked)
-    lifecycle.not_taken(submission, detail=str(error), retry_in_seconds=wait)
+    lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait)
 
 
 def _out_of_patience(forbidden: bool, error: FalError) -> Failure:

@@ -38,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError(f"Port {port} is in use. End what runs there, or choose another: --port {port + 10}")
         # whitenoise warns about a missing folder; pages are served from static/ without collecting anything.
         settings.STATIC_ROOT.mkdir(exist_ok=True)
-        # Half of them may wait with a client; see generations.api.patience.
+        # Half of them may wait with a client; see generations.http.long_polling.
         os.environ["LIMN_WEB_THREADS"] = str(threads)
         # We become the server: whoever sends us a signal reaches it, and Django is not in memory twice.
         command = [sys.executable, *granian(host=host, port=port, workers=workers, threads=threads)]

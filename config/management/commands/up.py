@@ -16,9 +16,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from config.management import demo, loopback, ports
+from config.management import demo_login, local_http, ports
 from config.management.commands.serve import granian
-from config.management.parts import Part
+from config.management.supervisor import Part
 
 READY_SECONDS_MAX = 120.0
 # A service manager gives ten seconds. The web server takes at most eight of them.
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         # What `manage.py serve` becomes. One process is enough for a newcomer, and is there sooner.
         self._start("server", *granian(host="127.0.0.1", port=settings.PORT, workers=1, threads=8))
         here = f"http://127.0.0.1:{settings.PORT}"
-        self._wait_for(lambda: loopback.status(f"{here}/health/ready") == 200, what=f"{here}/health/ready")
+        self._wait_for(lambda: local_http.status(f"{here}/health/ready") == 200, what=f"{here}/health/ready")
         self._welcome(here)
         while True:
             self._look()
@@ -100,7 +100,7 @@ class Command(BaseCommand):
         if simulator is None:
             self._say("fal", settings.FAL_QUEUE_URL)
             return
-        told = self._wait_for(lambda: loopback.read_json(f"{simulator}/_simulator/environment"), what="The simulator")
+        told = self._wait_for(lambda: local_http.read_json(f"{simulator}/_simulator/environment"), what="The simulator")
         self.environment |= told
         # For commands beside us that ask fal: docs/simulator.md.
         ours = Path(settings.DATA_DIR) / "simulator" / "environment"
@@ -126,7 +126,7 @@ class Command(BaseCommand):
         return found
 
     def _welcome(self, here: str) -> None:
-        login = demo.login(Path(settings.DATA_DIR) / "demo.json", here)
+        login = demo_login.login(Path(settings.DATA_DIR) / "demo.json", here)
         _let_go_of_the_database()
         self.stdout.write(
             WELCOME.format(

@@ -15,12 +15,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from credits import accounts
 from credits.ledger import InsufficientCredits
-from generations import heartbeats, limits, links, price_book, prober, results, sources, storage
+from generations.workers import heartbeats
+from generations.ordering import quotas, price_book, input_files
+from generations.files import signed_urls, sandbox, storage
+from generations.progress import results
 from generations.catalogue import InvalidInput, Model, UnknownModel
-from generations.lifecycle import Order, ProviderUnfunded
+from generations.ordering.orders import Order, ProviderUnfunded
 from generations.models import Generation
-from generations.results import File, GenerationResult
-from generations.streaming import Standing
+from generations.progress.results import File, GenerationResult
+from generations.progress.event_stream import Snapshot
 from generations.workers import submitter
 
 ACTOR = "staff:command line"
@@ -29,7 +32,7 @@ FAILED, WRONG_USAGE, TIMED_OUT, INTERRUPTED = 1, 2, 124, 130
 # The loop of the workers beats every few seconds.
 SILENT_MAX = timedelta(seconds=30)
 BAR_CHARACTERS = 24
-REFUSALS = (InsufficientCredits, ProviderUnfunded, limits.Refused, sources.Unreachable, prober.ProberAway)
+REFUSALS = (InsufficientCredits, ProviderUnfunded, quotas.OrderRefused, input_files.FilesUnreachable, sandbox.SandboxUnavailable)
 
 
 class Command(BaseCommand):
@@ -88,7 +91,7 @@ class Bar:
         self._has_warned = False
         self._progress = 0
 
-    def show(self, standing: Standing | None) -> None:
+    def show(self, standing: Snapshot | None) -> None:
         if not self._has_warned and (words := _silence()):
             self._has_warned = True
             self._write(words, stays=True)
@@ -101,7 +104,7 @@ class Bar:
             self._to.write("\n")
             self._is_open = False
 
-    def _drawn(self, standing: Standing) -> str:
+    def _drawn(self, standing: Snapshot) -> str:
         full = self._progress * BAR_CHARACTERS // 100
         drawn = "#" * full + "-" * (BAR_CHARACTERS - full)
         return f"[{drawn}] {self._progress:3} %  {standing.message or standing.phase}"
@@ -200,8 +203,8 @@ def _folder(name: str) -> Path:
 def _place(user: User, order: Order) -> Generation:
     account = accounts.of(user)
     try:
-        sources.check(account, order)
-        generation, _ = sources.order(account, order, actor=ACTOR)
+        input_files.check(account, order)
+        generation, _ = input_files.order(account, order, actor=ACTOR)
     except InvalidInput as error:
         raise CommandError(str(error), returncode=WRONG_USAGE) from error
     except REFUSALS as error:
@@ -219,7 +222,7 @@ def _refuse(words: str) -> NoReturn:
 
 def _save(result: GenerationResult, file: File, folder: Path) -> Path:
     """Under a name that nothing else has. What is there already is left alone."""
-    extension = links.file_name(file.output).rpartition(".")[2]
+    extension = signed_urls.file_name(file.output).rpartition(".")[2]
     path = folder / f"{result.id}-{file.index}.{extension}"
     try:
         with path.open("xb") as sink, storage.open_file(file.output.key) as content:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from generations import wiring
+from generations.provider import clients
 from generations.catalogue import MODELS, Model, find_by_endpoint, imported, importing
 from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.fal import FalError, platform
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, endpoint: str, **options: Any) -> None:
         slug = self._slug(endpoint, options["slug"])
         try:
-            document = platform.openapi(wiring.fal(), endpoint)
+            document = platform.openapi(clients.fal(), endpoint)
             price = self._price(endpoint, options["credits"])
             source = importing.declaration(
                 document, endpoint=endpoint, slug=slug, price=price, on=timezone.now().date()
@@ -57,7 +57,7 @@ class Command(BaseCommand):
     def _price(self, endpoint: str, credits: int | None) -> ListPrice:
         if credits is not None:
             return ListPrice(credits=credits)
-        listed = platform.prices(wiring.fal(), [endpoint]).get(endpoint)
+        listed = platform.prices(clients.fal(), [endpoint]).get(endpoint)
         if listed is None:
             raise CommandError(f"fal lists no price for {endpoint}. Say what an order shall cost: --credits.")
         return ListPrice.of(listed.dollars, listed.unit)

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from generations import intake
-from generations.models import Intake
+from generations.ordering import order_intake
+from generations.models import OrderIntake
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, action: str, reason: str, **options: Any) -> None:
         if action == "pause":
-            intake.pause(reason)
+            order_intake.pause(reason)
         elif action == "resume":
-            intake.resume()
+            order_intake.resume()
         self.stdout.write(f"Intake is {Intake.objects.first() or 'open'}.")

@@ -1,0 +1,59 @@
+"""Errors outside of any view: JSON below /api/, /health/ and /hooks/, a page everywhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.views import defaults
+from psycopg_pool import PoolTimeout
+
+from generations.http import problems
+from generations.http.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+# Locked, restarting, unreachable, out of connections: all of them pass.
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
+
+
+def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
+    if request.path.startswith(FOR_PROGRAMS):
+        return problems.response(problem, request.path)
+    return HttpResponse(
+        f"{problem.title}. Please try again in a moment.\n",
+        status=problem.status,
+        headers=problem.headers,
+        content_type="text/plain; charset=utf-8",
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(FOR_PROGRAMS):
+        return answer(request, problems.translate(exception) or Problem("malformed"))
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(FOR_PROGRAMS):
+        return answer(request, Problem("not_allowed"))
+    return defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(FOR_PROGRAMS):
+        return answer(request, Problem("not_found"))
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django has logged it. What it was is nobody's business outside, unless it passes."""
+    # Middleware too asks the database: sessions are saved after the view.
+    if isinstance(sys.exc_info()[1], DATABASE_AWAY):
+        return answer(request, problems.unavailable())
+    if request.path.startswith(FOR_PROGRAMS):
+        return answer(request, Problem("internal_error"))
+    return defaults.server_error(request)

@@ -1,0 +1,83 @@
+"""The price book and fal's bill in the admin: entries are written here, and never changed; a bill is only looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AdminSplitDateTime
+from django.http import HttpRequest
+from django.utils import timezone
+
+from credits.read_only_admin import ReadOnlyAdmin, has_permission, staff_actor
+from generations.ordering import price_book
+from generations.catalogue import MODELS
+from generations.models import PERCENT_MAX, PriceBookEntry
+from operations.models import Charge
+
+ASKED = ("model", "percent", "offered", "effective_from", "note")
+
+
+class EntryForm(forms.ModelForm[PriceBookEntry]):
+    """One more entry."""
+
+    model = forms.ChoiceField(choices=[(slug, f"{model.title} ({slug})") for slug, model in MODELS.items()])
+    percent = forms.IntegerField(
+        required=False, min_value=0, max_value=PERCENT_MAX, help_text="Of the declared price. Empty: as declared."
+    )
+    effective_from = forms.SplitDateTimeField(
+        required=False, widget=AdminSplitDateTime, help_text="UTC. Empty: from now on."
+    )
+
+    class Meta:
+        model = PriceBookEntry
+        fields = ASKED
+
+    def clean_effective_from(self) -> datetime | None:
+        moment: datetime | None = self.cleaned_data["effective_from"]
+        if moment is not None and moment < timezone.now():
+            raise forms.ValidationError("A price cannot change in the past. Leave it empty for “from now on”.")
+        return moment
+
+
+@admin.register(PriceBookEntry)
+class PriceBookEntryAdmin(ReadOnlyAdmin):
+    form = EntryForm
+    list_display = ("model", "percent", "offered", "effective_from", "in_force", "actor", "note")
+    list_filter = ("offered", "model")
+    ordering = ("-effective_from", "-id")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return has_permission(request, "generations.add_pricebookentry")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ASKED if obj is None else super().get_fields(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if obj is None else super().get_readonly_fields(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: PriceBookEntry, form: Any, change: bool) -> None:
+        asked = {name: form.cleaned_data[name] for name in ASKED[1:]}
+        written = price_book.write(obj.model, actor=staff_actor(request), **asked)
+        # The admin's own log names it by these.
+        obj.pk, obj.effective_from = written.pk, written.effective_from
+
+    @admin.display(description="in force", boolean=True)
+    def in_force(self, entry: PriceBookEntry) -> bool:
+        newest = PriceBookEntry.objects.in_force(timezone.now()).filter(model=entry.model).last()
+        return newest is not None and newest.pk == entry.pk
+
+
+@admin.register(Charge)
+class ChargeAdmin(ReadOnlyAdmin):
+    list_display = ("billed_at", "endpoint", "units", "dollars", "request_id", "ours")
+    list_select_related = ("submission",)
+    list_filter = (("submission", admin.EmptyFieldListFilter), "endpoint")
+    search_fields = ("=request_id",)
+    ordering = ("-billed_at", "-id")
+
+    @admin.display(description="ours", boolean=True)
+    def ours(self, charge: Charge) -> bool:
+        return charge.submission_id is not None

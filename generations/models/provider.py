@@ -1,0 +1,61 @@
+"""What all processes share beside the work itself: our account at fal, the breaker, signs of life, what was refused."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from generations.models.submission import Submission
+
+
+class FalAccount(models.Model):
+    """The one fal account whose callbacks count, when FAL_USER_ID does not name it: the first that proved ours."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    user_id = models.CharField(max_length=200)
+    pinned_at = models.DateTimeField(auto_now_add=True)
+    pinned_by = models.ForeignKey(Submission, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="generations_one_fal_account")]
+
+    def __str__(self) -> str:
+        return self.user_id
+
+
+class Breaker(models.Model):
+    """Open while fal refuses our key or account. One row, one switch for all processes."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    opened_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+    probed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="generations_one_breaker")]
+
+    def __str__(self) -> str:
+        return f"open: {self.reason}" if self.opened_at else "closed"
+
+
+class RefusedCallbacks(models.Model):
+    """How many callbacks were refused with this status, ever. Added to; see `generations/callbacks/rejections.py`."""
+
+    status = models.PositiveSmallIntegerField(primary_key=True)
+    number = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "refused callbacks"
+
+    def __str__(self) -> str:
+        return f"{self.number} × {self.status}"
+
+
+class Heartbeat(models.Model):
+    """When a part of the background work was last seen alive."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,260 @@
+"""What a generation works on: pictures, sounds and videos, by address or as what lies with us.
+
+A door asks `check` before it orders, outside of any transaction, and then orders by `order` (or, several at once, by
+`check_all` and `order_batch`). What lies with us is noted in rows; fal is sent an address of it that is signed anew for
+each attempt, and outlives fal's queue and its retries.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+
+from generations.safe_http.addresses import is_loopback
+from credits.models import Account
+from generations.safe_http import client as http_client, concurrency
+from generations import lifecycle
+from generations.ordering import orders
+from generations.files import signed_urls, sandbox
+from generations.catalogue import InvalidInput, find
+from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, find_file_inputs, replace_at
+from generations.files.inspection import NotMedia, is_safetensors
+from generations.models import Batch, Generation, InputFile, Output, Upload
+
+# All files of one request together: somebody waits for the answer. A batch of many gets some more.
+LOOK_SECONDS = 8.0
+LOOK_SECONDS_EACH = 0.5
+LOOK_SECONDS_MAX = 40.0
+LOOKS_AT_ONCE = 4
+# Weights are too large to be fetched; what they are stands at their head. Where they are kept, an address leads on.
+HEAD_BYTES = 4096
+REDIRECTS_MAX = 3
+# fal tries ten times, and queues an order again while it does. It is asked to stop at the deadline; then it may still
+# take a while to hear that.
+MARGIN_SECONDS = 3600
+
+
+class FilesUnreachable(Exception):
+    """fal could not fetch what lies with us."""
+
+
+def check(account: Account, wish: orders.Order) -> None:
+    """That each file which the inputs name is there and will do. Fetches what is named by address, for a few seconds.
+
+    Raises InvalidInput, with the place of each that is wrong; Unreachable; outside.Busy; prober.ProberAway.
+    """
+    _check(account, list(_places(wish)))
+
+
+def check_all(account: Account, wishes: Iterable[orders.Order]) -> None:
+    """`check` for several at once. The place of what is wrong begins with the number of its wish."""
+    numbered = enumerate(wishes)
+    _check(account, [replace(place, loc=(n, *place.loc)) for n, wish in numbered for place in _places(wish)])
+
+
+def order(account: Account, wish: orders.Order, *, actor: str) -> tuple[Generation, bool]:
+    """`lifecycle.order`; and what it works on is noted in the same transaction. Raises InvalidInput too, should a
+    file have been removed since it was checked."""
+    with transaction.atomic():
+        generation, is_new = lifecycle.order(account, wish, actor=actor)
+        if is_new:
+            note(generation)
+    return generation, is_new
+
+
+def order_batch(account: Account, wish: orders.BatchOrder, *, actor: str) -> tuple[Batch, bool]:
+    """`lifecycle.order_batch`, with what each of it works on."""
+    with transaction.atomic():
+        batch, is_new = lifecycle.order_batch(account, wish, actor=actor)
+        if is_new:
+            for generation in batch.generations.all():
+                note(generation)
+    return batch, is_new
+
+
+def arguments_for_fal(generation: Generation) -> dict[str, Any]:
+    """What fal is sent: the arguments, with a fresh address of each file of ours.
+
+    They are kept, so that fal's own record can be searched for what it was really sent.
+    """
+    sources = list(generation.sources.select_related("upload", "output"))
+    if sources:
+        seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
+        arguments = copy.deepcopy(generation.arguments)
+        for source in sources:
+            replace_at(arguments, source.path, signed_urls.for_fal(source.file, seconds=seconds))
+        Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
+        generation.arguments = arguments
+    return dict(generation.arguments)
+
+
+def _places(wish: orders.Order) -> Iterator[FileInput]:
+    return find_file_inputs(wish.model.schema, wish.arguments)
+
+
+def _check(account: Account, places: Sequence[FileInput]) -> None:
+    for file in _owned(account, places).values():
+        _require_reachable(file)
+    if by_address := [place for place in places if place.is_url]:
+        with concurrency.slot(account):
+            _look_at(by_address)
+
+
+# --- Files of ours --------------------------------------------------------------------------------------------------
+
+
+def note(generation: Generation) -> None:
+    """Write down what it works on, in the transaction that orders it. Raises InvalidInput.
+
+    The files are locked, so that nobody removes one between this look and the end of the transaction.
+    """
+    places = find_file_inputs(find(generation.model).schema, generation.arguments)
+    files = _owned(generation.account, list(places), locked=True)
+    InputFile.objects.bulk_create(
+        InputFile(
+            generation=generation,
+            path=place.path,
+            upload=file if isinstance(file, Upload) else None,
+            output=file if isinstance(file, Output) else None,
+        )
+        for place, file in files.items()
+    )
+
+
+def _owned(account: Account, places: Iterable[FileInput], *, locked: bool = False) -> dict[FileInput, Upload | Output]:
+    """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
+    named = {place: next(iter(place.value.items())) for place in places if isinstance(place.value, Mapping)}
+    files = _files(account, set(named.values()), locked=locked)
+    found = {place: files[name] for place, name in named.items() if name in files}
+    errors = [
+        _error(place, f"There is no such {kind}.", "not_found")
+        for place, (kind, _) in named.items()
+        if place not in found
+    ]
+    for place, file in found.items():
+        if unfit := _unfit_of_ours(place.requirements, file):
+            errors.append(_error(place, f"This {named[place][0]} is {unfit[0]}.", unfit[1]))
+    if errors:
+        raise InvalidInput(errors)
+    return found
+
+
+def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> dict[tuple[str, str], Upload | Output]:
+    """Those of the customer's files that there are, by ("upload", id) and ("output", id)."""
+    uploads = Upload.objects.ready().filter(account=account).order_by("pk")
+    outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
+    if locked:
+        uploads, outputs = uploads.select_for_update(), outputs.select_for_update(of=("self",))
+    found: dict[tuple[str, str], Upload | Output] = {}
+    for kind, rows in (("upload", uploads), ("output", outputs)):
+        if ids := [name for each, name in names if each == kind]:
+            found |= {(kind, str(row.pk)): row for row in rows.filter(pk__in=ids)}
+    return found
+
+
+def _unfit_of_ours(wanted: FileRequirements, file: Upload | Output) -> tuple[str, str] | None:
+    kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration)
+    if kind != wanted.kind:
+        return f"not a {wanted.noun}", f"not_a_{wanted.noun}"
+    return wanted.problem_with(media_type=file.content_type, size_bytes=file.size or 0, seconds=seconds)
+
+
+def _require_reachable(file: Upload | Output) -> None:
+    """fal must be able to fetch it. With the simulator on this machine it always is."""
+    if is_loopback(urlsplit(settings.FAL_QUEUE_URL).hostname or ""):
+        return
+    if is_loopback(urlsplit(signed_urls.for_fal(file, seconds=1)).hostname or ""):
+        raise FilesUnreachable(
+            "The provider could not fetch this file: Limn keeps its files on a machine that only itself can reach. "
+            "Its operator must set SITE_URL to a public address, or keep files in a bucket."
+        )
+
+
+# --- Files by address -----------------------------------------------------------------------------------------------
+
+
+def _look_at(places: Sequence[FileInput]) -> None:
+    """Fetch each address once, some side by side."""
+    addresses = {(str(place.value), place.requirements) for place in places}
+    seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(addresses), LOOK_SECONDS_MAX)
+    look = partial(_what_is_wrong, until=monotonic() + seconds)
+    with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(addresses)), thread_name_prefix="look") as pool:
+        said = dict(zip(addresses, pool.map(look, *zip(*addresses, strict=True)), strict=True))
+    if errors := [_error(place, *why) for place in places if (why := said[str(place.value), place.requirements])]:
+        raise InvalidInput(errors)
+
+
+def _what_is_wrong(url: str, wanted: FileRequirements, *, until: float) -> tuple[str, str] | None:
+    """In words and for programs; None when there is what is wanted.
+
+    What exactly went wrong on the way is not told: it could be about our network.
+    """
+    try:
+        return _look(url, wanted, seconds_max=until - monotonic())
+    except (http_client.FetchError, NotMedia) as error:
+        words, kind = next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
+        named = {"noun": wanted.noun, "kind": wanted.kind, "megabytes": wanted.megabytes_max}
+        return words.format(**named), kind.format(**named)
+
+
+# The types are fal's own words for the same troubles.
+_SAID: dict[type[Exception], tuple[str, str]] = {
+    http_client.AddressRefused: (
+        "This address cannot be used. Give the public https address of the file itself, without a redirect.",
+        "file_download_error",
+    ),
+    http_client.TooLarge: ("The {noun} has more than {megabytes} MB.", "file_too_large"),
+    http_client.Missing: ("There is nothing at this address, or it is not public.", "file_download_error"),
+    http_client.TryLater: (
+        "The {noun} could not be fetched in time. Try again, or name one that lies with us.",
+        "file_download_error",
+    ),
+    NotMedia: ("What lies at this address is not a {noun}.", "{kind}_load_error"),
+}
+
+
+def _look(url: str, wanted: FileRequirements, *, seconds_max: float) -> tuple[str, str] | None:
+    """Why what lies there will not do. Raises FetchError; NotMedia when it is of another kind."""
+    if seconds_max <= 0:
+        raise http_client.TryLater("the others took all the time")
+    if wanted.kind == "weights":
+        _look_at_the_head(url, seconds_max=seconds_max)
+        return None
+    with tempfile.TemporaryFile() as file:
+        bytes_max = wanted.megabytes_max * MEGABYTE
+        size = http_client.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max).size_bytes
+        found = sandbox.probe(file)
+    if found.kind != wanted.kind:
+        raise NotMedia("of another kind")
+    unfit = wanted.problem_with(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
+    return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
+
+
+def _look_at_the_head(url: str, *, seconds_max: float) -> None:
+    until = monotonic() + seconds_max
+
+    def head(url: str) -> bytes:
+        return http_client.fetch_beginning(url, hosts=_hosts(url), bytes_max=HEAD_BYTES, seconds_max=max(0.1, until - monotonic()))
+
+    if not is_safetensors(http_client.follow_redirects(url, head, redirects_max=REDIRECTS_MAX)):
+        raise NotMedia("no safetensors")
+
+
+def _hosts(url: str) -> list[str]:
+    """Any public name; and of this machine what the operator named, which is where the simulator keeps its files."""
+    host = http_client.parse(url).host
+    return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
+
+
+def _error(place: FileInput, message: str, kind: str) -> dict[str, Any]:
+    return {"loc": list(place.loc), "msg": message, "type": kind}

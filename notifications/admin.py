@@ -1,0 +1,67 @@
+"""What customers are told, in the admin: endpoints without their secrets, deliveries with every attempt, mail."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from credits.read_only_admin import ReadOnlyAdmin, ReadOnlyInline, has_permission
+from notifications import outbox
+from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+
+SECRETS = ("salt", "previous_salt")
+"""With SECRET_KEY they make what signs a customer's messages."""
+
+
+class WebhookAttemptInline(ReadOnlyInline):
+    model = WebhookAttempt
+    fields = ("at", "status", "duration_ms", "error", "answer")
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "account", "failing_since", "disabled_at", "disabled_because", "deleted_at")
+    list_select_related = ("account__user",)
+    list_filter = (("disabled_at", admin.EmptyFieldListFilter), ("failing_since", admin.EmptyFieldListFilter))
+    search_fields = ("url", "account__user__username")
+    ordering = ("-id",)
+    exclude = SECRETS
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("happened_at", "type", "account", "endpoint", "state", "tries", "next_attempt_at")
+    list_select_related = ("account__user", "endpoint")
+    list_filter = ("state", "type")
+    search_fields = ("=id", "=generation__id", "account__user__username")
+    ordering = ("-id",)
+    inlines = (WebhookAttemptInline,)
+    actions = ("resend",)
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return has_permission(request, "generations.change_webhookdelivery")
+
+    @admin.action(description="Send again", permissions=["resend"])
+    def resend(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        sent = [delivery for delivery in queryset.select_related("endpoint") if outbox.resend(delivery)]
+        for delivery in sent:
+            self.log_change(request, delivery, "Sent again")
+        messages.info(request, f"{len(sent)} are sent again; an endpoint that is switched off hears nothing.")
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "__str__", "account", "state", "sent_at", "detail")
+    list_select_related = ("account__user", "generation", "batch", "endpoint")
+    list_filter = ("state",)
+    ordering = ("-id",)
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ReadOnlyAdmin):
+    list_display = ("account", "mail", "events_numbered", "created_at")
+    list_select_related = ("account__user",)
+    list_filter = ("mail",)
+    ordering = ("-id",)
+    exclude = SECRETS
