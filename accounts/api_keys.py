@@ -18,9 +18,9 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.utils import timezone
 
-from database import best_effort
 from accounts.models import ApiKey, Scope
-from generations.models import Generation
+from database import best_effort
+from errors import DomainError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -35,8 +35,10 @@ LAST_USED_EVERY = timedelta(minutes=1)
 _of_this_request: ContextVar[ApiKey | None] = ContextVar("api_key", default=None)
 
 
-class TooStrong(Exception):
-    """A key was to be made or changed into one that may more than the key that asks for it."""
+class TooStrong(DomainError):
+    """The new or changed key would be allowed more than the key that asks for it."""
+
+    code, status, title = "not_allowed", 403, "Permission denied"
 
 
 class Issued(NamedTuple):
@@ -138,10 +140,13 @@ def in_use() -> ApiKey | None:
     return _of_this_request.get()
 
 
-def may_erase(generation: Generation) -> bool:
-    """A key that only orders erases what was ordered with it, and nothing that others have made."""
+def may_erase(api_key_id: int | None) -> bool:
+    """Whether the key in use may erase what was ordered with the key `api_key_id` (None: ordered without a key).
+
+    A key without the scope `manage` erases only what was ordered with itself.
+    """
     key = in_use()
-    return key is None or Scope.MANAGE in key.scopes or generation.api_key_id == key.pk
+    return key is None or Scope.MANAGE in key.scopes or api_key_id == key.pk
 
 
 def use(key: ApiKey) -> None:
@@ -161,7 +166,7 @@ def _note_use(key: ApiKey) -> None:
     if key.last_used_at is None or key.last_used_at < before:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=before)
         rows = ApiKey.objects.filter(stale, pk=key.pk)
-        best_effort.try_write(lambda: rows.update(last_used_at=now), otherwise=0)
+        best_effort.try_write(lambda: rows.update(last_used_at=now), default=0)
 
 
 def _digest(plain: str) -> str:

@@ -1,4 +1,4 @@
-"""Keys of the API."""
+"""Tables of the accounts app: API keys, rate-limit buckets, and limits of single users."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from credits.models import Account
 from database.ids import new_id
 
 if TYPE_CHECKING:
@@ -65,3 +66,29 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"
+
+
+class Bucket(models.Model):
+    """How much of a rate is used up, told as one moment: when the bucket will be full again. See `accounts.token_bucket`."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    full_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserLimits(models.Model):
+    """What staff allow one customer instead of the settings. Empty: as everybody; 0: without limit."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="limits")
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    running_max = models.PositiveIntegerField(null=True, blank=True)
+    credits_per_day = models.PositiveIntegerField(null=True, blank=True)
+    credits_per_month = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "user limits"
+
+    def __str__(self) -> str:
+        return f"limits of {self.account}"

@@ -16,8 +16,8 @@ from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Greatest, Now
 
-from database.clock import from_now
 from accounts.models import Bucket
+from database.clock import from_now
 from database.time_scale import scaled
 
 # What was full a day ago says nothing any more; and anybody may make a login's bucket by typing a name.

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from generations.safe_http.addresses import is_loopback
 from database import time_scale
+from generations.safe_http.addresses import is_loopback
 
 
 @register("limn")
@@ -80,7 +80,7 @@ def check_time_goes_at_its_own_pace(app_configs: Any, **kwargs: Any) -> list[Che
     if time_scale.TIME_SCALE != 1 and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
         return [
             Error(
-                f"LIMN_TIME_SCALE is {pace.SCALE:g}: leases and graces would be too short for a real fal.",
+                f"LIMN_TIME_SCALE is {time_scale.TIME_SCALE:g}: leases and graces would be too short for a real fal.",
                 hint="Unset LIMN_TIME_SCALE; it is for the soak test alone.",
                 id="limn.E004",
             )

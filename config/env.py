@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import secrets
@@ -15,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from generations.safe_http.addresses import is_loopback
 
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
@@ -214,15 +215,6 @@ def _make_secret(path: Path) -> None:
         os.unlink(draft)
     except OSError as error:
         raise refuse("SECRET_KEY", f"{path} cannot be made ({error.strerror}).", "Let us write there.") from error
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _split(name: str, value: str) -> SplitResult:

@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 from psycopg_pool import PoolTimeout
 
+from errors import DomainError
+from generations.errors import InternalError, Malformed, NotAllowed, NotFound, Unavailable
 from generations.http import problems
-from generations.http.problems import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
 
-def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
+def answer(request: HttpRequest, problem: DomainError) -> HttpResponse:
     if request.path.startswith(FOR_PROGRAMS):
         return problems.response(problem, request.path)
     return HttpResponse(
@@ -33,19 +34,19 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(FOR_PROGRAMS):
-        return answer(request, problems.translate(exception) or Problem("malformed"))
+        return answer(request, problems.translate(exception) or Malformed())
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(FOR_PROGRAMS):
-        return answer(request, Problem("not_allowed"))
+        return answer(request, NotAllowed())
     return defaults.permission_denied(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(FOR_PROGRAMS):
-        return answer(request, Problem("not_found"))
+        return answer(request, NotFound())
     return defaults.page_not_found(request, exception)
 
 
@@ -53,7 +54,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django has logged it. What it was is nobody's business outside, unless it passes."""
     # Middleware too asks the database: sessions are saved after the view.
     if isinstance(sys.exc_info()[1], DATABASE_AWAY):
-        return answer(request, problems.unavailable())
+        return answer(request, Unavailable())
     if request.path.startswith(FOR_PROGRAMS):
-        return answer(request, Problem("internal_error"))
+        return answer(request, InternalError())
     return defaults.server_error(request)

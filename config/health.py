@@ -20,10 +20,10 @@ from django.views.decorators.http import require_safe
 
 from config import error_handlers
 from database import timeouts
+from generations.errors import Unavailable
+from generations.models import Event, Heartbeat
 from generations.provider import circuit_breaker
 from operations import statistics
-from generations.http import problems
-from generations.models import Event, Heartbeat
 
 # The loop of the workers beats every few seconds; a reconciler that is silent for longer costs callers their patience.
 SILENT_MAX = {"worker": timedelta(seconds=30), "reconciler": timedelta(seconds=120)}
@@ -48,7 +48,7 @@ class DatabaseAwayMiddleware:
             return None
         timeouts.in_vain(exception)
         error_handlers.logger.error("the database is away", exc_info=exception)
-        return error_handlers.answer(request, problems.unavailable())
+        return error_handlers.answer(request, Unavailable())
 
 
 @never_cache
@@ -68,7 +68,9 @@ def ready(request: HttpRequest) -> HttpResponse:
     response = JsonResponse(status, status=200 if well else 503)
     if not well:
         # Who asks every second need not fill the log with errors; the parts speak for themselves.
-        log_response("not ready: %s", parts, response=response, request=request, logger=error_handlers.logger, level="info")
+        log_response(
+            "not ready: %s", parts, response=response, request=request, logger=error_handlers.logger, level="info"
+        )
     return response
 
 

@@ -11,9 +11,9 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config import s3, env
-from database import timeouts
+from config import env, s3
 from config.logging import logging_config
+from database import timeouts
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
@@ -193,7 +193,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "config",
     "credits",
+    "accounts",
     "generations",
+    "notifications",
+    "operations",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

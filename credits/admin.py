@@ -16,8 +16,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from credits import ledger
-from credits.read_only_admin import ReadOnlyAdmin, has_permission, staff_actor
 from credits.models import CREDITS_MAX, Account, Entry, Hold
+from credits.read_only_admin import ReadOnlyAdmin, has_permission, staff_actor
 
 # One permission for all three forms: they all move a customer's credits.
 PERMISSION = "credits.change_account"

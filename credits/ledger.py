@@ -24,17 +24,21 @@ from django.db.models import F
 from django.utils import timezone
 
 from credits.models import CREDITS_MAX, KEY_CHARACTERS_MAX, Account, Entry, Hold
+from errors import DomainError
 
 
 class LedgerError(Exception):
     """The ledger refuses the operation. Nothing was changed."""
 
 
-class InsufficientCredits(LedgerError):
+class InsufficientCredits(DomainError, LedgerError):
     """The account cannot afford the operation."""
 
+    code, status, title = "insufficient_credits", 402, "Insufficient credits"
+
     def __init__(self, *, needed: int, available: int) -> None:
-        super().__init__(f"This costs {needed} credits and {available} are available.")
+        detail = f"This costs {needed} credits and {available} are available."
+        super().__init__(detail, needed=needed, available=available)
         self.needed = needed
         self.available = available
 

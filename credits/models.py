@@ -6,16 +6,26 @@ Only `credits.ledger` writes them; everything else reads them through the ORM. C
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
 # The largest amount of one posting. It is far above any order, so a typing error is refused, and far enough below the
 # limit of a bigint that no sum over the ledger overflows.
 CREDITS_MAX = 2**31 - 1
 KEY_CHARACTERS_MAX = 100
+
+
+class AccountManager(models.Manager["Account"]):
+    def for_user(self, user: User) -> Account:
+        """Return the user's account. A user who has none gets an empty one."""
+        account, _ = self.get_or_create(user=user)
+        return account
 
 
 class Account(models.Model):
@@ -28,6 +38,8 @@ class Account(models.Model):
     held = models.BigIntegerField(default=0)
     """The part of `balance` that open holds reserve."""
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AccountManager()
 
     class Meta:
         constraints = [

@@ -18,8 +18,8 @@ WAIT_SECONDS_MAX = 0.25
 Answer = TypeVar("Answer")
 
 
-def try_write(write: Callable[[], Answer], *, otherwise: Answer) -> Answer:
-    """What `write` answers, in a transaction of its own; `otherwise` when the database does not let us at once.
+def try_write(write: Callable[[], Answer], *, default: Answer) -> Answer:
+    """What `write` answers, in a transaction of its own; `default` when the database does not let us at once.
 
     Raises what says that the database is away."""
     try:
@@ -31,7 +31,7 @@ def try_write(write: Callable[[], Answer], *, otherwise: Answer) -> Answer:
             # None can be had: the database is away, and whatever comes next would wait for it all over again.
             raise
         logger.info("a write beside the matter was left out", extra={"error": f"{error}"[:200]})
-        return otherwise
+        return default
 
 
 @contextmanager

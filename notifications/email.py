@@ -21,13 +21,13 @@ from django.db.models.functions import Now
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from notifications import endpoints
-from generations.catalogue import MODELS
 from database.clock import from_now
-from notifications.payloads import absolute
-from generations.models import Batch, Generation, Status
-from notifications.models import Notice, Subscriber
 from database.time_scale import scaled
+from generations.catalogue import MODELS
+from generations.models import Batch, Generation, Status
+from notifications import endpoints
+from notifications.models import Notice, Subscriber
+from notifications.payloads import absolute
 
 _SALT = "notifications.email"
 # In a mail about a batch; its page shows the others.

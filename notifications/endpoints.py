@@ -1,6 +1,6 @@
 """Where customers want to be told: endpoints made, changed and switched off; secrets made, shown once and rotated.
 
-SubscriptionError
+EndpointError
 ├── BadAddress         webhooks may not go there: the customer names another
 ├── NoThreshold        credits.low was asked for, and not below what
 ├── TooManyEndpoints   somebody has as many as anybody may have
@@ -13,7 +13,6 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -21,14 +20,11 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.http import is_same_domain
 
-from generations.safe_http.addresses import is_loopback
 from credits.models import Account
-from generations.safe_http import client as http_client
-from generations.safe_http.client import AddressRefused, Target
 from database.ids import new_token
-from generations.models import WEBHOOK_URL_CHARACTERS_MAX
+from errors import DomainError
+from generations.safe_http import recipients
 from notifications.models import Signing, Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
 
 # Enough for every program of a customer, and a bound on what one order may send.
@@ -41,24 +37,31 @@ SUBSCRIBABLE = (*DEFAULT_TYPES, WebhookType.PROGRESSED, WebhookType.CREDITS_LOW)
 Signed = TypeVar("Signed", bound=Signing)
 
 
-class SubscriptionError(Exception):
+class EndpointError(DomainError):
     """Nothing was changed."""
 
 
-class BadAddress(SubscriptionError):
-    """Webhooks may not go there."""
+class NoThreshold(EndpointError):
+    """The type `credits.low` was chosen without a threshold."""
+
+    code, status, title = "invalid_input", 422, "Invalid input"
+    default_detail = "credits.low needs credits_low_at: below how many credits?"
+
+    def __init__(self) -> None:
+        error = {"loc": ["credits_low_at"], "msg": self.default_detail, "type": "missing"}
+        super().__init__(errors=[error])
 
 
-class NoThreshold(SubscriptionError):
-    """`credits.low` needs to know below how many credits."""
+class TooManyEndpoints(EndpointError):
+    """The account has as many endpoints as it may have."""
+
+    code, status, title = "too_many_endpoints", 409, "Too many webhook endpoints"
 
 
-class TooManyEndpoints(SubscriptionError):
-    """There are as many as there may be."""
+class EndpointOff(EndpointError):
+    """The endpoint is disabled or deleted, so nothing can be sent to it."""
 
-
-class EndpointOff(SubscriptionError):
-    """It is switched off."""
+    code, status, title = "endpoint_off", 409, "Webhook endpoint disabled"
 
 
 # --- Endpoints ----------------------------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ def add(
     description: str = "",
 ) -> WebhookEndpoint:
     """A new endpoint, which hears of everything from now on. Raises BadAddress, NoThreshold, TooManyEndpoints."""
-    check(url)
+    recipients.check(url)
     _require_threshold(types, credits_low_at)
     of(account)
     # Counted in the account's own turn, so that many at once are not more than may be.
@@ -100,7 +103,7 @@ def add(
 def change(endpoint: WebhookEndpoint, **changes: object) -> WebhookEndpoint:
     """Of url, types, description and credits_low_at those that are named. Raises BadAddress, NoThreshold."""
     if "url" in changes:
-        check(str(changes["url"]))
+        recipients.check(str(changes["url"]))
     account = Account.objects.select_for_update().get(pk=endpoint.account_id)
     endpoint.refresh_from_db()
     _require_threshold(changes.get("types", endpoint.types), changes.get("credits_low_at", endpoint.credits_low_at))
@@ -114,7 +117,7 @@ def change(endpoint: WebhookEndpoint, **changes: object) -> WebhookEndpoint:
 
 def _require_threshold(types: object, threshold: object) -> None:
     if isinstance(types, Sequence) and WebhookType.CREDITS_LOW in types and threshold is None:
-        raise NoThreshold("credits.low needs credits_low_at: below how many credits?")
+        raise NoThreshold
 
 
 def _is_low(account: Account, threshold: object) -> bool:
@@ -147,37 +150,6 @@ def require_on(endpoint: WebhookEndpoint | None) -> None:
 def pending(endpoint: WebhookEndpoint) -> int:
     """How many messages are under way to it."""
     return endpoint.deliveries.filter(state=WebhookDelivery.State.PENDING).count()
-
-
-# --- Addresses ----------------------------------------------------------------------------------------------------
-
-
-def check(url: str) -> Target:
-    """Whether webhooks may go there, by the look of it. Raises BadAddress. Whoever sends checks where it leads."""
-    if len(url) > WEBHOOK_URL_CHARACTERS_MAX:
-        raise BadAddress(f"An address has at most {WEBHOOK_URL_CHARACTERS_MAX} characters.")
-    try:
-        target = http_client.recipient(url, loopback_allowed=loopback_allowed())
-    except AddressRefused as error:
-        raise BadAddress(f"Webhooks cannot go there: {error}. Name an https address of the internet.") from error
-    if _is_ours(target):
-        raise BadAddress("This is Limn's own address: it would be told what it says.")
-    return target
-
-
-def loopback_allowed() -> bool:
-    """Where Limn itself is at home on this very machine, its customers are too."""
-    return is_loopback(urlsplit(settings.SITE_URL).hostname or "")
-
-
-def _is_ours(target: Target) -> bool:
-    site = urlsplit(settings.SITE_URL)
-    if is_loopback(target.host):
-        # Many programs share this machine; ours has these ports.
-        return target.port in {site.port, settings.PORT}
-    # As Django reads them: ".example.com" is the name itself and all below it. ("*" names nobody.)
-    ours = [host.lower() for host in (*settings.ALLOWED_HOSTS, site.hostname or "")]
-    return any(is_same_domain(target.host, host) for host in ours)
 
 
 # --- Secrets ------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from credits.models import Account
-from notifications import endpoints
 from generations.models import Event
+from notifications import endpoints
 from notifications.models import Subscriber
 
 

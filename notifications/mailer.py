@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from generations.jobs import leases
+from generations.jobs.parallel import run
 from notifications import email
 from notifications.models import Notice
-from generations.jobs.parallel import run
 
 # Longer than a mail server is given to answer, at each of its few steps.
 LEASE_SECONDS = 120

@@ -10,14 +10,11 @@ from django.db.models.functions import Now
 
 from credits.models import Account
 from database.ids import new_id, new_token
-from generations.models.batch import Batch
-from generations.models.generation import Generation
 from generations.jobs.leased_model import Leased
+from generations.models import WEBHOOK_URL_CHARACTERS_MAX, Batch, Generation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
-
-WEBHOOK_URL_CHARACTERS_MAX = 2000
 
 
 class WebhookType(models.TextChoices):
@@ -96,7 +93,7 @@ class WebhookEndpoint(Signing):
         ordering = ("-id",)
         indexes = [
             models.Index(
-                fields=["account"], name="generations_listening", condition=Q(disabled_at=None, deleted_at=None)
+                fields=["account"], name="notifications_listening", condition=Q(disabled_at=None, deleted_at=None)
             )
         ]
 
@@ -158,30 +155,30 @@ class WebhookDelivery(Leased):
             models.UniqueConstraint(
                 fields=["generation", "version", "type", "endpoint"],
                 condition=Q(endpoint__isnull=False, generation__isnull=False),
-                name="generations_told_once",
+                name="notifications_told_once",
             ),
             models.UniqueConstraint(
                 fields=["generation", "version", "type"],
                 condition=Q(endpoint=None, generation__isnull=False),
-                name="generations_order_told_once",
+                name="notifications_order_told_once",
             ),
             models.CheckConstraint(
                 condition=Q(endpoint=None) & ~Q(url="") | Q(endpoint__isnull=False, url=""),
-                name="generations_webhook_has_one_address",
+                name="notifications_webhook_has_one_address",
             ),
             # I15: what is not delivered and not given up will be tried; nothing is forgotten in between.
             models.CheckConstraint(
                 condition=Q(state="pending", next_attempt_at__isnull=False)
                 | ~Q(state="pending") & Q(next_attempt_at=None),
-                name="generations_pending_webhook_is_due",
+                name="notifications_pending_webhook_is_due",
             ),
         ]
         indexes = [
             models.Index(
-                fields=["next_attempt_at"], name="generations_webhooks_due", condition=~Q(next_attempt_at=None)
+                fields=["next_attempt_at"], name="notifications_webhooks_due", condition=~Q(next_attempt_at=None)
             ),
-            models.Index(fields=["account", "-id"], name="generations_webhooks_of"),
-            models.Index(fields=["happened_at"], name="generations_webhooks_old"),
+            models.Index(fields=["account", "-id"], name="notifications_webhooks_of"),
+            models.Index(fields=["happened_at"], name="notifications_webhooks_old"),
         ]
 
     def __str__(self) -> str:
@@ -246,11 +243,11 @@ class Notice(Leased):
                 condition=Q(generation__isnull=False, batch=None, endpoint=None)
                 | Q(generation=None, batch__isnull=False, endpoint=None)
                 | Q(generation=None, batch=None, endpoint__isnull=False),
-                name="generations_notice_is_about_one_thing",
+                name="notifications_notice_is_about_one_thing",
             )
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="generations_notices_due", condition=Q(state="pending"))
+            models.Index(fields=["next_attempt_at"], name="notifications_notices_due", condition=Q(state="pending"))
         ]
 
     def __str__(self) -> str:

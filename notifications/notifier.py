@@ -18,12 +18,13 @@ from django.db.models import Min
 from django.utils import timezone
 
 from generations.jobs import failpoints, leases
-from generations.safe_http import client as http_client, recipients
-from notifications import payloads, outbox
+from generations.jobs.parallel import run
+from generations.safe_http import client as http_client
+from generations.safe_http import recipients
 from generations.safe_http.client import FetchError
+from notifications import outbox, payloads
 from notifications.models import WebhookDelivery
 from notifications.outbox import DeliveryAttempt
-from generations.jobs.parallel import run
 
 logger = logging.getLogger(__name__)
 

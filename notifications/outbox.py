@@ -18,11 +18,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from credits.models import Account
-from database.ids import new_id
 from database.clock import from_now
-from generations.models import Batch, Generation
-from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookType
+from database.ids import new_id
 from database.time_scale import scaled
+from generations.models import Batch, Event, Generation
+from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookType
 
 ENDINGS = {"completed": WebhookType.COMPLETED, "failed": WebhookType.FAILED}
 NOTIFIED_FACTS = {**ENDINGS, **dict.fromkeys(("submitted", "progressed", "answered"), WebhookType.PROGRESSED)}
@@ -39,13 +39,15 @@ KEPT = timedelta(days=30)
 # --- What happened ------------------------------------------------------------------------------------------------
 
 
-def enqueue(generation: Generation, fact: str, *, held_change: int = 0) -> None:
-    """Note down whom this fact is to be told. In the caller's transaction, or it would be told without having been."""
+def record(generation: Generation, event: Event) -> None:
+    """The lifecycle's event listener: writes down who is notified of this event, in the event's own transaction."""
+    fact = event.fact
     if fact not in NOTIFIED_FACTS and fact != "ordered":
         return
+    # An account that wants no notifications costs this one query by an index.
     subscriber = Subscriber.objects.filter(account=generation.account_id).first()
     if subscriber is not None and fact == "ordered":
-        _watch_credits(generation.account_id, spent=held_change)
+        _watch_credits(generation.account_id, spent=event.held_change)
     elif fact in NOTIFIED_FACTS:
         _post_webhooks(generation, NOTIFIED_FACTS[fact], has_endpoints=subscriber is not None)
         if fact in ENDINGS and subscriber is not None and subscriber.mail == Subscriber.Mail.ALWAYS:
@@ -175,7 +177,7 @@ class DeliveryAttempt:
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def is_farewell(self) -> bool:
+    def is_gone(self) -> bool:
         """410: the address wants nothing any more."""
         return self.status == 410
 
@@ -201,7 +203,7 @@ def record_attempt(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> bool:
 
 def _failed(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> bool:
     tries = delivery.tries + 1
-    if outcome.is_farewell:
+    if outcome.is_gone:
         return _end(delivery, WebhookDelivery.State.EXHAUSTED, tries=tries, detail="410: the address wants no more")
     if tries >= len(PAUSES_SECONDS):
         return _end(delivery, WebhookDelivery.State.EXHAUSTED, tries=tries, detail=f"failed {tries} times")
@@ -237,7 +239,7 @@ def _mark_endpoint(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> None:
         endpoint.filter(failing_since__isnull=False).update(failing_since=None)
         return
     endpoint.filter(failing_since=None).update(failing_since=Now())
-    if outcome.is_farewell:
+    if outcome.is_gone:
         _switch_off(endpoint, "It answered 410 Gone.")
     else:
         _switch_off(endpoint.filter(failing_since__lt=from_now(-FAILING_MAX.total_seconds())), "It failed for 5 days.")

@@ -14,14 +14,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from credits import accounts
-from credits.models import CREDITS_MAX
-from notifications import email, outbox, endpoints
-from generations.models import Retention
-from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
-from generations.pages import paging
+from credits.models import CREDITS_MAX, Account
 from generations.http.login_required import UserRequest, login_required
-from notifications.endpoints import SubscriptionError
+from generations.models import Retention
+from generations.pages import paging
+from notifications import email, endpoints, outbox
+from notifications.endpoints import EndpointError
+from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
 
 TYPES = {
     WebhookType.COMPLETED: "a generation is complete",
@@ -54,8 +53,8 @@ def mail(request: UserRequest) -> HttpResponse:
 @login_required
 def add(request: UserRequest) -> HttpResponse:
     try:
-        endpoint = endpoints.add(accounts.of(request.user), **_typed(request.POST))
-    except SubscriptionError as error:
+        endpoint = endpoints.add(Account.objects.for_user(request.user), **_typed(request.POST))
+    except EndpointError as error:
         return _show(request, status=422, refusal=str(error), typed=request.POST)
     # Not by way of a redirect: a secret belongs into no session and no cookie.
     return _show(request, secret=endpoints.secret_of(endpoint), whose=endpoint.url)
@@ -79,7 +78,7 @@ def act(request: UserRequest, endpoint_id: UUID, deed: str) -> HttpResponse:
         raise Http404
     try:
         messages.info(request, DEEDS[deed](endpoint))
-    except SubscriptionError as error:
+    except EndpointError as error:
         messages.info(request, str(error))
     return redirect("notices")
 
@@ -160,13 +159,13 @@ def _is_chosen(kind: WebhookType, typed: QueryDict | None) -> bool:
 
 
 def _typed(form: QueryDict) -> dict[str, Any]:
-    """What the form says. Raises SubscriptionError for what no browser of ours would send."""
+    """What the form says. Raises EndpointError for what no browser of ours would send."""
     threshold = form.get("credits_low_at", "").strip()
     if threshold and not (re.fullmatch("[0-9]{1,10}", threshold) and 1 <= int(threshold) <= CREDITS_MAX):
-        raise SubscriptionError(f"The threshold is a whole number of credits from 1 to {CREDITS_MAX:,}.")
+        raise EndpointError(f"The threshold is a whole number of credits from 1 to {CREDITS_MAX:,}.")
     chosen = [kind.value for kind in TYPES if kind in form.getlist("types")]
     if not chosen:
-        raise SubscriptionError("Choose at least one thing to be told.")
+        raise EndpointError("Choose at least one thing to be told.")
     return {
         "url": form.get("url", "").strip(),
         "types": chosen,
@@ -175,7 +174,7 @@ def _typed(form: QueryDict) -> dict[str, Any]:
 
 
 def _subscriber(request: UserRequest) -> Subscriber:
-    return endpoints.of(accounts.of(request.user))
+    return endpoints.of(Account.objects.for_user(request.user))
 
 
 def _delivery(request: UserRequest, delivery_id: UUID) -> WebhookDelivery:

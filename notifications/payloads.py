@@ -17,8 +17,8 @@ from django.urls import reverse
 from standardwebhooks import Webhook
 
 from generations.files import signed_urls
-from notifications import endpoints
 from generations.models import Generation, Output
+from notifications import endpoints
 from notifications.models import WebhookDelivery, WebhookType
 
 BODY_BYTES_MAX = 20_000

@@ -10,9 +10,9 @@ from time import monotonic
 
 from django.conf import settings
 
+from database.time_scale import scaled
 from operations import alerts
 from operations.alerts import AlertEmail
-from database.time_scale import scaled
 
 logger = logging.getLogger(__name__)
 

@@ -27,19 +27,19 @@ from django.db.models import Max, Sum
 from django.db.models.functions import Now, TruncHour
 from django.utils import timezone
 
-from generations.safe_http.addresses import is_loopback
 from credits.models import Account
-from generations.provider import circuit_breaker
-from database import ids
-from operations import statistics
 from database.clock import from_now
-from generations.ordering.quotas import SPENDING
-from generations.models import Generation, Heartbeat
+from database.ids import first_id
 from database.time_scale import scaled
+from generations.models import Generation
+from generations.ordering.quotas import SPENDING
+from generations.provider import circuit_breaker
+from generations.safe_http.addresses import is_loopback
+from operations import statistics
+from operations.models import Alert as ActiveAlert
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "alert "
 QUIET_SECONDS = scaled(600)
 
 # Unusual is what is so many times as much as in the busiest hour of the week before, and worth a look at all
@@ -72,15 +72,11 @@ class Alert:
     name: str
     subject: str = ""
     """Whose it is: a model's slug, an account's number. Empty: everybody's."""
-    words: str = ""
+    text: str = ""
 
     @property
-    def key(self) -> str:
-        return f"{PREFIX}{self.name} {self.subject}".strip()
-
-    @property
-    def heading(self) -> str:
-        return f"{HEADINGS[self.name]}: {self.subject}" if self.subject else TITLES[self.name]
+    def title(self) -> str:
+        return f"{TITLES[self.name]}: {self.subject}" if self.subject else TITLES[self.name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,87 +91,84 @@ class AlertEmail:
 
 
 def evaluate() -> list[AlertEmail]:
-    """Look at everything once. What has begun, and what is over, is logged; the letters about it are the caller's."""
-    now = {alarm.key: alarm for alarm in _alarms()}
-    return [*filter(None, map(_seen, now.values())), *filter(None, map(_over, _quiet(set(now))))]
+    """Evaluates every rule once. Begins and ends are logged; the returned e-mails are the caller's to send."""
+    found = {(alert.name, alert.subject): alert for alert in _evaluate_rules()}
+    begun = [email for alert in found.values() if (email := _begin_or_renew(alert)) is not None]
+    quiet = ActiveAlert.objects.filter(last_seen_at__lt=from_now(-QUIET_SECONDS))
+    ended = [_end(row) for row in quiet if (row.name, row.subject) not in found]
+    return [*begun, *(email for email in ended if email is not None)]
 
 
 def current() -> list[Alert]:
-    """What is on, the newest last; without the figures, which are in the log and in the mail."""
-    keys = Heartbeat.objects.filter(name__startswith=PREFIX).order_by("name").values_list("name", flat=True)
-    return [alarm for key in keys if (alarm := _named(key)) is not None]
+    """The active alerts, ordered by name and subject; without the figures, which are in the log and the e-mail."""
+    return [Alert(name=row.name, subject=row.subject) for row in ActiveAlert.objects.filter(name__in=TITLES)]
 
 
 def counts() -> dict[str, int]:
-    """How many of each are on."""
-    return dict.fromkeys(TITLES, 0) | dict(Counter(alarm.name for alarm in current()))
+    """The number of active alerts of each name."""
+    return dict.fromkeys(TITLES, 0) | dict(Counter(alert.name for alert in current()))
 
 
-def mail(letter: AlertEmail) -> None:
-    """Send it to whoever is to be called. Raises what the mail server's client raises."""
-    text = f"{letter.text}\n\n{settings.SITE_URL}\n"
-    EmailMessage(f"[Limn] {letter.subject}", text, to=settings.ALERT_EMAIL).send()
+def mail(email: AlertEmail) -> None:
+    """Sends the e-mail to ALERT_EMAIL. Raises what the mail client raises."""
+    text = f"{email.text}\n\n{settings.SITE_URL}\n"
+    EmailMessage(f"[Limn] {email.subject}", text, to=settings.ALERT_EMAIL).send()
 
 
-def _seen(alarm: Alert) -> AlertEmail | None:
-    # Of several who see it first, one makes the row.
-    row, is_new = Heartbeat.objects.get_or_create(name=alarm.key, defaults={"seen_at": Now()})
+def _begin_or_renew(alert: Alert) -> AlertEmail | None:
+    """Records that the alert is active now. Returns an e-mail if it has just begun."""
+    # Of several processes that see it first, one creates the row, and that one sends the e-mail.
+    row, is_new = ActiveAlert.objects.get_or_create(
+        name=alert.name, subject=alert.subject, defaults={"last_seen_at": Now()}
+    )
     if not is_new:
-        Heartbeat.objects.filter(pk=row.pk).update(seen_at=Now())
+        ActiveAlert.objects.filter(pk=row.pk).update(last_seen_at=Now())
         return None
-    logger.error("alert: %s", TITLES[alarm.name], extra={"subject": alarm.subject or "-", "words": alarm.words})
-    return AlertEmail(subject=alarm.heading, text=alarm.words)
+    logger.error("alert: %s", TITLES[alert.name], extra={"subject": alert.subject or "-", "text": alert.text})
+    return AlertEmail(subject=alert.title, text=alert.text)
 
 
-def _quiet(seen: set[str]) -> list[str]:
-    silent = Heartbeat.objects.filter(name__startswith=PREFIX, seen_at__lt=from_now(-QUIET_SECONDS))
-    return [name for name in silent.order_by("name").values_list("name", flat=True) if name not in seen]
-
-
-def _over(key: str) -> AlertEmail | None:
-    alarm = _named(key)
-    gone, _ = Heartbeat.objects.filter(name=key, seen_at__lt=from_now(-QUIET_SECONDS)).delete()
-    if alarm is None or not gone:
+def _end(row: ActiveAlert) -> AlertEmail | None:
+    """Ends the episode. Returns an e-mail; None if another process ended or renewed it."""
+    # The condition is checked again by the DELETE: another process may have seen the alert meanwhile.
+    deleted, _ = ActiveAlert.objects.filter(pk=row.pk, last_seen_at__lt=from_now(-QUIET_SECONDS)).delete()
+    if not deleted or row.name not in TITLES:
         return None
-    logger.warning("alert over: %s", TITLES[alarm.name], extra={"subject": alarm.subject or "-"})
-    return AlertEmail(subject=f"over: {alarm.heading}", text=f"It has not been so for {QUIET_SECONDS / 60:.0f} minutes.")
-
-
-def _named(key: str) -> Alert | None:
-    name, _, subject = key.removeprefix(PREFIX).partition(" ")
-    return Alert(name=name, subject=subject) if name in TITLES else None
+    alert = Alert(name=row.name, subject=row.subject)
+    logger.warning("alert over: %s", TITLES[alert.name], extra={"subject": alert.subject or "-"})
+    return AlertEmail(subject=f"over: {alert.title}", text=f"Not seen for {QUIET_SECONDS / 60:.0f} minutes.")
 
 
 # --- What is alarming -----------------------------------------------------------------------------------------------
 
 
-def _alarms() -> Iterator[Alert]:
+def _evaluate_rules() -> Iterator[Alert]:
     ended = statistics.ended()
     yield from _spending(timezone.now())
     yield from _failures(ended)
     yield from _callbacks(ended)
     yield from _bill()
     if circuit_breaker.is_open():
-        yield Alert(name="breaker", words="fal refuses our key or account; nobody can order. Mend it at fal.")
+        yield Alert(name="breaker", text="fal refuses our key or account; nobody can order. Mend it at fal.")
 
 
 def _spending(now: datetime) -> Iterator[Alert]:
     least, hour_ago = settings.ALERT_SPENDING_CREDITS, now - statistics.HOUR
     if not least:
         return
-    lately_ordered = Generation.objects.filter(pk__gte=ids.first_id(hour_ago))
+    lately_ordered = Generation.objects.filter(pk__gte=first_id(hour_ago))
     spenders = lately_ordered.order_by().values_list("account").annotate(spent=Sum(SPENDING)).filter(spent__gte=least)
     for account_id, spent in spenders.order_by("-spent")[:ACCOUNTS_LOOKED_AT]:
         busiest = _busiest_hour(account_id, hour_ago)
         if spent >= TIMES_THE_BUSIEST_HOUR * busiest:
             who = Account.objects.select_related("user").get(pk=account_id)
-            words = f"{who} has spent {spent} credits within an hour, and at most {busiest} in any of the week before."
-            yield Alert(name="spending", subject=f"account {account_id}", words=words)
+            text = f"{who} has spent {spent} credits within an hour, and at most {busiest} in any of the week before."
+            yield Alert(name="spending", subject=f"account {account_id}", text=text)
 
 
 def _busiest_hour(account_id: int, until: datetime) -> int:
     """What an account spent in the busiest hour of the week before."""
-    ids = {"pk__gte": ids.first_id(until - WEEK), "pk__lt": ids.first_id(until)}
+    ids = {"pk__gte": first_id(until - WEEK), "pk__lt": first_id(until)}
     hours = Generation.objects.filter(account=account_id, **ids).order_by().annotate(hour=TruncHour("created_at"))
     return int(hours.values("hour").annotate(spent=Sum(SPENDING)).aggregate(most=Max("spent"))["most"] or 0)
 
@@ -183,31 +176,29 @@ def _busiest_hour(account_id: int, until: datetime) -> int:
 def _failures(ended: list[statistics.Ended]) -> Iterator[Alert]:
     bad = Counter(order.model for order in ended if order.is_bad)
     if _is_too_many(bad.total(), len(ended), percent=FAILED_PERCENT, least=ORDERS_MIN):
-        yield Alert(
-            name="failures", words=_of(bad.total(), len(ended), "orders that ended within the last hour failed")
-        )
+        yield Alert(name="failures", text=_of(bad.total(), len(ended), "orders that ended within the last hour failed"))
     for model, count in sorted(Counter(order.model for order in ended).items()):
         if _is_too_many(bad[model], count, percent=FAILED_PERCENT_OF_MODEL, least=ORDERS_OF_MODEL_MIN):
-            words = _of(bad[model], count, f"orders of {model} that ended within the last hour failed")
-            yield Alert(name="failures", subject=model[:30], words=words)
+            text = _of(bad[model], count, f"orders of {model} that ended within the last hour failed")
+            yield Alert(name="failures", subject=model[:30], text=text)
 
 
 def _callbacks(ended: list[statistics.Ended]) -> Iterator[Alert]:
     told = [order.by_callback for order in ended if order.by_callback is not None]
     missed = told.count(False)
     if _can_call() and _is_too_many(missed, len(told), percent=100 - CALLBACK_PERCENT_MIN, least=VERDICTS_MIN):
-        yield Alert(name="callbacks", words=_of(missed, len(told), "verdicts of fal's had to be asked for"))
+        yield Alert(name="callbacks", text=_of(missed, len(told), "verdicts of fal's had to be asked for"))
 
 
 def _bill() -> Iterator[Alert]:
     for found in statistics.counted():
         if found.orders >= ORDERS_BILLED_MIN and found.counted * 100 > found.reckoned * (100 + BILL_PERCENT_MAX):
-            words = (
+            text = (
                 f"Within a day fal counted {found.counted:.0f} credits at list price for {found.orders} orders of "
                 f"{found.model}, which were reckoned at {found.reckoned}. See which: manage.py reconcile_bill. Ask "
                 "another price, or take it off: the price book."
             )
-            yield Alert(name="bill", subject=found.model[:30], words=words)
+            yield Alert(name="bill", subject=found.model[:30], text=text)
 
 
 def _can_call() -> bool:

@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from credits.audit import Finding, audit
 from credits.models import Hold
-from notifications import outbox
 from generations.models import Event, Generation, Output, Phase, Status, Submission
+from notifications import outbox
 from notifications.models import WebhookAttempt, WebhookDelivery
 
 # Who breaks a rule once breaks it often; the first few say enough.
@@ -114,7 +114,7 @@ def _completed_is_delivered() -> Iterator[Finding]:
     yield from _findings("I5", completed.exclude(delivered), "is completed without a file")
     pending = Exists(outputs.filter(state=Output.State.PENDING))
     yield from _findings("I5", completed.filter(pending), "is completed while a file is on its way")
-    unverified = Output.objects.filter(Q(key="") | Q(sha256="") | Q(size=None), state=Output.State.STORED)
+    unverified = Output.objects.filter(Q(key="") | Q(sha256="") | Q(size_bytes=None), state=Output.State.STORED)
     yield from _findings("I5", unverified, "is stored without key, size or SHA-256")
 
 

@@ -36,13 +36,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from operations import alerts, statistics
-from generations.provider import circuit_breaker
-from generations.ordering import order_intake
 from generations.catalogue import MODELS, find_by_endpoint
-from generations.models import ProviderCallback, Event, Generation, Heartbeat, Output, Phase, RejectedCallbacks
+from generations.models import Event, Generation, Heartbeat, Output, Phase, ProviderCallback, RejectedCallbacks
+from generations.ordering import order_intake
+from generations.provider import circuit_breaker
 from notifications.models import Notice, WebhookDelivery
-from operations.running_totals import Key, IncrementalSum
+from operations import alerts, statistics
+from operations.running_totals import IncrementalSum, Key
 
 # Of the first of the services that Limn replaces.
 BUCKETS_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
@@ -63,7 +63,9 @@ def _add_up_events(events: QuerySet[Event]) -> Counter[Key]:
 
 def _facts(events: QuerySet[Event]) -> Counter[Key]:
     sums: Counter[Key] = Counter()
-    has_verdict = Q(fact="answered") | Q(fact="failed", actor="fal", generation__failure_code__in=statistics.FALS_VERDICTS)
+    has_verdict = Q(fact="answered") | Q(
+        fact="failed", actor="fal", generation__failure_code__in=statistics.FALS_VERDICTS
+    )
     rows = (
         events.filter(fact__in=_READERS)
         .annotate(
@@ -94,7 +96,12 @@ def _copies(events: QuerySet[Event]) -> Counter[Key]:
 
 
 def _add_up_callbacks(callbacks: QuerySet[ProviderCallback]) -> Counter[Key]:
-    told = callbacks.exclude(outcome=ProviderCallback.Outcome.RECEIVED).order_by().values_list("outcome").annotate(Count("id"))
+    told = (
+        callbacks.exclude(outcome=ProviderCallback.Outcome.RECEIVED)
+        .order_by()
+        .values_list("outcome")
+        .annotate(Count("id"))
+    )
     return Counter({("callbacks", outcome): count for outcome, count in told})
 
 
@@ -334,7 +341,7 @@ def _due(rows: QuerySet[Model]) -> tuple[int, float]:
 
 def _silence() -> dict[str, float]:
     since = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
-    rows = Heartbeat.objects.exclude(name__startswith=alerts.PREFIX).values_list("name", since)
+    rows = Heartbeat.objects.values_list("name", since)
     return {name: silent.total_seconds() for name, silent in rows}
 
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
@@ -22,8 +21,8 @@ from credits.audit import Finding
 from generations.catalogue import MODELS, ExpectedFile
 from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from generations.fal.platform import BillingEvent, UnitPrice
-from operations.models import Charge
 from generations.models import Generation, Output, Phase, Status, Submission
+from operations.models import Charge
 
 # What a comparison may find; docs/models.md explains each.
 RULES = ("drift", "unbilled", "foreign", "unearned", "surplus", "size")
@@ -40,14 +39,6 @@ PLACES = Decimal(1).scaleb(-9)
 
 
 # --- Keeping ---
-
-
-def record_units(submission: Submission, units: Decimal | None) -> None:
-    """fal's result says so; None: it does not say."""
-    changes: dict[str, Any] = {"units_due_at": None}
-    if units is not None:
-        changes["billable_units"] = units.quantize(PLACES)
-    Submission.objects.filter(pk=submission.pk).update(**changes)
 
 
 def keep(events: Iterable[BillingEvent]) -> int:
@@ -192,11 +183,11 @@ def _differences(
 
 
 def _drift(generation: Generation, dollars: Decimal) -> Iterator[tuple[str, str]]:
-    if generation.list_credits is None:
+    if generation.list_price_millidollars is None:
         return
     made = sum(output.counts for output in generation.outputs.all())
     share = Fraction(min(made, generation.files_expected), generation.files_expected)
-    expected = generation.list_credits * share
+    expected = generation.list_price_millidollars * share
     if abs(Fraction(dollars) * CREDITS_PER_DOLLAR - expected) >= DRIFT_CREDITS_MIN:
         listed = Decimal(expected.numerator) / expected.denominator / CREDITS_PER_DOLLAR
         yield "drift", f"fal billed {_usd(dollars)}, the catalogue expects {_usd(listed)}"
@@ -235,12 +226,12 @@ def _other_pixels(asked: ExpectedFile, output: Output) -> str | None:
 
 
 def _other_duration(asked: ExpectedFile, output: Output) -> str | None:
-    if asked.duration_seconds is None or output.duration is None:
+    if asked.duration_seconds is None or output.duration_seconds is None:
         return None
     tolerance = max(DURATION_TOLERANCE_SECONDS, asked.duration_seconds * SIZE_TOLERANCE_PERCENT / 100)
-    if abs(asked.duration_seconds - output.duration) <= tolerance:
+    if abs(asked.duration_seconds - output.duration_seconds) <= tolerance:
         return None
-    return f"{asked.duration_seconds:g} s were asked for, {output.duration:g} s came"
+    return f"{asked.duration_seconds:g} s were asked for, {output.duration_seconds:g} s came"
 
 
 def _usd(dollars: Decimal) -> str:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
+from database.ids import first_id
 from generations.catalogue import MODELS
-from generations.models import ProviderCallback, FailureCode, Generation, Phase, Status, Submission
+from generations.models import FailureCode, Generation, Phase, ProviderCallback, Status, Submission
 
 HOUR = timedelta(hours=1)
 # Deadlines are hours at most, and a copy is tried for some more: what ended within this hour was made within a day.
@@ -56,7 +56,9 @@ def ended() -> list[Ended]:
 
 def called_back(generation: str) -> Exists:
     """Whether a callback moved it: that was the first to tell of fal's verdict."""
-    callbacks = ProviderCallback.objects.filter(submission__generation=OuterRef(generation), outcome=ProviderCallback.Outcome.APPLIED)
+    callbacks = ProviderCallback.objects.filter(
+        submission__generation=OuterRef(generation), outcome=ProviderCallback.Outcome.APPLIED
+    )
     return Exists(callbacks)
 
 
@@ -114,11 +116,6 @@ def percent(part: Iterable[bool]) -> int | None:
 def quantile(ordered: Sequence[float], share: float) -> float | None:
     """The value that this share of them does not exceed; None when there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def first_id(moment: datetime) -> UUID:
-    """Ids are UUIDv7: whatever was made since then has this one or a higher."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _ended(row: dict[str, Any]) -> Ended:

@@ -11,25 +11,26 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from generations.safe_http.addresses import is_loopback
-from operations import metrics, running_totals
+from operations.metrics import Collector
+from operations.running_totals import NotReady
 
 # Of whatever a proxy adds to what it passes on, one of these.
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
 
 _AGAIN = {"Retry-After": "1"}
 
-_collector = metrics.Collector()
+_collector = Collector()
 
 
 @never_cache
 @require_safe
-def show(request: HttpRequest) -> HttpResponse:
+def metrics(request: HttpRequest) -> HttpResponse:
     """What is so now. 503 while a process that has just started still counts what was before it."""
     if not may_read(request):
         return _refusal()
     try:
         return HttpResponse(generate_latest(_collector), content_type=CONTENT_TYPE_LATEST)
-    except running_totals.NotReady:
+    except NotReady:
         return HttpResponse("Still counting. Ask again.\n", status=503, content_type="text/plain", headers=_AGAIN)
 
 

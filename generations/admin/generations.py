@@ -11,24 +11,29 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from credits.read_only_admin import ReadOnlyAdmin, ReadOnlyInline, has_permission, staff_actor
-from generations.provider import circuit_breaker
-from generations.admin import erasures, pricing, uploads
-from generations.ordering import order_intake
 from generations import lifecycle
-from notifications import admin
-from generations.workers import tasks
+from generations.admin import uploads
 from generations.catalogue import MODELS
-from accounts.login_throttle import AdminLoginForm
-from accounts.models import ApiKey, UserLimits
-from generations.models import CircuitBreaker, CancelledBy, ProviderCallback, Event, FalAccount, Generation, Heartbeat, OrderIntake, Output, Submission
-
-admin.site.login_form = AdminLoginForm
+from generations.models import (
+    CancelledBy,
+    CircuitBreaker,
+    Event,
+    FalAccount,
+    Generation,
+    Heartbeat,
+    OrderIntake,
+    Output,
+    ProviderCallback,
+    Submission,
+)
+from generations.ordering import order_intake
+from generations.provider import circuit_breaker
+from generations.workers import tasks
 
 BODY_CHARACTERS_SHOWN = 10_000
 # fal's addresses may carry a signature, which is as good as a key while it lasts.
@@ -59,7 +64,7 @@ class OutputInline(ReadOnlyInline):
         "role",
         "state",
         "content_type",
-        "size",
+        "size_bytes",
         "sha256",
         "counts",
         "flagged",
@@ -99,10 +104,6 @@ class ModelFilter(admin.SimpleListFilter):
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
-# Its tables register themselves.
-REGISTERED = (erasing_admin, outgoing_admin, pricing_admin, uploads_admin)
-
-
 @admin.register(Generation)
 class GenerationAdmin(ReadOnlyAdmin):
     list_display = ("short_id", "user", "model", "state", "credits", "age")
@@ -116,8 +117,8 @@ class GenerationAdmin(ReadOnlyAdmin):
     change_form_template = "admin/generations/generation/change_form.html"
     fieldsets = (
         (None, {"fields": ("id", "account", "model", "endpoint", "kind", "state", "version", "message")}),
-        ("Wish", {"fields": ("input", "preset", "metadata", "sent", "retry_of", "idempotency_key", "api_key")}),
-        ("Money", {"fields": ("credits", "captured", "released", "files_expected", "list_credits")}),
+        ("Order", {"fields": ("input", "preset", "metadata", "sent", "retry_of", "idempotency_key", "api_key")}),
+        ("Money", {"fields": ("credits", "captured", "released", "files_expected", "list_price_millidollars")}),
         ("Result", {"fields": ("details",)}),
         ("Failure", {"fields": ("failure_code", "failure_message", "failure_errors", "retryable")}),
         ("fal", {"fields": ("queue_position", "callbacks", "next_attempt_at", "attempts", "crashes", "leased_until")}),
@@ -211,7 +212,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ProviderCallback)
-class DeliveryAdmin(ReadOnlyAdmin):
+class ProviderCallbackAdmin(ReadOnlyAdmin):
     list_display = ("received_at", "request_id", "outcome", "repeats", "attempt")
     list_select_related = ("submission",)
     list_filter = ("outcome",)
@@ -234,28 +235,6 @@ class DeliveryAdmin(ReadOnlyAdmin):
         return format_html("<pre>{}</pre>", without_query(text[:BODY_CHARACTERS_SHOWN]))
 
 
-@admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("prefix", "name", "user", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
-    list_select_related = ("user",)
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
-    search_fields = ("prefix", "name", "user__username")
-    ordering = ("-id",)
-    exclude = ("digest",)
-    actions = ("revoke",)
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return has_permission(request, "generations.change_apikey")
-
-    @admin.action(description="Revoke", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset.filter(revoked_at=None):
-            # Guarded, so that a key keeps the moment at which it was revoked first.
-            if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
-                self.log_change(request, key, "Revoked")
-                messages.success(request, f"{key} opens nothing any more.")
-
-
 @admin.register(FalAccount)
 class FalAccountAdmin(ReadOnlyAdmin):
     list_display = ("user_id", "pinned_at", "pinned_by")
@@ -263,12 +242,12 @@ class FalAccountAdmin(ReadOnlyAdmin):
 
 
 @admin.register(CircuitBreaker)
-class BreakerAdmin(ReadOnlyAdmin):
+class CircuitBreakerAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "opened_at", "reason", "probed_at")
     actions = ("close",)
 
     def has_close_permission(self, request: HttpRequest) -> bool:
-        return has_permission(request, "generations.change_breaker")
+        return has_permission(request, "generations.change_circuitbreaker")
 
     @admin.action(description="Mended: order from fal again now", permissions=["close"])
     def close(self, request: HttpRequest, queryset: QuerySet[CircuitBreaker]) -> None:
@@ -279,7 +258,7 @@ class BreakerAdmin(ReadOnlyAdmin):
 
 
 @admin.register(OrderIntake)
-class IntakeAdmin(ReadOnlyAdmin):
+class OrderIntakeAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "paused_at", "reason")
     actions = ("pause", "resume")
 
@@ -289,11 +268,11 @@ class IntakeAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def has_switch_permission(self, request: HttpRequest) -> bool:
-        return has_permission(request, "generations.change_intake")
+        return has_permission(request, "generations.change_orderintake")
 
     @admin.action(description="Pause: take no new orders", permissions=["switch"])
     def pause(self, request: HttpRequest, queryset: QuerySet[OrderIntake]) -> None:
-        if order_intake.pause(f"by {staff(request)}"):
+        if order_intake.pause(f"by {staff_actor(request)}"):
             self.log_change(request, OrderIntake.objects.get(), "Paused")
         messages.success(request, "No new orders are taken. What is under way goes on.")
 
@@ -302,16 +281,6 @@ class IntakeAdmin(ReadOnlyAdmin):
         if order_intake.resume():
             self.log_change(request, OrderIntake.objects.get(), "Resumed")
         messages.success(request, "Orders are taken.")
-
-
-@admin.register(UserLimits)
-class UserLimitsAdmin(admin.ModelAdmin[UserLimits]):
-    """The one table that staff edit: nothing follows from a row but what its customer may do next."""
-
-    list_display = ("account", "requests_per_minute", "running_max", "credits_per_day", "credits_per_month")
-    list_select_related = ("account__user",)
-    search_fields = ("account__user__username",)
-    autocomplete_fields = ("account",)
 
 
 @admin.register(Heartbeat)

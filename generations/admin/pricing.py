@@ -12,10 +12,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from credits.read_only_admin import ReadOnlyAdmin, has_permission, staff_actor
-from generations.ordering import price_book
 from generations.catalogue import MODELS
 from generations.models import PERCENT_MAX, PriceBookEntry
-from operations.models import Charge
+from generations.ordering import price_book
 
 ASKED = ("model", "percent", "offered", "effective_from", "note")
 
@@ -68,16 +67,3 @@ class PriceBookEntryAdmin(ReadOnlyAdmin):
     def in_force(self, entry: PriceBookEntry) -> bool:
         newest = PriceBookEntry.objects.in_force(timezone.now()).filter(model=entry.model).last()
         return newest is not None and newest.pk == entry.pk
-
-
-@admin.register(Charge)
-class ChargeAdmin(ReadOnlyAdmin):
-    list_display = ("billed_at", "endpoint", "units", "dollars", "request_id", "ours")
-    list_select_related = ("submission",)
-    list_filter = (("submission", admin.EmptyFieldListFilter), "endpoint")
-    search_fields = ("=request_id",)
-    ordering = ("-billed_at", "-id")
-
-    @admin.display(description="ours", boolean=True)
-    def ours(self, charge: Charge) -> bool:
-        return charge.submission_id is not None

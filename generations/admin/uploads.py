@@ -16,7 +16,7 @@ class SourceInline(ReadOnlyInline):
 
 @admin.register(Upload)
 class UploadAdmin(ReadOnlyAdmin):
-    list_display = ("id", "account", "state", "content_type", "size", "created_at")
+    list_display = ("id", "account", "state", "content_type", "size_bytes", "created_at")
     list_select_related = ("account__user",)
     list_filter = ("state",)
     search_fields = ("=id", "account__user__username")

@@ -15,16 +15,18 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from generations import lifecycle
-from generations.workers import tasks
-from generations.api import ordering
+from credits.models import Account
+from generations import lifecycle, services
+from generations.api.order_requests import BatchRequest, located_in
+from generations.api.serializers import BatchSerializer, BatchSummarySerializer, presented
 from generations.http.authentication import customer
+from generations.http.idempotency import RequestIdentity
+from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
 from generations.http.pagination import NewestFirst
-from generations.api.serializers import BatchSerializer, BatchSummarySerializer, presented
-from generations.api.order_requests import BatchRequest
-from generations.http.idempotency import RequestIdentity
 from generations.models import Batch, CancelledBy, Generation
+from generations.ordering.orders import find_batch
+from generations.workers import tasks
 
 # A batch is looked at as a whole, and is dearer to show than one.
 RETRY_AFTER_SECONDS = 3
@@ -54,8 +56,15 @@ class BatchesView(ListAPIView[Batch]):
     )
     def post(self, request: Request) -> Response:
         """Order one generation for each of the inputs: all of them, or none."""
-        wish = BatchRequest.read(request)
-        batch, is_new = ordering.create_batch(customer(request), wish, RequestIdentity.read(request))
+        body, identity = BatchRequest.read(request), RequestIdentity.read(request)
+        user = customer(request)
+        account = Account.objects.for_user(user)
+        # A repeated request is answered first, even if the price or the catalogue has changed since.
+        if (earlier := find_batch(account, key=identity.key, request_hash=identity.request_hash)) is not None:
+            return accepted(request, earlier, is_new=False)
+        order = body.order(identity)
+        with located_in("inputs"):
+            batch, is_new = services.place_batch(account, order, actor=actor_of(user), max_credits=body.max_credits)
         return accepted(request, batch, is_new=is_new)
 
 
@@ -76,7 +85,7 @@ class CancelBatchView(APIView):
     @extend_schema(operation_id="cancel_batch", request=None, responses={202: BatchSerializer, **problems(403, 404)})
     def post(self, request: Request, batch_id: UUID) -> HttpResponseBase:
         """Stop all that can be stopped: what never ran is free again at once, of the rest fal's verdict decides."""
-        batch, actor = _find(request, batch_id), f"user:{customer(request).get_username()}"
+        batch, actor = _find(request, batch_id), actor_of(customer(request))
         for generation in batch.generations.all():
             if lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor) == "asked":
                 tasks.enqueue_reconcile(generation.pk)

@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from generations.ordering import price_book
-from generations.http.openapi import problems
-from generations.api.serializers import ModelListSerializer, ModelSerializer, QuoteSerializer
 from generations.api.order_requests import QuoteRequest
+from generations.api.serializers import ModelListSerializer, ModelSerializer, QuoteSerializer
+from generations.http.openapi import problems
+from generations.ordering import price_book
 
 # Or until the price book changes, where that is written already. An order is guarded by max_credits.
 QUOTE_VALID = timedelta(minutes=15)
@@ -41,7 +41,7 @@ class QuotesView(APIView):
     )
     def post(self, request: Request) -> Response:
         """What an order would cost. Nothing is made or kept."""
-        model, inputs = QuoteRequest.read(request).chosen()
+        model, inputs = QuoteRequest.read(request).resolve()
         until, change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
         quote = {
             "credits": model.credits(inputs),

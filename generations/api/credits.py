@@ -9,19 +9,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits import accounts
-from credits.models import Entry
+from credits.models import Account, Entry
+from generations.api.serializers import CreditsSerializer, EntrySerializer
 from generations.http.authentication import customer
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
-from generations.api.serializers import CreditsSerializer, EntrySerializer
 
 
 class CreditsView(APIView):
     @extend_schema(operation_id="read_credits", responses={200: CreditsSerializer, **problems()})
     def get(self, request: Request) -> Response:
         """How many there are, how many are held for what is being made, and how many are left to spend."""
-        return Response(CreditsSerializer(accounts.of(customer(request))).data)
+        return Response(CreditsSerializer(Account.objects.for_user(customer(request))).data)
 
 
 @extend_schema_view(get=extend_schema(operation_id="list_entries", responses={200: EntrySerializer, **problems(400)}))

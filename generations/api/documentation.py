@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from generations.http.problems import Problem
+from generations.errors import NotFound
 
 ENTRY_POINTS = (
     *("models", "quotes", "generations", "batches", "infographics", "retention", "credits", "entries", "events"),
@@ -51,4 +51,4 @@ class UnknownView(APIView):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         hint = "" if request.path.endswith("/") else " Addresses end with a slash."
-        raise Problem("not_found", f"There is nothing at {request.path}.{hint}")
+        raise NotFound(f"There is nothing at {request.path}.{hint}")

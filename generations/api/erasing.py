@@ -12,11 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits import accounts
 from credits.models import Account
+from generations.api.serializers import ErasureSerializer, RetentionSerializer
 from generations.http.authentication import customer
 from generations.http.openapi import problems
-from generations.api.serializers import ErasureSerializer, RetentionSerializer
 from generations.http.requests import RequestBody
 from generations.models import Erasure, Generation, Retention
 
@@ -39,7 +38,7 @@ class RetentionView(APIView):
     @extend_schema(operation_id="read_retention", responses={200: RetentionSerializer, **problems()})
     def get(self, request: Request) -> Response:
         """How long your generations are kept."""
-        return _answer(accounts.of(customer(request)))
+        return _answer(Account.objects.for_user(customer(request)))
 
     @extend_schema(
         operation_id="change_retention",
@@ -48,7 +47,7 @@ class RetentionView(APIView):
     )
     def put(self, request: Request) -> Response:
         """Have generations erased so many days after their end, those of today too."""
-        account, days = accounts.of(customer(request)), NewRetention.read(request).days
+        account, days = Account.objects.for_user(customer(request)), NewRetention.read(request).days
         if days is None:
             Retention.objects.filter(account=account).delete()
         else:

@@ -18,20 +18,22 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts import api_keys
-from generations import lifecycle
-from generations.workers import tasks
-from generations.api import ordering
+from credits.models import Account
+from generations import lifecycle, services
+from generations.api.filters import GenerationFilter, StrictFilters
+from generations.api.order_requests import OrderRequest, RetryRequest, located_in
+from generations.api.serializers import ErasureSerializer, EventSerializer, GenerationSerializer, presented
+from generations.errors import AlreadyFinished
 from generations.http import long_polling
 from generations.http.authentication import customer
-from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
-from generations.api.filters import GenerationFilter, StrictFilters
-from generations.api.ordering import Placed
-from generations.http.pagination import NewestFirst, OldestFirst
-from generations.http.problems import Problem
-from generations.api.serializers import ErasureSerializer, EventSerializer, GenerationSerializer, presented
-from generations.api.order_requests import OrderRequest, RetryRequest
 from generations.http.idempotency import RequestIdentity
+from generations.http.login_required import actor_of
+from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
+from generations.http.pagination import NewestFirst, OldestFirst
 from generations.models import CancelledBy, Event, Generation, GenerationQuerySet, Phase
+from generations.ordering.orders import find_generation
+from generations.services import PlacedOrder
+from generations.workers import tasks
 
 # A picture is there in seconds; who has waited ten minutes for a video need not look every second.
 RETRY_AFTER_SECONDS_MIN = 1
@@ -67,8 +69,19 @@ class GenerationsView(ListAPIView[Generation]):
     )
     def post(self, request: Request) -> Response:
         """Order one. Its price is held at once, and charged when its files lie in storage."""
-        wish = OrderRequest.read(request)
-        placed = ordering.create(customer(request), wish, RequestIdentity.read(request))
+        body, identity = OrderRequest.read(request), RequestIdentity.read(request)
+        user = customer(request)
+        account = Account.objects.for_user(user)
+        # A repeated request is answered first, even if the price or the catalogue has changed since.
+        earlier = find_generation(account, key=identity.key, request_hash=identity.request_hash)
+        if earlier is not None:
+            placed = PlacedOrder(generation=earlier, is_new=False)
+        else:
+            order = body.order(identity)
+            with located_in("input"):
+                placed = services.place_order(
+                    account, order, actor=actor_of(user), max_credits=body.max_credits, reuse=body.reuse
+                )
         return _accepted(request, placed, wait_seconds=long_polling.preferred_seconds(request))
 
 
@@ -94,9 +107,9 @@ class GenerationView(APIView):
         202: the files are being deleted. 200: everything is gone. Asked again, the receipt is the same.
         """
         generation = _find(request, generation_id)
-        if not api_keys.may_erase(generation):
+        if not api_keys.may_erase(generation.api_key_id):
             raise PermissionDenied("This key erases only what was ordered with it; the scope “manage” erases anything.")
-        receipt = lifecycle.erase(generation, actor=_actor(request))
+        receipt = lifecycle.erase(generation, actor=actor_of(customer(request)))
         return Response(ErasureSerializer(receipt).data, status=200 if receipt.done_at else 202)
 
 
@@ -109,9 +122,9 @@ class CancelView(APIView):
     def post(self, request: Request, generation_id: UUID) -> HttpResponseBase:
         """Stop it. 200: it never ran, and its credits are free again. 202: fal was asked; its verdict decides."""
         generation = _find(request, generation_id)
-        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=_actor(request))
+        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(customer(request)))
         if answer == "finished":
-            raise Problem("already_finished", "It has ended, or its result is being copied into storage.")
+            raise AlreadyFinished("It has ended, or its result is being copied into storage.")
         if answer == "asked":
             tasks.enqueue_reconcile(generation.pk)
         generation = _find(request, generation_id)
@@ -129,8 +142,18 @@ class RetryView(APIView):
     def post(self, request: Request, generation_id: UUID) -> Response:
         """The same again as a generation of its own, at today's price; only when this one has ended."""
         generation = _find(request, generation_id)
-        wish, repeatable = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
-        return _accepted(request, ordering.retry(customer(request), generation, wish, repeatable))
+        body, identity = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
+        user = customer(request)
+        with located_in("input"):
+            placed = services.retry(
+                Account.objects.for_user(user),
+                generation,
+                actor=actor_of(user),
+                idempotency_key=identity.key,
+                request_hash=identity.request_hash,
+                max_credits=body.max_credits,
+            )
+        return _accepted(request, placed)
 
 
 class EventsView(ListAPIView[Event]):
@@ -153,7 +176,7 @@ def _shown(request: Request, generation: Generation) -> dict[str, object]:
     return dict(GenerationSerializer(generation, context={"request": request}).data)
 
 
-def _accepted(request: Request, placed: Placed, *, wait_seconds: int = 0) -> Response:
+def _accepted(request: Request, placed: PlacedOrder, *, wait_seconds: int = 0) -> Response:
     if wait_seconds:
         long_polling.wait(lambda: _is_done(placed.generation.pk), seconds=wait_seconds)
     generation = _find(request, placed.generation.pk)
@@ -189,7 +212,3 @@ def _retry_after_seconds(generation: Generation) -> int:
 
 def _etag(generation: Generation) -> str:
     return f'"{generation.version}"'
-
-
-def _actor(request: Request) -> str:
-    return f"user:{customer(request).get_username()}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
 from rest_framework import serializers
@@ -13,18 +12,19 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from credits import accounts
 from credits.models import Account
-from generations.infographics import prompts
-from generations.api import batches, ordering
+from generations import services
+from generations.api import batches
+from generations.api.order_requests import AllowDuplicate, MaxCredits, Metadata, located_in
 from generations.http.authentication import customer
-from generations.http.openapi import IDEMPOTENCY_KEY, problems
-from generations.api.order_requests import AllowDuplicate, MaxCredits, Metadata
 from generations.http.idempotency import RequestIdentity
+from generations.http.login_required import actor_of
+from generations.http.openapi import IDEMPOTENCY_KEY, problems
 from generations.http.requests import RequestBody
+from generations.infographics import prompts
 from generations.infographics.articles import Article
-from generations.ordering.orders import BatchOrder
 from generations.models import Batch, Generation
+from generations.ordering.orders import BatchOrder, find_batch
 
 
 def _with_a_colon(ratio: Any) -> Any:
@@ -58,9 +58,9 @@ class InfographicsRequest(RequestBody):
         """Raises InvalidInput when it cannot be read, outside.Busy."""
         return prompts.read_page(account, self.blog_url) if self.blog_url else None
 
-    def order(self, article: Article | None, repeatable: RequestIdentity) -> BatchOrder:
+    def order(self, article: Article | None, identity: RequestIdentity) -> BatchOrder:
         """The pictures as one order."""
-        wish = prompts.InfographicRequest(
+        infographic = prompts.InfographicRequest(
             prompt=self.prompt,
             article=article,
             aspect_ratio=self.aspect_ratio,
@@ -68,23 +68,13 @@ class InfographicsRequest(RequestBody):
             count=self.number_of_infographics,
         )
         return BatchOrder(
-            orders=wish.orders(metadata=self.metadata),
+            orders=infographic.orders(metadata=self.metadata),
             purpose=prompts.PURPOSE,
             notify=self.notify,
-            idempotency_key=repeatable.key,
-            fingerprint=repeatable.fingerprint,
-            deliberate=self.allow_duplicate or repeatable.key is not None,
+            idempotency_key=identity.key,
+            request_hash=identity.request_hash,
+            allow_duplicate=self.allow_duplicate or identity.key is not None,
         )
-
-
-def order(user: User, wish: InfographicsRequest, repeatable: RequestIdentity) -> tuple[Batch, bool]:
-    """The pictures as one batch, and whether it is new. Nothing is held before the page is read."""
-    if earlier := ordering.batch_before(user, repeatable):
-        return earlier, False
-    account = accounts.of(user)
-    # What cannot be ordered anyway makes nobody wait for a page; its article changes nothing about the price.
-    ordering.require_possible(account, wish.order(None, repeatable), wish.max_credits)
-    return ordering.place_batch(user, wish.order(wish.read_page(account), repeatable), wish.max_credits)
 
 
 class InfographicSerializer(serializers.Serializer[Generation]):
@@ -133,9 +123,19 @@ class InfographicsView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        """Order infographics, from a wish and the article of a page: all of them, or none."""
-        wish = InfographicsRequest.read(request)
-        batch, is_new = order(customer(request), wish, RequestIdentity.read(request))
+        """Order infographics, from a prompt and the article of a page: all of them, or none."""
+        body, identity = InfographicsRequest.read(request), RequestIdentity.read(request)
+        user = customer(request)
+        account = Account.objects.for_user(user)
+        earlier = find_batch(account, key=identity.key, request_hash=identity.request_hash)
+        if earlier is not None:
+            batch, is_new = earlier, False
+        else:
+            # Before the page is fetched, which takes seconds; the article does not change the price.
+            services.require_possible(account, body.order(None, identity), max_credits=body.max_credits)
+            order = body.order(body.read_page(account), identity)
+            with located_in("inputs"):
+                batch, is_new = services.place_batch(account, order, actor=actor_of(user), max_credits=body.max_credits)
         batch = Batch.objects.prefetch_related("generations").get(pk=batch.pk)
-        body = InfographicsSerializer(batch, context={"request": request}).data
-        return batches.answered(Response(body, status=202 if is_new else 200), request, batch, is_new=is_new)
+        data = InfographicsSerializer(batch, context={"request": request}).data
+        return batches.answered(Response(data, status=202 if is_new else 200), request, batch, is_new=is_new)

@@ -18,16 +18,16 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from credits.models import CREDITS_MAX
 from accounts import api_keys
-from generations.ordering import quotas
+from accounts.models import ApiKey, Scope
+from credits.models import CREDITS_MAX
+from generations.api.filters import DOOMSDAY
+from generations.catalogue import MODELS
 from generations.http.authentication import customer
 from generations.http.openapi import problems
-from generations.api.filters import DOOMSDAY
 from generations.http.pagination import NewestFirst
 from generations.http.requests import RequestBody
-from generations.catalogue import MODELS
-from accounts.models import ApiKey, Scope
+from generations.ordering import quotas
 
 
 def _written(value: object) -> datetime:

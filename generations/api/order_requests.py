@@ -1,44 +1,45 @@
-"""What a body may say, and the key that makes a request safe to repeat. Strict: an unknown name is refused."""
+"""Bodies of the requests that order: quotes, generations, batches and retries. Each builds the order it asks for."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
-from rest_framework.exceptions import ParseError
-from rest_framework.request import Request
 
 from credits.models import CREDITS_MAX
-from generations.ordering import price_book
-from generations.safe_http import recipients
-from generations.http.problems import Problem
 from generations.catalogue import Inputs, InvalidInput, Model
+from generations.http.idempotency import RequestIdentity
+from generations.http.requests import RequestBody
 from generations.models import WEBHOOK_URL_CHARACTERS_MAX
-from generations.safe_http.recipients import BadAddress
+from generations.ordering import price_book
+from generations.ordering.orders import BatchOrder, Order
+from generations.safe_http import recipients
 
 METADATA_KEY = r"[A-Za-z_][A-Za-z0-9_.-]{0,39}"
-"""It begins with a letter: to PostgreSQL a number would mean a place in a list."""
+"""Begins with a letter or underscore: PostgreSQL would take a number for the index of a list."""
 BATCH_MAX = 200
-_PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 MetadataKey = Annotated[str, StringConstraints(pattern=f"^{METADATA_KEY}$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue],
+    Field(default_factory=dict, max_length=20, description="Your own keys and values. Lists can be filtered by them."),
+]
 MaxCredits = Annotated[
-    int | None, Field(default=None, ge=0, le=CREDITS_MAX, description="Refuse it when it would cost more.")
+    int | None, Field(default=None, ge=0, le=CREDITS_MAX, description="Refuse the order if its price is higher.")
+]
+AllowDuplicate = Annotated[
+    bool, Field(default=False, description="Accept the order even if you ordered the same in the last five minutes.")
 ]
 
 
-def _reachable(url: str) -> str:
+def _valid_recipient(url: str) -> str:
     try:
         recipients.check(url)
-    except BadAddress as error:
+    except recipients.BadAddress as error:
         raise PydanticCustomError("webhook_url", "{why}", {"why": str(error)}) from error
     return url
 
@@ -46,71 +47,77 @@ def _reachable(url: str) -> str:
 WebhookUrl = Annotated[
     str,
     StringConstraints(min_length=1, max_length=WEBHOOK_URL_CHARACTERS_MAX),
-    AfterValidator(_reachable),
-    Field(description="An https address of the internet."),
+    AfterValidator(_valid_recipient),
+    Field(description="A public https address."),
 ]
 
 
-class RequestBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @classmethod
-    def read(cls, request: Request) -> Self:
-        """The wish in the body of this request. Raises InvalidInput."""
-        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
-            # WSGI cannot tell where such a body ends, so Django takes it for empty.
-            raise Problem("length_required", "Send a Content-Length instead of Transfer-Encoding: chunked.")
-        try:
-            return cls.model_validate(request.data)
-        except ValidationError as error:
-            raise InvalidInput(
-                [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
-            ) from error
+@contextmanager
+def located_in(*location: str | int) -> Iterator[None]:
+    """Prefixes the location of every InvalidInput inside the block: errors name their place in the request body."""
+    try:
+        yield
+    except InvalidInput as error:
+        located = []
+        for each in error.errors:
+            loc = list(each["loc"])
+            if loc != ["preset"]:
+                # The catalogue's ["input"] means the inputs as a whole, which is the prefix itself.
+                loc = [*location, *([] if loc == ["input"] else loc)]
+            located.append({**each, "loc": loc})
+        raise InvalidInput(located) from error
 
 
 class QuoteRequest(RequestBody):
-    """What should be priced."""
+    """What a price is asked for."""
 
-    model: str = Field(max_length=100, description="A model's slug.")
-    input: dict[str, Any] = Field(description="By the model's `input_schema`.")
+    model: str = Field(max_length=100, description="The slug of a model.")
+    input: dict[str, Any] = Field(description="The inputs, as the model's `input_schema` describes them.")
     preset: str | None = Field(default=None, max_length=50, description="One of the model's presets.")
 
-    def chosen(self) -> tuple[Model, Inputs]:
-        """The model at today's price and its inputs, checked and completed. Raises UnknownModel, InvalidInput."""
+    def resolve(self) -> tuple[Model, Inputs]:
+        """The model at today's price, and the validated inputs. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
-        return model, checked(model, self.input, self.preset)
-
-
-Metadata = Annotated[
-    dict[MetadataKey, MetadataValue],
-    Field(
-        default_factory=dict, max_length=20, description="Words of your own, kept with it; the list filters by them."
-    ),
-]
-AllowDuplicate = Annotated[
-    bool, Field(default=False, description="It is meant, even if you ordered the same within the last five minutes.")
-]
+        with located_in("input"):
+            return model, model.read(self.input, preset=self.preset)
 
 
 class OrderRequest(QuoteRequest):
-    """What should be made."""
+    """An order of one generation."""
 
     metadata: Metadata
     max_credits: MaxCredits
     webhook_url: WebhookUrl | None = Field(
-        default=None, description="Told of this order's end, beside your endpoints; signed with your own secret."
+        default=None,
+        description="Notified when this generation ends, beside your endpoints; signed with your account's secret.",
     )
     allow_duplicate: AllowDuplicate
     reuse: bool = Field(
         default=False,
-        description="Your own earlier result will do, at no charge, if the wish is the very same and has a fixed seed.",
+        description="Accept your own earlier result of exactly this order, at no charge. It needs a fixed seed.",
     )
+
+    def order(self, identity: RequestIdentity) -> Order:
+        """The order. Raises UnknownModel, InvalidInput."""
+        model, inputs = self.resolve()
+        return Order(
+            model=model,
+            inputs=inputs,
+            raw_input=self.input,
+            preset=self.preset or "",
+            metadata=self.metadata,
+            webhook_url=self.webhook_url or "",
+            idempotency_key=identity.key,
+            request_hash=identity.request_hash,
+            # With an idempotency key the client says itself which requests are the same.
+            allow_duplicate=self.allow_duplicate or identity.key is not None,
+        )
 
 
 class BatchRequest(RequestBody):
-    """What should be made of several inputs."""
+    """An order of several generations of one model."""
 
-    model: str = Field(max_length=100, description="A model's slug.")
+    model: str = Field(max_length=100, description="The slug of a model.")
     inputs: list[dict[str, Any]] = Field(
         min_length=1, max_length=BATCH_MAX, description="One generation each, by the model's `input_schema`."
     )
@@ -118,61 +125,37 @@ class BatchRequest(RequestBody):
     metadata: Metadata
     max_credits: MaxCredits
     allow_duplicate: AllowDuplicate
-    notify: bool = Field(default=False, description="Write an e-mail when all of it has ended.")
+    notify: bool = Field(default=False, description="Send an e-mail when all of them have ended.")
 
-    def chosen(self) -> tuple[Model, list[Inputs]]:
-        """The model and the inputs of each, checked and completed. Raises UnknownModel, InvalidInput."""
+    def order(self, identity: RequestIdentity) -> BatchOrder:
+        """The orders, as one. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
-        return model, list(self._checked(model))
-
-    def _checked(self, model: Model) -> Iterator[Inputs]:
+        # Read once for all: the price of a batch cannot change between its orders.
+        terms = price_book.terms_of(model.slug)
+        orders = []
         for index, raw in enumerate(self.inputs):
-            yield checked(model, raw, self.preset, place=("inputs", index))
+            with located_in("inputs", index):
+                inputs = model.read(raw, preset=self.preset)
+            orders.append(
+                Order(
+                    model=model,
+                    inputs=inputs,
+                    raw_input=raw,
+                    preset=self.preset or "",
+                    metadata=self.metadata,
+                    known_terms=terms,
+                )
+            )
+        return BatchOrder(
+            orders=orders,
+            notify=self.notify,
+            idempotency_key=identity.key,
+            request_hash=identity.request_hash,
+            allow_duplicate=self.allow_duplicate or identity.key is not None,
+        )
 
 
 class RetryRequest(RequestBody):
-    """The same again, at today's price."""
+    """An order of the same again, at today's price."""
 
     max_credits: MaxCredits
-
-
-def checked(
-    model: Model, raw: Mapping[str, Any], preset: str | None, *, place: tuple[str | int, ...] = ("input",)
-) -> Inputs:
-    """The inputs, as the catalogue reads them. Its errors are told by their place in the body."""
-    with told_by_place(place):
-        return model.read(raw, preset=preset)
-
-
-@contextmanager
-def told_by_place(place: tuple[str | int, ...] = ("input",)) -> Iterator[None]:
-    """What is wrong with an input is told by its place in the body."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise InvalidInput([_in_the_body(each, place) for each in error.errors]) from error
-
-
-def _in_the_body(error: Mapping[str, Any], place: tuple[str | int, ...]) -> dict[str, Any]:
-    loc = list(error["loc"])
-    inside = [] if loc == ["input"] else loc
-    return {**error, "loc": loc if loc == ["preset"] else [*place, *inside]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestIdentity:
-    """What makes two requests the same one."""
-
-    key: str | None
-    fingerprint: str
-    """Of the body, so that a key cannot stand for two wishes."""
-
-    @classmethod
-    def read(cls, request: Request, **beside: str) -> Self:
-        """From this request; `beside` is what its address says, and its body does not."""
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not _PRINTABLE.fullmatch(key):
-            raise ParseError("An Idempotency-Key has 1 to 255 printable ASCII characters.")
-        body = dict(request.data) | beside
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        return cls(key=key, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())

@@ -19,11 +19,11 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from generations.errors import NotFound, RangeNotSatisfiable
 from generations.files import signed_urls, storage
+from generations.files.signed_urls import Stored
 from generations.http import byte_ranges
 from generations.http.openapi import RANGE, TICKET, problems
-from generations.http.problems import Problem
-from generations.files.signed_urls import Stored
 from generations.models import Output
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class OutputContentView(APIView):
     def head(self, request: Request, output_id: UUID) -> HttpResponseBase:
         """All that is said about the file; the row knows it. (An address signed for GET refuses HEAD.)"""
         output = _find(request, output_id)
-        return _labelled(HttpResponse(headers={"Content-Length": str(output.size)}), output)
+        return _labelled(HttpResponse(headers={"Content-Length": str(output.size_bytes)}), output)
 
 
 def served(request: Request, file: Stored) -> HttpResponseBase:
@@ -87,7 +87,7 @@ def _find(request: Request, output_id: UUID) -> Output:
 
 
 def _streamed(request: Request, output: Stored) -> HttpResponseBase:
-    size = output.size or 0
+    size = output.size_bytes or 0
     part = _wanted(request, output, size)
     shown = range(size) if part is None else part
     response = StreamingHttpResponse(_open(output, shown), status=200 if part is None else 206)
@@ -104,7 +104,7 @@ def _wanted(request: Request, output: Stored, size: int) -> range | None:
     try:
         return byte_ranges.wanted(request.headers.get("Range", ""), size)
     except byte_ranges.NotSatisfiable:
-        raise Problem("range_not_satisfiable", headers={"Content-Range": f"bytes */{size}"}) from None
+        raise RangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"}) from None
 
 
 def _open(output: Stored, part: range) -> byte_ranges.Slice:
@@ -112,14 +112,14 @@ def _open(output: Stored, part: range) -> byte_ranges.Slice:
         return byte_ranges.Slice(storage.open_file(output.key), part)
     except FileNotFoundError:
         logger.error("a stored file is gone", extra={"key": output.key})
-        raise Problem("not_found", "The file is no longer in storage. We have been told.") from None
+        raise NotFound("The file is no longer in storage. We have been told.") from None
 
 
 def _labelled(response: HttpResponseBase, output: Stored) -> HttpResponseBase:
     """Type and name are our own findings. Should a file be more than it seems, a browser may not run it."""
     response["Content-Type"] = output.content_type
     how = "inline" if output.content_type.startswith(INLINE) else "attachment"
-    response["Content-Disposition"] = f'{how}; filename="{links.file_name(output)}"'
+    response["Content-Disposition"] = f'{how}; filename="{signed_urls.file_name(output)}"'
     response["Content-Security-Policy"] = "sandbox"
     response["X-Content-Type-Options"] = "nosniff"
     response["Accept-Ranges"] = "bytes"

@@ -15,19 +15,31 @@ from rest_framework.reverse import reverse
 from credits.models import Account, Entry
 from generations import catalogue
 from generations.files import signed_urls
-from generations.progress import durations
 from generations.http.openapi import InputErrorSerializer
 from generations.lifecycle import charging_rules
-from generations.models import Batch, Erasure, Event, FailureCode, Generation, GenerationQuerySet, InputFile, Output, Rule, Status, Submission
+from generations.models import (
+    Batch,
+    Erasure,
+    Event,
+    FailureCode,
+    Generation,
+    GenerationQuerySet,
+    InputFile,
+    Output,
+    Rule,
+    Status,
+    Submission,
+)
+from generations.progress import durations
 
 
 def presented(generations: GenerationQuerySet) -> GenerationQuerySet:
     """With all that a generation shows: three queries, however many there are."""
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
-    sources = Prefetch("sources", InputFile.objects.select_related("output"))
+    input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
     return generations.annotate(fal_request_id=Subquery(accepted.values("request_id")[:1])).prefetch_related(
-        stored, sources
+        stored, input_files
     )
 
 
@@ -87,6 +99,8 @@ class ProgressSerializer(serializers.Serializer[Generation]):
 
 
 class OutputSerializer(serializers.ModelSerializer[Output]):
+    size = serializers.IntegerField(source="size_bytes", read_only=True, help_text="Bytes.")
+    duration = serializers.FloatField(source="duration_seconds", allow_null=True, read_only=True, help_text="Seconds.")
     url = serializers.SerializerMethodField(help_text="Opens without a key until `url_expires_at`.")
     url_expires_at = serializers.SerializerMethodField()
     content_url = serializers.SerializerMethodField(help_text="A permanent address, for its owner.")
@@ -98,8 +112,6 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
             *("flagged", "url", "url_expires_at", "content_url"),
         )
         read_only_fields = fields
-        # The table allows for files on their way; what is shown has arrived.
-        extra_kwargs = {"size": {"allow_null": False}}
 
     def to_representation(self, output: Output) -> dict[str, Any]:
         self._link = signed_urls.to(output)
@@ -185,7 +197,7 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     fal_request_id = serializers.CharField(allow_null=True)
     batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="What it was ordered together with.")
     retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
-    sources = SourceSerializer(many=True, help_text="Those of its files that lie with us.")
+    sources = SourceSerializer(many=True, source="input_files", help_text="Those of its files that lie with us.")
     parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's word for something else
         help_text="Whose output it works on; of several the first."
     )
@@ -202,7 +214,7 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_parent(self, generation: Generation) -> UUID | None:
-        return next((source.output.generation_id for source in generation.sources.all() if source.output), None)
+        return next((file.output.generation_id for file in generation.input_files.all() if file.output), None)
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_error(self, generation: Generation) -> Any:

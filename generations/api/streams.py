@@ -23,11 +23,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from generations.api.outputs import AnyContent
 from generations.http import long_polling
 from generations.http.openapi import problems
-from generations.api.outputs import AnyContent
 from generations.models import Batch, Generation
-from generations.progress.event_stream import Subject, EventStream
+from generations.progress.event_stream import EventStream, Subject
 
 logger = logging.getLogger(__name__)
 

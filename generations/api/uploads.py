@@ -22,13 +22,14 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from credits import accounts
+from credits.models import Account
+from generations.api.outputs import AnyContent, served
+from generations.errors import AlreadyFinished, LengthRequired
 from generations.files import signed_urls, uploads
+from generations.files.uploads import Mismatch
 from generations.http.authentication import customer
 from generations.http.openapi import RANGE, TICKET, problems
-from generations.api.outputs import AnyContent, served
 from generations.http.pagination import NewestFirst
-from generations.http.problems import Problem
 from generations.http.requests import RequestBody
 from generations.models import Upload, UploadQuerySet
 
@@ -67,12 +68,13 @@ class TicketSerializer(serializers.Serializer[Upload]):
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_headers(self, upload: Upload) -> dict[str, str]:
-        return {"Content-Type": upload.announced_type, "Content-Length": str(upload.announced_size)}
+        return {"Content-Type": upload.announced_type, "Content-Length": str(upload.announced_size_bytes)}
 
 
 class UploadSerializer(serializers.ModelSerializer[Upload]):
     """A picture of yours. `{"upload": id}` may stand wherever an input wants a picture, once it is `ready`."""
 
+    size = serializers.IntegerField(source="size_bytes", allow_null=True, read_only=True, help_text="Bytes.")
     content_type = serializers.CharField(help_text="As its bytes say. Empty until it is ready.")
     url = serializers.SerializerMethodField(help_text="Opens without a key until `url_expires_at`.")
     url_expires_at = serializers.SerializerMethodField()
@@ -127,7 +129,7 @@ class UploadsView(ListAPIView[Upload]):
         """Announce a picture. The answer says where to put its bytes, for ten minutes."""
         wish = NewUpload.read(request)
         upload = uploads.create(
-            accounts.of(customer(request)),
+            Account.objects.for_user(customer(request)),
             file_name=wish.file_name,
             content_type=wish.content_type,
             size_bytes=wish.size,
@@ -240,13 +242,13 @@ def _find(
 
 def _require_as_announced(request: Request, upload: Upload) -> None:
     if upload.state != Upload.State.PENDING:
-        raise Problem("already_finished", "This upload has been completed. Announce another one.")
+        raise AlreadyFinished("This upload has been completed. Announce another one.")
     if not request.headers.get("Content-Length", ""):
-        raise Problem("length_required")
-    announced = f"{upload.announced_type} of {upload.announced_size} bytes"
+        raise LengthRequired()
+    announced = f"{upload.announced_type} of {upload.announced_size_bytes} bytes"
     sent = f"{request.headers.get('Content-Type', '')} of {request.headers['Content-Length']} bytes"
     if sent != announced:
-        raise Problem("upload_mismatch", f"Announced was {announced}; what comes says {sent[:100]}.")
+        raise Mismatch(f"Announced was {announced}; what comes says {sent[:100]}.")
 
 
 def _shown(request: Request, upload: Upload) -> Response:

@@ -1,13 +1,21 @@
-"""The addresses of the API, below /api/."""
+"""URLs of the API resources of the generations app, below /api/. `config.api_urls` includes them."""
 
-from django.urls import path, re_path
+from django.urls import path
 
-from generations.api import documentation, batches, catalogue, credits, erasing, generations, infographics, keys, outputs, streams, uploads
-from notifications.api import events, webhook_deliveries, webhook_endpoints
+from generations.api import (
+    batches,
+    catalogue,
+    credits,
+    erasing,
+    generations,
+    infographics,
+    keys,
+    outputs,
+    streams,
+    uploads,
+)
 
-app_name = "api"
 urlpatterns = [
-    path("v1/", documentation.IndexView.as_view(), name="index"),
     path("v1/models/", catalogue.ModelsView.as_view(), name="models"),
     path("v1/models/<str:slug>/", catalogue.ModelView.as_view(), name="model"),
     path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
@@ -36,30 +44,4 @@ urlpatterns = [
     path("v1/credits/entries/", credits.EntriesView.as_view(), name="entries"),
     path("v1/keys/", keys.KeysView.as_view(), name="keys"),
     path("v1/keys/<uuid:key_id>/", keys.KeyView.as_view(), name="key"),
-    path("v1/events/", events.FeedView.as_view(), name="events"),
-    path("v1/webhook-secret/", webhook_endpoints.SecretView.as_view(), name="webhook-secret"),
-    path("v1/webhook-endpoints/", webhook_endpoints.EndpointsView.as_view(), name="webhook-endpoints"),
-    path("v1/webhook-endpoints/<uuid:endpoint_id>/", webhook_endpoints.EndpointView.as_view(), name="webhook-endpoint"),
-    path(
-        "v1/webhook-endpoints/<uuid:endpoint_id>/test/",
-        webhook_deliveries.TestView.as_view(),
-        name="webhook-endpoint-test",
-    ),
-    path(
-        "v1/webhook-endpoints/<uuid:endpoint_id>/rotate/",
-        webhook_endpoints.RotateView.as_view(),
-        name="webhook-endpoint-rotate",
-    ),
-    path("v1/webhook-deliveries/", webhook_deliveries.DeliveriesView.as_view(), name="webhook-deliveries"),
-    path(
-        "v1/webhook-deliveries/<uuid:delivery_id>/", webhook_deliveries.DeliveryView.as_view(), name="webhook-delivery"
-    ),
-    path(
-        "v1/webhook-deliveries/<uuid:delivery_id>/resend/",
-        webhook_deliveries.ResendView.as_view(),
-        name="webhook-delivery-resend",
-    ),
-    path("v1/schema/", documentation.SchemaView.as_view(), name="schema"),
-    path("v1/docs/", documentation.DocsView.as_view(), name="docs"),
-    re_path("", documentation.UnknownView.as_view()),
 ]

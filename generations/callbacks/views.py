@@ -24,10 +24,7 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from generations.jobs import failpoints
 from generations.callbacks import rejections
-from generations.workers import tasks
-from generations.provider import clients
 from generations.fal import wire
 from generations.fal.keys import KeysUnavailable
 from generations.fal.webhooks import (
@@ -38,8 +35,10 @@ from generations.fal.webhooks import (
     read_headers,
     verify,
 )
-from generations.models import ProviderCallback, FalAccount, Submission
-from generations.workers import callback_inbox
+from generations.jobs import failpoints
+from generations.models import FalAccount, ProviderCallback, Submission
+from generations.provider import clients
+from generations.workers import callback_inbox, tasks
 
 logger = logging.getLogger(__name__)
 

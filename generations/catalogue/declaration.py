@@ -11,17 +11,21 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationErro
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from errors import DomainError
 from generations.catalogue.outputs import ExpectedFile, Output
 from generations.catalogue.prices import Price
 
 Kind = Literal["image", "video", "3d", "audio"]
 
 
-class InvalidInput(ValueError):
+class InvalidInput(DomainError, ValueError):
     """The input does not fit the model. `errors` is a list of {"loc", "msg", "type"}, fal's own shape."""
 
+    code, status, title = "invalid_input", 422, "Invalid input"
+
     def __init__(self, errors: list[dict[str, Any]]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors))
+        detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
+        super().__init__(detail, errors=errors)
         self.errors = errors
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
 
+from errors import DomainError
 from generations.catalogue import audio, edit, image, imported, retouch, three_d, video
 from generations.catalogue.declaration import Model
 
@@ -14,8 +15,10 @@ from generations.catalogue.declaration import Model
 MODULES: tuple[ModuleType, ...] = (image, edit, video, three_d, audio, retouch)
 
 
-class UnknownModel(LookupError):
+class UnknownModel(DomainError, LookupError):
     """There is no model of this name."""
+
+    code, status, title = "model_not_found", 404, "Model not found"
 
 
 def _modules() -> Iterator[ModuleType]:

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from generations.fal import wire
 from database.time_scale import scaled
+from generations.fal import wire
 
 logger = logging.getLogger(__name__)
 

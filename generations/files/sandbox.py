@@ -24,8 +24,9 @@ from typing import IO, NoReturn
 
 from PIL import Image
 
-from generations.files.sanitizing import clean
+from generations.errors import Unavailable
 from generations.files.inspection import Inspected, NotMedia, inspect, is_known
+from generations.files.sanitizing import clean
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ _LOOK, _CLEAN = b".", b"c"
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
-class SandboxUnavailable(OSError):
-    """The helper cannot be started, or does not answer."""
+class SandboxUnavailable(Unavailable, OSError):
+    """The sandbox process does not start, or does not answer."""
 
 
 def probe(file: IO[bytes]) -> Inspected:

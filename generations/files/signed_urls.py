@@ -51,7 +51,7 @@ class Stored(Protocol):
     @property
     def content_type(self) -> str: ...
     @property
-    def size(self) -> int | None: ...
+    def size_bytes(self) -> int | None: ...
     @property
     def sha256(self) -> str: ...
 
@@ -68,8 +68,8 @@ class Thumbnail:
         return self.upload.thumbnail_key
 
     @property
-    def size(self) -> int | None:
-        return self.upload.thumbnail_size
+    def size_bytes(self) -> int | None:
+        return self.upload.thumbnail_size_bytes
 
     @property
     def sha256(self) -> str:
@@ -95,7 +95,7 @@ def to_put(upload: Upload) -> str:
     address = storage.signed_put(
         upload.incoming_key,
         content_type=upload.announced_type,
-        size_bytes=upload.announced_size,
+        size_bytes=upload.announced_size_bytes,
         seconds=seconds,
     )
     return address or _with_ticket("api:upload-content", upload.pk, upload.expires_at, _PUT_SALT)

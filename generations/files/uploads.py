@@ -32,13 +32,15 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from credits.models import Account
-from generations.jobs import leases
-from generations.files import sandbox, storage
+from errors import DomainError
 from generations.catalogue.files import MEGABYTE
-from generations.files.sanitizing import THUMBNAIL_TYPE
+from generations.errors import InUse, Unavailable
+from generations.files import sandbox, storage
 from generations.files.inspection import Inspected, NotMedia
-from generations.models import Upload
+from generations.files.sanitizing import THUMBNAIL_TYPE
 from generations.files.storage import Measured
+from generations.jobs import leases
+from generations.models import Upload
 
 logger = logging.getLogger(__name__)
 
@@ -52,40 +54,64 @@ LEASE_SECONDS = 15
 CHUNK_BYTES = 256 * 1024
 
 
-class UploadError(Exception):
-    """The upload cannot be had so."""
+class UploadError(DomainError):
+    """The upload cannot be created, completed, used or deleted."""
 
 
 class NotUploaded(UploadError):
-    """Nothing has been put yet. PUT the bytes to the address that the upload came with, then complete it."""
+    """No bytes were put yet."""
+
+    code, status, title = "not_uploaded", 409, "Nothing uploaded"
+    default_detail = "Nothing has been uploaded yet. PUT the bytes to the upload's URL, then complete the upload."
 
 
 class InProgress(UploadError):
-    """It is being looked at this very moment. Ask again in a second."""
+    """Another process holds the lease of the upload."""
+
+    code, status, title = "upload_busy", 409, "Upload is being processed"
+    default_detail = "The upload is being processed. Try again in a second."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
 
 
 class NotAPicture(UploadError):
-    """What was put cannot be used."""
+    """The uploaded bytes are not an image that can be used: `reason`. Final."""
+
+    code, status, title = "not_a_picture", 422, "Not an image"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"It cannot be used: {reason}.")
+        self.reason = reason
 
 
 class Expired(UploadError):
-    """It was not completed in time, and is gone. Announce it anew."""
+    """The upload was not completed in time. Final."""
+
+    code, status, title = "upload_expired", 410, "Upload expired"
+    default_detail = "The upload was not completed in time. Create a new one."
 
 
-class InUse(UploadError):
-    """A generation that is not done needs it. Cancel that, or wait for its end."""
+class UploadInUse(UploadError, InUse):
+    """A generation that has not ended needs the upload."""
+
+    default_detail = "A generation that has not ended needs this upload. Cancel the generation, or wait for its end."
 
 
 class QuotaExceeded(UploadError):
-    """The customer's uploads take up as much as they may."""
+    """The account's uploads would take more space than they may."""
+
+    code, status, title = "storage_full", 413, "Upload quota exceeded"
 
 
 class Mismatch(UploadError):
-    """Other bytes than were announced."""
+    """The uploaded bytes differ in length or type from what was declared."""
+
+    code, status, title = "upload_mismatch", 422, "Upload differs from its declaration"
 
 
-class StorageUnavailable(UploadError):
-    """Storage does not answer. Ask again in a moment."""
+class StorageUnavailable(UploadError, Unavailable):
+    """The storage does not answer."""
 
 
 def create(account: Account, *, file_name: str, content_type: str, size_bytes: int) -> Upload:
@@ -98,7 +124,7 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
             account=account,
             file_name=file_name,
             announced_type=content_type,
-            announced_size=size_bytes,
+            announced_size_bytes=size_bytes,
             expires_at=timezone.now().replace(microsecond=0) + timedelta(seconds=PUT_SECONDS),
         )
 
@@ -106,12 +132,12 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
 def receive(upload: Upload, stream: IO[bytes]) -> None:
     """Its bytes, put to us because there is no bucket. Raises Mismatch, Expired, BeingSeen."""
     if upload.expires_at <= timezone.now():
-        raise Expired(Expired.__doc__)
+        raise Expired
     with tempfile.TemporaryFile() as file:
-        _copy(stream, file, upload.announced_size)
+        _copy(stream, file, upload.announced_size_bytes)
         # Now, and not before the bytes came: a slow sender's upload may be complete, or swept, by now.
         if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, swept_at=None).exists():
-            raise Expired(Expired.__doc__)
+            raise Expired
         # With the lease: who erases it at this moment does not take the place for empty.
         with _alone_with(upload) as mine, _storage_errors():
             storage.put(mine.incoming_key, file, content_type=mine.announced_type)
@@ -129,7 +155,7 @@ def complete(upload: Upload) -> Upload:
             with _storage_errors():
                 storage.fetch(mine.incoming_key, file, bytes_max=BYTES_MAX)
         except FileNotFoundError:
-            raise NotUploaded(NotUploaded.__doc__) from None
+            raise NotUploaded from None
         refusal = _verdict(mine, file)
         # The verdict stands in the row by now: what was put is of no more use, whichever it is.
         with _storage_errors():
@@ -140,7 +166,7 @@ def complete(upload: Upload) -> Upload:
 def create_from_form(account: Account, file: IO[bytes], *, file_name: str, size_bytes: int) -> Upload:
     """A picture that came to us by a form: announced and completed in one go. Raises NoRoom, NotAPicture."""
     if size_bytes > BYTES_MAX:
-        raise NotAPicture(f"A picture has at most {BYTES_MAX // MEGABYTE} MB.")
+        raise NotAPicture(f"an image has at most {BYTES_MAX // MEGABYTE} MB")
     upload = create(account, file_name=file_name, content_type="", size_bytes=size_bytes)
     with _alone_with(upload) as mine, tempfile.TemporaryFile() as copy:
         _copy(file, copy, size_bytes)
@@ -156,7 +182,7 @@ def erase(upload: Upload) -> bool:
         if locked.state == Upload.State.ERASED:
             return False
         if locked.uses.needed().exists():
-            raise InUse(InUse.__doc__)
+            raise UploadInUse
         # The sweeper finds it, should we die before the files are gone, or bytes be put to it yet.
         Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None, file_name="")
     with _storage_errors():
@@ -169,8 +195,8 @@ def bytes_taken(account: Account) -> int:
     """How much room the customer's uploads take up."""
     mine = Upload.objects.filter(account=account).taking_room()
     # Until it is swept, as much as was announced may lie, or be put again, beside what was made of it.
-    unswept = Greatest(Coalesce("size", 0), "announced_size")
-    taken = mine.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size")))["bytes"]
+    unswept = Greatest(Coalesce("size_bytes", 0), "announced_size_bytes")
+    taken = mine.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size_bytes")))["bytes"]
     return int(taken or 0)
 
 
@@ -196,7 +222,7 @@ def _decided(upload: Upload) -> Upload | None:
     if upload.state == Upload.State.REFUSED:
         raise NotAPicture(upload.detail)
     if upload.state != Upload.State.PENDING or upload.created_at < timezone.now() - COMPLETE_WITHIN:
-        raise Expired(Expired.__doc__)
+        raise Expired
     return None
 
 
@@ -206,7 +232,7 @@ def _alone_with(upload: Upload) -> Iterator[Upload]:
     pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
     claimed = leases.claim(pending, limit=1, seconds=LEASE_SECONDS)
     if not claimed:
-        raise InProgress(InProgress.__doc__)
+        raise InProgress
     (mine,) = claimed
     try:
         with leases.renewing(mine, seconds=LEASE_SECONDS):
@@ -260,9 +286,9 @@ def _ready(upload: Upload, found: Inspected, measured: Measured, *, thumbnail_by
         upload,
         state=Upload.State.READY,
         content_type=found.content_type,
-        size=measured.size_bytes,
+        size_bytes=measured.size_bytes,
         sha256=measured.sha256,
-        thumbnail_size=thumbnail_bytes,
+        thumbnail_size_bytes=thumbnail_bytes,
         width=found.width,
         height=found.height,
         completed_at=timezone.now(),
@@ -344,4 +370,4 @@ def _storage_errors() -> Iterator[None]:
         raise
     except (BotoCoreError, ClientError, OSError) as error:
         logger.warning("storage does not answer", extra={"error": f"{error}"[:200]})
-        raise StorageUnavailable(StorageUnavailable.__doc__) from error
+        raise StorageUnavailable from error

@@ -29,7 +29,7 @@ def login_required(
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        member = cast("MemberRequest", request)
+        member = cast("UserRequest", request)
         if request.user.is_authenticated:
             return view(member, *args, **kwargs)
         if member.htmx:
@@ -41,5 +41,5 @@ def login_required(
 
 
 def actor_of(user: User) -> str:
-    """How the timeline names who did something on a page."""
+    """How the timeline names this user as the actor of an event."""
     return f"user:{user.get_username()}"

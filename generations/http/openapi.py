@@ -8,7 +8,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from generations.http.problems import MEDIA_TYPE, PROBLEMS
+from errors import subclasses
+from generations.http.problems import MEDIA_TYPE
 
 
 class InputErrorSerializer(serializers.Serializer[Any]):
@@ -49,7 +50,8 @@ def problems(*statuses: int) -> dict[tuple[int, str], Any]:
 
 
 def _codes(status: int) -> str:
-    return ", ".join(f"`{code}`" for code, (its_status, _) in PROBLEMS.items() if its_status == status)
+    codes = sorted({error.code for error in subclasses() if error.status == status})
+    return ", ".join(f"`{code}`" for code in codes)
 
 
 IDEMPOTENCY_KEY = OpenApiParameter(

@@ -11,7 +11,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from generations.http.problems import Problem
+from generations.errors import TooLarge
 
 # The longest prompt in the widest script is 80 kB; files never come through here.
 BODY_BYTES_MAX = 1024 * 1024
@@ -31,7 +31,7 @@ class StrictJSONParser(BaseParser):
         _require_plain_utf8(media_type or "", request.META.get("HTTP_CONTENT_ENCODING", ""))
         raw = stream.read(BODY_BYTES_MAX + 1)
         if len(raw) > BODY_BYTES_MAX:
-            raise Problem("too_large", f"A body has at most {BODY_BYTES_MAX} bytes.")
+            raise TooLarge(f"A body has at most {BODY_BYTES_MAX} bytes.")
         return read_object(raw)
 
 

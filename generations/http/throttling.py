@@ -17,10 +17,10 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from database import best_effort
-from accounts import token_bucket, user_limits, redis_token_bucket
-from generations.http import authentication
+from accounts import redis_token_bucket, token_bucket, user_limits
 from accounts.token_bucket import Rate
+from database import best_effort
+from generations.http import authentication
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -93,7 +93,7 @@ in_hand = InHand()
 def _take(name: str, rate: Rate, count: int) -> float:
     """Whom we cannot count is let in: a database that is busy must not turn away who only wants to read."""
     if not settings.REDIS_URL:
-        return best_effort.try_write(lambda: token_bucket.acquire(name, rate, count=count), otherwise=0.0)
+        return best_effort.try_write(lambda: token_bucket.acquire(name, rate, count=count), default=0.0)
     try:
         return redis_token_bucket.acquire(_redis(settings.REDIS_URL), name, rate, count=count)
     except redis.RedisError as error:

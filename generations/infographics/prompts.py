@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from credits.models import Account
-from generations.infographics import articles
-from generations.safe_http import concurrency
-from generations.infographics.articles import Article
 from generations.catalogue import InvalidInput, find
+from generations.infographics import articles
+from generations.infographics.articles import Article
 from generations.ordering.orders import Order
+from generations.safe_http import concurrency
 
 AspectRatio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "4:5", "5:4", "21:9"]
 Resolution = Literal["1K", "2K", "4K"]
@@ -79,7 +79,7 @@ class InfographicRequest:
             "aspect_ratio": self.aspect_ratio,
             "resolution": self.resolution,
         }
-        order = Order(model=model, inputs=model.read(asked), asked=asked, metadata=metadata or {})
+        order = Order(model=model, inputs=model.read(asked), raw_input=asked, metadata=metadata or {})
         return [order] * self.count
 
 

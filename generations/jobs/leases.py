@@ -13,15 +13,14 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, PositiveIntegerField, Q, QuerySet, When
-from django.db.models.expressions import Combinable
+from django.db.models import Case, F, PositiveIntegerField, Q, QuerySet, When
 from django.db.models.functions import Now
 
+from database.clock import from_now
 from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
@@ -29,11 +28,6 @@ logger = logging.getLogger(__name__)
 _in_hand: dict[tuple[UUID, Any], Leased] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
-
-
-def from_now(seconds: float) -> ExpressionWrapper[Combinable]:
-    """So many seconds from now, by the database's clock."""
-    return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
 
 
 def unleased(due: QuerySet[Row]) -> QuerySet[Row]:

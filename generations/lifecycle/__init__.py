@@ -1,56 +1,56 @@
-"""The life of a generation. Nothing else writes Generation.status, and every move of its money happens here.
+"""The life of a generation. Nothing else writes `Generation.status`, and every move of its money happens here.
 
-Callers report facts: `submitted`, `answered`, `stored`, `failed` … Each is one transaction that answers whether it
-moved anything. Hearing a fact twice is ordinary and answers False; settling twice is impossible.
+Callers report facts: `submitted`, `answered`, `stored`, `failed` and so on. Each function is one transaction and
+returns whether it changed anything. Reporting a fact twice is ordinary and returns False; settling credits twice is
+impossible, because the ledger settles a hold once.
 """
 
 from generations.lifecycle.answering import answered, answered_error, progressed
 from generations.lifecycle.cancelling import cancel_asked, cancel_sent, cancelled
 from generations.lifecycle.ending import failed, give_up
-from generations.lifecycle.erasing import NotEnded, StillNeeded, erase, erased
+from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
-from generations.ordering.orders import BatchOrder, IdempotencyKeyReused, Order, DuplicateOrder, ProviderUnfunded, find_batch, find_reusable, find_generation
 from generations.lifecycle.placing import order, order_batch
-from generations.lifecycle.storing import StoredFile, output_lost, source_url_changed, not_copied, stored
-from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX, not_on_record, submission_refused, rejected, submission_lost, submitted, submitting, surplus_cancelled
+from generations.lifecycle.storing import StoredFile, not_copied, output_lost, source_url_changed, stored
+from generations.lifecycle.submitting import (
+    SUBMITTING_SECONDS_MAX,
+    not_on_record,
+    rejected,
+    submission_lost,
+    submission_refused,
+    submitted,
+    submitting,
+    surplus_cancelled,
+)
 
 __all__ = [
     "SUBMITTING_SECONDS_MAX",
-    "BatchOrder",
     "Failure",
-    "KeyReused",
-    "NotEnded",
-    "Order",
-    "OrderedJustNow",
-    "ProviderUnfunded",
-    "StillNeeded",
+    "GenerationInUse",
     "StoredFile",
     "answered",
     "answered_error",
-    "batch_before",
     "cancel_asked",
     "cancel_sent",
     "cancelled",
-    "delivered_before",
     "erase",
     "erased",
     "failed",
     "failure",
     "failure_for",
-    "given_up",
-    "lost",
-    "moved",
+    "give_up",
     "not_copied",
     "not_on_record",
-    "not_taken",
     "order",
     "order_batch",
-    "ordered_before",
+    "output_lost",
     "progressed",
     "rejected",
+    "source_url_changed",
     "stored",
     "submission_lost",
+    "submission_refused",
     "submitted",
     "submitting",
-    "withdrawn",
+    "surplus_cancelled",
 ]

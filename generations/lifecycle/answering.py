@@ -8,10 +8,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from generations.jobs import failpoints
+from database.clock import from_now
 from generations.catalogue import MODELS, FoundFile, extract_details, extract_files, goes_back, parse_log_line
 from generations.fal import Reason
-from database.clock import from_now
+from generations.jobs import failpoints
 from generations.lifecycle.ending import provider_failed
 from generations.lifecycle.failures import failure, failure_for
 from generations.lifecycle.transitions import lock, move, record_event
@@ -96,9 +96,9 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
             # A model that suddenly names its files otherwise still delivers what was paid for.
             counts=not paid or file.role in paid,
             source_url=file.url,
-            claimed_size=file.claimed_size_bytes,
+            claimed_size_bytes=file.claimed_size_bytes,
             flagged=file.flagged,
-            duration=file.duration_seconds,
+            duration_seconds=file.duration_seconds,
             next_attempt_at=Now(),
             give_up_at=from_now(COPY_SECONDS_MAX),
         )

@@ -7,36 +7,36 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from generations.errors import InUse, NotFinished
 from generations.lifecycle.transitions import lock, record_event
-from generations.models import ProviderCallback, Erasure, Generation, InputFile, Output, Phase
+from generations.models import Erasure, Generation, InputFile, Output, Phase, ProviderCallback
 
 
-class NotEnded(Exception):
-    """It is still being made."""
+class GenerationInUse(InUse):
+    """Another generation that has not ended works on an output of this one."""
 
-
-class StillNeeded(Exception):
-    """Another generation is being made of it."""
+    default_detail = "A generation that has not ended uses an output of this one. Cancel it, or wait for its end."
 
 
 @transaction.atomic
 def erase(generation: Generation, *, actor: str) -> Erasure:
-    """The receipt; the same one when it is asked again. Raises NotEnded, StillNeeded."""
+    """The receipt; the same one when it is asked again. Raises NotFinished, GenerationInUse."""
     generation = lock(generation.pk)
     if (earlier := Erasure.objects.filter(generation=generation).first()) is not None:
         return earlier
     if generation.phase != Phase.DONE:
-        raise NotEnded("Only what has ended can be erased. Cancel it first.")
+        raise NotFinished("Only a generation that has ended can be erased. Cancel it first.")
     # Orders lock the files that they use: each is either found in use here, or not found there.
     list(generation.outputs.select_for_update().order_by("pk"))
     if InputFile.objects.needed().filter(output__generation=generation).exists():
-        raise StillNeeded("Something is being made of it. Wait for its end, or cancel it first.")
+        raise GenerationInUse
     stored = generation.outputs.stored()
     receipt = Erasure.objects.create(
         generation=generation,
         asked_by=actor[:150],
         files=[
-            {"output": str(file.pk), "role": file.role, "size": file.size, "sha256": file.sha256} for file in stored
+            {"output": str(file.pk), "role": file.role, "size": file.size_bytes, "sha256": file.sha256}
+            for file in stored
         ],
         next_attempt_at=Now(),
     )
@@ -53,7 +53,7 @@ def _empty(generation: Generation) -> None:
         arguments={},
         metadata={},
         webhook_url="",
-        likeness="",
+        arguments_hash="",
         failure_errors=[],
         details={},
     )

@@ -37,11 +37,11 @@ def stored(output: Output, file: StoredFile) -> bool:
         key=file.key,
         kind=file.kind,
         content_type=file.content_type,
-        size=file.size_bytes,
+        size_bytes=file.size_bytes,
         sha256=file.sha256,
         width=file.width,
         height=file.height,
-        duration=file.duration_seconds or output.duration,
+        duration_seconds=file.duration_seconds or output.duration_seconds,
         detail="",
         stored_at=timezone.now(),
         next_attempt_at=None,
@@ -64,9 +64,9 @@ def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
     return bool(written)
 
 
-def source_url_changed(output: Output, *, source_url: str, claimed_size: int | None) -> bool:
+def source_url_changed(output: Output, *, source_url: str, claimed_size_bytes: int | None) -> bool:
     """fal names another address for the very file."""
-    return bool(_leased(output).update(source_url=source_url, claimed_size=claimed_size))
+    return bool(_leased(output).update(source_url=source_url, claimed_size_bytes=claimed_size_bytes))
 
 
 def _leased(output: Output) -> QuerySet[Output]:

@@ -8,15 +8,15 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from database.clock import from_now
+from database.time_scale import scaled
 from generations.catalogue import MODELS
 from generations.fal import Receipt
-from database.clock import from_now
 from generations.lifecycle.ending import failed
 from generations.lifecycle.erasing import reopen_erasure
 from generations.lifecycle.failures import Failure
 from generations.lifecycle.transitions import lock, move, record_event
 from generations.models import Generation, Phase, Submission
-from database.time_scale import scaled
 
 logger = logging.getLogger(__name__)
 

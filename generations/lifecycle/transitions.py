@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from notifications import outbox
+from generations.lifecycle.event_hook import event_recorded
 from generations.models import Event, Generation, Phase, Status
 
 STATUS_OF = {
@@ -78,7 +78,7 @@ def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
 def record_event(generation: Generation, fact: str, *, actor: str, held_change: int = 0, **details: Any) -> None:
     """A line of the timeline, in the transaction of the move that it tells."""
     details = {key: value[:500] if isinstance(value, str) else value for key, value in details.items()}
-    Event.objects.create(
+    event = Event.objects.create(
         generation=generation,
         account_id=generation.account_id,
         fact=fact,
@@ -89,4 +89,4 @@ def record_event(generation: Generation, fact: str, *, actor: str, held_change: 
         held_change=held_change,
         **details,
     )
-    outbox.enqueue(generation, fact, held_change=held_change)
+    event_recorded(generation, event)

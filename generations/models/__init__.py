@@ -1,65 +1,53 @@
-"""The tables of a generation's life."""
+"""The tables of the generations app."""
 
-from accounts.models import ApiKey, ApiKeyQuerySet, Scope
 from generations.models.batch import Batch, BatchQuerySet
 from generations.models.erasure import Erasure, Retention
-from generations.models.generation import Event, Generation, GenerationQuerySet, reference_of
-from generations.jobs.leased_model import Leased
-from generations.models.switches import Bucket, Intake, Turn, UserLimits
-from generations.models.provider import Breaker, FalAccount, Heartbeat, RefusedCallbacks
-from notifications.models import WEBHOOK_URL_CHARACTERS_MAX, Notice, Signing, Subscriber, WebhookAttempt, WebhookDelivery, WebhookDeliveryQuerySet, WebhookEndpoint, WebhookEndpointQuerySet, WebhookType
+from generations.models.generation import (
+    WEBHOOK_URL_CHARACTERS_MAX,
+    Event,
+    Generation,
+    GenerationQuerySet,
+    reference_of,
+)
+from generations.models.input_file import InputFile, InputFileQuerySet
 from generations.models.output import Output, OutputQuerySet
-from generations.models.price_book import PERCENT_MAX, Charge, PriceBookEntry, PriceBookQuerySet
+from generations.models.price_book import PERCENT_MAX, PriceBookEntry, PriceBookQuerySet
+from generations.models.provider import CircuitBreaker, FalAccount, Heartbeat, RejectedCallbacks
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
-from generations.models.submission import Delivery, Submission
-from generations.models.upload import GenerationSource, GenerationSourceQuerySet, Upload, UploadQuerySet
+from generations.models.submission import ProviderCallback, Submission
+from generations.models.switches import LastServed, OrderIntake
+from generations.models.upload import Upload, UploadQuerySet
 
 __all__ = [
     "PERCENT_MAX",
     "WEBHOOK_URL_CHARACTERS_MAX",
-    "ApiKey",
-    "ApiKeyQuerySet",
     "Batch",
     "BatchQuerySet",
-    "Breaker",
-    "Bucket",
     "CancelledBy",
-    "Charge",
-    "Delivery",
+    "CircuitBreaker",
     "Erasure",
     "Event",
     "FailureCode",
     "FalAccount",
     "Generation",
     "GenerationQuerySet",
-    "GenerationSource",
-    "GenerationSourceQuerySet",
     "Heartbeat",
-    "Intake",
-    "Leased",
-    "Notice",
+    "InputFile",
+    "InputFileQuerySet",
+    "LastServed",
+    "OrderIntake",
     "Output",
     "OutputQuerySet",
     "Phase",
     "PriceBookEntry",
     "PriceBookQuerySet",
-    "RefusedCallbacks",
+    "ProviderCallback",
+    "RejectedCallbacks",
     "Retention",
     "Rule",
-    "Scope",
-    "Signing",
     "Status",
     "Submission",
-    "Subscriber",
-    "Turn",
     "Upload",
     "UploadQuerySet",
-    "UserLimits",
-    "WebhookAttempt",
-    "WebhookDelivery",
-    "WebhookDeliveryQuerySet",
-    "WebhookEndpoint",
-    "WebhookEndpointQuerySet",
-    "WebhookType",
     "reference_of",
 ]

@@ -32,7 +32,7 @@ class Batch(models.Model):
     """Whether its owner asked for an e-mail when all of it has ended."""
     notified_at = models.DateTimeField(null=True)
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
-    fingerprint = models.CharField(max_length=64, blank=True)
+    request_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = BatchQuerySet.as_manager()

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 
 from credits.models import Account
 from database.ids import new_id
-from generations.models.generation import Generation
 from generations.jobs.leased_model import Leased
+from generations.models.generation import Generation
 
 
 class ErasureQuerySet(models.QuerySet["Erasure"]):

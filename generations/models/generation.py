@@ -9,15 +9,17 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from accounts.models import ApiKey
 from credits.models import Account
 from database.ids import new_id
-from accounts.models import ApiKey
-from generations.models.batch import Batch
 from generations.jobs.leased_model import Leased
+from generations.models.batch import Batch
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
+
+WEBHOOK_URL_CHARACTERS_MAX = 2000
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -52,11 +54,11 @@ class Generation(Leased):
     arguments = models.JSONField(default=dict)
     preset = models.CharField(max_length=50, blank=True)
     metadata = models.JSONField(default=dict)
-    webhook_url = models.CharField(max_length=2000, blank=True)
+    webhook_url = models.CharField(max_length=WEBHOOK_URL_CHARACTERS_MAX, blank=True)
     """Where this order's end is told, beside the customer's endpoints."""
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
-    fingerprint = models.CharField(max_length=64, blank=True)
-    likeness = models.CharField(max_length=64, blank=True)
+    request_hash = models.CharField(max_length=64, blank=True)
+    arguments_hash = models.CharField(max_length=64, blank=True)
     """Of the model and all that fal is sent: two orders that share it are the same wish."""
     retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
@@ -83,7 +85,7 @@ class Generation(Leased):
     """How many files the price is for."""
     credits = models.BigIntegerField()
     """The price, frozen when ordered."""
-    list_credits = models.BigIntegerField(null=True)
+    list_price_millidollars = models.BigIntegerField(null=True)
     """What fal should bill for it, in thousandths of a US dollar; None where that is not known."""
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
@@ -121,7 +123,7 @@ class Generation(Leased):
         ]
         indexes = [
             models.Index(fields=["account", "-id"], name="generations_of_account"),
-            models.Index(fields=["account", "likeness", "-id"], name="generations_alike"),
+            models.Index(fields=["account", "arguments_hash", "-id"], name="generations_by_arguments_hash"),
             models.Index(fields=["next_attempt_at"], name="generations_due", condition=~Q(phase="done")),
         ]
 

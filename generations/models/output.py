@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from database.ids import new_id
-from generations.models.generation import Generation
 from generations.jobs.leased_model import Leased
+from generations.models.generation import Generation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -45,18 +45,18 @@ class Output(Leased):
     counts = models.BooleanField(default=True)
     """Whether the customer pays for it; a preview or mask comes along for free."""
     source_url = models.TextField()
-    claimed_size = models.BigIntegerField(null=True)
+    claimed_size_bytes = models.BigIntegerField(null=True)
     flagged = models.BooleanField(default=False)
 
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     key = models.CharField(max_length=200, blank=True)
     kind = models.CharField(max_length=10, blank=True)
     content_type = models.CharField(max_length=100, blank=True)
-    size = models.BigIntegerField(null=True)
+    size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     width = models.PositiveIntegerField(null=True)
     height = models.PositiveIntegerField(null=True)
-    duration = models.FloatField(null=True)
+    duration_seconds = models.FloatField(null=True)
     detail = models.CharField(max_length=500, blank=True)
     misses = models.PositiveIntegerField(default=0)
     """How often it was not where fal said, or came broken. An outage of our own storage does not count."""
@@ -70,7 +70,8 @@ class Output(Leased):
         constraints = [
             models.UniqueConstraint(fields=["generation", "index"], name="generations_output_index_once"),
             models.CheckConstraint(
-                condition=~Q(state="stored") | (~Q(key="") & ~Q(sha256="") & Q(size__isnull=False, size__gt=0)),
+                condition=~Q(state="stored")
+                | (~Q(key="") & ~Q(sha256="") & Q(size_bytes__isnull=False, size_bytes__gt=0)),
                 name="generations_stored_is_verified",
             ),
         ]

@@ -1,4 +1,4 @@
-"""What staff ask for a model, and what fal has billed."""
+"""The price book: what staff charge for each model, from when."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-
-from generations.models.submission import Submission
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,26 +50,3 @@ class PriceBookEntry(models.Model):
     def __str__(self) -> str:
         asked = "as declared" if self.percent is None else f"{self.percent} %"
         return f"{self.model}: {asked if self.offered else 'not on offer'} from {self.effective_from:%Y-%m-%d %H:%M}"
-
-
-class Charge(models.Model):
-    """A line of fal's bill, as its Platform API gave it; US dollars, discounts taken off."""
-
-    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="charges")
-    """The attempt that it is for. None: nobody here ordered it."""
-    request_id = models.CharField(max_length=100)
-    endpoint = models.CharField(max_length=200)
-    billed_at = models.DateTimeField()
-    units = models.DecimalField(max_digits=20, decimal_places=9)
-    dollars = models.DecimalField(max_digits=20, decimal_places=9)
-    noted_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ("-billed_at", "-id")
-        constraints = [
-            models.UniqueConstraint(fields=["request_id", "endpoint", "billed_at"], name="generations_charge_once")
-        ]
-        indexes = [models.Index(fields=["billed_at"], name="generations_charges_by_time")]
-
-    def __str__(self) -> str:
-        return f"{self.dollars:f} USD for {self.request_id}"

@@ -23,7 +23,7 @@ class FalAccount(models.Model):
         return self.user_id
 
 
-class Breaker(models.Model):
+class CircuitBreaker(models.Model):
     """Open while fal refuses our key or account. One row, one switch for all processes."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
@@ -32,20 +32,20 @@ class Breaker(models.Model):
     probed_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="generations_one_breaker")]
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="generations_one_circuit_breaker")]
 
     def __str__(self) -> str:
         return f"open: {self.reason}" if self.opened_at else "closed"
 
 
-class RefusedCallbacks(models.Model):
+class RejectedCallbacks(models.Model):
     """How many callbacks were refused with this status, ever. Added to; see `generations/callbacks/rejections.py`."""
 
     status = models.PositiveSmallIntegerField(primary_key=True)
     number = models.PositiveBigIntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "refused callbacks"
+        verbose_name_plural = "rejected callbacks"
 
     def __str__(self) -> str:
         return f"{self.number} × {self.status}"

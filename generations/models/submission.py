@@ -65,7 +65,7 @@ class Submission(models.Model):
         return f"attempt {self.number} of {self.generation_id}"
 
 
-class Delivery(models.Model):
+class ProviderCallback(models.Model):
     """A callback of fal that proved genuine. Kept as it came, whatever became of it."""
 
     class Outcome(models.TextChoices):
@@ -75,7 +75,7 @@ class Delivery(models.Model):
         ORPHAN = "orphan", "belongs to no attempt of ours"
         UNCLEAR = "unclear", "says something we do not understand; fal is asked instead"
 
-    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="callbacks")
     request_id = models.CharField(max_length=100)
     body = models.BinaryField()
     body_sha256 = models.CharField(max_length=64)
@@ -84,16 +84,18 @@ class Delivery(models.Model):
     received_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = "provider callbacks"
         constraints = [
             # The attempt is part of it: the same bytes sent to another attempt's address are another matter.
             models.UniqueConstraint(
                 fields=["submission", "body_sha256"],
                 condition=Q(submission__isnull=False),
-                name="generations_delivery_once",
+                name="generations_callback_once",
             ),
             models.UniqueConstraint(
-                fields=["request_id", "body_sha256"], condition=Q(submission=None), name="generations_orphan_once"
+                fields=["request_id", "body_sha256"],
+                condition=Q(submission=None),
+                name="generations_orphan_callback_once",
             ),
         ]
 

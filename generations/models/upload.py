@@ -9,10 +9,7 @@ from django.db.models import Q
 
 from credits.models import Account
 from database.ids import new_id
-from generations.models.generation import Generation
 from generations.jobs.leased_model import Leased
-from generations.models.output import Output
-from generations.models.states import Phase
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -48,7 +45,7 @@ class Upload(Leased):
     file_name = models.CharField(max_length=255)
     """As its owner calls it. For people; no path is made of it."""
     announced_type = models.CharField(max_length=50)
-    announced_size = models.BigIntegerField()
+    announced_size_bytes = models.BigIntegerField()
     """Bytes. What is put has just this many."""
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=300, blank=True)
@@ -57,9 +54,9 @@ class Upload(Leased):
     key = models.CharField(max_length=200, blank=True)
     thumbnail_key = models.CharField(max_length=200, blank=True)
     content_type = models.CharField(max_length=50, blank=True)
-    size = models.BigIntegerField(null=True)
+    size_bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
-    thumbnail_size = models.PositiveIntegerField(null=True)
+    thumbnail_size_bytes = models.PositiveIntegerField(null=True)
     width = models.PositiveIntegerField(null=True)
     height = models.PositiveIntegerField(null=True)
 
@@ -77,7 +74,7 @@ class Upload(Leased):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="ready")
-                | (~Q(key="") & ~Q(thumbnail_key="") & ~Q(sha256="") & Q(size__isnull=False, size__gt=0)),
+                | (~Q(key="") & ~Q(thumbnail_key="") & ~Q(sha256="") & Q(size_bytes__isnull=False, size_bytes__gt=0)),
                 name="generations_upload_is_verified",
             )
         ]
@@ -93,47 +90,3 @@ class Upload(Leased):
     def incoming_key(self) -> str:
         """Where its owner puts it. Nothing is ever served from there."""
         return f"uploads/{self.id}/incoming"
-
-
-class GenerationSourceQuerySet(models.QuerySet["GenerationSource"]):
-    def needed(self) -> GenerationSourceQuerySet:
-        """Those of generations that are not done: fal may fetch their files yet."""
-        return self.exclude(generation__phase=Phase.DONE)
-
-
-class GenerationSource(models.Model):
-    """A file of ours that a generation works on, and where in its input it stands."""
-
-    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="sources")
-    path = models.CharField(max_length=200)
-    """In the input: "image_url", "image_urls[0]"."""
-    upload = models.ForeignKey(Upload, null=True, on_delete=models.PROTECT, related_name="uses")
-    output = models.ForeignKey(Output, null=True, on_delete=models.PROTECT, related_name="uses")
-
-    objects = GenerationSourceQuerySet.as_manager()
-
-    class Meta:
-        ordering = ("id",)
-        constraints = [
-            models.UniqueConstraint(fields=["generation", "path"], name="generations_one_source_a_place"),
-            models.CheckConstraint(
-                condition=Q(upload=None, output__isnull=False) | Q(upload__isnull=False, output=None),
-                name="generations_source_is_one_file",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.path} of {self.generation_id}"
-
-    @property
-    def file(self) -> Upload | Output:
-        found = self.upload or self.output
-        if found is None:
-            raise TypeError("The database sees to it that a source is one file.")
-        return found
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the picture can still be seen: its owner may have erased it."""
-        there = Upload.State.READY if self.upload else Output.State.STORED
-        return self.file.state == there

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,18 +18,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
 
-from generations.safe_http.addresses import is_loopback
 from credits.models import Account
-from generations.safe_http import client as http_client, concurrency
-from generations import lifecycle
-from generations.ordering import orders
-from generations.files import signed_urls, sandbox
+from errors import DomainError
 from generations.catalogue import InvalidInput, find
-from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, find_file_inputs, replace_at
+from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, replace_at
+from generations.files import sandbox, signed_urls
 from generations.files.inspection import NotMedia, is_safetensors
-from generations.models import Batch, Generation, InputFile, Output, Upload
+from generations.models import Generation, Output, Upload
+from generations.ordering.orders import Order
+from generations.safe_http import client as http_client
+from generations.safe_http import concurrency
+from generations.safe_http.addresses import is_loopback
 
 # All files of one request together: somebody waits for the answer. A batch of many gets some more.
 LOOK_SECONDS = 8.0
@@ -44,42 +44,27 @@ REDIRECTS_MAX = 3
 MARGIN_SECONDS = 3600
 
 
-class FilesUnreachable(Exception):
-    """fal could not fetch what lies with us."""
+class FilesUnreachable(DomainError):
+    """fal could not fetch files that are stored with Limn."""
+
+    code, status, title = "files_unreachable", 503, "Input files unreachable"
 
 
-def check(account: Account, wish: orders.Order) -> None:
-    """That each file which the inputs name is there and will do. Fetches what is named by address, for a few seconds.
+def check(account: Account, order: Order) -> None:
+    """Checks that every file which the order names exists and fits. Fetches the ones named by URL, for some seconds.
 
-    Raises InvalidInput, with the place of each that is wrong; Unreachable; outside.Busy; prober.ProberAway.
+    Call it outside of any transaction. Raises InvalidInput with the location of each wrong file, FilesUnreachable,
+    concurrency.Busy, SandboxUnavailable.
     """
-    _check(account, list(_places(wish)))
+    _check(account, order.file_inputs)
 
 
-def check_all(account: Account, wishes: Iterable[orders.Order]) -> None:
-    """`check` for several at once. The place of what is wrong begins with the number of its wish."""
-    numbered = enumerate(wishes)
-    _check(account, [replace(place, loc=(n, *place.loc)) for n, wish in numbered for place in _places(wish)])
-
-
-def order(account: Account, wish: orders.Order, *, actor: str) -> tuple[Generation, bool]:
-    """`lifecycle.order`; and what it works on is noted in the same transaction. Raises InvalidInput too, should a
-    file have been removed since it was checked."""
-    with transaction.atomic():
-        generation, is_new = lifecycle.order(account, wish, actor=actor)
-        if is_new:
-            note(generation)
-    return generation, is_new
-
-
-def order_batch(account: Account, wish: orders.BatchOrder, *, actor: str) -> tuple[Batch, bool]:
-    """`lifecycle.order_batch`, with what each of it works on."""
-    with transaction.atomic():
-        batch, is_new = lifecycle.order_batch(account, wish, actor=actor)
-        if is_new:
-            for generation in batch.generations.all():
-                note(generation)
-    return batch, is_new
+def check_all(account: Account, orders: Iterable[Order]) -> None:
+    """`check` for several orders at once. The location of an error begins with the index of its order."""
+    _check(
+        account,
+        [replace(place, loc=(index, *place.loc)) for index, order in enumerate(orders) for place in order.file_inputs],
+    )
 
 
 def arguments_for_fal(generation: Generation) -> dict[str, Any]:
@@ -87,23 +72,19 @@ def arguments_for_fal(generation: Generation) -> dict[str, Any]:
 
     They are kept, so that fal's own record can be searched for what it was really sent.
     """
-    sources = list(generation.sources.select_related("upload", "output"))
-    if sources:
+    input_files = list(generation.input_files.select_related("upload", "output"))
+    if input_files:
         seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
         arguments = copy.deepcopy(generation.arguments)
-        for source in sources:
-            replace_at(arguments, source.path, signed_urls.for_fal(source.file, seconds=seconds))
+        for input_file in input_files:
+            replace_at(arguments, input_file.path, signed_urls.for_fal(input_file.file, seconds=seconds))
         Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
         generation.arguments = arguments
     return dict(generation.arguments)
 
 
-def _places(wish: orders.Order) -> Iterator[FileInput]:
-    return find_file_inputs(wish.model.schema, wish.arguments)
-
-
 def _check(account: Account, places: Sequence[FileInput]) -> None:
-    for file in _owned(account, places).values():
+    for file in find_own_files(account, places).values():
         _require_reachable(file)
     if by_address := [place for place in places if place.is_url]:
         with concurrency.slot(account):
@@ -113,28 +94,12 @@ def _check(account: Account, places: Sequence[FileInput]) -> None:
 # --- Files of ours --------------------------------------------------------------------------------------------------
 
 
-def note(generation: Generation) -> None:
-    """Write down what it works on, in the transaction that orders it. Raises InvalidInput.
-
-    The files are locked, so that nobody removes one between this look and the end of the transaction.
-    """
-    places = find_file_inputs(find(generation.model).schema, generation.arguments)
-    files = _owned(generation.account, list(places), locked=True)
-    InputFile.objects.bulk_create(
-        InputFile(
-            generation=generation,
-            path=place.path,
-            upload=file if isinstance(file, Upload) else None,
-            output=file if isinstance(file, Output) else None,
-        )
-        for place, file in files.items()
-    )
-
-
-def _owned(account: Account, places: Iterable[FileInput], *, locked: bool = False) -> dict[FileInput, Upload | Output]:
+def find_own_files(
+    account: Account, places: Iterable[FileInput], *, lock: bool = False
+) -> dict[FileInput, Upload | Output]:
     """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
     named = {place: next(iter(place.value.items())) for place in places if isinstance(place.value, Mapping)}
-    files = _files(account, set(named.values()), locked=locked)
+    files = _files(account, set(named.values()), lock=lock)
     found = {place: files[name] for place, name in named.items() if name in files}
     errors = [
         _error(place, f"There is no such {kind}.", "not_found")
@@ -149,11 +114,11 @@ def _owned(account: Account, places: Iterable[FileInput], *, locked: bool = Fals
     return found
 
 
-def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> dict[tuple[str, str], Upload | Output]:
+def _files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], Upload | Output]:
     """Those of the customer's files that there are, by ("upload", id) and ("output", id)."""
     uploads = Upload.objects.ready().filter(account=account).order_by("pk")
     outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
-    if locked:
+    if lock:
         uploads, outputs = uploads.select_for_update(), outputs.select_for_update(of=("self",))
     found: dict[tuple[str, str], Upload | Output] = {}
     for kind, rows in (("upload", uploads), ("output", outputs)):
@@ -163,10 +128,10 @@ def _files(account: Account, names: Set[tuple[str, str]], *, locked: bool) -> di
 
 
 def _unfit_of_ours(wanted: FileRequirements, file: Upload | Output) -> tuple[str, str] | None:
-    kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration)
+    kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration_seconds)
     if kind != wanted.kind:
         return f"not a {wanted.noun}", f"not_a_{wanted.noun}"
-    return wanted.problem_with(media_type=file.content_type, size_bytes=file.size or 0, seconds=seconds)
+    return wanted.problem_with(media_type=file.content_type, size_bytes=file.size_bytes or 0, seconds=seconds)
 
 
 def _require_reachable(file: Upload | Output) -> None:
@@ -244,7 +209,9 @@ def _look_at_the_head(url: str, *, seconds_max: float) -> None:
     until = monotonic() + seconds_max
 
     def head(url: str) -> bytes:
-        return http_client.fetch_beginning(url, hosts=_hosts(url), bytes_max=HEAD_BYTES, seconds_max=max(0.1, until - monotonic()))
+        return http_client.fetch_beginning(
+            url, hosts=_hosts(url), bytes_max=HEAD_BYTES, seconds_max=max(0.1, until - monotonic())
+        )
 
     if not is_safetensors(http_client.follow_redirects(url, head, redirects_max=REDIRECTS_MAX)):
         raise NotMedia("no safetensors")

@@ -11,25 +11,20 @@ The settings say it for everybody, and staff for one customer (`UserLimits`). 0 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
-from uuid import UUID
 
-from django.conf import settings
 from django.db.models import BigIntegerField, Case, F, OuterRef, QuerySet, Subquery, Sum, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from credits.models import Account
 from accounts import api_keys
-from generations.ordering import order_intake
-from accounts.token_bucket import Rate
 from accounts.models import ApiKey, ApiKeyQuerySet
+from accounts.user_limits import Limits, limits_of
+from credits.models import Account
+from database.ids import first_id
+from errors import DomainError
 from generations.models import Generation, GenerationQuerySet, Phase
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+from generations.ordering import order_intake
 
 # A picture is made in seconds: whoever has as many as he may soon has one less.
 RUNNING_RETRY_AFTER_SECONDS = 5
@@ -39,64 +34,51 @@ PAUSED_RETRY_AFTER_SECONDS = 60
 SPENDING = Case(When(phase=Phase.DONE, then=F("captured")), default=F("credits"), output_field=BigIntegerField())
 
 
-class OrderRefused(Exception):
-    """The order is not taken. Nothing was made or held."""
+class OrderRefused(DomainError):
+    """The order is not accepted. Nothing was created, and nothing was held."""
 
 
 class Paused(OrderRefused):
+    code, status, title = "paused", 503, "Orders paused"
+    default_detail = "New orders are paused for the moment; what is in progress continues. Try again in a minute."
+
     def __init__(self) -> None:
-        super().__init__("New orders are paused for the moment; what is under way goes on. Try again in a minute.")
+        super().__init__(headers={"Retry-After": str(PAUSED_RETRY_AFTER_SECONDS)})
 
 
 class TooManyRunning(OrderRefused):
+    code, status, title = "too_many_running", 429, "Too many generations in progress"
+
     def __init__(self, *, running: int, limit: int) -> None:
-        super().__init__(f"{running} generations of yours are under way, and {limit} may be. Wait until one has ended.")
-        self.running = running
-        self.limit = limit
+        super().__init__(
+            f"You have {running} generations in progress, and the limit is {limit}. Wait until one has ended.",
+            headers={"Retry-After": str(RUNNING_RETRY_AFTER_SECONDS)},
+            running=running,
+            limit=limit,
+        )
 
 
 class SpendCapReached(OrderRefused):
+    code, status, title = "spend_cap_reached", 402, "Spending cap reached"
+
     def __init__(self, *, period: str, cap: int, spent: int, needed: int, until: datetime | None) -> None:
-        whose = "with this key" if period == "key" else f"this {period}"
-        over = f" This is over at {until:%Y-%m-%d %H:%M} UTC." if until else ""
-        super().__init__(f"This costs {needed} credits, and {spent} of at most {cap} are spent {whose}.{over}")
-        self.period = period
-        self.cap = cap
-        self.spent = spent
-        self.needed = needed
-        self.until = until
+        scope = "with this key" if period == "key" else f"this {period}"
+        end = f" This period ends at {until:%Y-%m-%d %H:%M} UTC." if until else ""
+        super().__init__(
+            f"This costs {needed} credits, and {spent} of at most {cap} are spent {scope}.{end}",
+            period=period,
+            until=until.isoformat() if until else None,
+            needed=needed,
+            spent=spent,
+            cap=cap,
+        )
 
 
 class ModelNotAllowed(OrderRefused):
+    code, status, title = "model_not_allowed", 403, "Model not allowed for this API key"
+
     def __init__(self, model: str) -> None:
-        super().__init__(f"This key may not order {model}. Use another key, or one of the models on its list.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Of one customer. 0: without limit."""
-
-    requests_per_minute: int
-    running_max: int
-    credits_per_day: int
-    credits_per_month: int
-
-
-NAMES = tuple(field.name for field in fields(Limits))
-
-
-def limits_of(account: Account | None) -> Limits:
-    """The settings, but for what staff have written for this account."""
-    own = getattr(account, "limits", None)
-    return Limits(
-        **{name: _first(getattr(own, name, None), getattr(settings, f"USER_{name.upper()}")) for name in NAMES}
-    )
-
-
-def request_rate_of(user: User) -> Rate | None:
-    """How often the API may be asked: a minute's worth at once, and then at its pace. None: without limit."""
-    per_minute = limits_of(getattr(user, "account", None)).requests_per_minute
-    return Rate(per_minute=per_minute, burst=per_minute) if per_minute else None
+        super().__init__(f"This API key may not order {model}. Use another key, or one of the key's models.")
 
 
 def check(generation: Generation) -> None:
@@ -139,7 +121,7 @@ def _check_spending(generation: Generation, limits: Limits) -> None:
         ("month", limits.credits_per_month, this_month, next_month),
     ):
         if cap:
-            _require_within(period, cap, _sum(others.filter(pk__gte=_first_id(since))), generation.credits, until)
+            _require_within(period, cap, _sum(others.filter(pk__gte=first_id(since))), generation.credits, until)
 
 
 def _check_key(generation: Generation, key: ApiKey) -> None:
@@ -160,12 +142,3 @@ def _require_within(period: str, cap: int, spent: int, needed: int, until: datet
 
 def _sum(generations: GenerationQuerySet) -> int:
     return int(generations.aggregate(spent=Coalesce(Sum(SPENDING), 0))["spent"])
-
-
-def _first_id(moment: datetime) -> UUID:
-    """Ids are UUIDv7 and begin with the time: what was made since is found by the account's own index."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
-def _first(own: int | None, everybodys: int) -> int:
-    return everybodys if own is None else own

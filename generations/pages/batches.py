@@ -15,14 +15,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from credits import accounts
 from credits.models import Account
-from generations.infographics import prompts
-from generations import lifecycle
-from generations.ordering import orders
+from generations import lifecycle, services
 from generations.catalogue import InvalidInput
-from generations.models import Batch, CancelledBy, Generation
 from generations.http.login_required import UserRequest, actor_of, login_required
+from generations.infographics import prompts
+from generations.models import Batch, CancelledBy, Generation
+from generations.ordering import orders
 from generations.pages.create import REFUSALS, model_or_404, nonce_of, status_of
 from generations.pages.presenters import STORED, Showing
 
@@ -47,8 +46,8 @@ class InfographicsForm(forms.Form):
         """Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
         asked = self.cleaned_data
         said = json.dumps(asked, sort_keys=True)
-        fingerprint = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
-        wish = prompts.InfographicRequest(
+        request_hash = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
+        infographic = prompts.InfographicRequest(
             prompt=asked["prompt"],
             article=prompts.read_page(account, asked["blog_url"]) if asked["blog_url"] else None,
             aspect_ratio=asked["aspect_ratio"],
@@ -56,12 +55,12 @@ class InfographicsForm(forms.Form):
             count=asked["count"],
         )
         return orders.BatchOrder(
-            orders=wish.orders(),
+            orders=infographic.orders(),
             purpose=prompts.PURPOSE,
             notify=asked["notify"],
             # A double click is one order, as with any other form.
-            idempotency_key=f"page:{nonce}:{fingerprint[:32]}",
-            fingerprint=fingerprint,
+            idempotency_key=f"page:{nonce}:{request_hash[:32]}",
+            request_hash=request_hash,
         )
 
 
@@ -75,11 +74,10 @@ def new_infographics(request: UserRequest) -> HttpResponse:
 
 
 def _order(request: UserRequest, form: InfographicsForm) -> HttpResponse:
-    account = accounts.of(request.user)
+    account = Account.objects.for_user(request.user)
     try:
         model_or_404(prompts.MODEL)
-        wish = form.order(account, nonce_of(request))
-        batch, _ = lifecycle.order_batch(account, wish, actor=actor_of(request.user))
+        batch, _ = services.place_batch(account, form.order(account, nonce_of(request)), actor=actor_of(request.user))
     except InvalidInput as error:
         for each in error.errors:
             form.add_error(each["loc"][0] if each["loc"][0] in form.fields else None, each["msg"])
@@ -95,7 +93,7 @@ def _show(request: UserRequest, form: InfographicsForm, *, status: int = 200, re
         "nonce": nonce_of(request),
         "refusal": refusal,
         "model": model_or_404(prompts.MODEL),
-        "available": accounts.of(request.user).available,
+        "available": Account.objects.for_user(request.user).available,
     }
     return render(request, "pages/infographics.html", context, status=status)
 

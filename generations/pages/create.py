@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,17 +15,20 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from credits import accounts
 from credits.ledger import InsufficientCredits
-from generations.ordering import orders, quotas, price_book, input_files
-from generations.safe_http import concurrency
-from generations.files import sandbox
+from credits.models import Account
+from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
-from generations.models import Generation, Status
-from generations.pages import forms, form_uploads
-from generations.pages.forms import Form
+from generations.errors import NotFound, ProviderUnfunded
+from generations.files import sandbox
 from generations.http.login_required import UserRequest, actor_of, login_required
-from generations.workers import submitter
+from generations.models import Generation, Status
+from generations.ordering import input_files, price_book, quotas
+from generations.ordering.orders import Order
+from generations.pages import form_uploads, forms
+from generations.pages.forms import Form
+from generations.safe_http import concurrency
+from generations.services import PlacedOrder
 
 # The price does not hang on these, and is wanted before they are filled in.
 STAND_INS: dict[str, Any] = {"prompt": "–", "image": form_uploads.STAND_IN, "images": [form_uploads.STAND_IN]}
@@ -34,7 +37,7 @@ REFUSALS: dict[type[Exception], int] = {
     InsufficientCredits: 402,
     quotas.OrderRefused: 429,
     concurrency.Busy: 429,
-    orders.ProviderUnfunded: 503,
+    ProviderUnfunded: 503,
     input_files.FilesUnreachable: 503,
     sandbox.SandboxUnavailable: 503,
 }
@@ -58,7 +61,7 @@ def new(request: UserRequest, slug: str) -> HttpResponse:
         return _show(request, replace(form, values={**form.values, **model.presets.get(preset, {})}))
     if "price" in request.POST or form.errors:
         return _show(request, form, status=422 if form.errors else 200)
-    return _order(request, form, brought=sent)
+    return _order(request, form, sent)
 
 
 @require_POST
@@ -76,46 +79,58 @@ def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
     if earlier.status != Status.FAILED:
         return redirect("generation", earlier.pk)
     model = model_or_404(earlier.model)
-    return _order(request, Form(model=model, values=_asked_in(earlier, model)), retry_of=earlier)
+    # The nonce of the rendered page: two clicks on one page are one order.
+    key = f"page:{nonce_of(request)}:retry:{earlier.pk.hex}"
+    form = Form(model=model, values=_values_of(earlier, model))
+
+    def place() -> PlacedOrder:
+        return services.retry(
+            Account.objects.for_user(request.user),
+            earlier,
+            actor=actor_of(request.user),
+            idempotency_key=key,
+            request_hash=hashlib.sha256(key.encode()).hexdigest(),
+        )
+
+    return _place(request, form, place)
 
 
-def _order(
-    request: UserRequest, form: Form, *, retry_of: Generation | None = None, brought: form_uploads.Sent | None = None
-) -> HttpResponse:
-    account = accounts.of(request.user)
+def _order(request: UserRequest, form: Form, sent: form_uploads.Sent) -> HttpResponse:
+    def place() -> PlacedOrder:
+        canonical = json.dumps([form.model.slug, form_uploads.by_content(form.values)])
+        request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+        order = Order(
+            model=form.model,
+            inputs=form.model.read(form.values),
+            raw_input=form.values,
+            preset=form.preset,
+            # A double click is one order. Going back, changing the prompt and ordering again is another one.
+            idempotency_key=f"page:{nonce_of(request)}:{request_hash[:32]}",
+            request_hash=request_hash,
+        )
+        account = Account.objects.for_user(request.user)
+        placed = services.place_order(account, order, actor=actor_of(request.user))
+        if not placed.is_new:
+            sent.forget()
+        return placed
+
+    return _place(request, form, place)
+
+
+def _place(request: UserRequest, form: Form, place: Callable[[], PlacedOrder]) -> HttpResponse:
+    """Places the order. Redirects to its page; if it is refused, shows the form again with what was typed."""
     try:
-        wish = _wish(form, nonce=nonce_of(request), retry_of=retry_of)
-        input_files.check(account, wish)
-        generation, is_new = input_files.order(account, wish, actor=actor_of(request.user))
-    except price_book.NotOffered as error:
-        # Taken off between the form and the order.
+        placed = place()
+    except (price_book.NotOffered, NotFound) as error:
+        # The model was taken off, or the generation erased, after the page was rendered.
         raise Http404(str(error)) from error
     except InvalidInput as error:
         return _show(request, replace(form, errors=error.errors), status=422)
     except tuple(REFUSALS) as error:
         return _show(request, form, status=status_of(error), refusal=str(error))
-    if is_new:
-        submitter.submit_now(generation)
-    else:
-        if brought is not None:
-            brought.forget()
+    if not placed.is_new:
         messages.info(request, "You have ordered this already; here it is. It was charged once.")
-    return redirect("generation", generation.pk)
-
-
-def _wish(form: Form, *, nonce: str, retry_of: Generation | None) -> orders.Order:
-    said = json.dumps([form.model.slug, form_uploads.by_content(form.values)])
-    fingerprint = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
-    return orders.Order(
-        model=form.model,
-        inputs=form.model.read(form.values),
-        asked=form.values,
-        preset=form.preset,
-        # A double click is one order. Who goes back, changes the prompt and orders again means another.
-        idempotency_key=f"page:{nonce}:{fingerprint[:32]}",
-        fingerprint=fingerprint,
-        retry_of=retry_of,
-    )
+    return redirect("generation", placed.generation.pk)
 
 
 def _show(request: UserRequest, form: Form, *, status: int = 200, refusal: str = "") -> HttpResponse:
@@ -124,7 +139,7 @@ def _show(request: UserRequest, form: Form, *, status: int = 200, refusal: str =
 
 
 def _price(request: UserRequest, form: Form) -> dict[str, Any]:
-    credits, available = _quote(form), accounts.of(request.user).available
+    credits, available = _quote(form), Account.objects.for_user(request.user).available
     short = max(0, credits - available) if credits is not None else 0
     return {"model": form.model, "credits": credits, "available": available, "short": short}
 
@@ -148,10 +163,10 @@ def _begin_with(request: UserRequest, model: Model) -> Mapping[str, Any]:
         )
     except (ValueError, Generation.DoesNotExist):
         return {**forms.defaults(model), **form_uploads.prefilled(request, model)}
-    return {**forms.defaults(model), **_asked_in(earlier, model)}
+    return {**forms.defaults(model), **_values_of(earlier, model)}
 
 
-def _asked_in(generation: Generation, model: Model) -> dict[str, Any]:
+def _values_of(generation: Generation, model: Model) -> dict[str, Any]:
     # Through the API a preset's inputs are named, not spelled out.
     return {**model.presets.get(generation.preset, {}), **generation.input}
 

@@ -14,20 +14,20 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
-from credits import accounts
-from generations.files import sandbox, uploads
+from credits.models import Account
 from generations.catalogue import Model
 from generations.catalogue.files import MEGABYTE, OwnFile, is_own_file
+from generations.files import sandbox, uploads
+from generations.http.login_required import UserRequest
 from generations.models import Output, Upload
 from generations.pages import forms
 from generations.pages.fields import Field, fields_of
-from generations.http.login_required import UserRequest
 
 # All pictures of a form together.
 FORM_BYTES_MAX = 128 * MEGABYTE
 # For a picture that is not there yet, where only its being there counts.
 STAND_IN = "https://example.com/"
-TROUBLES = {
+TROUBLES: dict[type[Exception], str] = {
     uploads.StorageUnavailable: "it could not be stored just now. Please try again.",
     sandbox.SandboxUnavailable: "it could not be looked at just now. Please try again.",
 }
@@ -92,9 +92,11 @@ def _keep(request: UserRequest, field: Field, file: UploadedFile[Any], sent: Sen
     """The picture as an upload; what is wrong with it is noted, at the field that stands in the form for sure."""
     name = _name(file)
     try:
-        upload = uploads.create_from_form(accounts.of(request.user), file, file_name=name, size_bytes=file.size or 0)
+        upload = uploads.create_from_form(
+            Account.objects.for_user(request.user), file, file_name=name, size_bytes=file.size or 0
+        )
     except (uploads.UploadError, sandbox.SandboxUnavailable) as error:
-        words = TROUBLES.get(type(error), f"{error}")
+        words = TROUBLES.get(type(error)) or getattr(error, "reason", str(error))
         sent.errors.append({"loc": [field.loc[0]], "msg": f"{name}: {words}", "type": "upload"})
         return None
     sent.brought.append(upload)

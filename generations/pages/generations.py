@@ -16,9 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from generations import lifecycle
+from generations.errors import NotFinished
+from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.models import CancelledBy, Generation, Status
 from generations.pages import paging
-from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.pages.presenters import STORED, Showing
 
 # On pages with <model-viewer> 4.4.0 alone: the hash of the one style inside it, which admits that text and no other,
@@ -89,7 +90,7 @@ def erase(request: UserRequest, generation_id: UUID) -> HttpResponse:
     mine = _mine(request, generation_id)
     try:
         lifecycle.erase(mine, actor=actor_of(request.user))
-    except (lifecycle.NotEnded, lifecycle.StillNeeded) as error:
+    except (NotFinished, lifecycle.GenerationInUse) as error:
         messages.error(request, str(error))
     else:
         messages.info(request, "Erased: what was asked for, and every file. What it cost stays in your statement.")

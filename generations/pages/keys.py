@@ -14,13 +14,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from credits.models import CREDITS_MAX
 from accounts import api_keys
-from generations.ordering import quotas
+from accounts.models import ApiKey, Scope, default_scopes
+from credits.models import CREDITS_MAX
 from generations.catalogue import MODELS
-from accounts.models import ApiKey, Scope
-from accounts.models import default_scopes
 from generations.http.login_required import UserRequest, login_required
+from generations.ordering import quotas
 
 # Who has more has long lost track of them; the API shows them all.
 SHOWN_MAX = 100

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from generations.ordering import price_book
 from generations.catalogue import MODELS, Model
 from generations.catalogue.files import FileRequirements, is_own_file
 from generations.models import Generation, InputFile, Output, Status
+from generations.ordering import price_book
 from generations.pages import labels
 from generations.pages.details import Detail, details_in_words
 from generations.pages.fields import fields_of
@@ -114,14 +114,14 @@ class Showing:
         return details_in_words(self.generation.details)
 
     @cached_property
-    def sources(self) -> list[InputFile]:
+    def input_files(self) -> list[InputFile]:
         """The files of its owner's that it works on."""
-        return list(self.generation.sources.select_related("upload", "output__generation"))
+        return list(self.generation.input_files.select_related("upload", "output__generation"))
 
     @cached_property
     def derived(self) -> list[Showing]:
         """What was made of its files, the newest first."""
-        children = Generation.objects.filter(sources__output__generation=self.generation).distinct()
+        children = Generation.objects.filter(input_files__output__generation=self.generation).distinct()
         return [Showing(child) for child in children[:DERIVED_MAX]]
 
     @cached_property
@@ -140,7 +140,9 @@ def _fits(file: Output, model: Model) -> bool:
     wanted = [FileRequirements(**each["x-file"]) for each in model.schema["properties"].values() if "x-file" in each]
     for each in wanted:
         if each.kind == file.kind:
-            return not each.problem_with(media_type=file.content_type, size_bytes=file.size or 0, seconds=file.duration)
+            return not each.problem_with(
+                media_type=file.content_type, size_bytes=file.size_bytes or 0, seconds=file.duration_seconds
+            )
     return True
 
 

@@ -10,9 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from credits import accounts
-from generations.models import Retention
+from credits.models import Account
 from generations.http.login_required import UserRequest, login_required
+from generations.models import Retention
 
 # As the API has it.
 DAYS_MAX = 3650
@@ -49,7 +49,7 @@ def keep(request: UserRequest) -> HttpResponse:
 
 
 def _kept(request: UserRequest, days: int | None) -> str:
-    account = accounts.of(request.user)
+    account = Account.objects.for_user(request.user)
     if days is None:
         Retention.objects.filter(account=account).delete()
         return "Noted. Things are kept until you erase them."

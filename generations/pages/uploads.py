@@ -12,12 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from credits import accounts
-from generations.files import uploads
+from credits.models import Account
 from generations.catalogue.files import MEGABYTE
+from generations.files import uploads
+from generations.http.login_required import UserRequest, login_required
 from generations.models import Upload
 from generations.pages import paging
-from generations.http.login_required import UserRequest, login_required
 
 
 @require_safe
@@ -29,7 +29,7 @@ def show(request: UserRequest) -> HttpResponse:
     used = mine.annotate(used_by=Count("uses__generation", distinct=True))
     context = {
         "page": paging.newest(used, before=request.GET.get("before")),
-        "bytes_taken": uploads.bytes_taken(accounts.of(request.user)),
+        "bytes_taken": uploads.bytes_taken(Account.objects.for_user(request.user)),
         "bytes_max": settings.UPLOAD_MEGABYTES_MAX * MEGABYTE,
     }
     return render(request, "pages/uploads.html", context)
@@ -43,7 +43,7 @@ def erase(request: UserRequest, upload_id: UUID) -> HttpResponse:
         uploads.erase(mine)
     except uploads.StorageUnavailable:
         messages.info(request, "Deleted. Storage does not answer just now: its room is free when the files are gone.")
-    except uploads.InUse as error:
+    except uploads.UploadInUse as error:
         messages.error(request, str(error))
     else:
         messages.info(request, f"Deleted: {mine.file_name}.")

@@ -1,10 +1,9 @@
-"""The addresses of the pages."""
+"""URLs of the pages of the generations app."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generations.pages import batches, generations, retention, keys, create, uploads, statement
-from notifications import pages
+from generations.pages import batches, create, generations, keys, retention, statement, uploads
 from generations.pages.login import Login
 
 urlpatterns = [
@@ -26,15 +25,7 @@ urlpatterns = [
     path("uploads/", uploads.show, name="uploads"),
     path("uploads/<uuid:upload_id>/erase/", uploads.erase, name="upload-erase"),
     path("charges/", statement.charges, name="charges"),
-    path("notices/", pages.show, name="notices"),
-    path("notices/mail/", pages.mail, name="notices-mail"),
     path("notices/keeping/", retention.keep, name="notices-keeping"),
-    path("notices/secret/", pages.secret, name="notices-secret"),
-    path("notices/endpoints/", pages.add, name="notices-add"),
-    path("notices/endpoints/<uuid:endpoint_id>/<str:deed>/", pages.act, name="webhook-endpoint-act"),
-    path("notices/deliveries/<uuid:delivery_id>/", pages.delivery, name="webhook-delivery"),
-    path("notices/deliveries/<uuid:delivery_id>/resend/", pages.resend, name="webhook-delivery-resend"),
-    path("unsubscribe/<str:ticket>/", pages.unsubscribe, name="unsubscribe"),
     path("credits/", statement.statement, name="credits"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.revoke, name="key-revoke"),

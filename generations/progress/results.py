@@ -16,10 +16,10 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from generations.files import signed_urls
 from generations.catalogue import MODELS
+from generations.files import signed_urls
 from generations.models import Generation, Output, Status
-from generations.progress.event_stream import Subject, Snapshot
+from generations.progress.event_stream import Snapshot, Subject
 
 SECONDS_BETWEEN_LOOKS = 0.25
 # How long is waited for a model of which nothing else is said: ten times as long as it usually takes, within these.
@@ -142,7 +142,7 @@ def _file(output: Output) -> File:
         index=output.index,
         role=output.role,
         content_type=output.content_type,
-        size_bytes=output.size or 0,
+        size_bytes=output.size_bytes or 0,
         sha256=output.sha256,
         counts=output.counts,
         flagged=output.flagged,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from generations.provider import billed_units, clients
 from generations.fal import FalError, Gone
 from generations.models import Generation, Phase, Submission
+from generations.provider import clients
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,16 @@ RETRY = timedelta(minutes=1)
 PATIENCE = timedelta(hours=1)
 # fal has made it, or has given up: its result stands.
 SETTLED = (Phase.STORING, Phase.DONE)
+# Units of a bill have six decimals at most; the column keeps nine.
+PLACES = Decimal(1).scaleb(-9)
+
+
+def record_units(submission: Submission, units: Decimal | None) -> None:
+    """fal's result says so; None: it does not say."""
+    changes: dict[str, Any] = {"units_due_at": None}
+    if units is not None:
+        changes["billable_units"] = units.quantize(PLACES)
+    Submission.objects.filter(pk=submission.pk).update(**changes)
 
 
 def run_once(*, limit: int) -> int:
@@ -47,13 +59,13 @@ def _ask(submission: Submission) -> None:
     try:
         verdict = clients.fal().result(submission.response_url)
     except Gone:
-        billed_units.record_units(submission, None)
+        record_units(submission, None)
     except FalError as error:
         if _is_stale(submission.generation):
-            billed_units.record_units(submission, None)
+            record_units(submission, None)
         logger.info("fal could not be asked for billed units", extra={"error": f"{error}"[:200]})
     else:
-        billed_units.record_units(submission, verdict.billable_units)
+        record_units(submission, verdict.billable_units)
 
 
 def _is_stale(generation: Generation) -> bool:

@@ -12,8 +12,8 @@ from datetime import timedelta
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from generations.models import CircuitBreaker, Generation, Phase
 from database.time_scale import scaled
+from generations.models import CircuitBreaker, Generation, Phase
 
 logger = logging.getLogger(__name__)
 

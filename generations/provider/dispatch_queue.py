@@ -14,8 +14,8 @@ from django.db.models import Case, F, Value, When, Window
 from django.db.models.functions import Now, RowNumber
 
 from accounts import token_bucket
-from generations.jobs import leases
 from accounts.token_bucket import Rate
+from generations.jobs import leases
 from generations.models import Generation, GenerationQuerySet, LastServed
 
 BUCKET = "fal"
@@ -54,7 +54,7 @@ def claim_round_robin(due: GenerationQuerySet, *, limit: int, seconds: float) ->
 def _line(due: GenerationQuerySet, length: int) -> list[UUID]:
     # Read without locks, which PostgreSQL does not know beside window functions; `leases.claim` takes them.
     nth = Window(RowNumber(), partition_by=F("account"), order_by=("next_attempt_at", "pk"))
-    served = F("account__turn__served_at").asc(nulls_first=True)
+    served = F("account__last_served__served_at").asc(nulls_first=True)
     waiting = leases.unleased(due).annotate(nth=nth).order_by("nth", served, "next_attempt_at", "pk")
     return list(waiting.values_list("pk", flat=True)[:length])
 

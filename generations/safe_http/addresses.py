@@ -48,10 +48,20 @@ def is_public(address: str) -> bool:
     return ip in _GIVEN_OUT_IPV6 and not any(ip in block for block in _DENIED_IPV6)
 
 
-def is_loopback(address: str) -> bool:
-    return ip_address(address.partition("%")[0]).is_loopback
-
-
 def ends_in_a_number(host: str) -> bool:
     """127.1, 2130706433 and 0x7f000001 are all this very machine, and no name's last label is a number."""
     return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]) is not None
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address and not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an IP address, is this very machine."""
+    return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)

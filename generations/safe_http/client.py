@@ -12,7 +12,6 @@ FetchError
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import socket
 import sys
@@ -28,7 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from generations.safe_http.addresses import ends_in_a_number, is_public
+from generations.safe_http.addresses import ends_in_a_number, is_address, is_loopback, is_public
 from generations.safe_http.deadline import Deadline
 
 CONNECT_SECONDS_MAX = 5
@@ -147,7 +146,7 @@ def _allowed(url: str, hosts: Sequence[str]) -> tuple[Target, bool]:
     pattern = next((pattern for pattern in hosts if matches(pattern, target)), None)
     if pattern is None:
         raise AddressRefused(f"files may not come from {target.host}:{target.port}")
-    if target.scheme == "http" and not _is_loopback_name(target.host):
+    if target.scheme == "http" and not is_loopback(target.host):
         raise AddressRefused("plain http is accepted from loopback addresses only")
     return target, _names_one_host(pattern)
 
@@ -159,7 +158,7 @@ def post(
     followed. Raises Refused, TryLater."""
     target = recipient(url, loopback_allowed=loopback_allowed)
     with Deadline(seconds_max) as deadline:
-        dial = _dialler(deadline, private_allowed=_is_loopback_name(target.host))
+        dial = _dialler(deadline, private_allowed=is_loopback(target.host))
         try:
             with _open(target, dial, "POST", body=body, headers=headers) as response:
                 return _answer(response, bytes_max)
@@ -170,15 +169,15 @@ def post(
 def recipient(url: str, *, loopback_allowed: bool) -> Target:
     """Where a POST may go, by the look of its address; to where its name leads is checked when it is dialled."""
     target = parse(url)
-    if _is_loopback_name(target.host):
+    if is_loopback(target.host):
         if not loopback_allowed:
             raise AddressRefused("addresses of the machine itself are not dialled")
         return target
     if target.scheme != "https":
         raise AddressRefused("the address is not an https one")
-    if _is_address(target.host) and not is_public(target.host):
+    if is_address(target.host) and not is_public(target.host):
         raise AddressRefused("the address is not a public one")
-    if not _is_address(target.host) and ends_in_a_number(target.host):
+    if not is_address(target.host) and ends_in_a_number(target.host):
         raise AddressRefused("the host is an address in an unusual spelling")
     return target
 
@@ -195,7 +194,7 @@ def parse(url: str) -> Target:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise AddressRefused("the address is not a plain http or https one")
     host = parts.hostname
-    if len(host) > HOST_CHARACTERS_MAX or not (_HOST_NAME.fullmatch(host) or _is_address(host)):
+    if len(host) > HOST_CHARACTERS_MAX or not (_HOST_NAME.fullmatch(host) or is_address(host)):
         raise AddressRefused("the host name is malformed")
     if parts.netloc.lower() not in _spellings(host, port):
         raise AddressRefused("the address holds more than a host and a port")
@@ -225,19 +224,7 @@ def matches(pattern: str, target: Target) -> bool:
 
 def _names_one_host(pattern: str) -> bool:
     name, _, port = pattern.partition(":")
-    return not name.startswith("*") and (bool(port) or _is_address(name) or name == "localhost")
-
-
-def _is_loopback_name(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return not name.startswith("*") and (bool(port) or is_address(name) or name == "localhost")
 
 
 # --- The transfer -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from credits.models import Account
+from errors import DomainError
 
 # Of eight threads, four may wait with a client (generations.http.long_polling) and three be here: one is always free.
 MAX_CONCURRENT = max(1, int(os.environ.get("LIMN_WEB_THREADS", "8")) * 3 // 8)
@@ -20,11 +21,14 @@ MAX_CONCURRENT_PER_ACCOUNT = max(1, MAX_CONCURRENT - 1)
 RETRY_AFTER_SECONDS = 1
 
 
-class Busy(Exception):
-    """As much as may be is being looked at: try again in a second."""
+class Busy(DomainError):
+    """All slots for outbound fetches are taken."""
+
+    code, status, title = "rate_limited", 429, "Too many requests"
+    default_detail = "Too many files and pages are being fetched at the moment. Try again in a second."
 
     def __init__(self) -> None:
-        super().__init__("Too many files and pages are being looked at just now. Try again in a second.")
+        super().__init__(headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 _lock = threading.Lock()

@@ -6,11 +6,11 @@ import logging
 
 from django.db import transaction
 
-from generations.jobs import failpoints
 from generations import lifecycle
-from generations.provider import clients
 from generations.fal import Completed, Failed, wire
-from generations.models import ProviderCallback, Generation, Submission
+from generations.jobs import failpoints
+from generations.models import Generation, ProviderCallback, Submission
+from generations.provider import clients
 
 logger = logging.getLogger(__name__)
 

@@ -14,20 +14,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.utils import timezone
 
-from generations.jobs import failpoints, leases
-from generations.safe_http import client as http_client
+from database.time_scale import scaled
 from generations import lifecycle
-from generations.files import sandbox, storage
-from generations.provider import clients
 from generations.catalogue import FoundFile, extract_files
 from generations.fal import Completed, FalError
-from generations.safe_http.client import Fetched
+from generations.files import sandbox, storage
 from generations.files.inspection import Inspected, NotMedia
+from generations.jobs import backoff, failpoints, leases
+from generations.jobs.parallel import run
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
-from database.time_scale import scaled
-from generations.jobs import backoff
-from generations.jobs.parallel import run
+from generations.provider import clients
+from generations.safe_http import client as http_client
+from generations.safe_http.client import Fetched
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +137,9 @@ def _unpack(data_url: str, file: IO[bytes]) -> Fetched:
 
 
 def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
-    if output.claimed_size is not None and output.claimed_size != fetched.size_bytes:
+    if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
         # fal's file_size is right wherever it is given; a shorter file was cut on the way.
-        raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size}")
+        raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
         return sandbox.probe(file)
     except NotMedia as error:
@@ -155,7 +154,7 @@ def _ask_again(output: Output) -> None:
         logger.warning("fal could not be asked for its answer", extra={"output": str(output.pk), "error": str(error)})
         return
     if found is not None and found.url != output.source_url:
-        lifecycle.source_url_changed(output, source_url=found.url, claimed_size=found.claimed_size_bytes)
+        lifecycle.source_url_changed(output, source_url=found.url, claimed_size_bytes=found.claimed_size_bytes)
 
 
 def _found_at_fal(output: Output) -> FoundFile | None:

@@ -8,16 +8,15 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 from django.utils import timezone
 
-from generations.workers import heartbeats
-from generations.jobs import leases
-from generations import lifecycle
-from generations.files import storage, uploads
-from generations.provider import clients
-from generations.fal import FalError, platform
-from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload
 from database.time_scale import scaled
-from generations.jobs import backoff
+from generations import lifecycle
+from generations.fal import FalError, platform
+from generations.files import storage, uploads
+from generations.jobs import backoff, leases
 from generations.jobs.parallel import run
+from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload
+from generations.provider import clients
+from generations.workers import heartbeats
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def _follow(rule: Retention, limit: int, now: datetime) -> bool:
 def _erase_made(generation: Generation) -> bool:
     try:
         lifecycle.erase(generation, actor="limn:retention")
-    except lifecycle.StillNeeded:
+    except lifecycle.GenerationInUse:
         return False
     return True
 

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from generations.provider import billed_units, clients
-from generations.jobs import failpoints, leases
+from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Completed, Failed, FalError, Finished, Gone, Queued, Reason, Running, Unavailable
+from generations.jobs import failpoints, leases
+from generations.jobs.parallel import run
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
-from database.time_scale import scaled
+from generations.provider import billed_units, clients
 from generations.workers import callback_inbox
-from generations.jobs.parallel import run
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.db.models import Q
 from django.utils import timezone
 
-from generations.workers import heartbeats
 from generations.files import storage, uploads
-from generations.models import Generation, Output, Phase
 from generations.files.storage import Listed
+from generations.models import Generation, Output, Phase
+from generations.workers import heartbeats
 
 logger = logging.getLogger(__name__)
 

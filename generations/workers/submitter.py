@@ -14,18 +14,17 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generations.provider import circuit_breaker, dispatch_queue, clients
-from generations.jobs import failpoints, leases
+from database.time_scale import scaled
 from generations import lifecycle
-from generations.ordering import input_files
 from generations.catalogue import find
 from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
 from generations.fal.client import SUBMIT_SECONDS_MAX
+from generations.jobs import backoff, failpoints, leases
+from generations.jobs.parallel import run
 from generations.lifecycle import Failure, failure
 from generations.models import FailureCode, Generation, Phase, Submission
-from database.time_scale import scaled
-from generations.jobs import backoff
-from generations.jobs.parallel import run
+from generations.ordering import input_files
+from generations.provider import circuit_breaker, clients, dispatch_queue
 
 LEASE_SECONDS = scaled(20)
 # Who begins to send later than this might still be at it when the reconciler takes him for dead.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from generations import lifecycle
-from generations.provider import clients
 from generations.fal import FalError
 from generations.models import Submission
+from generations.provider import clients
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from credits import accounts
-from notifications import event_feed
+from credits.models import Account
+from generations.api.serializers import EventSerializer
 from generations.http.authentication import customer
 from generations.http.openapi import problems
-from generations.api.serializers import EventSerializer
 from generations.models import Event
+from notifications import event_feed
 
 EVENTS = 100
 EVENTS_MAX = 500
@@ -62,7 +62,7 @@ class FeedView(APIView):
         """All that has happened to your generations since `after`, oldest first, each event once and none left out."""
         after = _number(request, "after", default=0, minimum=0, maximum=AFTER_MAX)
         limit = _number(request, "limit", default=EVENTS, minimum=1, maximum=EVENTS_MAX)
-        stretch = event_feed.read(accounts.of(customer(request)), after=after, limit=limit)
+        stretch = event_feed.read(Account.objects.for_user(customer(request)), after=after, limit=limit)
         follows = {"after": stretch.after, **({"limit": limit} if limit != EVENTS else {})}
         body = {
             "results": FeedEventSerializer(stretch.events, many=True).data,

@@ -16,10 +16,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from notifications import outbox, endpoints
-from notifications.api import webhook_endpoints
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
+from notifications import endpoints, outbox
+from notifications.api import webhook_endpoints
 from notifications.models import WebhookAttempt, WebhookDelivery, WebhookType
 
 

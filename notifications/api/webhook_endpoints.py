@@ -15,14 +15,13 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from credits import accounts
-from credits.models import CREDITS_MAX
-from notifications import endpoints
+from credits.models import CREDITS_MAX, Account
+from generations.api.order_requests import WebhookUrl
 from generations.http.authentication import customer
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
-from generations.api.order_requests import WebhookUrl
 from generations.http.requests import RequestBody
+from notifications import endpoints
 from notifications.models import Subscriber, WebhookEndpoint, WebhookEndpointQuerySet
 
 NOT_KEPT = {"Cache-Control": "no-store"}
@@ -118,7 +117,7 @@ class EndpointsView(ListAPIView[WebhookEndpoint]):
     def post(self, request: Request) -> Response:
         """A new one, told of what happens from now on. The answer holds its secret, for the only time."""
         wish = NewEndpoint.read(request)
-        account = accounts.of(customer(request))
+        account = Account.objects.for_user(customer(request))
         endpoint = endpoints.add(account, **wish.model_dump())
         address = reverse("api:webhook-endpoint", args=[endpoint.pk], request=request)
         return Response(MadeEndpointSerializer(endpoint).data, status=201, headers={"Location": address, **NOT_KEPT})
@@ -175,14 +174,14 @@ class SecretView(APIView):
     @extend_schema(operation_id="read_webhook_signing", responses={200: SigningSerializer, **problems()})
     def get(self, request: Request) -> Response:
         """When the secret for orders' own addresses was made; not the secret."""
-        return Response(SigningSerializer(endpoints.of(accounts.of(customer(request)))).data)
+        return Response(SigningSerializer(endpoints.of(Account.objects.for_user(customer(request)))).data)
 
     @extend_schema(
         operation_id="rotate_order_secret", request=None, responses={200: RotatedSerializer, **problems(403)}
     )
     def post(self, request: Request) -> Response:
         """A new secret for orders' own addresses (`webhook_url`), shown now and never again."""
-        subscriber = endpoints.of(accounts.of(customer(request)))
+        subscriber = endpoints.of(Account.objects.for_user(customer(request)))
         secret = endpoints.rotate(subscriber)
         return rotated(secret, subscriber.previous_until)
 

@@ -12,4 +12,4 @@ register = template.Library()
 @register.simple_tag
 def alerts_on() -> list[alerts.Alert]:
     """All but the breaker, which has a line of its own there."""
-    return [alarm for alarm in alerts.current() if alarm.name != "breaker"]
+    return [alert for alert in alerts.current() if alert.name != "breaker"]

@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from credits import accounts, ledger
 from accounts import api_keys
+from credits import ledger
+from credits.models import Account
 
 
 class Command(BaseCommand):
@@ -49,7 +50,7 @@ def _user(username: str, password: str, *, staff: bool) -> User:
 
 def _top_up(user: User, wanted: int) -> int:
     """How many credits are available then. What there is beyond is left alone."""
-    account = accounts.of(user)
+    account = Account.objects.for_user(user)
     if (missing := wanted - account.available) > 0:
         try:
             ledger.grant(account, missing, key=f"demo_user:{uuid4()}", actor="command line", reason="to try it out")

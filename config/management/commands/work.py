@@ -15,10 +15,9 @@ from django.db import DatabaseError, connection
 from huey.consumer import Consumer
 from huey.contrib.djhuey import HUEY
 
-from generations.workers import heartbeats
 from generations.jobs import leases
 from generations.provider import billed_units
-from generations.workers import copier, eraser, surplus_canceller, reconciler, submitter, storage_cleaner
+from generations.workers import copier, eraser, heartbeats, reconciler, storage_cleaner, submitter, surplus_canceller
 from notifications import mailer, notifier
 from operations import alerting
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from credits import accounts, ledger
+from credits import ledger
+from credits.models import Account
 
 
 class Command(BaseCommand):
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         user = get_user_model().objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['username']}”.")
-        account = accounts.of(user)
+        account = Account.objects.for_user(user)
         # The prefix keeps keys of the command line apart from those of the admin.
         key = f"cli:{options['key'] or uuid4()}"
         try:

@@ -13,18 +13,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from credits import accounts
 from credits.ledger import InsufficientCredits
-from generations.workers import heartbeats
-from generations.ordering import quotas, price_book, input_files
-from generations.files import signed_urls, sandbox, storage
-from generations.progress import results
+from credits.models import Account
+from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
-from generations.ordering.orders import Order, ProviderUnfunded
+from generations.errors import MaxCreditsExceeded, ProviderUnfunded
+from generations.files import sandbox, signed_urls, storage
 from generations.models import Generation
-from generations.progress.results import File, GenerationResult
+from generations.ordering import input_files, price_book, quotas
+from generations.ordering.orders import Order
+from generations.progress import results
 from generations.progress.event_stream import Snapshot
-from generations.workers import submitter
+from generations.progress.results import File, GenerationResult
+from generations.workers import heartbeats
 
 ACTOR = "staff:command line"
 # Exit statuses, beside 0.
@@ -32,7 +33,13 @@ FAILED, WRONG_USAGE, TIMED_OUT, INTERRUPTED = 1, 2, 124, 130
 # The loop of the workers beats every few seconds.
 SILENT_MAX = timedelta(seconds=30)
 BAR_CHARACTERS = 24
-REFUSALS = (InsufficientCredits, ProviderUnfunded, quotas.OrderRefused, input_files.FilesUnreachable, sandbox.SandboxUnavailable)
+REFUSALS = (
+    InsufficientCredits,
+    ProviderUnfunded,
+    quotas.OrderRefused,
+    input_files.FilesUnreachable,
+    sandbox.SandboxUnavailable,
+)
 
 
 class Command(BaseCommand):
@@ -55,9 +62,7 @@ class Command(BaseCommand):
         folder = _folder(options["out"])
         user = _user(options["user"])
         order = _order(options)
-        if (most := options["max_credits"]) is not None and order.credits > most:
-            _refuse(f"max_credits_exceeded: This costs {order.credits} credits, and --max-credits is {most}.")
-        generation = _place(user, order)
+        generation = _place(user, order, max_credits=options["max_credits"])
         self.stderr.write(f"{generation.pk} is ordered for {order.credits} credits.")
         wait = options["timeout"] if options["timeout"] is not None else results.wait_seconds(generation.model)
         result = self._wait(generation, wait)
@@ -136,7 +141,7 @@ def _order(options: Mapping[str, Any]) -> Order:
         inputs = model.read(asked, preset=options["preset"])
     except (UnknownModel, InvalidInput) as error:
         raise CommandError(str(error), returncode=WRONG_USAGE) from error
-    return Order(model=model, inputs=inputs, asked=asked, preset=options["preset"] or "")
+    return Order(model=model, inputs=inputs, raw_input=asked, preset=options["preset"] or "")
 
 
 def _asked(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,17 +205,16 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _place(user: User, order: Order) -> Generation:
-    account = accounts.of(user)
+def _place(user: User, order: Order, *, max_credits: int | None) -> Generation:
+    account = Account.objects.for_user(user)
     try:
-        input_files.check(account, order)
-        generation, _ = input_files.order(account, order, actor=ACTOR)
+        return services.place_order(account, order, actor=ACTOR, max_credits=max_credits).generation
+    except MaxCreditsExceeded as error:
+        _refuse(f"max_credits_exceeded: This costs {error.needed} credits, and --max-credits is {max_credits}.")
     except InvalidInput as error:
         raise CommandError(str(error), returncode=WRONG_USAGE) from error
     except REFUSALS as error:
         _refuse(f"refused: {error}")
-    submitter.submit_now(generation)
-    return generation
 
 
 def _refuse(words: str) -> NoReturn:

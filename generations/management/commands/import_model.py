@@ -9,11 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from generations.provider import clients
 from generations.catalogue import MODELS, Model, find_by_endpoint, imported, importing
 from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.fal import FalError, platform
 from generations.fal.errors import Gone
+from generations.provider import clients
 
 
 class Command(BaseCommand):

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from generations.ordering import order_intake
 from generations.models import OrderIntake
+from generations.ordering import order_intake
 
 
 class Command(BaseCommand):
@@ -20,4 +20,4 @@ class Command(BaseCommand):
             order_intake.pause(reason)
         elif action == "resume":
             order_intake.resume()
-        self.stdout.write(f"Intake is {Intake.objects.first() or 'open'}.")
+        self.stdout.write(f"Intake is {OrderIntake.objects.first() or 'open'}.")

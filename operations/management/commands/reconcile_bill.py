@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from operations import provider_bill
-from generations.provider import clients
-from operations.provider_bill import Bill, Margin, Report
 from generations.catalogue import MODELS
 from generations.fal import FalError, platform
+from generations.provider import clients
+from operations import provider_bill
+from operations.provider_bill import Bill, Margin, Report
 
 DAYS = 7
 # The bill may lag behind the results.

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from generations.provider import clients
 from generations.catalogue import MODELS, Model
 from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from generations.fal import FalError, platform
 from generations.fal.platform import UnitPrice
+from generations.provider import clients
 
 
 class Command(BaseCommand):

@@ -1,0 +1,30 @@
+"""JSON bodies of API requests. They are strict: an unknown name is refused, and nothing is converted."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rest_framework.request import Request
+
+from generations.catalogue import InvalidInput
+from generations.errors import LengthRequired
+
+
+class RequestBody(BaseModel):
+    """The base class of every body that an endpoint of the API reads."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """Reads the body of this request. Raises InvalidInput, LengthRequired."""
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            # WSGI cannot tell where a chunked body ends, so Django takes it for empty.
+            raise LengthRequired("Send a Content-Length instead of Transfer-Encoding: chunked.")
+        try:
+            return cls.model_validate(request.data)
+        except ValidationError as error:
+            raise InvalidInput(
+                [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+            ) from error

@@ -1,0 +1,55 @@
+"""The stored files that a generation works on: uploads, and outputs of earlier generations."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from generations.models.generation import Generation
+from generations.models.output import Output
+from generations.models.states import Phase
+from generations.models.upload import Upload
+
+
+class InputFileQuerySet(models.QuerySet["InputFile"]):
+    def needed(self) -> InputFileQuerySet:
+        """Those of generations that are not done: fal may fetch their files yet."""
+        return self.exclude(generation__phase=Phase.DONE)
+
+
+class InputFile(models.Model):
+    """A file of ours that a generation works on, and where in its input it stands."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="input_files")
+    path = models.CharField(max_length=200)
+    """In the input: "image_url", "image_urls[0]"."""
+    upload = models.ForeignKey(Upload, null=True, on_delete=models.PROTECT, related_name="uses")
+    output = models.ForeignKey(Output, null=True, on_delete=models.PROTECT, related_name="uses")
+
+    objects = InputFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(fields=["generation", "path"], name="generations_one_input_file_per_path"),
+            models.CheckConstraint(
+                condition=Q(upload=None, output__isnull=False) | Q(upload__isnull=False, output=None),
+                name="generations_input_file_is_one_file",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.generation_id}"
+
+    @property
+    def file(self) -> Upload | Output:
+        found = self.upload or self.output
+        if found is None:
+            raise TypeError("The database sees to it that a source is one file.")
+        return found
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the picture can still be seen: its owner may have erased it."""
+        there = Upload.State.READY if self.upload else Output.State.STORED
+        return self.file.state == there

@@ -1,0 +1,117 @@
+"""Places orders. The one way in for the API, the pages and the command line.
+
+An order is checked in the order of cost: the price against the client's limit, then the input files (which may be
+fetched), then everything that the lifecycle checks in its transaction. A new generation is handed to fal at once,
+outside of any transaction; if that fails, a worker submits it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from credits.ledger import InsufficientCredits
+from credits.models import Account
+from generations import lifecycle
+from generations.catalogue import find
+from generations.errors import MaxCreditsExceeded, NotFinished, NotFound
+from generations.models import Batch, Generation
+from generations.ordering import input_files, order_intake, quotas
+from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
+from generations.workers import submitter
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedOrder:
+    generation: Generation
+    is_new: bool
+    """False if the same request came before, or an earlier result answers it."""
+    is_reused: bool = False
+    """The generation is an earlier result that answers this order, at no charge."""
+
+
+def place_order(
+    account: Account, order: Order, *, actor: str, max_credits: int | None = None, reuse: bool = False
+) -> PlacedOrder:
+    """Places one order and submits it to fal.
+
+    Args:
+        actor: who orders, as the timeline shows it ("user:ann", "staff:command line").
+        max_credits: refuse the order if its price is higher.
+        reuse: accept the account's earlier result of exactly this order, at no charge.
+
+    Raises MaxCreditsExceeded, FilesUnreachable, concurrency.Busy, SandboxUnavailable, and what `lifecycle.order`
+    raises.
+    """
+    if reuse and (earlier := find_reusable(account, order)) is not None:
+        return PlacedOrder(generation=earlier, is_new=False, is_reused=True)
+    _require_max_credits(order.credits, max_credits)
+    input_files.check(account, order)
+    generation, is_new = lifecycle.order(account, order, actor=actor)
+    if is_new:
+        submitter.submit_now(generation)
+    return PlacedOrder(generation=generation, is_new=is_new)
+
+
+def place_batch(
+    account: Account, batch: BatchOrder, *, actor: str, max_credits: int | None = None
+) -> tuple[Batch, bool]:
+    """Places all orders of a batch, or none. Returns the batch, and False if the same request came before.
+
+    The workers submit its generations, each in its turn. Raises what `place_order` raises; the location of an input
+    error begins with the index of its order.
+    """
+    _require_max_credits(batch.credits, max_credits)
+    input_files.check_all(account, batch.orders)
+    return lifecycle.order_batch(account, batch, actor=actor)
+
+
+def require_possible(account: Account, batch: BatchOrder, *, max_credits: int | None = None) -> None:
+    """Refuses a batch that could not be placed as things stand, before slow work is done for it.
+
+    `place_batch` checks all of it again. Raises MaxCreditsExceeded, quotas.Paused, InsufficientCredits.
+    """
+    _require_max_credits(batch.credits, max_credits)
+    if order_intake.is_paused():
+        raise quotas.Paused
+    if batch.credits > account.available:
+        raise InsufficientCredits(needed=batch.credits, available=account.available)
+
+
+def retry(
+    account: Account,
+    earlier: Generation,
+    *,
+    actor: str,
+    idempotency_key: str | None,
+    request_hash: str,
+    max_credits: int | None = None,
+) -> PlacedOrder:
+    """Orders the same as `earlier` again, as a new generation at today's price.
+
+    Raises NotFinished, NotFound if what was ordered has been erased, UnknownModel, and what `place_order` raises.
+    """
+    # A repeated request is answered first, even if the price or the catalogue has changed since.
+    if (placed := find_generation(account, key=idempotency_key, request_hash=request_hash)) is not None:
+        return PlacedOrder(generation=placed, is_new=False)
+    if not earlier.is_done:
+        raise NotFinished("Only a generation that has ended can be retried. Cancel it first.")
+    if earlier.erased_at:
+        raise NotFound("What was ordered has been erased, so it cannot be ordered again.")
+    model = find(earlier.model)
+    order = Order(
+        model=model,
+        inputs=model.read(earlier.input, preset=earlier.preset or None),
+        raw_input=earlier.input,
+        preset=earlier.preset,
+        metadata=earlier.metadata,
+        webhook_url=earlier.webhook_url,
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        retry_of=earlier,
+    )
+    return place_order(account, order, actor=actor, max_credits=max_credits)
+
+
+def _require_max_credits(credits: int, max_credits: int | None) -> None:
+    if max_credits is not None and credits > max_credits:
+        raise MaxCreditsExceeded(needed=credits, max_credits=max_credits)
