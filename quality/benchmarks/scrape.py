@@ -42,7 +42,7 @@ def _fill() -> None:
     from django.utils import timezone  # noqa: PLC0415
 
     from credits import accounts  # noqa: PLC0415
-    from generations.models import Delivery, Event, Generation  # noqa: PLC0415
+    from generations.models import Event, Generation, ProviderCallback  # noqa: PLC0415
 
     account = accounts.of(User.objects.create_user("bench"))
     start = timezone.now() - timedelta(days=30)
@@ -52,28 +52,31 @@ def _fill() -> None:
     # They stamp themselves when they are made.
     Generation.objects.update(created_at=F("submitted_at"))
     Event.objects.update(created_at=start)
-    Delivery.objects.update(received_at=start)
+    ProviderCallback.objects.update(received_at=start)
 
 
 def _write(account: Any, moments: list[datetime]) -> None:
-    from generations.models import Delivery, Event, Generation, Output, Submission  # noqa: PLC0415
+    from generations.models import Event, Generation, Output, ProviderCallback, Submission  # noqa: PLC0415
 
     orders = [_generation(account, moment) for moment in moments]
     attempts = [Submission(generation=each, state="accepted", request_id=str(each.pk)) for each in orders]
     rows: list[list[Any]] = [
         orders,
         attempts,
-        [Delivery(submission=a, request_id=a.request_id, body=b"x" * 1500, outcome="applied") for a in attempts[::2]],
+        [
+            ProviderCallback(submission=a, request_id=a.request_id, body=b"x" * 1500, outcome="applied")
+            for a in attempts[::2]
+        ],
         [_output(each) for each in orders],
         list(_events(orders)),
     ]
-    for kind, some in zip((Generation, Submission, Delivery, Output, Event), rows, strict=True):
+    for kind, some in zip((Generation, Submission, ProviderCallback, Output, Event), rows, strict=True):
         kind.objects.bulk_create(some)
 
 
 def _generation(account: Any, moment: datetime) -> Any:
+    from database.ids import first_id  # noqa: PLC0415
     from generations.catalogue import MODELS  # noqa: PLC0415
-    from generations.lately import first_id  # noqa: PLC0415
     from generations.models import Generation  # noqa: PLC0415
 
     model = random.choice(list(MODELS.values()))
@@ -116,11 +119,11 @@ def _events(orders: list[Any]) -> Iterator[Any]:
 def _scrape() -> None:
     from prometheus_client import generate_latest  # noqa: PLC0415
 
-    from generations import metrics, tallies  # noqa: PLC0415
+    from operations import metrics, running_totals  # noqa: PLC0415
 
     collector = metrics.Collector()
     for name, times in (("a process that has just started", 1), ("from then on", 20)):
-        seconds = [_once(tallies.StillCounting, collector, generate_latest) for _ in range(times)]
+        seconds = [_once(running_totals.NotReady, collector, generate_latest) for _ in range(times)]
         print(f"{name}: {statistics.median(seconds):.3f} s, at most {max(seconds):.3f} s")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from config.management import children, loopback
+from config.management import local_http, subprocesses
 from config.management.ports import free_port
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 4.0, 16
@@ -84,16 +84,18 @@ def _prepare(environment: dict[str, str]) -> None:
 
 def _measure(name: str, environment: dict[str, str]) -> Measured:
     port = free_port()
-    server = children.start([sys.executable, *SERVERS[name](port)], environment=environment, output=subprocess.DEVNULL)
+    server = subprocesses.start(
+        [sys.executable, *SERVERS[name](port)], environment=environment, output=subprocess.DEVNULL
+    )
     try:
-        while loopback.status(f"http://127.0.0.1:{port}/rows/") != 200:
+        while local_http.status(f"http://127.0.0.1:{port}/rows/") != 200:
             if server.poll() is not None:
                 raise RuntimeError(f"{name} ended with status {server.returncode}. Run it by hand to see why.")
             time.sleep(0.05)
         _load(port, seconds=1.0)
         return _summed_up(_load(port, seconds=SECONDS))
     finally:
-        children.stop(server, within_seconds=10)
+        subprocesses.stop(server, within_seconds=10)
 
 
 def _load(port: int, *, seconds: float) -> list[float]:

@@ -14,8 +14,8 @@ from django.db import DatabaseError, connection
 from psycopg_pool import PoolTimeout
 
 from credits.models import Entry
-from generations import invariants
 from generations.models import Generation, Phase
+from operations import invariants
 from quality.chaos.counters import Counters
 
 ENTRY_COLUMNS = ("account_id", "kind", "balance_change", "held_change", "counter_side", "hold_id", "key")

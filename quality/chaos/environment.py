@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from config.management import loopback
+from config.management import local_http
 from config.management.ports import free_port
 from quality.chaos.postgres import Postgres
 from quality.chaos.processes import ROOT, ManagedProcess
@@ -86,7 +86,7 @@ class Environment:
             process.restart_if_ended()
 
     def is_ready(self) -> bool:
-        return loopback.status(f"{self.site_url}/health/ready") == 200
+        return local_http.status(f"{self.site_url}/health/ready") == 200
 
     def _start_services(self) -> None:
         site, self._postgres_proxy, s3_proxy, fal_proxy, simulator, postgres = (free_port() for _ in range(6))
@@ -98,7 +98,7 @@ class Environment:
         command += ["--data-dir", str(self.folder / "simulator"), "--public-url", f"http://127.0.0.1:{fal_proxy}"]
         self._start_process("simulator", command, {})
         simulator_variables = f"{self._simulator_url}/_simulator/environment"
-        until(lambda: loopback.status(simulator_variables) == 200, what="the simulator")
+        until(lambda: local_http.status(simulator_variables) == 200, what="the simulator")
         self.proxies = {
             "PostgreSQL": self._start_proxy(self._postgres_proxy, postgres),
             "S3": self._start_proxy(s3_proxy, int(self.bucket.endpoint_url.rpartition(":")[2])),
@@ -107,7 +107,7 @@ class Environment:
         self.variables |= {
             **dict.fromkeys(CLEARED_VARIABLES, ""),
             **SECRETS,
-            **loopback.read_json(simulator_variables),
+            **local_http.read_json(simulator_variables),
             **Bucket(name=self.bucket.name, endpoint_url=f"http://127.0.0.1:{s3_proxy}").environment,
             "DATABASE_URL": self.postgres.url,
             "DATA_DIR": str(self.folder / "data"),

@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from generations import invariants
-from generations.models import Delivery, FailureCode, Generation, Output, Status, Submission
+from generations.models import FailureCode, Generation, Output, ProviderCallback, Status, Submission
+from operations import invariants
 from quality.chaos.counters import Counters
 from quality.chaos.environment import SECRETS, Environment
 from quality.chaos.fault_plan import BEFORE_ACCEPT
@@ -167,7 +167,7 @@ def check_results(evidence: Evidence) -> None:
 def check_callbacks(evidence: Evidence) -> None:
     """I14: every callback that was answered 200 is stored. B3: no forged one was accepted. B38: none was redirected."""
     counters = evidence.counters
-    rows = Delivery.objects.values_list("submission_id", "body_sha256").iterator()
+    rows = ProviderCallback.objects.values_list("submission_id", "body_sha256").iterator()
     stored = {(str(submission_id), digest) for submission_id, digest in rows}
     for callback in evidence.log.callbacks():
         counters.count_event(f"callbacks answered {callback.status or 'not'}")

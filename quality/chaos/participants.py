@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from django.db.models import Count
 
-from credits import accounts, ledger
-from generations import api_keys
+from accounts import api_keys
+from credits import ledger
+from credits.models import Account
 from generations.models import Generation
 from quality.chaos import final_checks
 from quality.chaos.continuous_checks import ContinuousChecks
@@ -52,7 +53,7 @@ class Participants:
             # Two clients share one account, so that they compete for its balance; one pair soon has no credits left.
             pair = number // 2
             user, _ = User.objects.get_or_create(username=f"client{pair}")
-            account = accounts.of(user)
+            account = Account.objects.for_user(user)
             balance = SMALL_BALANCE if pair == 1 else LARGE_BALANCE
             ledger.grant(account, balance, key=f"chaos:{number}", actor="chaos")
             account_ids.append(account.pk)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from config.management import children
+from config.management import subprocesses
 from quality.chaos import processes
 
 DATABASE_USER = "limn"
@@ -48,7 +48,7 @@ class Postgres:
         self._server = self._start()
 
     def stop(self) -> None:
-        children.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
+        subprocesses.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
 
     def _start(self) -> subprocess.Popen[bytes]:
         settings = (f"port={self._port}", "unix_socket_directories=", *SETTINGS)

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from config.management import children
+from config.management import subprocesses
 
 ROOT = Path(__file__).resolve().parents[2]
 TERMINATE_SECONDS_MAX = 15.0
@@ -31,7 +31,7 @@ _starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
 def start(command: Sequence[str | Path], **details: Any) -> subprocess.Popen[bytes]:
     """Start a child process that does not outlive this one. May be called from any thread."""
-    return _starter.submit(partial(children.start, command, **details)).result()
+    return _starter.submit(partial(subprocesses.start, command, **details)).result()
 
 
 class ManagedProcess:
@@ -53,19 +53,19 @@ class ManagedProcess:
     def kill(self) -> None:
         """Send SIGKILL to the process group, then start the program again."""
         with self._lock:
-            children.kill(self._process)
+            subprocesses.kill(self._process)
             self._process = self._start()
 
     def terminate(self) -> bool:
         """Send SIGTERM, then start the program again. Returns whether it ended within 15 s."""
         with self._lock:
-            children.ask(self._process)
+            subprocesses.ask(self._process)
             try:
                 self._process.wait(TERMINATE_SECONDS_MAX)
                 ended_in_time = True
             except subprocess.TimeoutExpired:
                 ended_in_time = False
-            children.kill(self._process)
+            subprocesses.kill(self._process)
             self._process = self._start()
             return ended_in_time
 
@@ -85,7 +85,7 @@ class ManagedProcess:
         """End the program for good."""
         # A paused process must run to be reaped.
         self.resume()
-        children.kill(self._process)
+        subprocesses.kill(self._process)
 
     def restart_if_ended(self) -> None:
         """Start the program again if it has ended by itself, as after a failpoint."""

@@ -17,7 +17,7 @@ EXPLAINED = {
     "ter(generation=generation).latest('numbe": "Equal: of a queued order, the planned attempt is the newest.",
     "answering._only_this_one: .State.ACCEPTED).exclude(pk=submission.pk)  →  .State.ACCEPTED).exclude()": "Equal: the "
     "next statement sets its own row right.",
-    "ordering.Order.likeness: lf.arguments], sort_keys=True, separators=(  →  lf.arguments], sort_keys=False, "
+    "ordering.Order.arguments_hash: lf.arguments], sort_keys=True, separators=(  →  lf.arguments], sort_keys=False, "
     "separators=(": "Equal: the arguments come in the order of their declaration. It is there for a catalogue that "
     "reorders one.",
     "ending.top: @transaction.atomic def not_made  →  def not_made": _ATOMIC,

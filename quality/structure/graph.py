@@ -93,7 +93,7 @@ def _imported(module: Module, modules: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from generations import leases` imports the module `generations.leases`; `from a.b import c` may import a
+            # `from generations import leases` imports the module `generations.jobs.leases`; `from a.b import c` may import a
             # name of `a.b`.
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
             names = [name if name in modules else node.module for name in whole]

@@ -15,9 +15,10 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from generations import api_keys
-from generations.api_keys import Rights, TooStrong
-from generations.models import ApiKey, Generation
+from accounts import api_keys
+from accounts.api_keys import Rights, TooStrong
+from accounts.models import ApiKey
+from generations.models import Generation
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS
 

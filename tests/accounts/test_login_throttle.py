@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from generations import logins
-from generations.models import Bucket
+from accounts import login_throttle
+from accounts.models import Bucket
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 PLACES = {"page": "/login/", "admin": "/admin/login/"}
@@ -75,7 +75,9 @@ def test_who_knows_the_password_may_come_as_often_as_he_likes(chief: User) -> No
 
 def test_many_names_from_one_address_run_out_of_tries_too(chief: User) -> None:
     # A few more than fit, for on a busy machine some are free again meanwhile.
-    answers = [log_in("page", name=f"user{number}").status_code for number in range(logins.OF_ADDRESS.burst + 10)]
+    answers = [
+        log_in("page", name=f"user{number}").status_code for number in range(login_throttle.OF_ADDRESS.burst + 10)
+    ]
 
     assert 429 in answers
     assert is_in(log_in("page", password="correct horse", address="10.0.0.2"))
@@ -93,4 +95,4 @@ def test_behind_a_proxy_the_last_address_counts(settings, rf: RequestFactory, is
 
     request = rf.get("/", headers={"X-Forwarded-For": "6.6.6.6, 10.9.9.9"})
 
-    assert logins.address_of(request) == address
+    assert login_throttle.address_of(request) == address

@@ -12,9 +12,9 @@ import pytest
 import redis
 from django.utils import timezone
 
-from generations import buckets, redis_buckets
-from generations.buckets import Rate
-from generations.models import Bucket
+from accounts import redis_token_bucket, token_bucket
+from accounts.models import Bucket
+from accounts.token_bucket import Rate
 from tests.credits.racing import race
 from tests.services.waiting import until
 
@@ -30,11 +30,11 @@ Take = Callable[..., float]
 @pytest.fixture(params=["database", "redis"])
 def take(request: pytest.FixtureRequest) -> Iterator[Take]:
     if request.param == "database":
-        yield buckets.take
+        yield token_bucket.acquire
         return
     with redis.Redis.from_url(request.getfixturevalue("redis_url")) as server:
         server.flushall()
-        yield partial(redis_buckets.take, server)
+        yield partial(redis_token_bucket.acquire, server)
 
 
 def test_a_burst_goes_through_and_the_next_hears_how_long_to_wait(take: Take) -> None:
@@ -53,7 +53,7 @@ def test_what_was_taken_comes_back_with_time(take: Take) -> None:
 def test_a_long_rest_earns_no_more_than_a_burst() -> None:
     Bucket.objects.create(name="b", full_at=timezone.now() - timedelta(hours=2))
 
-    assert [buckets.take("b", SLOW) == 0 for _ in range(8)] == [True] * 7 + [False]
+    assert [token_bucket.acquire("b", SLOW) == 0 for _ in range(8)] == [True] * 7 + [False]
 
 
 def test_several_are_taken_together_or_not_at_all(take: Take) -> None:
@@ -80,7 +80,7 @@ def test_whoever_reads_first_and_writes_then_lets_too_many_pass() -> None:
     Bucket.objects.create(name="b", full_at=timezone.now())
 
     def naive() -> bool:
-        room = buckets.left("b", one)
+        room = token_bucket.available("b", one)
         meeting.wait(10)
         Bucket.objects.update(full_at=timezone.now() + timedelta(seconds=60))
         return room > 0
@@ -89,26 +89,26 @@ def test_whoever_reads_first_and_writes_then_lets_too_many_pass() -> None:
 
 
 def test_how_many_are_left_is_known_without_taking() -> None:
-    left: list[Any] = [buckets.left("b", SLOW)]
+    left: list[Any] = [token_bucket.available("b", SLOW)]
     for count in (3, 4):
-        buckets.take("b", SLOW, count=count)
-        left.append(buckets.left("b", SLOW))
+        token_bucket.acquire("b", SLOW, count=count)
+        left.append(token_bucket.available("b", SLOW))
 
     assert left == [7, 4, 0]
 
 
 def test_what_was_taken_for_nothing_is_given_back() -> None:
-    buckets.take("b", SLOW, count=7)
+    token_bucket.acquire("b", SLOW, count=7)
 
-    buckets.give_back("b", SLOW)
+    token_bucket.give_back("b", SLOW)
 
-    assert [buckets.take("b", SLOW) == 0 for _ in range(2)] == [True, False]
+    assert [token_bucket.acquire("b", SLOW) == 0 for _ in range(2)] == [True, False]
 
 
 def test_a_bucket_that_has_long_been_full_is_forgotten() -> None:
     Bucket.objects.create(name="old", full_at=timezone.now() - timedelta(days=2))
     Bucket.objects.create(name="young", full_at=timezone.now() - timedelta(hours=2))
 
-    buckets.take("new", SLOW)
+    token_bucket.acquire("new", SLOW)
 
     assert set(Bucket.objects.values_list("name", flat=True)) == {"young", "new"}

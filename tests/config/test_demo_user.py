@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
-from credits import accounts, ledger
+from credits import ledger
+from credits.models import Account
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +24,7 @@ def demo_user(**options: object) -> dict[str, str]:
 
 
 def available() -> int:
-    return accounts.of(User.objects.get(username="demo")).available
+    return Account.objects.for_user(User.objects.get(username="demo")).available
 
 
 def test_it_prints_a_login_and_a_key_that_work() -> None:
@@ -39,7 +40,7 @@ def test_it_prints_a_login_and_a_key_that_work() -> None:
 
 def test_again_it_keeps_the_user_and_tops_up() -> None:
     first = demo_user(credits=50)
-    ledger.hold(accounts.of(User.objects.get()), 20, reference="test:1")
+    ledger.hold(Account.objects.for_user(User.objects.get()), 20, reference="test:1")
 
     second = demo_user(credits=50)
 

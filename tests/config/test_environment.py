@@ -13,6 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from generations.safe_http import addresses
 
 pytestmark = pytest.mark.once
 
@@ -411,7 +412,7 @@ def test_mail_that_goes_nowhere_is_refused_without_its_password(say: Say, word: 
     [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("example.com", False), ("", False)],
 )
 def test_loopback_is_known_by_name_and_number(host: str, expected: bool) -> None:
-    assert env.is_loopback(host) is expected
+    assert addresses.is_loopback(host) is expected
 
 
 # --- Domains and pages ---

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.management import children
-from config.management.parts import Part
+from config.management import subprocesses
+from config.management.supervisor import Part
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.once
@@ -113,10 +113,10 @@ def test_killing_a_child_ends_its_children_too(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '{FOREVER}']).pid, flush=True); \
             {FOREVER}"
-        child = children.start([sys.executable, "-c", code], output=log)
+        child = subprocesses.start([sys.executable, "-c", code], output=log)
     grandchild = psutil.Process(int(until((tmp_path / "log").read_text)))
 
-    status = children.kill(child)
+    status = subprocesses.kill(child)
 
     assert status == -signal.SIGKILL
     assert until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models
 
-from credits import accounts, ledger
+from credits import ledger
 from credits.models import Account, Entry, Hold
 
 APPEND_ONLY = importlib.import_module("credits.migrations.0001_initial").ENTRIES_ARE_APPEND_ONLY
@@ -22,7 +22,7 @@ BY_STAFF = {"actor": "staff", "reason": "a mistake"}
 
 def open_account(username: str, credits: int = 0) -> Account:
     """Create a user whose account was granted `credits`."""
-    account = accounts.of(User.objects.create(username=username))
+    account = Account.objects.for_user(User.objects.create(username=username))
     if credits:
         ledger.grant(account, credits, key=f"first:{username}", actor="test")
     return account

@@ -11,7 +11,7 @@ from django.db.models import ProtectedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credits import accounts, ledger
+from credits import ledger
 from credits.audit import audit
 from credits.models import CREDITS_MAX, Account, Entry
 from tests.credits.tables import BY_STAFF, assert_refused, balance_and_held, open_account, statement
@@ -20,9 +20,9 @@ from tests.credits.tables import BY_STAFF, assert_refused, balance_and_held, ope
 def test_an_account_is_opened_when_it_is_first_needed(db: None) -> None:
     user = User.objects.create(username="carol")
 
-    opened = accounts.of(user)
+    opened = Account.objects.for_user(user)
 
-    assert accounts.of(user) == opened
+    assert Account.objects.for_user(user) == opened
     assert (str(opened), balance_and_held(opened), opened.available) == ("carol", (0, 0), 0)
 
 

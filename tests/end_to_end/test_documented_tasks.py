@@ -13,10 +13,13 @@ from django.contrib.auth.models import User
 from PIL import Image
 from pytest_django.live_server_helper import LiveServer
 
-from credits import accounts, ledger
-from generations import api_keys, lifecycle
+from accounts import api_keys
+from credits import ledger
+from credits.models import Account
+from generations import lifecycle
 from generations.catalogue import find
 from generations.models import Generation
+from generations.ordering import orders
 from simulator import Simulator
 from tests.helpers.background_work import at_work
 from tests.services.waiting import until
@@ -30,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 @pytest.fixture
 def customer(fal: Simulator) -> User:
     user = User.objects.create_user("alice")
-    ledger.grant(accounts.of(user), 10_000, key="alice", actor="test")
+    ledger.grant(Account.objects.for_user(user), 10_000, key="alice", actor="test")
     return user
 
 
@@ -44,8 +47,8 @@ def working(fal: Simulator) -> Iterator[None]:
 def made_before(customer: User) -> str:
     """A picture of an earlier order, by the background work: a second one beside it would take its leases away."""
     model, asked = find("flux-schnell"), {"prompt": "a boat", "output_format": "png"}
-    wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
-    generation, _ = lifecycle.order(accounts.of(customer), wish, actor="test")
+    wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+    generation, _ = lifecycle.order(Account.objects.for_user(customer), wish, actor="test")
     until(generation.outputs.stored().exists)
     return str(generation.outputs.get().pk)
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from django.db import connection
 from django.db.models.functions import Now
 
-from generations import wiring
 from generations.models import Erasure, Generation, Output
+from generations.provider import clients
 from generations.workers import copier, eraser, reconciler, submitter
 from tests.services.waiting import until
 
@@ -66,7 +66,7 @@ def at_work() -> Iterator[None]:
         while not stop.wait(0.02):
             work.submit(), work.ask_fal(), work.copy(), work.erase()
         connection.close()
-        wiring.close()
+        clients.close()
 
     thread = threading.Thread(target=turns)
     thread.start()

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from PIL import Image
 
-from credits import accounts
-from generations import storage, uploads
+from credits.models import Account
+from generations.files import storage, uploads
 from generations.models import Upload
 
 ORIENTATION, GPS = 0x0112, 0x8825
@@ -34,7 +34,9 @@ def telling(kind: str = "JPEG") -> bytes:
 
 def laid(user: User) -> Upload:
     """One that is ready, put there past all that looks at it: where only its being there counts."""
-    upload = uploads.announce(accounts.of(user), file_name="fox.png", content_type="image/png", size_bytes=99)
+    upload = uploads.create(
+        Account.objects.for_user(user), file_name="fox.png", content_type="image/png", size_bytes=99
+    )
     key, small = f"uploads/{upload.pk}/image.png", f"uploads/{upload.pk}/thumbnail.webp"
     for name, kind in ((key, "PNG"), (small, "WEBP")):
         storage.put(name, io.BytesIO(picture(kind)), content_type=f"image/{kind.lower()}")
@@ -46,7 +48,7 @@ def laid(user: User) -> Upload:
         "width": 64,
         "height": 48,
     }
-    found |= {"key": key, "thumbnail_key": small, "thumbnail_size": thumbnail.size_bytes}
+    found |= {"key": key, "thumbnail_key": small, "thumbnail_size_bytes": thumbnail.size_bytes}
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.READY, completed_at=timezone.now(), **found)
     upload.refresh_from_db()
     return upload
@@ -66,4 +68,6 @@ def age(minutes: float) -> None:
 def brought(user: User, content: bytes = b"", *, name: str = "fox.png") -> Upload:
     """An upload of this user's, ready to be used."""
     content = content or picture()
-    return uploads.bring(accounts.of(user), io.BytesIO(content), file_name=name, size_bytes=len(content))
+    return uploads.create_from_form(
+        Account.objects.for_user(user), io.BytesIO(content), file_name=name, size_bytes=len(content)
+    )

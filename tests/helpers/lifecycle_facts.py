@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db.models import Model
 
-from generations import leases, lifecycle
+from generations import lifecycle
 from generations.fal import FalClient, Reason
+from generations.jobs import leases
 from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, Event, FailureCode, Generation, Output, Submission
 from tests.credits.tables import all_rows
@@ -92,7 +93,7 @@ def stored(attempt: Submission) -> bool:
 
 
 def lost(attempt: Submission) -> bool:
-    return lifecycle.lost(Output.objects.get(generation=attempt.generation), detail="gone")
+    return lifecycle.output_lost(Output.objects.get(generation=attempt.generation), detail="gone")
 
 
 def cancel(attempt: Submission) -> bool:
@@ -106,7 +107,7 @@ FACTS: dict[str, Fact] = {
     "submitting": lambda attempt: lifecycle.submitting(attempt.generation) is not None,
     "submitted": receipt,
     "submission lost": lambda attempt: lifecycle.submission_lost(attempt, detail="reset"),
-    "not taken": lambda attempt: lifecycle.not_taken(attempt, detail="busy", retry_in_seconds=60),
+    "not taken": lambda attempt: lifecycle.submission_refused(attempt, detail="busy", retry_in_seconds=60),
     "not on record": lifecycle.not_on_record,
     "rejected": lambda attempt: lifecycle.rejected(attempt, NO),
     "in queue": in_queue,
@@ -115,7 +116,7 @@ FACTS: dict[str, Fact] = {
     "answered nothing": answered_nothing,
     "answered an error": lambda attempt: lifecycle.answered_error(attempt, ERROR),
     "failed": lambda attempt: lifecycle.failed(attempt.generation, NO, actor="test"),
-    "given up": lambda attempt: lifecycle.given_up(attempt.generation, detail="it kills"),
+    "given up": lambda attempt: lifecycle.give_up(attempt.generation, detail="it kills"),
     "cancelled": lambda attempt: lifecycle.cancelled(attempt.generation),
     "cancel asked": cancel,
     "cancel sent": lambda attempt: lifecycle.cancel_sent(attempt.generation),

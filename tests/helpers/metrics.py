@@ -7,7 +7,7 @@ from typing import Any
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from generations.metrics import Collector
+from operations.metrics import Collector
 
 # As who asks on this very machine.
 HERE = {"Host": "127.0.0.1"}

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from generations import fetcher
-from generations.fetcher import Fetched
+from generations.safe_http import client as http_client
+from generations.safe_http.client import Fetched
 
 WAIT_SECONDS_MAX = 10
 
@@ -106,7 +106,7 @@ def fetch(
     """Fetch from `server`, which the operator has allowed by its port."""
     where = f"{host or '127.0.0.1'}:{server.port}"
     sink = io.BytesIO()
-    fetched = fetcher.fetch(
+    fetched = http_client.fetch(
         f"{scheme}://{where}/file",
         sink,
         hosts=[where, also_from or where],

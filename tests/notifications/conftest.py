@@ -8,11 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
-from credits import accounts
 from credits.models import Account
-from generations import subscriptions
-from generations.models import WebhookDelivery, WebhookEndpoint
-from generations.workers.notifier import Notifier
+from notifications import endpoints
+from notifications.models import WebhookDelivery, WebhookEndpoint
+from notifications.notifier import Notifier
 from tests.fixtures.api import (
     alice,
     api,
@@ -49,7 +48,7 @@ Listen = Callable[..., WebhookEndpoint]
 
 @pytest.fixture
 def account(alice: User) -> Account:
-    return accounts.of(alice)
+    return Account.objects.for_user(alice)
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def listen(alice: User) -> Listen:
     """`listen(receiver.url, types=[…])`: an endpoint of Alice's."""
 
     def add(url: str = ELSEWHERE, *, user: User = alice, **options: object) -> WebhookEndpoint:
-        return subscriptions.add(accounts.of(user), url, **options)  # type: ignore[arg-type]
+        return endpoints.add(Account.objects.for_user(user), url, **options)  # type: ignore[arg-type]
 
     return add
 

@@ -11,11 +11,14 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generations import invariants, leases, messages, outbox, subscriptions
-from generations.models import Generation, WebhookDelivery, WebhookEndpoint, WebhookType
-from generations.outbox import PAUSES_SECONDS
-from generations.workers import notifier as sending
-from generations.workers.notifier import Notifier
+from database import clock
+from generations.jobs import leases
+from generations.models import Generation
+from notifications import endpoints, outbox, payloads
+from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
+from notifications.notifier import Notifier
+from notifications.outbox import PAUSES_SECONDS
+from operations import invariants
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Answer, Receiver, receiving
@@ -43,7 +46,7 @@ def test_a_message_arrives_signed_and_is_in_the_log(
 
     assert turn() == 1
 
-    said = receiver.got[0].verified(subscriptions.secret_of(endpoint))
+    said = receiver.got[0].verified(endpoints.secret_of(endpoint))
     delivery.refresh_from_db()
     attempt = delivery.log.get()
     assert said["type"] == "webhook.test"
@@ -107,10 +110,10 @@ def test_the_pauses_are_scattered_and_a_longer_wish_wins() -> None:
 def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing() -> None:
     in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
-    assert sending._seconds("120") == 120
-    assert 3590 < (sending._seconds(in_an_hour) or 0) <= 3600
+    assert notifier._seconds("120") == 120
+    assert 3590 < (notifier._seconds(in_an_hour) or 0) <= 3600
     nonsense = ("", "soon", "-5", "²", "Mon, 99 Foo 2026", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
-    assert [sending._seconds(text) for text in nonsense] == [None] * 6
+    assert [notifier._seconds(text) for text in nonsense] == [None] * 6
 
 
 def test_retry_after_is_honoured(delivery: WebhookDelivery, turn: Turn, receiver: Receiver) -> None:
@@ -162,7 +165,7 @@ def test_to_an_endpoint_that_was_switched_off_nothing_is_sent(
     delivery: WebhookDelivery, turn: Turn, receiver: Receiver
 ) -> None:
     assert delivery.endpoint is not None
-    subscriptions.switch_off(delivery.endpoint, "test")
+    endpoints.switch_off(delivery.endpoint, "test")
 
     turn()
 
@@ -188,7 +191,7 @@ def test_h8_a_worker_that_died_after_sending_sends_it_again_under_the_same_id(
     delivery: WebhookDelivery, turn: Turn, receiver: Receiver
 ) -> None:
     (taken,) = leases.claim(WebhookDelivery.objects.to_send(), limit=1, seconds=-1)
-    sending._post(messages.write(taken, now=timezone.now()))
+    notifier._post(payloads.write(taken, now=timezone.now()))
 
     turn()
 
@@ -201,7 +204,7 @@ def test_who_slept_through_the_lease_adds_to_the_log_alone(delivery: WebhookDeli
     (sleeper,) = leases.claim(WebhookDelivery.objects.to_send(), limit=1, seconds=-1)
     turn()
 
-    assert not outbox.heard(sleeper, outbox.Heard(duration_ms=1, error="too late"))
+    assert not outbox.record_attempt(sleeper, outbox.DeliveryAttempt(duration_ms=1, error="too late"))
 
     delivery.refresh_from_db()
     assert (delivery.state, delivery.log.count()) == ("delivered", 2)
@@ -235,8 +238,8 @@ def test_h4_a_silent_endpoint_keeps_no_other_customer_waiting(
         taken += [notifier.run_once(limit=1), notifier.run_once(limit=8)]
 
         until(lambda: prompt.got, what="Bob's message")
-        until(lambda: len(receiver.got) == sending.SENDERS_OF_ONE_CUSTOMER)
-    assert taken == [sending.SENDERS_OF_ONE_CUSTOMER, 1, 0]
+        until(lambda: len(receiver.got) == notifier.SENDERS_OF_ONE_CUSTOMER)
+    assert taken == [notifier.SENDERS_OF_ONE_CUSTOMER, 1, 0]
     receiver.may_answer.set()
 
 
@@ -244,12 +247,12 @@ def test_h4_without_a_customers_limit_his_silent_endpoint_takes_all_senders(
     listen: Listen, notifier: Notifier, receiver: Receiver, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control."""
-    monkeypatch.setattr(sending, "SENDERS_OF_ONE_CUSTOMER", sending.SENDERS)
+    monkeypatch.setattr(notifier, "SENDERS_OF_ONE_CUSTOMER", notifier.SENDERS)
     receiver.may_answer.clear()
     silent = listen(receiver.url)
-    for _ in range(sending.SENDERS):
+    for _ in range(notifier.SENDERS):
         outbox._to(silent, WebhookType.COMPLETED, data={})
-    notifier.run_once(limit=sending.SENDERS)
+    notifier.run_once(limit=notifier.SENDERS)
     bobs = outbox.test(listen(receiver.url, user=bob))
 
     assert notifier.run_once(limit=8) == 0
@@ -258,7 +261,7 @@ def test_h4_without_a_customers_limit_his_silent_endpoint_takes_all_senders(
 
 
 def test_what_is_due_later_waits(delivery: WebhookDelivery, notifier: Notifier) -> None:
-    WebhookDelivery.objects.update(next_attempt_at=leases.from_now(60))
+    WebhookDelivery.objects.update(next_attempt_at=clock.from_now(60))
     assert notifier.run_once(limit=5) == 0
 
     WebhookDelivery.objects.update(next_attempt_at=Now())
@@ -274,7 +277,7 @@ def _i15() -> list[str]:
 
 def test_i15_what_is_told_and_what_is_given_up_is_well(delivery: WebhookDelivery, turn: Turn) -> None:
     turn()
-    outbox.dropped(outbox.test(delivery.endpoint), "test")  # type: ignore[arg-type]
+    outbox.abandon(outbox.test(delivery.endpoint), "test")  # type: ignore[arg-type]
 
     assert _i15() == []
 

@@ -16,10 +16,11 @@ import requests
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
+from accounts import api_keys
 from config.management.ports import free_port
-from generations import api_keys, outbox, subscriptions
-from generations.models import WebhookDelivery, WebhookEndpoint
-from generations.outbox import PAUSES_SECONDS
+from notifications import endpoints, outbox
+from notifications.models import WebhookDelivery, WebhookEndpoint
+from notifications.outbox import PAUSES_SECONDS
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Receiver
@@ -66,7 +67,7 @@ def test_its_receiver_takes_what_we_sign_and_believes_nobody_else(
     endpoint = listen(f"http://127.0.0.1:{port}/told")
     delivery = outbox.test(endpoint)
 
-    with running_receiver(subscriptions.secret_of(endpoint), port, said):
+    with running_receiver(endpoints.secret_of(endpoint), port, said):
         turn()
         outbox.resend(delivery)
         turn()
@@ -88,7 +89,7 @@ def test_its_commands_run(live_limn: LiveServer, alice: User, completed: Orderin
         if command.startswith("curl")
     ]
 
-    assert answers[0]["secret"] == subscriptions.secret_of(WebhookEndpoint.objects.get())
+    assert answers[0]["secret"] == endpoints.secret_of(WebhookEndpoint.objects.get())
     assert [event["fact"] for event in answers[1]["results"]][-1] == "completed"
 
 

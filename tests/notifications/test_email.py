@@ -12,11 +12,12 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.test import Client
 
-from credits import accounts
 from credits.models import Account
-from generations import leases, lifecycle, notices, outbox, subscriptions
-from generations.models import Batch, FailureCode, Generation, Notice, Subscriber
-from generations.workers import mailer
+from generations import lifecycle
+from generations.jobs import leases
+from generations.models import Batch, FailureCode, Generation
+from notifications import email, endpoints, mailer, outbox
+from notifications.models import Notice, Subscriber
 from tests.credits.racing import race
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
@@ -42,7 +43,7 @@ def batch(account: Account) -> Batch:
 
 
 def wants(account: Account, choice: Subscriber.Mail) -> None:
-    notices.prefer(subscriptions.of(account), choice)
+    email.prefer(endpoints.of(account), choice)
 
 
 def into(batch: Batch, *members: Generation) -> None:
@@ -161,7 +162,7 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
     account: Account, listen: Listen, post_office: MailServer
 ) -> None:
     wants(account, ALWAYS)
-    outbox.heard(outbox.test(listen()), outbox.Heard(duration_ms=1, status=410))
+    outbox.record_attempt(outbox.test(listen()), outbox.DeliveryAttempt(duration_ms=1, status=410))
 
     turn()
 
@@ -174,7 +175,7 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
 def test_of_two_workers_who_see_a_batch_end_one_notes_it(batch: Batch, completed: Ordering) -> None:
     into(batch, completed())
 
-    assert sorted(race(*[lambda: notices.gather(limit=5)] * 4)) == [0, 0, 0, 1]
+    assert sorted(race(*[lambda: email.gather(limit=5)] * 4)) == [0, 0, 0, 1]
     assert Notice.objects.count() == 1
 
 
@@ -218,9 +219,9 @@ def test_a_server_that_is_away_is_tried_for_some_hours(
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     into(batch, completed())
 
-    taken = [turn() for _ in range(len(notices.PAUSES_SECONDS) + 2)]
+    taken = [turn() for _ in range(len(email.PAUSES_SECONDS) + 2)]
 
-    assert taken == [1] * (len(notices.PAUSES_SECONDS) + 1) + [0]
+    assert taken == [1] * (len(email.PAUSES_SECONDS) + 1) + [0]
     assert (Notice.objects.get().state, Notice.objects.get().detail[:12]) == ("given_up", "ConnectionRe")
 
 
@@ -238,21 +239,21 @@ def test_what_may_have_arrived_is_not_sent_again(batch: Batch, completed: Orderi
 
 def test_who_slept_through_the_lease_sends_nothing(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
     into(batch, completed())
-    notices.gather(limit=5)
+    email.gather(limit=5)
     (sleeper,) = leases.claim(Notice.objects.to_send(), limit=1, seconds=-1)
     (successor,) = leases.claim(Notice.objects.to_send(), limit=1, seconds=60)
 
-    notices.send(sleeper)
+    email.send(sleeper)
     assert post_office.taken == []
 
-    notices.send(successor)
-    notices.send(successor)
+    email.send(successor)
+    email.send(successor)
     assert len(post_office.taken) == 1
 
 
 def test_a_mail_that_kills_its_senders_is_given_up(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
     into(batch, completed())
-    notices.gather(limit=5)
+    email.gather(limit=5)
     Notice.objects.update(crashes=leases.CRASHES_MAX)
 
     turn()
@@ -294,7 +295,7 @@ def test_looking_at_the_link_stops_nothing(mail: EmailMessage, client: Client) -
 
 def test_a_link_of_ones_own_making_opens_nothing(mail: EmailMessage, client: Client, bob: User) -> None:
     ticket = way_out(mail).removeprefix("/unsubscribe/").rstrip("/")
-    bobs = subscriptions.of(accounts.of(bob)).pk.hex
+    bobs = endpoints.of(Account.objects.for_user(bob)).pk.hex
     forged = f"{bobs}:{ticket.partition(':')[2]}"
 
     answers = [client.post(f"/unsubscribe/{word}/") for word in (forged, "x", ticket[:-1])]

@@ -12,8 +12,9 @@ from django.db import transaction
 from rest_framework.test import APIClient
 
 from credits.models import Account
-from generations import outbox, subscriptions
-from generations.models import Generation, WebhookDelivery, WebhookEndpoint
+from generations.models import Generation
+from notifications import endpoints, outbox
+from notifications.models import WebhookDelivery, WebhookEndpoint
 from tests.credits.racing import race
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
 from tests.notifications.conftest import ELSEWHERE, Listen
@@ -30,7 +31,7 @@ def test_the_secret_is_shown_when_it_is_made_and_never_again(api: APIClient) -> 
     later = [api.get(made["Location"]), api.get(ENDPOINTS), api.patch(made["Location"], {"description": "x"})]
 
     assert (made.status_code, made["Cache-Control"]) == (201, "no-store")
-    assert secret == subscriptions.secret_of(WebhookEndpoint.objects.get())
+    assert secret == endpoints.secret_of(WebhookEndpoint.objects.get())
     assert [answer.status_code for answer in later] == [200, 200, 200]
     assert [secret in answer.content.decode() for answer in later] == [False] * 3
     assert made.json()["types"] == ["generation.completed", "generation.failed"]
@@ -42,7 +43,7 @@ def test_a_rotation_shows_the_new_one_and_says_how_long_the_old_holds(api: APICl
     answer = api.post(f"{ENDPOINTS}{endpoint.pk}/rotate/")
 
     endpoint.refresh_from_db()
-    assert answer.json()["secret"] == subscriptions.secret_of(endpoint)
+    assert answer.json()["secret"] == endpoints.secret_of(endpoint)
     assert answer.json()["previous_until"] == api.get(f"{ENDPOINTS}{endpoint.pk}/").json()["previous_until"]
     assert answer["Cache-Control"] == "no-store"
 
@@ -52,7 +53,7 @@ def test_the_secret_of_orders_own_addresses_is_read_by_making_it_anew(api: APICl
 
     answer = api.post("/api/v1/webhook-secret/")
 
-    assert answer.json()["secret"] == subscriptions.secret_of(subscriptions.of(account))
+    assert answer.json()["secret"] == endpoints.secret_of(endpoints.of(account))
 
 
 BAD = [
@@ -117,7 +118,7 @@ def test_it_can_be_changed_switched_off_and_on_and_removed(api: APIClient, liste
 
 
 def test_there_are_no_more_than_twenty(api: APIClient, listen: Listen) -> None:
-    for _ in range(subscriptions.ENDPOINTS_MAX):
+    for _ in range(endpoints.ENDPOINTS_MAX):
         listen()
 
     assert api.post(ENDPOINTS, {"url": ELSEWHERE}).json()["code"] == "too_many_endpoints"
@@ -127,13 +128,13 @@ def test_there_are_no_more_than_twenty(api: APIClient, listen: Listen) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_nor_when_one_is_made_while_another_is(listen: Listen, account: Account) -> None:
     holding = threading.Event()
-    for _ in range(subscriptions.ENDPOINTS_MAX - 1):
+    for _ in range(endpoints.ENDPOINTS_MAX - 1):
         listen()
 
     def add() -> str:
         try:
-            return str(subscriptions.add(account, ELSEWHERE))
-        except subscriptions.TooManyEndpoints:
+            return str(endpoints.add(account, ELSEWHERE))
+        except endpoints.TooManyEndpoints:
             return "refused"
 
     def first() -> str:
@@ -154,7 +155,9 @@ def test_the_test_button_sends_and_the_log_tells(api: APIClient, listen: Listen)
     endpoint = listen()
 
     sent = api.post(f"{ENDPOINTS}{endpoint.pk}/test/")
-    outbox.heard(WebhookDelivery.objects.get(), outbox.Heard(duration_ms=12, status=500, answer="oh"))
+    outbox.record_attempt(
+        WebhookDelivery.objects.get(), outbox.DeliveryAttempt(duration_ms=12, status=500, answer="oh")
+    )
     one = api.get(f"{DELIVERIES}{sent.json()['id']}/").json()
 
     assert (sent.status_code, sent.json()["type"], sent.json()["state"]) == (202, "webhook.test", "pending")
@@ -169,11 +172,11 @@ def test_the_test_button_sends_and_the_log_tells(api: APIClient, listen: Listen)
 def test_what_was_given_up_can_be_sent_again_unless_nobody_listens(api: APIClient, listen: Listen) -> None:
     endpoint = listen()
     delivery = outbox.test(endpoint)
-    outbox.dropped(delivery, "test")
+    outbox.abandon(delivery, "test")
     address = f"{DELIVERIES}{delivery.pk}/resend/"
 
     again = api.post(address)
-    subscriptions.switch_off(endpoint, "test")
+    endpoints.switch_off(endpoint, "test")
 
     assert (again.status_code, again.json()["state"], again.json()["detail"]) == (202, "pending", "")
     assert api.post(address).json()["code"] == "endpoint_off"

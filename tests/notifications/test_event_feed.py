@@ -10,9 +10,9 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from credits.models import Account
-from generations import feed
-from generations.lifecycle.table import note
+from generations.lifecycle.transitions import record_event
 from generations.models import Event, Generation
+from notifications import event_feed
 from tests.credits.racing import race
 from tests.fixtures.api import Ordering, key_of
 from tests.services.waiting import a_lock_is_awaited, until
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
 
 
-def numbers(stretch: feed.Stretch) -> list[int | None]:
+def numbers(stretch: event_feed.Stretch) -> list[int | None]:
     return [event.number for event in stretch.events]
 
 
@@ -59,7 +59,7 @@ def test_nobody_sees_somebody_elses(order: Ordering, bob: User) -> None:
 
 
 def test_staffs_notes_and_names_stay_inside(api: APIClient, order: Ordering) -> None:
-    note(order(), "surplus", actor="staff:sam", staff_note="hush")
+    record_event(order(), "surplus", actor="staff:sam", staff_note="hush")
 
     event = api.get(EVENTS).json()["results"][-1]
 
@@ -94,7 +94,7 @@ def _late_commit(generation: Generation, noted: threading.Event, may_commit: thr
 
     def run() -> None:
         with transaction.atomic():
-            note(generation, "surplus", actor="late")
+            record_event(generation, "surplus", actor="late")
             noted.set()
             may_commit.wait(10)
         connection.close()
@@ -115,7 +115,7 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         with transaction.atomic():
-            self._found = feed.read(self._account, after=0, limit=10)
+            self._found = event_feed.read(self._account, after=0, limit=10)
             self._done.set()
             self._may_commit.wait(10)
         connection.close()
@@ -133,22 +133,22 @@ class TestWhoCommitsLate:
     def test_nobody_steps_over_an_event_that_commits_later(self, order: Ordering, account: Account) -> None:
         generation, may_commit = order(), threading.Event()
         late = _late_commit(generation, threading.Event(), may_commit)
-        note(generation, "stuck", actor="early")
-        before = feed.read(account, after=0, limit=10)
+        record_event(generation, "stuck", actor="early")
+        before = event_feed.read(account, after=0, limit=10)
 
         may_commit.set()
         late.join()
-        after = feed.read(account, after=before.after, limit=10)
+        after = event_feed.read(account, after=before.after, limit=10)
 
         assert [event.actor for event in before.events] == ["user:alice", "early"]
         assert [event.actor for event in after.events] == ["late"]
         assert after.events[0].pk < before.events[-1].pk
 
     def test_a_number_that_somebody_has_read_never_changes(self, order: Ordering, account: Account) -> None:
-        feed.read(account, after=0, limit=1)
+        event_feed.read(account, after=0, limit=1)
         generation, may_commit, numbered, read = order(), threading.Event(), threading.Event(), threading.Event()
         late = _late_commit(generation, threading.Event(), may_commit)
-        note(generation, "stuck", actor="early")
+        record_event(generation, "stuck", actor="early")
         first = _Reader(account, numbered, may_commit=read)
         assert numbered.wait(10)
         may_commit.set()
@@ -165,7 +165,7 @@ class TestWhoCommitsLate:
         """The negative control: the late one has the lower id."""
         generation, may_commit = order(), threading.Event()
         late = _late_commit(generation, threading.Event(), may_commit)
-        note(generation, "stuck", actor="early")
+        record_event(generation, "stuck", actor="early")
         seen = Event.objects.latest("id").pk
 
         may_commit.set()
@@ -180,10 +180,10 @@ def test_many_readers_number_each_event_once(order: Ordering, account: Account) 
     for _ in range(5):
         order()
 
-    results = race(*[lambda: feed.read(account, after=0, limit=3)] * 4)
+    results = race(*[lambda: event_feed.read(account, after=0, limit=3)] * 4)
 
     assert [numbers(stretch) for stretch in results] == [[1, 2, 3]] * 4
-    assert numbers(feed.read(account, after=3, limit=9)) == [4, 5]
+    assert numbers(event_feed.read(account, after=3, limit=9)) == [4, 5]
 
 
 @pytest.mark.only_postgresql

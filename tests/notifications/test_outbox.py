@@ -10,15 +10,17 @@ from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account
-from generations import lifecycle, outbox, subscriptions
-from generations.lifecycle.table import note
-from generations.models import FailureCode, WebhookDelivery, WebhookEndpoint, WebhookType
+from generations import lifecycle
+from generations.lifecycle.transitions import record_event
+from generations.models import FailureCode
+from notifications import endpoints, outbox
+from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from tests.credits.racing import race
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import ELSEWHERE, Listen
 
 pytestmark = pytest.mark.django_db
-ALL = list(subscriptions.SUBSCRIBABLE[:3])
+ALL = list(endpoints.SUBSCRIBABLE[:3])
 
 
 def told() -> list[str]:
@@ -70,8 +72,8 @@ def test_h11_what_was_rolled_back_is_not_told(listen: Listen, running: Ordering)
 
 
 def test_who_is_switched_off_or_removed_hears_nothing(listen: Listen, completed: Ordering) -> None:
-    subscriptions.switch_off(listen(), "test")
-    subscriptions.remove(listen())
+    endpoints.switch_off(listen(), "test")
+    endpoints.remove(listen())
 
     completed()
 
@@ -83,7 +85,7 @@ def test_an_orders_own_address_hears_of_its_end_alone(running: Ordering) -> None
     generation.webhook_url = ELSEWHERE
     generation.save(update_fields=["webhook_url"])
 
-    note(generation, "progressed", actor="fal")
+    record_event(generation, "progressed", actor="fal")
     lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
 
     delivery = WebhookDelivery.objects.get()
@@ -95,7 +97,7 @@ def test_who_wants_to_hear_nothing_costs_one_question(order: Ordering, fact: str
     generation = order()
 
     with CaptureQueriesContext(connection) as queries:
-        note(generation, fact, actor="test")
+        record_event(generation, fact, actor="test")
 
     assert len(queries) == 1 + questions
 

@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from credits import accounts
-from generations import outbox, subscriptions
-from generations.models import Notice, Retention, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from credits.models import Account
+from generations.models import Retention
+from notifications import endpoints, outbox
+from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.fixtures.api import Ordering
 from tests.helpers.attack_strings import ATTACKS, LIVE
 from tests.notifications.conftest import ELSEWHERE, Listen
@@ -34,7 +35,7 @@ def test_a_new_endpoint_shows_its_secret_once(browser: Client) -> None:
     made = browser.post("/notices/endpoints/", FORM)
 
     endpoint = WebhookEndpoint.objects.get()
-    assert secret_on(made.text) == subscriptions.secret_of(endpoint)
+    assert secret_on(made.text) == endpoints.secret_of(endpoint)
     assert "no-store" in made["Cache-Control"]
     assert (endpoint.url, endpoint.types, endpoint.credits_low_at) == (ELSEWHERE, FORM["types"], 50)
     assert secret_on(browser.get("/notices/").text) == ""
@@ -77,8 +78,8 @@ def test_the_buttons_do_what_they_say(browser: Client, listen: Listen) -> None:
 
 def test_what_was_sent_is_shown_with_every_attempt_and_can_be_sent_again(browser: Client, listen: Listen) -> None:
     delivery = outbox.test(listen())
-    outbox.heard(delivery, outbox.Heard(duration_ms=12, status=418, answer="<b>tea"))
-    outbox.dropped(delivery, "failed 10 times")
+    outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=12, status=418, answer="<b>tea"))
+    outbox.abandon(delivery, "failed 10 times")
     address = f"/notices/deliveries/{delivery.pk}/"
 
     page, given_up = browser.get(address).text, browser.get("/notices/").text
@@ -100,7 +101,7 @@ def test_how_one_wants_mail_is_ones_own_choice(browser: Client, alice: User) -> 
 def test_the_secret_of_orders_own_addresses_is_shown_when_made_anew(browser: Client) -> None:
     page = browser.post("/notices/secret/").text
 
-    assert secret_on(page) == subscriptions.secret_of(Subscriber.objects.get())
+    assert secret_on(page) == endpoints.secret_of(Subscriber.objects.get())
 
 
 def test_what_is_somebody_elses_is_not_there(browser: Client, listen: Listen, bob: User) -> None:
@@ -125,7 +126,7 @@ def test_strangers_are_asked_to_log_in(client: Client) -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_in_a_form_or_an_answer_is_shown_as_it_came(browser: Client, listen: Listen, attack: str) -> None:
     delivery = outbox.test(listen(description=attack))
-    outbox.heard(delivery, outbox.Heard(duration_ms=1, status=500, answer=attack.replace("\0", "")))
+    outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=1, status=500, answer=attack.replace("\0", "")))
 
     pages = [browser.get(f"/notices/deliveries/{delivery.pk}/").text, browser.get("/notices/").text]
     pages.append(browser.post("/notices/endpoints/", {"url": attack, "credits_low_at": attack}).text)
@@ -139,9 +140,9 @@ def test_an_attack_in_a_form_or_an_answer_is_shown_as_it_came(browser: Client, l
 def test_i9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, listen: Listen, completed: Ordering) -> None:
     client.force_login(User.objects.create_superuser("chief"))
     endpoint = listen()
-    subscriptions.rotate(endpoint)
+    endpoints.rotate(endpoint)
     delivery = outbox.test(endpoint)
-    outbox.heard(delivery, outbox.Heard(duration_ms=1, status=500))
+    outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=1, status=500))
     generation = completed()
     Notice.objects.create(account=generation.account, generation=generation, next_attempt_at=generation.created_at)
     rows = [endpoint, delivery, Notice.objects.get(), Subscriber.objects.get()]
@@ -158,7 +159,7 @@ def test_i9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, liste
 def test_staff_may_send_again_if_they_may(client: Client, listen: Listen, chief: bool, sent: int) -> None:
     client.force_login(User.objects.create_user("sam", is_staff=True, is_superuser=chief))
     delivery = outbox.test(listen())
-    outbox.dropped(delivery, "test")
+    outbox.abandon(delivery, "test")
 
     answer = client.post(
         "/admin/generations/webhookdelivery/", {"action": "resend", "_selected_action": [delivery.pk]}, follow=True
@@ -182,7 +183,7 @@ def test_an_owner_says_how_long_things_are_kept(browser: Client, alice: User) ->
 
 def test_nothing_typed_keeps_things_until_they_are_erased(browser: Client, alice: User, bob: User) -> None:
     for user in (alice, bob):
-        Retention.objects.create(account=accounts.of(user), days=3)
+        Retention.objects.create(account=Account.objects.for_user(user), days=3)
 
     page = browser.post("/notices/keeping/", {"days": ""}, follow=True).text
 
@@ -192,7 +193,7 @@ def test_nothing_typed_keeps_things_until_they_are_erased(browser: Client, alice
 
 @pytest.mark.parametrize("days", ["0", "-1", "3651", "many", "9" * 5000, "1.5"])
 def test_what_is_no_number_of_days_changes_nothing(browser: Client, alice: User, days: str) -> None:
-    Retention.objects.create(account=accounts.of(alice), days=3)
+    Retention.objects.create(account=Account.objects.for_user(alice), days=3)
 
     page = browser.post("/notices/keeping/", {"days": days, "sure": "on"}, follow=True)
 

@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from generations import fetcher
-from generations.fetcher import Answer, Refused, TryLater
+from generations.safe_http import client as http_client
+from generations.safe_http.client import AddressRefused, Answer, TryLater
 from tests.fixtures.safe_http import authority, names
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Behaviour, Names, Visit, says, serving
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 
 
 def post(url: str, *, loopback_allowed: bool = True, seconds_max: float = 10) -> Answer:
-    return fetcher.post(
+    return http_client.post(
         url,
         b'{"a": 1}',
         headers={"webhook-id": "msg_1"},
@@ -46,7 +46,7 @@ def test_it_posts_the_body_and_the_headers_and_keeps_the_beginning_of_the_answer
     ],
 )
 def test_h1_an_address_that_may_not_be_told_is_refused_by_its_look(url: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         post(url, loopback_allowed=False)
 
 
@@ -54,7 +54,7 @@ def test_h1_an_address_that_may_not_be_told_is_refused_by_its_look(url: str) -> 
 def test_h1_a_name_that_leads_to_a_private_address_is_not_dialled(names: Names, address: str) -> None:
     names.lead("hooks.example", [address])
 
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         post("https://hooks.example/")
 
     assert names.dialled == []
@@ -65,7 +65,7 @@ def test_h2_what_was_public_when_it_was_saved_is_looked_up_again_at_each_sending
 
     with pytest.raises(TryLater):
         post("https://hooks.example/")
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         post("https://hooks.example/")
 
     assert names.dialled == [("93.184.216.34", 443)]

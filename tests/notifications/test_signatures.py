@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from generations import messages, subscriptions
-from generations.models import Generation, Output, Subscriber, WebhookDelivery, WebhookEndpoint
+from generations.models import Generation, Output
+from notifications import endpoints, payloads
+from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
 
@@ -26,11 +27,11 @@ def delivery(listen: Listen, completed: Ordering) -> WebhookDelivery:
     return WebhookDelivery.objects.get()
 
 
-def write(delivery: WebhookDelivery) -> messages.Message:
-    return messages.write(delivery, now=timezone.now())
+def write(delivery: WebhookDelivery) -> payloads.Message:
+    return payloads.write(delivery, now=timezone.now())
 
 
-def opens(secret: str, message: messages.Message) -> bool:
+def opens(secret: str, message: payloads.Message) -> bool:
     try:
         Webhook(secret).verify(message.body, dict(message.headers))
     except WebhookVerificationError:
@@ -44,7 +45,7 @@ def endpoint_of(delivery: WebhookDelivery) -> WebhookEndpoint:
 
 def test_the_librarys_own_check_passes(delivery: WebhookDelivery) -> None:
     message = write(delivery)
-    secret = subscriptions.secret_of(endpoint_of(delivery))
+    secret = endpoints.secret_of(endpoint_of(delivery))
 
     said = Webhook(secret).verify(message.body, dict(message.headers))
 
@@ -54,14 +55,14 @@ def test_the_librarys_own_check_passes(delivery: WebhookDelivery) -> None:
 
 
 def test_h10_another_body_secret_or_id_does_not_pass(delivery: WebhookDelivery) -> None:
-    message, secret = write(delivery), subscriptions.secret_of(endpoint_of(delivery))
+    message, secret = write(delivery), endpoints.secret_of(endpoint_of(delivery))
     others = [
-        messages.Message(url="", body=message.body + b" ", headers=message.headers),
-        messages.Message(url="", body=message.body, headers={**message.headers, "webhook-id": "msg_1"}),
+        payloads.Message(url="", body=message.body + b" ", headers=message.headers),
+        payloads.Message(url="", body=message.body, headers={**message.headers, "webhook-id": "msg_1"}),
     ]
 
     assert [opens(secret, other) for other in others] == [False, False]
-    assert not opens(subscriptions.secret_of(Subscriber()), message)
+    assert not opens(endpoints.secret_of(Subscriber()), message)
 
 
 def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
@@ -75,7 +76,7 @@ def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
 
 def test_h9_for_a_day_after_a_rotation_both_secrets_open(delivery: WebhookDelivery) -> None:
     endpoint = endpoint_of(delivery)
-    before, after = subscriptions.secret_of(endpoint), subscriptions.rotate(endpoint)
+    before, after = endpoints.secret_of(endpoint), endpoints.rotate(endpoint)
     delivery.refresh_from_db()
 
     message = write(delivery)
@@ -88,7 +89,7 @@ def test_h9_for_a_day_after_a_rotation_both_secrets_open(delivery: WebhookDelive
 
 
 def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
-    secret = subscriptions.secret_of(endpoint_of(delivery))
+    secret = endpoints.secret_of(endpoint_of(delivery))
 
     row = str(WebhookEndpoint.objects.values().get())
 
@@ -97,7 +98,7 @@ def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
 
 
 def test_a_changed_secret_key_signs_with_the_old_one_too(delivery: WebhookDelivery, settings) -> None:
-    known = subscriptions.secret_of(endpoint_of(delivery))
+    known = endpoints.secret_of(endpoint_of(delivery))
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another" * 9
 
@@ -109,7 +110,7 @@ def test_an_orders_own_address_is_signed_with_the_customers_secret(alice: User, 
     row = {"account": generation.account, "generation": generation, "type": "generation.failed"}
     delivery = WebhookDelivery.objects.create(url="https://example.com/", next_attempt_at=timezone.now(), **row)
 
-    secret = subscriptions.rotate(subscriptions.of(generation.account))
+    secret = endpoints.rotate(endpoints.of(generation.account))
 
     assert opens(secret, write(delivery))
 
@@ -151,5 +152,5 @@ def test_it_never_has_more_than_twenty_thousand_bytes(delivery: WebhookDelivery)
 
     message = write(delivery)
 
-    assert len(message.body) < messages.BODY_BYTES_MAX
+    assert len(message.body) < payloads.BODY_BYTES_MAX
     assert json.loads(message.body)["data"]["outputs_omitted"] is True

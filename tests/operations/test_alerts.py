@@ -15,11 +15,14 @@ from django.test import Client
 from django.utils import timezone
 
 from credits.models import Account
-from generations import alerts, billing, breaker, lately, lifecycle
+from database import ids
+from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
 from generations.models import CancelledBy, Generation, Heartbeat
-from generations.workers.watchman import LOOK_SECONDS, Watchman
+from generations.provider import billed_units, circuit_breaker
+from operations import alerts, statistics
+from operations.alerting import LOOK_SECONDS, Watchman
 from tests.credits.racing import race
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
@@ -33,7 +36,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
     def look() -> list[str]:
         caplog.clear()
-        alerts.look()
+        alerts.evaluate()
         return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
     caplog.set_level(logging.WARNING)
@@ -62,9 +65,9 @@ def pass_quietly() -> None:
 
 
 def test_an_episode_alarms_once_and_its_end_is_told_once(told) -> None:
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
     begun = [told()[:1], told(), told()]
-    breaker.reset()
+    circuit_breaker.reset()
     still = told()
     pass_quietly()
 
@@ -75,22 +78,22 @@ def test_an_episode_alarms_once_and_its_end_is_told_once(told) -> None:
 
 def test_what_comes_and_goes_is_one_episode(told) -> None:
     for _ in range(3):
-        breaker.trip("locked")
+        circuit_breaker.trip("locked")
         told()
-        breaker.reset()
+        circuit_breaker.reset()
         told()
 
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
     assert told() == []
 
 
 def test_a_second_episode_alarms_again(told) -> None:
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
     told()
-    breaker.reset()
+    circuit_breaker.reset()
     pass_quietly()
     told()
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
 
     assert told() == ["ERROR alert: fal refuses us"]
 
@@ -98,12 +101,12 @@ def test_a_second_episode_alarms_again(told) -> None:
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_of_several_workers_who_see_it_one_calls() -> None:
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
 
-    begun = race(*[alerts.look] * 4)
+    begun = race(*[alerts.evaluate] * 4)
     pass_quietly()
-    breaker.reset()
-    over = race(*[alerts.look] * 4)
+    circuit_breaker.reset()
+    over = race(*[alerts.evaluate] * 4)
 
     assert sorted(map(len, begun)) == sorted(map(len, over)) == [0, 0, 0, 1]
 
@@ -128,7 +131,7 @@ def test_many_failures_are_told_of_all_and_of_a_model(
     fails(order, bad)
     succeeds(order, good)
 
-    assert {letter.subject for letter in alerts.look()} == headings
+    assert {letter.subject for letter in alerts.evaluate()} == headings
 
 
 def test_what_customers_did_themselves_alarms_nobody(order: Ordering, told, settings) -> None:
@@ -138,7 +141,7 @@ def test_what_customers_did_themselves_alarms_nobody(order: Ordering, told, sett
     generation = order()
     lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor="user:alice")
 
-    assert lately.percent(each.is_bad for each in lately.ended()) == 0
+    assert statistics.percent(each.is_bad for each in statistics.ended()) == 0
     assert told() == []
 
 
@@ -149,7 +152,7 @@ def test_callbacks_that_stay_away_are_told_unless_nobody_could_call(
     settings.SITE_URL, settings.FAL_QUEUE_URL = site, "https://queue.fal.run"
     succeeds(order, alerts.VERDICTS_MIN)
 
-    assert [letter.subject for letter in alerts.look()] == ["callbacks stay away"] * alarms
+    assert [letter.subject for letter in alerts.evaluate()] == ["callbacks stay away"] * alarms
 
 
 def counted(order: Ordering, *units: str, slug: str = "flux-schnell") -> None:
@@ -157,7 +160,7 @@ def counted(order: Ordering, *units: str, slug: str = "flux-schnell") -> None:
     for said in units:
         lifecycle_facts.storing(attempt := order(slug).submissions.get())
         lifecycle_facts.stored(attempt)
-        billing.note_units(attempt, Decimal(said))
+        billed_units.record_units(attempt, Decimal(said))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def counted(order: Ordering, *units: str, slug: str = "flux-schnell") -> None:
 def test_a_bill_above_our_price_is_told_with_the_model(order: Ordering, units: list[str], alarms: int) -> None:
     counted(order, *units)
 
-    letters = alerts.look()
+    letters = alerts.evaluate()
 
     assert [letter.subject for letter in letters] == ["fal bills more than our price: flux-schnell"] * alarms
     assert all("3 orders of flux-schnell, which were reckoned at 9" in letter.text for letter in letters)
@@ -177,7 +180,7 @@ def test_what_was_delivered_in_part_says_nothing_of_the_price(order: Ordering) -
     counted(partial(order, prompt="a cat", num_images=2), "4", "4", "4")
 
     assert {generation.released for generation in Generation.objects.all()} == {3}
-    assert alerts.look() == []
+    assert alerts.evaluate() == []
 
 
 @pytest.mark.parametrize("usual, now, alarms", [(0, 60, 1), (0, 59, 0), (15, 60, 1), (18, 60, 0)])
@@ -188,7 +191,7 @@ def test_unusual_is_four_times_the_busiest_hour(alice: Account, settings, usual:
     spent(alice, credits=900, ago=timedelta(days=9))
     spent(alice, credits=now, ago=timedelta(minutes=20))
 
-    letters = alerts.look()
+    letters = alerts.evaluate()
 
     assert [letter.subject for letter in letters] == [f"unusual spending: account {alice.pk}"] * alarms
     assert all(f"alice has spent {now} credits within an hour, and at most {max(usual, 1)}" in x.text for x in letters)
@@ -198,7 +201,7 @@ def spent(account: Account, *, credits: int, ago: timedelta) -> None:
     """An order of that price, so long ago."""
     moment = timezone.now() - ago
     generation = Generation.objects.create(
-        id=UUID(int=lately.first_id(moment).int | credits),
+        id=UUID(int=ids.first_id(moment).int | credits),
         account=account,
         model="flux-schnell",
         kind="image",
@@ -212,12 +215,12 @@ def test_a_switch_turns_it_off(order: Ordering, settings) -> None:
     settings.ALERT_SPENDING_CREDITS = 0
     order()
 
-    assert alerts.look() == []
+    assert alerts.evaluate() == []
 
 
 @pytest.mark.once
 def test_every_models_alarm_has_a_name_of_its_own_in_the_table() -> None:
-    keys = {alerts.Alarm(name="failures", subject=slug[:30]).key for slug in MODELS}
+    keys = {alerts.Alert(name="failures", subject=slug[:30]).key for slug in MODELS}
 
     assert len(keys) == len(MODELS)
     assert max(map(len, keys)) <= 50
@@ -236,9 +239,9 @@ def watchman() -> tuple[Watchman, list[float]]:
 def test_a_mail_goes_to_who_wants_it_when_it_begins_and_when_it_is_over(watchman, settings) -> None:
     settings.ALERT_EMAIL = ["ops@example.com"]
     man, clock = watchman
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
     assert [man.run_once(limit=8), man.run_once(limit=8)] == [1, 0]
-    breaker.reset()
+    circuit_breaker.reset()
     pass_quietly()
     clock[0] += LOOK_SECONDS
 
@@ -249,7 +252,7 @@ def test_a_mail_goes_to_who_wants_it_when_it_begins_and_when_it_is_over(watchman
 
 def test_without_an_address_nobody_gets_mail(watchman, settings) -> None:
     settings.ALERT_EMAIL = []
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
 
     assert watchman[0].run_once(limit=8) == 0
     assert Heartbeat.objects.filter(name="alert breaker").exists()
@@ -258,7 +261,7 @@ def test_without_an_address_nobody_gets_mail(watchman, settings) -> None:
 def test_a_mail_server_that_is_away_gets_it_later(watchman, settings) -> None:
     settings.ALERT_EMAIL = ["ops@example.com"]
     man, clock = watchman
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
     here, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     assert man.run_once(limit=8) == 0

@@ -9,8 +9,9 @@ from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
 
-from generations import breaker, lately
-from generations.models import Delivery, Event, Generation, Submission
+from generations.models import Event, Generation, ProviderCallback, Submission
+from generations.provider import circuit_breaker
+from operations import statistics
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
@@ -64,7 +65,7 @@ def test_a_callback_that_asking_has_overtaken_is_late_by_as_much(
     lag = client.get(ADDRESS).json()["last_hour"]["callback_lag_seconds"]
 
     assert 85 <= lag["p50"] == lag["p95"] < 95
-    assert Delivery.objects.count() == 1
+    assert ProviderCallback.objects.count() == 1
 
 
 @pytest.mark.parametrize("what, key, state", [("key", "missing", "closed"), ("breaker", "present", "open")])
@@ -72,7 +73,7 @@ def test_it_is_red_when_nothing_can_be_ordered(client: Client, settings, what: s
     if what == "key":
         settings.FAL_KEY = ""
     else:
-        breaker.trip("403: the balance of key abc is exhausted")
+        circuit_breaker.trip("403: the balance of key abc is exhausted")
 
     response = client.get(ADDRESS)
 
@@ -93,10 +94,14 @@ def test_anybody_may_ask_so_it_is_looked_up_once_in_a_while(client: Client, djan
 @pytest.mark.once
 @pytest.mark.parametrize("share, value", [(0.5, 2.0), (0.95, 4.0), (0.25, 1.0), (1, 4.0), (0, 1.0)])
 def test_a_quantile_is_a_value_that_there_was(share: float, value: float) -> None:
-    assert lately.quantile([1.0, 2.0, 3.0, 4.0], share) == value
-    assert lately.quantile([], share) is None
+    assert statistics.quantile([1.0, 2.0, 3.0, 4.0], share) == value
+    assert statistics.quantile([], share) is None
 
 
 @pytest.mark.once
 def test_percents_are_rounded_down() -> None:
-    assert [lately.percent([True, False, False]), lately.percent([True]), lately.percent([])] == [33, 100, None]
+    assert [statistics.percent([True, False, False]), statistics.percent([True]), statistics.percent([])] == [
+        33,
+        100,
+        None,
+    ]

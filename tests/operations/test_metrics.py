@@ -13,12 +13,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from config import metrics as door
 from credits.models import Account
-from generations import breaker, lifecycle, metrics, tallies
+from generations import lifecycle
 from generations.fal import Reason
-from generations.metrics import Collector
 from generations.models import Event, FailureCode, Generation, Phase, Submission
+from generations.provider import circuit_breaker
+from operations import metrics, running_totals
+from operations.metrics import Collector
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
@@ -35,7 +36,7 @@ TOKEN = "a-token-of-some-length"
 @pytest.fixture(autouse=True)
 def a_process_that_has_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one counted belonged to another test's rows."""
-    monkeypatch.setattr(door, "_collector", Collector())
+    monkeypatch.setattr(views, "_collector", Collector())
 
 
 def fail(attempt: Submission, code: str) -> None:
@@ -115,7 +116,7 @@ def test_what_is_under_way_its_age_and_what_it_holds(client: Client, alice: Acco
     Generation.objects.filter(phase="queued").update(
         created_at=timezone.now() - timedelta(hours=2), next_attempt_at=timezone.now() - timedelta(minutes=5)
     )
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
 
     seen = scrape(client)
 
@@ -142,7 +143,7 @@ def test_a_model_that_left_the_catalogue_leaves_no_series_behind(client: Client,
 def refused_for_now(attempt: Submission) -> None:
     """fal was sent too much; and then it failed for good."""
     lifecycle.submitting(attempt.generation)
-    lifecycle.not_taken(attempt, detail="429 from fal", retry_in_seconds=60)
+    lifecycle.submission_refused(attempt, detail="429 from fal", retry_in_seconds=60)
     lifecycle.failed(attempt.generation, lifecycle.failure(FailureCode.DEADLINE), actor="test")
 
 
@@ -155,8 +156,8 @@ def test_who_has_counted_all_along_and_who_begins_now_agree_and_nothing_falls(
     order: Ordering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One settles row by row what is older than this moment; the other counts it all at once."""
-    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(0))
-    monkeypatch.setattr(tallies, "SLICE_ROWS", 2)
+    monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr(running_totals, "SLICE_ROWS", 2)
     steady = Collector()
     before: dict[tuple[Any, ...], float] = {}
     for _ in range(3):
@@ -185,8 +186,8 @@ def test_what_has_settled_is_not_read_again(order: Ordering) -> None:
 def test_so_much_that_it_cannot_be_counted_at_once_is_counted_bit_by_bit(
     client: Client, order: Ordering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tallies, "SLICE_ROWS", 1)
-    monkeypatch.setattr(tallies, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr(running_totals, "SLICE_ROWS", 1)
+    monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
     monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", -1)
     fail(order().submissions.get(), "provider_error")
 

@@ -10,12 +10,15 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from generations import billing, lifecycle, price_book
-from generations.billing import Margin
+from generations import lifecycle
 from generations.fal import Receipt
 from generations.fal.platform import BillingEvent, UnitPrice
-from generations.models import Charge, Generation, Output, Submission
-from generations.workers import accountant
+from generations.models import Generation, Output, Submission
+from generations.ordering import price_book
+from generations.provider import billed_units
+from operations import provider_bill
+from operations.models import Charge
+from operations.provider_bill import Margin
 from simulator import Simulator
 from tests.fixtures.billing import Making, read_the_bill, reconciled, span
 from tests.fixtures.orders import Ordering
@@ -51,14 +54,14 @@ def test_a_result_that_was_fetched_has_told_its_units(make: Making) -> None:
     make(num_images=2)
 
     assert units() == 2
-    assert accountant.run_once(limit=10) == 0
+    assert billed_units.run_once(limit=10) == 0
 
 
 def test_a_job_that_called_back_is_asked_for_its_units_once(make: Making) -> None:
     make(num_images=2)
     as_if_called_back()
 
-    assert [accountant.run_once(limit=10), accountant.run_once(limit=10)] == [1, 0]
+    assert [billed_units.run_once(limit=10), billed_units.run_once(limit=10)] == [1, 0]
     assert units() == 2
 
 
@@ -67,7 +70,7 @@ def test_units_are_not_asked_for_while_it_runs(fal: Simulator, order: Ordering, 
     order()
     work.submit()
 
-    assert accountant.run_once(limit=10) == 0
+    assert billed_units.run_once(limit=10) == 0
 
 
 def test_a_result_that_is_gone_is_not_asked_for_again(make: Making, fal: Simulator) -> None:
@@ -75,7 +78,7 @@ def test_a_result_that_is_gone_is_not_asked_for_again(make: Making, fal: Simulat
     as_if_called_back()
     fal.log.clear()
 
-    assert [accountant.run_once(limit=10), accountant.run_once(limit=10)] == [1, 0]
+    assert [billed_units.run_once(limit=10), billed_units.run_once(limit=10)] == [1, 0]
     assert (units(), Submission.objects.get().units_due_at) == (None, None)
 
 
@@ -84,11 +87,11 @@ def test_a_fal_that_is_away_is_asked_again_within_the_hour(make: Making, setting
     as_if_called_back()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    accountant.run_once(limit=10)
+    billed_units.run_once(limit=10)
 
     due = Submission.objects.get().units_due_at
     assert due is not None
-    assert timedelta(0) < due - timezone.now() <= accountant.RETRY
+    assert timedelta(0) < due - timezone.now() <= billed_units.RETRY
 
 
 def test_of_two_workers_one_asks(make: Making, settings: Settings) -> None:
@@ -96,10 +99,10 @@ def test_of_two_workers_one_asks(make: Making, settings: Settings) -> None:
     make()
     as_if_called_back()
     read_before = Submission.objects.select_related("generation").get()
-    accountant.run_once(limit=10)
+    billed_units.run_once(limit=10)
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    accountant._ask(read_before)
+    billed_units._ask(read_before)
 
     assert units() == 1
     assert Submission.objects.get().units_due_at is None
@@ -110,11 +113,11 @@ def test_without_its_guard_a_known_row_would_be_asked_about_again(make: Making) 
     make()
     as_if_called_back()
     read_before = Submission.objects.get()
-    accountant.run_once(limit=10)
+    billed_units.run_once(limit=10)
 
     Submission.objects.filter(pk=read_before.pk).update(units_due_at=timezone.now())
 
-    assert accountant.run_once(limit=10) == 1
+    assert billed_units.run_once(limit=10) == 1
 
 
 def test_after_the_hour_its_units_will_never_be_known(make: Making, settings: Settings) -> None:
@@ -122,8 +125,8 @@ def test_after_the_hour_its_units_will_never_be_known(make: Making, settings: Se
     as_if_called_back()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    with time_machine.travel(timezone.now() + 2 * accountant.PATIENCE):
-        accountant.run_once(limit=10)
+    with time_machine.travel(timezone.now() + 2 * billed_units.PATIENCE):
+        billed_units.run_once(limit=10)
 
     assert Submission.objects.get().units_due_at is None
 
@@ -155,7 +158,7 @@ def test_a_line_that_fal_corrects_is_corrected(make: Making) -> None:
         dollars=Decimal("0.021"),
     )
 
-    billing.keep([corrected])
+    provider_bill.keep([corrected])
 
     assert Charge.objects.get().dollars == Submission.objects.get().billed_dollars == Decimal("0.021")
 
@@ -238,7 +241,7 @@ def test_a_second_job_of_one_order_is_named_and_is_no_drift(make: Making) -> Non
         request_id="twin", endpoint="x/y", billed_at=timezone.now(), units=Decimal(1), dollars=Decimal("0.003")
     )
 
-    billing.keep([twin])
+    provider_bill.keep([twin])
 
     assert findings() == ["surplus: fal billed 0.003 USD for a second job of the same order"]
 
@@ -275,7 +278,9 @@ def test_an_order_of_an_older_declaration_is_compared_as_far_as_it_goes(make: Ma
     Generation.objects.update(model="flux-ancient")
     assert findings() == []
 
-    Generation.objects.update(model="flux-schnell", arguments={"prompt": "a cat", "steps": 4}, list_credits=None)
+    Generation.objects.update(
+        model="flux-schnell", arguments={"prompt": "a cat", "steps": 4}, list_price_millidollars=None
+    )
     assert findings() == []
 
 
@@ -283,7 +288,9 @@ def test_only_what_ended_in_that_time_is_looked_at(make: Making) -> None:
     make(scenario="bill:missing")
     since, until = span()
 
-    before = billing.reconcile(billing.billed(since=since, until=until), since=since - timedelta(days=1), until=since)
+    before = provider_bill.reconcile(
+        provider_bill.billed(since=since, until=until), since=since - timedelta(days=1), until=since
+    )
 
     assert (before.findings, before.margins) == ([], {})
 
@@ -315,7 +322,7 @@ def test_without_the_bill_units_and_list_prices_stand_for_it(make: Making) -> No
     since, until = span()
     listed = {generation.endpoint: UnitPrice(endpoint=generation.endpoint, dollars=Decimal("0.004"), unit="megapixels")}
 
-    report = billing.reconcile(billing.estimated(listed, since=since), since=since, until=until)
+    report = provider_bill.reconcile(provider_bill.estimated(listed, since=since), since=since, until=until)
 
     assert [finding.rule for finding in report.findings] == ["drift"]
     assert report.margins["flux-schnell"].dollars == Decimal("0.008")

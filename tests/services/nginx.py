@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.management import children
+from config.management import subprocesses
 from config.management.ports import free_port
 from tests.services import scratch
 from tests.services.waiting import until
@@ -32,12 +32,12 @@ def nginx(upstream_port: int) -> Iterator[int]:
         # Its workers would otherwise be somebody who may not look into our folder.
         options = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
         words: list[str | Path] = [program, "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr", "-g", options]
-        process = children.start(words, output=log)
+        process = subprocesses.start(words, output=log)
         try:
             until(lambda: _accepts(port), what="nginx")
             yield port
         finally:
-            children.kill(process)
+            subprocesses.kill(process)
 
 
 def _ours(folder: Path, port: int, upstream_port: int) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from config.management import children
+from config.management import subprocesses
 from config.management.ports import free_port
 from tests.services import scratch
 from tests.services.waiting import until
@@ -43,7 +43,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        self._process = children.start(
+        self._process = subprocesses.start(
             _command(self._binaries, self._data, self._port),
             output=subprocess.DEVNULL,
             user=_UNPRIVILEGED,
@@ -53,7 +53,7 @@ class Server:
 
     def crash(self) -> None:
         """PostgreSQL's “immediate”: no checkpoint, no farewell."""
-        children.stop(self._process, by=signal.SIGQUIT, within_seconds=10)
+        subprocesses.stop(self._process, by=signal.SIGQUIT, within_seconds=10)
 
     def freeze(self) -> None:
         """It answers nobody any more, and hangs up on nobody."""

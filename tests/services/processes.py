@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 
 import requests
 
-from config.management import children
+from config.management import subprocesses
 from tests.services.waiting import HANG_SECONDS, until
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ class Running:
     def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
         with log.open("wb") as output:
-            self._process = children.start(
+            self._process = subprocesses.start(
                 [sys.executable, _ROOT / "manage.py", *arguments],
                 output=output,
                 environment={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
@@ -59,7 +59,7 @@ class Running:
         return self.wait()
 
     def kill_hard(self) -> None:
-        children.kill(self._process)
+        subprocesses.kill(self._process)
 
     def until_it_says(self, words: str) -> None:
         """Waits until its log contains `words`."""

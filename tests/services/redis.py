@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from config.management import children
+from config.management import subprocesses
 from config.management.ports import free_port
 from tests.services import scratch
 from tests.services.waiting import until
@@ -24,13 +24,13 @@ def redis_server() -> Iterator[str]:
     with scratch.folder("redis") as folder, (folder / "log").open("wb") as log:
         port = free_port()
         keep_nothing = ("--save", "", "--appendonly", "no", "--dir", folder)
-        process = children.start([program, "--port", str(port), "--bind", "127.0.0.1", *keep_nothing], output=log)
+        process = subprocesses.start([program, "--port", str(port), "--bind", "127.0.0.1", *keep_nothing], output=log)
         try:
             url = f"redis://127.0.0.1:{port}/0"
             until(lambda: _answers(url), what="Redis")
             yield url
         finally:
-            children.stop(process, within_seconds=5)
+            subprocesses.stop(process, within_seconds=5)
 
 
 def _answers(url: str) -> bool:

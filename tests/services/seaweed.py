@@ -15,8 +15,8 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from config import bucket
-from config.management import children
+from config import s3
+from config.management import subprocesses
 from config.management.ports import free_port
 from tests.services import scratch
 from tests.services.waiting import until
@@ -65,7 +65,7 @@ class Bucket:
     @property
     def storage(self) -> dict[str, Any]:
         """For STORAGES, as config/settings.py has it for any bucket."""
-        return bucket.storage(
+        return s3.storage(
             name=self.name,
             endpoint_url=self.endpoint_url,
             region=self.region,
@@ -106,14 +106,14 @@ class Seaweed:
 def seaweed() -> Iterator[Seaweed]:
     with scratch.folder("seaweed") as folder, (folder / "log").open("wb") as log:
         s3, *others = (free_port(and_above=_GRPC_OFFSET) for _ in range(5))
-        process = children.start(_command(folder, s3, others), output=log)
+        process = subprocesses.start(_command(folder, s3, others), output=log)
         try:
             server = Seaweed(s3)
             until(lambda: _is_up(server, process), what="SeaweedFS")
             yield server
         finally:
             # It takes its time to leave in order, and nothing of it is kept.
-            children.kill(process)
+            subprocesses.kill(process)
 
 
 def _is_up(server: Seaweed, process: subprocess.Popen[bytes]) -> bool:

@@ -13,7 +13,9 @@ NOT_IN_HEADERS = Replaced(
     new="if False:",
 )
 NOT_IN_VIEW = Replaced(
-    file="generations/webhooks.py", old="if user_id is not None and not claim.is_for_account(user_id):", new="if False:"
+    file="generations/callbacks/views.py",
+    old="if user_id is not None and not claim.is_for_account(user_id):",
+    new="if False:",
 )
 
 BUGS = (
@@ -22,7 +24,7 @@ BUGS = (
         sentence="A callback is answered 200 before it is committed",
         changes=(
             Replaced(
-                file="generations/webhooks.py",
+                file="generations/callbacks/views.py",
                 old="    _receive(submission, callback, body)\n    return",
                 new="    threading.Thread(target=_receive, args=(submission, callback, body)).start()\n    return",
             ),
@@ -36,7 +38,7 @@ BUGS = (
         sentence="An unknown token is answered 200",
         changes=(
             Replaced(
-                file="generations/webhooks.py",
+                file="generations/callbacks/views.py",
                 old='Refusal(404, "no attempt of ours has this address")',
                 new='Refusal(200, "no attempt of ours has this address")',
             ),
@@ -48,7 +50,7 @@ BUGS = (
         sentence="A callback for nothing of ours is dropped",
         changes=(
             Replaced(
-                file="generations/webhooks.py",
+                file="generations/callbacks/views.py",
                 old="Staff will see it.\n            _keep(None, callback, body)",
                 new="Staff will not see it.\n            pass",
             ),
@@ -78,7 +80,7 @@ BUGS = (
         sentence="Without keys to verify with, a callback is believed",
         changes=(
             Replaced(
-                file="generations/webhooks.py",
+                file="generations/callbacks/views.py",
                 old="        raise Refusal(503, str(error)) from error\n    except StaleTimestamp",
                 new="        return read_headers(request.headers, user_id=None)\n    except StaleTimestamp",
             ),

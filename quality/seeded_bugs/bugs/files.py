@@ -71,7 +71,7 @@ BUGS = (
         changes=(
             Replaced(
                 file="generations/workers/copier.py",
-                old="if output.claimed_size is not None and output.claimed_size != fetched.size_bytes:",
+                old="if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:",
                 new="if False:",
             ),
         ),

@@ -13,12 +13,12 @@ REFUSES_DELIVERY = "tests/generations/models/test_constraints.py::test_the_datab
 PLACES = "tests/generations/lifecycle/test_transitions.py::test_a_fact_moves_an_order_from_certain_places_only"
 
 MOVES_FROM_ANYWHERE = Replaced(
-    file="generations/lifecycle/table.py",
+    file="generations/lifecycle/transitions.py",
     old="Generation.objects.filter(guard, pk=generation.pk)",
     new="Generation.objects.filter(pk=generation.pk)",
 )
 WITH_TRANSACTIONS = Replaced(
-    file="generations/lifecycle/table.py",
+    file="generations/lifecycle/transitions.py",
     old="from django.db.models import F, Q",
     new="from django.db import transaction\nfrom django.db.models import F, Q",
 )
@@ -26,15 +26,15 @@ NO_TRIGGER = Untriggered(app="generations", migration="0002_the_end_is_final")
 # What has been told is told again, as if it had just come in.
 TOLD_AGAIN = (
     Replaced(
-        file="generations/webhooks.py",
+        file="generations/callbacks/views.py",
         old="delivery.outcome != Delivery.Outcome.RECEIVED",
         new="delivery.outcome == Delivery.Outcome.ORPHAN",
     ),
-    Replaced(file="generations/workers/inbox.py", old="if not unheard.exists()", new="if delivery.pk is None"),
+    Replaced(file="generations/workers/callback_inbox.py", old="if not unheard.exists()", new="if delivery.pk is None"),
 )
 EACH_A_ROW = (
     Replaced(
-        file="generations/webhooks.py",
+        file="generations/callbacks/views.py",
         old="Delivery.objects.get_or_create(**identity, defaults=defaults)",
         new="Delivery.objects.create(**{**identity, **defaults}), True",
     ),
@@ -144,7 +144,7 @@ BUGS = (
         sentence="A part of the files is charged rounded up",
         changes=(
             Replaced(
-                file="generations/lifecycle/rules.py",
+                file="generations/lifecycle/charging_rules.py",
                 old="credits * (delivered - flagged) // promised",
                 new="-(-credits * (delivered - flagged) // promised)",
             ),
@@ -158,7 +158,7 @@ BUGS = (
         sentence="What customers are told is written down after the commit",
         changes=(
             Replaced(
-                file="generations/lifecycle/table.py",
+                file="generations/lifecycle/transitions.py",
                 old="    outbox.post(generation, fact, held_change=held_change)",
                 new="    transaction.on_commit(lambda: outbox.post(generation, fact, held_change=held_change))",
             ),
@@ -171,12 +171,12 @@ BUGS = (
         sentence="The timeline is written after the commit",
         changes=(
             Replaced(
-                file="generations/lifecycle/table.py",
+                file="generations/lifecycle/transitions.py",
                 old="    Event.objects.create(\n        generation=generation,",
                 new="    line = Event(\n        generation=generation,",
             ),
             Replaced(
-                file="generations/lifecycle/table.py",
+                file="generations/lifecycle/transitions.py",
                 old="        **details,\n    )\n",
                 new="        **details,\n    )\n    transaction.on_commit(line.save)\n",
             ),

@@ -99,7 +99,7 @@ BUGS = (
         sentence="Whoever slept through his lease may still release it",
         changes=(
             Replaced(
-                file="generations/leases.py",
+                file="generations/jobs/leases.py",
                 old="filter(pk=row.pk, lease=row.lease)\n    changes",
                 new="filter(pk=row.pk)\n    changes",
             ),
@@ -111,7 +111,7 @@ BUGS = (
         sentence="Whoever slept through his lease may still renew it",
         changes=(
             Replaced(
-                file="generations/leases.py",
+                file="generations/jobs/leases.py",
                 old="filter(pk=row.pk, lease=row.lease)\n    try",
                 new="filter(pk=row.pk)\n    try",
             ),
@@ -148,7 +148,7 @@ BUGS = (
     Bug(
         number="18a",
         sentence="A job that kills every worker is tried for ever",
-        changes=(Replaced(file="generations/leases.py", old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
+        changes=(Replaced(file="generations/jobs/leases.py", old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
         caught_by=(
             "tests/generations/workers/test_poison.py::test_e4_a_file_over_which_everybody_stumbles_is_given_up",
             "tests/generations/workers/test_poison.py::test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",

@@ -10,10 +10,14 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from credits import accounts, ledger
-from generations import lifecycle, subscriptions, wiring
+from credits import ledger
+from credits.models import Account
+from generations import lifecycle
 from generations.catalogue import find
 from generations.models import Generation
+from generations.ordering import orders
+from generations.provider import clients
+from notifications import endpoints
 from simulator import Simulator
 from tests.helpers.attack_strings import ATTACKS
 from tests.helpers.background_work import Work
@@ -27,13 +31,13 @@ NEW = "/new/flux-schnell/"
 @pytest.fixture(autouse=True)
 def tidy_connections() -> Iterator[None]:
     yield
-    wiring.close()
+    clients.close()
 
 
 @pytest.fixture
 def alice(live_limn: LiveServer, fal: Simulator) -> User:
     user = User.objects.create_superuser("alice", password="correct horse")
-    ledger.grant(accounts.of(user), 1000, key="alice:start", actor="test", reason="welcome")
+    ledger.grant(Account.objects.for_user(user), 1000, key="alice:start", actor="test", reason="welcome")
     return user
 
 
@@ -63,8 +67,8 @@ def log_in(page: Page) -> None:
 
 def ordered(alice: User, slug: str = "flux-schnell", **inputs: object) -> Generation:
     model = find(slug)
-    wish = lifecycle.Order(model=model, inputs=model.read(inputs), asked=inputs)
-    return lifecycle.order(accounts.of(alice), wish, actor="user:alice")[0]
+    wish = orders.Order(model=model, inputs=model.read(inputs), asked=inputs)
+    return lifecycle.order(Account.objects.for_user(alice), wish, actor="user:alice")[0]
 
 
 def test_a_picture_is_ordered_and_appears_without_a_reload(member: Page) -> None:
@@ -140,7 +144,7 @@ def test_the_presets_keep_what_was_typed_and_enter_orders(member: Page) -> None:
 
 def test_the_admin_works_under_the_same_policy(member: Page, alice: User) -> None:
     generation = ordered(alice, prompt="a fox")
-    account = accounts.of(alice)
+    account = Account.objects.for_user(alice)
     member.goto(f"/admin/credits/account/{account.pk}/grant/")
     member.get_by_label("Amount").fill("50")
     member.get_by_label("Reason").fill("a birthday")
@@ -167,7 +171,7 @@ def test_a_telephone_need_not_scroll_sideways(member: Page, alice: User, address
 @pytest.mark.parametrize("width", [1280, 390])
 def test_on_the_page_of_notices_nothing_clings_to_its_neighbour(member: Page, alice: User, width: int) -> None:
     for number in range(2):
-        subscriptions.add(accounts.of(alice), url=f"https://example.com/{number}", types=["generation.failed"])
+        endpoints.add(Account.objects.for_user(alice), url=f"https://example.com/{number}", types=["generation.failed"])
     member.set_viewport_size({"width": width, "height": 900})
     member.goto("/notices/")
 

@@ -9,35 +9,35 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.utils import timezone
 
-from credits import accounts
+from accounts.models import UserLimits
+from credits.models import Account
 from generations.models import (
-    Breaker,
-    Charge,
-    Delivery,
+    CircuitBreaker,
     Erasure,
     FalAccount,
     Heartbeat,
-    Intake,
-    Notice,
+    OrderIntake,
     PriceBookEntry,
+    ProviderCallback,
     Retention,
     Submission,
-    UserLimits,
 )
+from notifications.models import Notice
+from operations.models import Charge
 
 
 def one_of_each(user: User) -> dict[str, Model]:
     """By the beginning of its names in the admin, `generations_upload`. What the user has ordered is there already."""
-    account, submission = accounts.of(user), Submission.objects.all()[0]
+    account, submission = Account.objects.for_user(user), Submission.objects.all()[0]
     now = timezone.now()
     Group.objects.create(name="support")
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})
     Heartbeat.objects.update_or_create(name="sweeper", defaults={"seen_at": now})
-    Breaker.objects.get_or_create(id=1)
-    Intake.objects.get_or_create(id=1)
+    CircuitBreaker.objects.get_or_create(id=1)
+    OrderIntake.objects.get_or_create(id=1)
     UserLimits.objects.create(account=account)
     PriceBookEntry.objects.create(model="flux-schnell", percent=110, actor="staff:chief")
-    Delivery.objects.create(submission=submission, request_id="r", body_sha256="b", body=b"{}")
+    ProviderCallback.objects.create(submission=submission, request_id="r", body_sha256="b", body=b"{}")
     Charge.objects.create(submission=submission, request_id="r", endpoint="e", billed_at=now, units=1, dollars=1)
     Notice.objects.create(account=account, generation=submission.generation)
     Erasure.objects.get_or_create(generation=submission.generation, defaults={"asked_by": "user:alice"})

@@ -29,10 +29,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from credits import accounts
-from generations import api_keys, outbox, subscriptions, uploads
+from accounts import api_keys
+from credits.models import Account
 from generations.api import generations
+from generations.files import uploads
 from generations.models import Erasure
+from notifications import endpoints, outbox
 from simulator import Simulator
 from tests.end_to_end.contract.example_requests import cases, examples_of
 from tests.fixtures.api import Ordering, key_of
@@ -68,13 +70,15 @@ OPERATIONS = operations(DOCUMENT)
 @pytest.fixture
 def hers(alice: User, addresses: dict[str, Any], running: Ordering, completed: Ordering) -> list[dict[str, Any]]:
     """Alice's things: as they are at their best, under way, and over."""
-    endpoint = subscriptions.add(accounts.of(alice), "https://example.com/deaf")
+    endpoint = endpoints.add(Account.objects.for_user(alice), "https://example.com/deaf")
     message = outbox.test(endpoint)
-    subscriptions.switch_off(endpoint, "You switched it off.")
+    endpoints.switch_off(endpoint, "You switched it off.")
     revoked = api_keys.issue(alice, "lost").key
     api_keys.revoke(revoked)
     size = len(picture())
-    awaited = uploads.announce(accounts.of(alice), file_name="fox.png", content_type="image/png", size_bytes=size)
+    awaited = uploads.create(
+        Account.objects.for_user(alice), file_name="fox.png", content_type="image/png", size_bytes=size
+    )
     under_way = {**addresses, "generation_id": running().pk, "upload_id": awaited.pk}
     erased = completed()
     key_of(alice).delete(f"/api/v1/generations/{erased.pk}/")

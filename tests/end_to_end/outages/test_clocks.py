@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from config.management.ports import free_port
-from generations.leases import from_now
-from generations.models import Delivery, Generation, Status, Submission
+from database.clock import from_now
+from generations.models import Generation, ProviderCallback, Status, Submission
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.web_server import serve
@@ -37,7 +37,7 @@ def test_b37_a_web_server_with_a_wrong_clock_says_so_and_loses_nothing(
     completed = Generation.objects.filter(status=Status.COMPLETED)
     until(lambda: completed.count() == len(generations), what="the reconciler")
 
-    assert Delivery.objects.count() == 0
+    assert ProviderCallback.objects.count() == 0
     (seconds_off,) = re.findall(r"callbacks rejected for skew .*seconds_off=(-?\d+)", web.output)
     assert int(seconds_off) == pytest.approx(-TEN_MINUTES, abs=60)
 

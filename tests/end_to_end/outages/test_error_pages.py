@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from config import errors
+from config import error_handlers
 from config.logging import KeyValueFormatter
 
 pytestmark = pytest.mark.once
@@ -21,7 +21,7 @@ def after(fault: Exception, path: str) -> HttpResponse:
     try:
         raise fault
     except Exception:
-        return errors.server_error(RequestFactory().get(path))
+        return error_handlers.server_error(RequestFactory().get(path))
 
 
 def test_a_person_sees_a_page() -> None:

@@ -15,9 +15,9 @@ from django.db import OperationalError, connection
 from django.test import Client
 from psycopg import sql
 
-from config import patience
 from credits.models import Account
-from generations.models import Delivery, Generation, Phase, Submission
+from database import timeouts
+from generations.models import Generation, Phase, ProviderCallback, Submission
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
 
@@ -44,7 +44,7 @@ def kept(courier: Courier, submitted: Submission) -> Submission:
 
 
 def outcome() -> str:
-    return str(Delivery.objects.get().outcome)
+    return str(ProviderCallback.objects.get().outcome)
 
 
 def test_b34_the_inbox_does_not_wait_for_the_generations_row(courier: Courier, submitted: Submission) -> None:
@@ -52,14 +52,14 @@ def test_b34_the_inbox_does_not_wait_for_the_generations_row(courier: Courier, s
     with locked(submitted.generation):
         answer = courier.deliver(submitted)
 
-        assert (answer, outcome()) == (503, Delivery.Outcome.RECEIVED)
+        assert (answer, outcome()) == (503, ProviderCallback.Outcome.RECEIVED)
         assert time.monotonic() - started < 5
 
 
 def test_b34_what_the_inbox_kept_is_told_at_the_next_delivery(courier: Courier, kept: Submission) -> None:
     assert courier.deliver(kept) == 200
 
-    assert outcome() == Delivery.Outcome.APPLIED
+    assert outcome() == ProviderCallback.Outcome.APPLIED
     assert kept.generation.outputs.count() == 1
 
 
@@ -68,7 +68,7 @@ def test_b34_what_the_inbox_kept_is_told_even_if_fal_never_comes_again(kept: Sub
     work.ask_fal()
 
     kept.generation.refresh_from_db()
-    assert (kept.generation.phase, outcome()) == (Phase.STORING, Delivery.Outcome.APPLIED)
+    assert (kept.generation.phase, outcome()) == (Phase.STORING, ProviderCallback.Outcome.APPLIED)
 
 
 def post(client: Client, alice: Account, address: str, body: dict[str, Any]) -> tuple[int, str, float]:
@@ -106,7 +106,7 @@ def test_every_connection_has_its_limits() -> None:
 
 
 def test_a_request_does_not_wait_for_a_slow_statement() -> None:
-    with patience.limited(seconds=0.3), connection.cursor() as cursor:
+    with timeouts.limited(seconds=0.3), connection.cursor() as cursor:
         with pytest.raises(OperationalError):
             cursor.execute("SELECT pg_sleep(20)")
 

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.test import Client
 
 from config.management.ports import free_port
-from generations.models import Delivery, Heartbeat
+from generations.models import Heartbeat, ProviderCallback
 from simulator import Simulator
 from tests.fixtures.callbacks import Hiring, hire
 from tests.helpers.threads import at_once
@@ -59,7 +59,7 @@ def test_j12_a_restart_under_load_loses_no_callback_and_says_no_5xx(
     heard = [status for statuses in at_once(5, role) for status in statuses]
 
     assert heard == [200] * 20
-    assert Delivery.objects.filter(outcome=Delivery.Outcome.APPLIED).count() == 20
+    assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
 
 
 def test_f13_health_is_red_two_minutes_after_the_reconciler_stopped(limn: Processes, client: Client) -> None:

@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django.live_server_helper import LiveServer
 
+from accounts import api_keys
 from credits.models import Account
-from generations import api_keys
 from generations.models import Generation
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]

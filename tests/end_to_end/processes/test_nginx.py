@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.management.ports import free_port
-from generations.models import Delivery
+from generations.models import ProviderCallback
 from simulator import Simulator
 from tests.fixtures.callbacks import Hiring
 from tests.helpers.web_server import Web, head, path_of, serve, status_on
@@ -43,7 +43,7 @@ def test_j17_bodies_arrive_byte_for_byte(web: Web, hire: Hiring) -> None:
 
     assert [web.deliver(attempt, body) for attempt, body in zip(attempts, bodies, strict=True)] == [200] * 3
 
-    assert [bytes(delivery.body) for delivery in Delivery.objects.order_by("pk")] == bodies
+    assert [bytes(delivery.body) for delivery in ProviderCallback.objects.order_by("pk")] == bodies
 
 
 def test_j17_a_body_in_chunks_arrives_whole(web: Web, hire: Hiring) -> None:
@@ -54,7 +54,7 @@ def test_j17_a_body_in_chunks_arrives_whole(web: Web, hire: Hiring) -> None:
     chunks = (body[start : start + 1000] for start in range(0, len(body), 1000))
     assert web.post(path_of(attempt), chunks, headers).status_code == 200
 
-    assert bytes(Delivery.objects.get().body) == body
+    assert bytes(ProviderCallback.objects.get().body) == body
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from credits import accounts
+from accounts.models import ApiKey
 from credits.audit import audit
 from credits.models import Account, Entry, Hold
-from generations import breaker
-from generations.models import ApiKey, Breaker, Generation
+from generations.models import CircuitBreaker, Generation
+from generations.provider import circuit_breaker
 from simulator import Simulator
 from tests.fixtures.pages import Place
 from tests.generations.admin.conftest import Staff
@@ -43,7 +43,7 @@ def address(row: Account | Hold, verb: str) -> str:
 
 @pytest.fixture
 def account(alice: User) -> Account:
-    return accounts.of(alice)
+    return Account.objects.for_user(alice)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_refund_is_never_more_than_was_charged(chief: Client, account: Account
 
 
 def test_while_fal_refuses_us_every_admin_page_says_so(staff: Staff) -> None:
-    breaker.trip("User is locked. Reason: Exhausted balance.")
+    circuit_breaker.trip("User is locked. Reason: Exhausted balance.")
 
     page = staff("view_generation").get("/admin/").content.decode()
 
@@ -204,8 +204,8 @@ def test_while_fal_refuses_us_every_admin_page_says_so(staff: Staff) -> None:
 
 @pytest.mark.parametrize("permissions, closed", [(("view_breaker",), False), (("change_breaker",), True)])
 def test_closing_the_breaker_needs_its_permission(staff: Staff, permissions: tuple[str, ...], closed: bool) -> None:
-    breaker.trip("locked")
+    circuit_breaker.trip("locked")
 
-    act(staff(*permissions), Breaker.objects.get(), "close")
+    act(staff(*permissions), CircuitBreaker.objects.get(), "close")
 
-    assert breaker.is_open() is not closed
+    assert circuit_breaker.is_open() is not closed

@@ -13,15 +13,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 
+from accounts.models import ApiKey
 from credits.models import Account, Entry, Hold
 from generations.models import (
-    ApiKey,
-    Delivery,
     Erasure,
     FalAccount,
     Generation,
     Heartbeat,
     Output,
+    ProviderCallback,
     Retention,
     Submission,
     Upload,
@@ -31,7 +31,18 @@ from tests.helpers.attack_strings import ATTACKS, LIVE
 from tests.helpers.images import laid
 
 pytestmark = pytest.mark.django_db(transaction=True)
-OURS: list[Any] = [Account, Hold, Entry, Generation, Submission, Delivery, ApiKey, FalAccount, Heartbeat, Upload]
+OURS: list[Any] = [
+    Account,
+    Hold,
+    Entry,
+    Generation,
+    Submission,
+    ProviderCallback,
+    ApiKey,
+    FalAccount,
+    Heartbeat,
+    Upload,
+]
 OURS += [Erasure, Retention]
 GENERATIONS = "/admin/generations/generation/"
 
@@ -51,7 +62,7 @@ def one_of_each(finished: Place, alice: User) -> list:
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})
     Heartbeat.objects.update_or_create(name="sweeper", defaults={"seen_at": timezone.now()})
     ApiKey.objects.create(user=alice, name="laptop", prefix="limn_abcd", digest="d" * 64)
-    Delivery.objects.create(
+    ProviderCallback.objects.create(
         submission=submission, request_id="r", body_sha256="b", body=b'{"url": "https://fal.media/a?sig=hush"}'
     )
     Output.objects.update(source_url="https://fal.media/a.png?signature=hush")
@@ -109,7 +120,7 @@ def test_an_attack_is_shown_as_it_was_typed(chief: Client, order: Place, attack:
 
 def test_an_attack_in_a_callback_is_shown_as_it_came(chief: Client, db: None) -> None:
     body = "\n".join(ATTACKS).encode(errors="replace")
-    delivery = Delivery.objects.create(request_id="<b>right", body=body, body_sha256="b", outcome="orphan")
+    delivery = ProviderCallback.objects.create(request_id="<b>right", body=body, body_sha256="b", outcome="orphan")
 
     page = chief.get(address(delivery)).text
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from credits import accounts
+from credits.models import Account
 from generations import lifecycle
 from generations.models import Batch, FailureCode, Generation
 from simulator import Simulator
@@ -34,7 +34,7 @@ def test_each_input_is_a_generation_of_its_own(api: APIClient, alice: User) -> N
     assert [each["input"]["prompt"] for each in body["generations"]] == ["cat 0", "cat 1", "cat 2"]
     assert {(each["batch"], each["metadata"]["project"]) for each in body["generations"]} == {(body["id"], "cats")}
     assert body["credits"] == {"quoted": 9, "held": 9, "captured": 0, "released": 0}
-    assert accounts.of(alice).held == 9
+    assert Account.objects.for_user(alice).held == 9
 
 
 @pytest.mark.django_db(transaction=True)
@@ -118,7 +118,7 @@ def test_cancelled_together_what_never_ran_is_free_again(api: APIClient, alice: 
 
     assert (response.status_code, response.json()["status"]) == (202, "failed")
     assert {each["credits"]["rule"] for each in response.json()["generations"]} == {"cancelled_queued"}
-    assert accounts.of(alice).held == 0
+    assert Account.objects.for_user(alice).held == 0
 
 
 def test_it_is_completed_when_one_of_it_was_made(api: APIClient, batch: Batch) -> None:

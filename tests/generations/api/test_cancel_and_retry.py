@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from credits import accounts
+from credits.models import Account
 from generations import lifecycle
 from generations.models import Generation
 from simulator import Simulator
@@ -28,7 +28,7 @@ def test_what_fal_does_not_have_is_released_at_once(api: APIClient, alice: User,
 
     assert response.status_code == 200
     assert (response.json()["status"], response.json()["error"]["code"]) == ("failed", "cancelled")
-    assert accounts.of(alice).held == 0
+    assert Account.objects.for_user(alice).held == 0
 
 
 def test_what_fal_has_is_fals_to_decide(api: APIClient, alice: User, running: Ordering) -> None:
@@ -38,7 +38,7 @@ def test_what_fal_has_is_fals_to_decide(api: APIClient, alice: User, running: Or
 
     assert response.status_code == 202
     assert response.json()["status"] == "processing"
-    assert accounts.of(alice).held == 3
+    assert Account.objects.for_user(alice).held == 3
     assert generation.events.filter(fact="cancel_asked", actor="user:alice").count() == 1
 
 

@@ -12,8 +12,8 @@ import time_machine
 from django.core.files.storage import default_storage
 from rest_framework.test import APIClient
 
-from generations import links, storage
-from generations.api import ranges
+from generations.files import signed_urls, storage
+from generations.http import byte_ranges
 from generations.models import Output
 from tests.fixtures.api import GENERATIONS, Ordering, picture, read_to_the_end, store
 from tests.services.seaweed import DOMAIN, Bucket
@@ -135,12 +135,12 @@ def test_a_part_of_another_file_is_not_mixed_in(api: APIClient, output: Output, 
 
 
 def test_a_big_file_is_read_in_small_pieces(storing: Ordering, api: APIClient) -> None:
-    big = picture() + bytes(3 * ranges.CHUNK_BYTES)
+    big = picture() + bytes(3 * byte_ranges.CHUNK_BYTES)
     output = store(storing().outputs.get(), big)
 
     pieces = list(api.get(f"/api/v1/outputs/{output.pk}/content/"))
 
-    assert max(map(len, pieces)) == ranges.CHUNK_BYTES
+    assert max(map(len, pieces)) == byte_ranges.CHUNK_BYTES
     assert b"".join(pieces) == big
 
 
@@ -213,7 +213,7 @@ def test_in_a_bucket_the_address_leads_to_a_fresh_signed_one(
 
     assert response.status_code == 302
     assert response["Cache-Control"] == "no-store"
-    assert response["Location"] == links.from_bucket(output)
+    assert response["Location"] == signed_urls.from_bucket(output)
     assert api.head(address).status_code == 200
 
 
@@ -231,7 +231,7 @@ def test_c31_an_address_of_the_bucket_opens_one_file_for_a_while(bucket: Bucket,
             session.trust_env = False
             return session.get(url, timeout=10).status_code
 
-    url, other = str(links.from_bucket(output)), f"generations/{output.generation_id}/1.png"
+    url, other = str(signed_urls.from_bucket(output)), f"generations/{output.generation_id}/1.png"
     storage.put(other, io.BytesIO(b"another file"), content_type="image/png")
     brief = str(storage.signed_url(output.key, seconds=1, file_name="cat.png", content_type="image/png"))
 

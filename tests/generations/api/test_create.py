@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from credits.models import Hold
-from generations import breaker
 from generations.models import Generation
+from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering
@@ -59,7 +59,7 @@ def test_a20_of_a_slow_fal_one_caller_hears_and_the_others_do_not_wait(
 
 
 def test_while_fal_refuses_us_nothing_is_taken_and_nothing_held(api: APIClient, patient_fal: Simulator) -> None:
-    breaker.trip("Exhausted balance")
+    circuit_breaker.trip("Exhausted balance")
 
     response = api.post(GENERATIONS, CAT)
 

@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from generations import api_keys
-from generations.models import Generation, Retention, Scope
+from accounts import api_keys
+from accounts.models import Scope
+from generations.models import Generation, Retention
 from generations.workers import eraser
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, Ordering

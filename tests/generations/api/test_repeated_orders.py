@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework.test import APIClient
 
-from credits import accounts
+from credits.models import Account
 from generations import lifecycle
-from generations.lifecycle import ordering
+from generations.lifecycle import placing
 from generations.models import FailureCode, Generation, Output
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
@@ -31,7 +31,7 @@ class TestDuplicates:
 
         assert (again.status_code, again.json()["code"]) == (409, "duplicate_request")
         assert again.json()["earlier"] == first.json()["id"]
-        assert accounts.of(alice).held == 3
+        assert Account.objects.for_user(alice).held == 3
 
     def test_who_means_it_says_so(self, api: APIClient, patient_fal: Simulator) -> None:
         api.post(GENERATIONS, CAT)
@@ -40,7 +40,7 @@ class TestDuplicates:
 
     def test_a11_without_a_key_minutes_later_it_is_another_order(self, api: APIClient, patient_fal: Simulator) -> None:
         api.post(GENERATIONS, CAT)
-        Generation.objects.update(created_at=Generation.objects.get().created_at - ordering.DUPLICATE_WITHIN)
+        Generation.objects.update(created_at=Generation.objects.get().created_at - placing.DUPLICATE_WITHIN)
 
         assert api.post(GENERATIONS, CAT).status_code == 202
 
@@ -72,7 +72,7 @@ class TestManyClicksAtOnce:
         self, alice: User, patient_fal: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Negative control."""
-        monkeypatch.setattr(ordering, "_lock", lambda account: account)
+        monkeypatch.setattr(placing, "_lock", lambda account: account)
 
         assert self._at_once(key_of(alice)).count(202) > 1
 
@@ -93,13 +93,13 @@ class TestManyClicksAtOnce:
 @pytest.mark.django_db
 class TestReuse:
     def test_ones_own_earlier_result_costs_nothing(self, api: APIClient, alice: User, completed: Ordering) -> None:
-        earlier, before = completed(seed=7), accounts.of(alice).balance
+        earlier, before = completed(seed=7), Account.objects.for_user(alice).balance
 
         response = api.post(GENERATIONS, SEEDED)
 
         assert (response.status_code, response["Limn-Reused"]) == (200, "true")
         assert response.json()["id"] == str(earlier.pk)
-        assert (accounts.of(alice).balance, accounts.of(alice).held) == (before, 0)
+        assert (Account.objects.for_user(alice).balance, Account.objects.for_user(alice).held) == (before, 0)
 
     def test_it_tells_again_what_came_beside_its_files(self, api: APIClient, completed: Ordering) -> None:
         earlier = completed(seed=7)

@@ -12,8 +12,8 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from credits.models import Account, Entry
-from generations import wiring
-from generations.models import Delivery, FailureCode, FalAccount, Generation, Phase, Status, Submission
+from generations.models import FailureCode, FalAccount, Generation, Phase, ProviderCallback, Status, Submission
+from generations.provider import clients
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def fresh_keys() -> None:
     """Keys are cached for a day; a test that switches fal's key page wants its own cache."""
-    wiring._keys.cache_clear()
+    clients._keys.cache_clear()
 
 
 def stored_answer(submission: Submission) -> Phase:
@@ -36,7 +36,7 @@ def test_a_true_callback_is_heard(courier: Courier, submitted: Submission) -> No
     assert courier.deliver(submitted) == 200
 
     assert stored_answer(submitted) == Phase.STORING
-    assert Delivery.objects.get().outcome == Delivery.Outcome.APPLIED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -78,7 +78,7 @@ def test_b2_one_changed_character_anywhere_is_refused(
 def test_b3_a_true_signature_for_another_fal_account_is_refused(courier: Courier, submitted: Submission) -> None:
     assert courier.deliver(submitted, user_id="another-customer") == 401
 
-    assert Delivery.objects.count() == 0
+    assert ProviderCallback.objects.count() == 0
 
 
 def test_b4_a_header_that_names_another_request_than_the_body_is_refused(
@@ -138,7 +138,7 @@ def test_b7_a_replay_has_no_second_effect(courier: Courier, submitted: Submissio
     answers = [courier.deliver(submitted, body) for _ in range(5)]
 
     assert answers == [200] * 5
-    assert Delivery.objects.get().repeats == 4
+    assert ProviderCallback.objects.get().repeats == 4
     assert submitted.generation.outputs.count() == 1
 
 
@@ -174,7 +174,7 @@ def test_b9_twenty_at_once_have_one_effect(courier: Courier, fal: Simulator, sub
 
     assert answers == [200] * 20
     assert submitted.generation.outputs.count() == 1
-    assert Delivery.objects.get().repeats == 19
+    assert ProviderCallback.objects.get().repeats == 19
 
 
 def test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff(
@@ -185,7 +185,7 @@ def test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff(
 
     assert courier.post("0192f0c1-2345-7abc-8def-0123456789ab", "no-token", body, headers) == 404
 
-    assert Delivery.objects.get().outcome == Delivery.Outcome.ORPHAN
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.ORPHAN
 
 
 def test_f11_a_second_job_of_one_attempt_gets_a_row_of_its_own_and_is_paid_by_the_operator(
@@ -245,7 +245,7 @@ def test_b15_an_unknown_verdict_changes_nothing_and_fal_is_asked(
 
     assert courier.deliver(submitted, body) == 200
 
-    assert Delivery.objects.get().outcome == Delivery.Outcome.UNCLEAR
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.UNCLEAR
     assert stored_answer(submitted) == Phase.WAITING
 
 
@@ -261,7 +261,7 @@ def test_b18_a_late_answer_after_the_end_changes_nothing(
     alice.refresh_from_db()
     assert (alice.balance, alice.held) == (1000, 0)
     assert submitted.generation.outputs.count() == 0
-    assert Delivery.objects.latest("id").outcome == Delivery.Outcome.IGNORED
+    assert ProviderCallback.objects.latest("id").outcome == ProviderCallback.Outcome.IGNORED
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
@@ -311,7 +311,7 @@ def test_b28_a_new_key_is_fetched_when_none_fits(
 ) -> None:
     courier.deliver(submitted, b"{}")
     fal.rotate_keys(keep_previous=keep_previous)
-    wiring.keys()._tried_at = None  # a minute has passed
+    clients.keys()._tried_at = None  # a minute has passed
 
     assert courier.deliver(submitted) == 200
 
@@ -340,7 +340,7 @@ def test_b29_known_keys_outlive_an_outage_of_fals_key_page(
 ) -> None:
     courier.deliver(submitted, b"{}")
     fal.jwks_mode(mode)
-    wiring.keys()._tried_at = None
+    clients.keys()._tried_at = None
 
     assert courier.deliver(submitted, key="unknown") == 401
     assert courier.deliver(submitted) == 200
@@ -378,7 +378,7 @@ def test_a_callback_without_our_token_pins_nothing(
 
     assert courier.post(submitted.pk, "guessed", body, headers) == 404
 
-    assert (FalAccount.objects.count(), Delivery.objects.count()) == (0, 0)
+    assert (FalAccount.objects.count(), ProviderCallback.objects.count()) == (0, 0)
 
 
 def test_b11_a_callback_before_the_receipt_is_adopted(
@@ -389,13 +389,13 @@ def test_b11_a_callback_before_the_receipt_is_adopted(
     generation = work.to_the_end(order())
 
     assert (generation.status, generation.submissions.get().state) == (Status.COMPLETED, Submission.State.ACCEPTED)
-    assert Delivery.objects.get().outcome == Delivery.Outcome.APPLIED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
 def test_b32_keys_are_not_trusted_past_a_day(courier: Courier, fal: Simulator, submitted: Submission) -> None:
     courier.deliver(submitted, b"{}")
-    wiring.keys()._fetched_at = time.monotonic() - 24 * 3600 - 1
-    wiring.keys()._tried_at = None
+    clients.keys()._fetched_at = time.monotonic() - 24 * 3600 - 1
+    clients.keys()._tried_at = None
     fal.jwks_mode("down")
 
     assert courier.deliver(submitted) == 503

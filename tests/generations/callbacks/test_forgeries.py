@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from django.test import RequestFactory
 
-from generations.models import Delivery, Generation, Phase, Submission
-from generations.webhooks import fal_callback
+from generations.callbacks.views import fal_callback
+from generations.models import Generation, Phase, ProviderCallback, Submission
 from simulator import Simulator
 from simulator.signing import KeyName
 from tests.fixtures.callbacks import Hiring
@@ -95,7 +95,7 @@ def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(hire: Hiring
     assert wrong == {404: 380}
     assert Generation.objects.filter(phase=Phase.WAITING).count() == 20
     assert [courier.deliver(owner, body) for body, owner in letters] == [200] * 20
-    assert Delivery.objects.filter(outcome=Delivery.Outcome.APPLIED).count() == 20
+    assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,9 +9,9 @@ from django.test import Client
 
 from credits.models import Account, Entry
 from generations import lifecycle
-from generations.lifecycle import table
-from generations.models import CancelledBy, Delivery, Event, Generation, Phase, Status, Submission
-from generations.workers import inbox
+from generations.lifecycle import transitions
+from generations.models import CancelledBy, Event, Generation, Phase, ProviderCallback, Status, Submission
+from generations.workers import callback_inbox
 from simulator import Simulator
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
@@ -39,7 +39,7 @@ def test_b9_twenty_wordings_of_one_verdict_at_once_have_one_effect(fal: Simulato
 
     assert at_once(20, deliver) == [200] * 20
     assert Event.objects.filter(fact="answered").count() == 1
-    assert Delivery.objects.filter(outcome=Delivery.Outcome.APPLIED).count() == 1
+    assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 1
 
 
 @pytest.mark.only_postgresql
@@ -47,10 +47,10 @@ def test_b9_without_the_guard_of_the_move_there_are_two_effects(
     submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control: the same race, and the table of moves allows STORING from STORING."""
-    monkeypatch.setitem(table.CAME_FROM, Phase.STORING, {*table.CAME_FROM[Phase.STORING], Phase.STORING})
+    monkeypatch.setitem(transitions.CAME_FROM, Phase.STORING, {*transitions.CAME_FROM[Phase.STORING], Phase.STORING})
     generation = Generation.objects.get()
 
-    moves = at_once(20, lambda _: table.move(generation, Phase.STORING))
+    moves = at_once(20, lambda _: transitions.move(generation, Phase.STORING))
 
     assert sum(moves) > 1
 
@@ -82,7 +82,7 @@ def test_b19_an_answer_after_a_cancellation_and_its_release_charges_nothing(
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, Entry.objects.count()) == (1000, 0, entries)
-    assert Delivery.objects.get().outcome == Delivery.Outcome.IGNORED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.IGNORED
 
 
 class Crash(BaseException):
@@ -101,20 +101,20 @@ def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_t
         with pytest.raises(Crash):
             courier.deliver(submitted)
     assert Generation.objects.get().phase == Phase.WAITING
-    assert Delivery.objects.get().outcome == Delivery.Outcome.RECEIVED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
 
     assert courier.deliver(submitted) == 200
 
     assert Generation.objects.get().phase == Phase.STORING
-    assert Delivery.objects.get().outcome == Delivery.Outcome.APPLIED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
 def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_nothing(
     courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = inbox.tell
+    tell = callback_inbox.tell
     with monkeypatch.context() as doomed:
-        doomed.setattr(inbox, "tell", lambda delivery: crash(tell(delivery)))
+        doomed.setattr(callback_inbox, "tell", lambda delivery: crash(tell(delivery)))
         with pytest.raises(Crash):
             courier.deliver(submitted)
     version = Generation.objects.get().version
@@ -122,4 +122,4 @@ def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_not
     assert courier.deliver(submitted) == 200
 
     assert Generation.objects.get().version == version
-    assert Delivery.objects.get().repeats == 1
+    assert ProviderCallback.objects.get().repeats == 1

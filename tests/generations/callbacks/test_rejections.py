@@ -13,8 +13,8 @@ from psycopg_pool import PoolTimeout
 from pytest_django import DjangoAssertNumQueries
 
 from config.management.ports import free_port
-from generations import refusals
-from generations.models import RefusedCallbacks, Submission
+from generations.callbacks import rejections
+from generations.models import RejectedCallbacks, Submission
 from simulator import Simulator
 from tests.helpers.callback_sender import Courier
 from tests.helpers.metrics import scrape
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def nothing_counted() -> None:
     """A process counts on; what came before belongs to other tests."""
-    refusals._counted.clear()
+    rejections._counted.clear()
 
 
 def counted() -> dict[int, int]:
-    return dict(RefusedCallbacks.objects.values_list("status", "number"))
+    return dict(RejectedCallbacks.objects.values_list("status", "number"))
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def test_b1_forgeries_are_counted_without_touching_the_database(
         for _ in range(3):
             client.post(path_of(submitted), b"{}", content_type="application/json")
 
-    refusals.write_down()
+    rejections.write_down()
 
     assert scrape(client)["limn_callbacks_refused_total", "401"] == 3
 
@@ -63,8 +63,8 @@ def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulato
     courier.post(submitted.pk, submitted.token, b"other bytes", headers)
     courier.deliver(submitted)
 
-    refusals.write_down()
-    refusals.write_down()
+    rejections.write_down()
+    rejections.write_down()
 
     assert counted() == {401: 1, 404: 1}
 
@@ -73,12 +73,12 @@ def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulato
 def test_what_the_database_does_not_take_is_counted_with_the_next(
     caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
-    refusals.count(401)
+    rejections.count(401)
     with the_database_away(error):
-        refusals.write_down()
-    refusals.count(401)
+        rejections.write_down()
+    rejections.count(401)
 
-    refusals.write_down()
+    rejections.write_down()
 
     assert counted() == {401: 2}
     assert "refused callbacks are counted later" in caplog.text

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from generations import wiring
 from generations.fal.keys import KEY_LIFETIME_SECONDS, REFETCH_SECONDS, REFRESH_AHEAD_SECONDS, KeySet, KeysUnavailable
 from generations.models import Generation, Phase, Submission
+from generations.provider import clients
 from simulator import Simulator
 from simulator.signing import KeyName
 from tests.fixtures.callbacks import Hiring
@@ -105,7 +105,7 @@ def test_b28_a_rotation_under_a_flood_of_forgeries_refuses_no_true_callback(
     attempts = hire(16)
     courier.post(*letter(courier, attempts[0], key="unknown"))
     fal.rotate_keys(keep_previous=False)
-    wiring.keys()._tried_at = None  # A minute has passed.
+    clients.keys()._tried_at = None  # A minute has passed.
     true, forged = [letter(courier, attempt) for attempt in attempts], letter(courier, attempts[0], key="unknown")
 
     heard = at_once(8, lambda number: flood(fal, forged, true[2 * number : 2 * number + 2]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from generations.billing import RULES
 from generations.catalogue.__main__ import as_markdown
+from operations.provider_bill import RULES
 from tests.structure.source import ROOT
 
 pytestmark = pytest.mark.once

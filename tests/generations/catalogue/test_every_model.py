@@ -10,10 +10,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from credits import accounts, ledger
-from generations import inspection, storage, wiring
+from credits import ledger
+from credits.models import Account
 from generations.catalogue import MODELS, Model, find
+from generations.files import inspection, storage
 from generations.models import Generation, Output, Status
+from generations.provider import clients
 from simulator import Simulator
 from simulator.media import drawn_type
 from tests.fixtures.api import GENERATIONS
@@ -27,7 +29,7 @@ SMALLER: dict[str, Any] = {"stable-audio-2.5": {"seconds_total": 3}}
 
 @pytest.fixture(autouse=True)
 def credits_for_a_long_video(alice: User) -> None:
-    ledger.grant(accounts.of(alice), 10_000, key="for a long video", actor="test")
+    ledger.grant(Account.objects.for_user(alice), 10_000, key="for a long video", actor="test")
 
 
 def with_a_picture(fal: Simulator, order: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def with_a_picture(fal: Simulator, order: dict[str, Any]) -> dict[str, Any]:
     if IMAGE not in (written := json.dumps(order)):
         return order
     picture = {"prompt": "a fox", "image_size": "square"}
-    wiring.fal().submit("fal-ai/flux/schnell", picture, webhook_url="", start_timeout_seconds=60)
+    clients.fal().submit("fal-ai/flux/schnell", picture, webhook_url="", start_timeout_seconds=60)
     assert fal.wait_until(fal.log.files)
     changed: dict[str, Any] = json.loads(written.replace(IMAGE, f"{fal.url}{fal.log.files()[0].path}"))
     return changed

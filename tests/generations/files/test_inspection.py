@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from generations import inspection
-from generations.inspection import PIXELS_MAX, Inspected, NotMedia, inspect
+from generations.files import inspection
+from generations.files.inspection import PIXELS_MAX, Inspected, NotMedia, inspect
 from tests.generations.files.example_files import (
     FILES,
     box,

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from PIL import Image, PngImagePlugin
 
-from generations import prober
-from generations.inspection import TYPES, NotMedia, inspect
-from generations.prober import ProberAway, probe
+from generations.files import sandbox
+from generations.files.inspection import TYPES, NotMedia, inspect
+from generations.files.sandbox import SandboxUnavailable, probe
 from tests.generations.files.example_files import FILES, box, picture
 from tests.services.waiting import until
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture(autouse=True)
 def tidy() -> Iterator[None]:
     yield
-    prober.close()
+    sandbox.close()
 
 
 def look(data: bytes):
@@ -40,7 +40,7 @@ def look(data: bytes):
 def helper() -> psutil.Process:
     """The process that forks, once it has been needed."""
     look(FILES["png"])
-    (found,) = [child for child in psutil.Process().children() if "generations.prober" in child.cmdline()]
+    (found,) = [child for child in psutil.Process().children() if "generations.files.sandbox" in child.cmdline()]
     return found
 
 
@@ -126,7 +126,7 @@ def _jpeg_of_many_scans() -> bytes:
 
 
 def test_c30_a_look_without_end_is_ended_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prober, "SECONDS_MAX", 1)
+    monkeypatch.setattr(sandbox, "SECONDS_MAX", 1)
     before = helper()
     started = monotonic()
 
@@ -147,10 +147,10 @@ def test_a_helper_that_was_killed_is_replaced() -> None:
 
 
 def test_a_helper_that_sleeps_is_replaced_and_the_file_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prober, "SECONDS_MAX", 1)
+    monkeypatch.setattr(sandbox, "SECONDS_MAX", 1)
     helper().send_signal(signal.SIGSTOP)
 
-    with pytest.raises(ProberAway):
+    with pytest.raises(SandboxUnavailable):
         look(FILES["jpg"])
 
     assert look(FILES["jpg"]).extension == "jpg"
@@ -159,21 +159,21 @@ def test_a_helper_that_sleeps_is_replaced_and_the_file_tried_again(monkeypatch: 
 def test_a_helper_that_cannot_be_started_is_our_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
 
-    with pytest.raises(ProberAway):
+    with pytest.raises(SandboxUnavailable):
         look(FILES["png"])
 
 
 def test_it_ends_with_us() -> None:
     found = helper()
 
-    prober.close()
+    sandbox.close()
 
     assert not found.is_running()
 
 
 def test_it_ends_when_we_are_killed() -> None:
     program = "from generations import prober; prober._helper._start(); print('up', flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, cwd=prober._PROJECT) as worker:
+    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, cwd=sandbox._PROJECT) as worker:
         assert worker.stdout is not None
         worker.stdout.readline()
         (found,) = psutil.Process(worker.pid).children()
@@ -197,7 +197,7 @@ LIES = {
 @pytest.mark.parametrize("lie", [*LIES.values(), [], 1, None], ids=str)
 def test_a_child_that_lies_is_not_believed(lie: object) -> None:
     with pytest.raises(NotMedia):
-        prober._read(str(lie).replace("'", '"').replace("None", "null").encode())
+        sandbox._read(str(lie).replace("'", '"').replace("None", "null").encode())
 
 
 def test_what_it_may_say_is_what_we_store() -> None:

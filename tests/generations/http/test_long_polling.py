@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from rest_framework.test import APIClient, APIRequestFactory
 
-from generations.api import patience
+from generations.http import long_polling
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering
 from tests.helpers.background_work import at_work
@@ -47,7 +47,7 @@ def test_when_too_many_wait_already_the_answer_comes_at_once(api: APIClient, pat
     """They would hold every thread of the web server."""
     started = time.monotonic()
     with ExitStack() as others:
-        assert all(others.enter_context(patience.seat()) for _ in range(patience.SEATS))
+        assert all(others.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT))
 
         assert api.post(GENERATIONS, CAT, headers={"Prefer": "wait=30"}).status_code == 202
 
@@ -76,4 +76,4 @@ def test_a_repetition_may_wait_too(api: APIClient, completed: Ordering) -> None:
 def test_a_preference_that_cannot_be_understood_is_as_if_unsaid(header: str, seconds: int) -> None:
     request = APIRequestFactory().post("/", headers={"Prefer": header})
 
-    assert patience.preferred_seconds(request) == seconds
+    assert long_polling.preferred_seconds(request) == seconds

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ParseError
 from rest_framework.test import APIClient
 
-from generations.api.parsers import BODY_BYTES_MAX, read_object
+from generations.http.parsers import BODY_BYTES_MAX, read_object
 from generations.models import Generation
 from tests.fixtures.api import CAT, GENERATIONS
 

@@ -16,9 +16,9 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
-from config import errors, health
-from generations.api import problems
-from generations.api.problems import PROBLEMS, Problem
+from config import error_handlers, health
+from generations.http import problems
+from generations.http.problems import PROBLEMS, Problem
 from tests.fixtures.api import CAT, GENERATIONS, Ordering
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -136,9 +136,9 @@ def test_each_side_of_the_house_has_its_own_errors(path: str, media_type: str) -
     request = RequestFactory().get(path)
 
     answers = [
-        errors.bad_request(request, SuspiciousOperation()),
-        errors.permission_denied(request, PermissionDenied()),
-        errors.page_not_found(request, Http404()),
+        error_handlers.bad_request(request, SuspiciousOperation()),
+        error_handlers.permission_denied(request, PermissionDenied()),
+        error_handlers.page_not_found(request, Http404()),
     ]
 
     assert [answer.status_code for answer in answers] == [400, 403, 404]
@@ -159,7 +159,7 @@ def test_a_fault_of_ours_tells_the_caller_nothing(api: APIClient) -> None:
 
 
 def test_a_fault_of_ours_is_a_page_for_people_and_a_problem_for_programs(rf: RequestFactory) -> None:
-    on_page, in_api = errors.server_error(rf.get("/x/")), errors.server_error(rf.get("/api/v1/"))
+    on_page, in_api = error_handlers.server_error(rf.get("/x/")), error_handlers.server_error(rf.get("/api/v1/"))
 
     assert (on_page.status_code, in_api.status_code) == (500, 500)
     assert b"<h1" in on_page.content

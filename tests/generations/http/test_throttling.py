@@ -15,12 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from psycopg_pool import PoolTimeout
 from rest_framework.test import APIClient
 
+from accounts.models import ApiKey, UserLimits
+from accounts.token_bucket import Rate
 from credits.models import Account
-from generations import briefly
-from generations.api import throttling
-from generations.api.throttling import InHand
-from generations.buckets import Rate
-from generations.models import ApiKey, UserLimits
+from database import best_effort
+from generations.http import throttling
+from generations.http.throttling import InHand
 from tests.credits.racing import race
 from tests.fixtures.limits import alice, api, bob, client_of, nothing_is_in_hand
 
@@ -79,7 +79,7 @@ def test_reading_does_not_become_writing(monkeypatch: pytest.MonkeyPatch, api: A
 def by_twos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once at two a minute, so that nothing comes back during a test; and nobody goes uncounted."""
     monkeypatch.setattr(throttling, "AT_ONCE_PER_MINUTE", 1)
-    monkeypatch.setattr(briefly, "WAIT_SECONDS_MAX", 10)
+    monkeypatch.setattr(best_effort, "WAIT_SECONDS_MAX", 10)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -105,7 +105,7 @@ def test_a_database_that_is_gone_is_not_waited_for_once_more(monkeypatch: pytest
     with monkeypatch.context() as away:
         away.setattr(connection, "get_new_connection", refuse)
         with pytest.raises((OperationalError, PoolTimeout)):
-            briefly.attempt(lambda: None, otherwise=None)
+            best_effort.try_write(lambda: None, otherwise=None)
 
 
 def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyPatch, by_twos: None) -> None:

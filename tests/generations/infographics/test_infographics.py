@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from credits import accounts
+from credits.models import Account
 from generations import lifecycle
 from generations.models import Batch, FailureCode, Generation
 from simulator import Simulator
@@ -60,7 +60,7 @@ def test_the_answer_names_each_picture_and_what_is_held(api: APIClient, alice: U
     assert (response.status_code, body["total_submitted"], body["credits_used"]) == (202, 3, 450)
     assert [each["status"] for each in body["infographics"]] == ["pending"] * 3
     assert api.get(body["infographics"][0]["status_url"]).json()["input"]["aspect_ratio"] == "16:9"
-    assert accounts.of(alice).held == 450
+    assert Account.objects.for_user(alice).held == 450
 
 
 @pytest.mark.django_db(transaction=True)
@@ -106,7 +106,7 @@ def test_g18_a_page_that_cannot_be_read_is_an_error_before_anything_is_held(
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
     assert response.json()["errors"][0]["loc"] == ["blog_url"]
-    assert (accounts.of(alice).held, Batch.objects.count()) == (0, 0)
+    assert (Account.objects.for_user(alice).held, Batch.objects.count()) == (0, 0)
 
 
 @pytest.mark.django_db

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from generations import leases
+from generations.jobs import leases
 from generations.models import Generation
 from tests.fixtures.orders import Ordering
 from tests.services.waiting import until
@@ -79,7 +79,7 @@ def test_a_kept_lease_outlives_its_seconds(order: Ordering) -> None:
     (row,) = claim(seconds=0.6)
     first = Generation.objects.get().leased_until
 
-    with leases.kept(row, seconds=0.6):
+    with leases.renewing(row, seconds=0.6):
         until(lambda: Generation.objects.get().leased_until != first)
         assert claim() == []
 
@@ -99,7 +99,7 @@ def test_a_process_that_ends_hands_back_what_it_has(order: Ordering) -> None:
     order()
     claim()
 
-    leases.hand_back()
+    leases.release_all()
 
     assert len(claim()) == 1
 
@@ -107,10 +107,10 @@ def test_a_process_that_ends_hands_back_what_it_has(order: Ordering) -> None:
 def test_what_was_put_down_is_not_handed_back_from_another(order: Ordering) -> None:
     order()
     (row,) = claim(seconds=-1)
-    leases.put_down(row)
+    leases.forget(row)
     claim()
 
-    leases.hand_back()
+    leases.release_all()
 
     assert row.lease not in {lease for lease, _ in leases._in_hand}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from credits.models import Account
-from generations import lifecycle, wiring
+from generations import lifecycle
 from generations.lifecycle import cancel_asked
 from generations.models import CancelledBy, FailureCode, Generation, Status, Submission
+from generations.provider import clients
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -93,7 +94,7 @@ def test_a_cancellation_while_submitting_is_passed_on_with_the_receipt(
     submission = generation.submissions.get()
     (request,) = fal.log.accepted()
 
-    lifecycle.submitted(submission, wiring.fal().receipt_for(generation.endpoint, request.request_id))
+    lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, request.request_id))
 
     assert work.to_the_end(generation).failure_code == FailureCode.CANCELLED
 

@@ -9,7 +9,7 @@ import pytest
 from credits.audit import audit
 from credits.models import Account
 from generations import lifecycle
-from generations.lifecycle import rules
+from generations.lifecycle import charging_rules
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Rule
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
@@ -78,17 +78,17 @@ def test_every_failure_has_a_rule_and_costs_nothing(code: FailureCode, order: Or
 
     rule, charged, returned = ending_of(generation)
     assert (charged, returned) == (0, 3)
-    assert rules.TABLE[Rule(rule)].customer_pays == "nothing"
+    assert charging_rules.TABLE[Rule(rule)].customer_pays == "nothing"
 
 
 @pytest.mark.once
 def test_the_page_of_rules_tells_every_row() -> None:
     page = Path("docs/charges.md").read_text()
 
-    for rule, clause in rules.TABLE.items():
+    for rule, clause in charging_rules.TABLE.items():
         assert f"| `{rule}` | {clause.customer_pays} | {clause.providers_bill} | {clause.because} |" in page
 
 
 @pytest.mark.once
 def test_every_rule_is_in_the_table() -> None:
-    assert set(rules.TABLE) == set(Rule)
+    assert set(charging_rules.TABLE) == set(Rule)

@@ -14,8 +14,8 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
 from generations import lifecycle
-from generations.lifecycle.erasing import to_forget_too
-from generations.models import Delivery, Erasure, Event, Generation, GenerationSource, Output
+from generations.lifecycle.erasing import reopen_erasure
+from generations.models import Erasure, Event, Generation, InputFile, Output, ProviderCallback
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
 from tests.services.waiting import a_lock_is_awaited, until
@@ -40,7 +40,7 @@ def ended(order: Ordering) -> Callable[[], Generation]:
         generation.submissions.update(detail="fal said: a cat")
         generation.outputs.update(detail="a cat", next_attempt_at=timezone.now(), key=f"made/{generation.pk}")
         generation.events.update(staff_note="a cat")
-        Delivery.objects.create(submission=attempt, request_id="r", body=b"a cat", body_sha256=attempt.pk.hex)
+        ProviderCallback.objects.create(submission=attempt, request_id="r", body=b"a cat", body_sha256=attempt.pk.hex)
         generation.refresh_from_db()
         return generation
 
@@ -53,7 +53,7 @@ def rows_of(generation: Generation) -> list[Any]:
     return [
         Generation.objects.filter(pk=generation.pk).values().get(),
         *(list(rows.values()) for rows in own),
-        list(Delivery.objects.filter(submission__generation=generation).values()),
+        list(ProviderCallback.objects.filter(submission__generation=generation).values()),
         list(Erasure.objects.filter(generation=generation).values()),
     ]
 
@@ -84,7 +84,7 @@ def test_every_word_of_the_order_is_taken_out(ended: Callable[[], Generation]) -
     erase(generation)
 
     row: dict[str, Any] = dict(Generation.objects.values().get())
-    emptied = ("input", "arguments", "metadata", "webhook_url", "likeness", "failure_errors", "details")
+    emptied = ("input", "arguments", "metadata", "webhook_url", "arguments_hash", "failure_errors", "details")
     assert {name: row[name] for name in emptied if row[name]} == {}
     assert row["version"] == generation.version + 1
     assert row["erased_at"] is not None
@@ -100,7 +100,7 @@ def test_every_word_of_fal_is_taken_out(ended: Callable[[], Generation]) -> None
     ]
     assert set(generation.submissions.values_list("detail", flat=True)) == {""}
     assert set(generation.events.values_list("staff_note", flat=True)) == {""}
-    assert bytes(Delivery.objects.get().body) == b""
+    assert bytes(ProviderCallback.objects.get().body) == b""
 
 
 def test_that_it_was_too_much_for_fal_stays(ended: Callable[[], Generation]) -> None:
@@ -145,7 +145,7 @@ def test_the_receipt_says_what_lay_there_and_is_due(ended: Callable[[], Generati
 def test_what_is_being_made_is_left_alone(order: Ordering) -> None:
     before = rows_of(generation := order())
 
-    with pytest.raises(lifecycle.NotEnded, match="Cancel it first"):
+    with pytest.raises(lifecycle.NotFinished, match="Cancel it first"):
         erase(generation)
 
     assert rows_of(generation) == before
@@ -165,9 +165,9 @@ def test_an_erasure_that_cannot_be_told_has_not_happened(ended: Callable[[], Gen
 
 def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: Ordering) -> None:
     generation = ended()
-    GenerationSource.objects.create(generation=order(), path="image_url", output=generation.outputs.get())
+    InputFile.objects.create(generation=order(), path="image_url", output=generation.outputs.get())
 
-    with pytest.raises(lifecycle.StillNeeded, match="cancel it first"):
+    with pytest.raises(lifecycle.GenerationInUse, match="cancel it first"):
         erase(generation)
 
     assert not Erasure.objects.exists()
@@ -175,7 +175,7 @@ def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: O
 
 def test_what_others_are_made_of_keeps_nothing_else(ended: Callable[[], Generation], order: Ordering) -> None:
     generation, other = ended(), ended()
-    GenerationSource.objects.create(generation=order(), path="image_url", output=other.outputs.get())
+    InputFile.objects.create(generation=order(), path="image_url", output=other.outputs.get())
 
     assert erase(generation).generation == generation
 
@@ -190,11 +190,11 @@ def test_an_order_that_uses_it_at_this_very_moment_is_waited_for(
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             file = Output.objects.select_for_update().get(generation=generation)
-            GenerationSource.objects.create(generation=user, path="image_url", output=file)
+            InputFile.objects.create(generation=user, path="image_url", output=file)
             erasing = pool.submit(_erase_elsewhere, generation)
             until(a_lock_is_awaited)
 
-        with pytest.raises(lifecycle.StillNeeded):
+        with pytest.raises(lifecycle.GenerationInUse):
             erasing.result(timeout=10)
 
 
@@ -268,7 +268,7 @@ def test_one_more_job_opens_its_receipt_again_and_no_other(ended: Callable[[], G
     receipts = [held(erase(ended())), held(erase(ended()))]
     Erasure.objects.update(done_at=timezone.now(), next_attempt_at=None)
 
-    to_forget_too(receipts[0].generation)
+    reopen_erasure(receipts[0].generation)
 
     opened, other = (Erasure.objects.get(pk=receipt.pk) for receipt in receipts)
     assert (opened.done_at, opened.lease, opened.leased_until) == (None, None, None)

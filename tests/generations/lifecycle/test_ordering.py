@@ -9,12 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from credits import accounts, ledger
+from credits import ledger
 from credits.models import Account
-from generations import breaker, lifecycle, limits
+from generations import lifecycle
 from generations.catalogue import find
-from generations.lifecycle import ordering
+from generations.lifecycle import placing
 from generations.models import Batch, Generation
+from generations.ordering import orders, quotas
+from generations.provider import circuit_breaker
 from tests.fixtures.orders import Ordering
 from tests.helpers.lifecycle_facts import NO, ended, running, storing
 
@@ -26,19 +28,19 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def bob(db: None) -> Account:
-    account = accounts.of(User.objects.create_user("bob"))
+    account = Account.objects.for_user(User.objects.create_user("bob"))
     ledger.grant(account, 1000, key="bob:start", actor="test")
     return account
 
 
-def wish(prompt: str = "a cat", **said: Any) -> lifecycle.Order:
+def wish(prompt: str = "a cat", **said: Any) -> orders.Order:
     model = find("flux-schnell")
     asked = {"prompt": prompt, "seed": 7}
-    return lifecycle.Order(model=model, inputs=model.read(asked), asked=asked, **said)
+    return orders.Order(model=model, inputs=model.read(asked), asked=asked, **said)
 
 
-def two(key: str | None = None, **said: Any) -> lifecycle.BatchOrder:
-    return lifecycle.BatchOrder(orders=[wish(), wish()], idempotency_key=key, **said)
+def two(key: str | None = None, **said: Any) -> orders.BatchOrder:
+    return orders.BatchOrder(orders=[wish(), wish()], idempotency_key=key, **said)
 
 
 def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Account, order: Ordering) -> None:
@@ -46,7 +48,7 @@ def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Accoun
         "preset": "p",
         "metadata": {"for": "bob"},
         "webhook_url": "https://example.com/",
-        "fingerprint": "f",
+        "request_hash": "f",
     }
     asked = wish(**said, idempotency_key="one", retry_of=order())
 
@@ -58,13 +60,17 @@ def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Accoun
     assert (generation.idempotency_key, generation.retry_of) == ("one", asked.retry_of)
     assert (generation.model, generation.endpoint, generation.kind) == ("flux-schnell", "fal-ai/flux/schnell", "image")
     assert (generation.input, generation.arguments) == (asked.asked, asked.arguments)
-    assert (generation.credits, generation.list_credits, generation.likeness) == (3, 3, asked.likeness)
+    assert (generation.credits, generation.list_price_millidollars, generation.arguments_hash) == (
+        3,
+        3,
+        asked.arguments_hash,
+    )
     assert generation.next_attempt_at is not None
     assert generation.next_attempt_at <= timezone.now() < generation.deadline_at
 
 
 def test_a_batch_keeps_what_was_said_of_it(alice: Account) -> None:
-    said = {"purpose": "infographics", "notify": True, "fingerprint": "f"}
+    said = {"purpose": "infographics", "notify": True, "request_hash": "f"}
 
     batch, _ = lifecycle.order_batch(alice, two("one", **said), actor="user:alice")
 
@@ -86,7 +92,7 @@ def test_a_batch_is_taken_if_all_of_it_can_be_paid(spared: int, is_taken: bool, 
 def test_of_a_batch_that_is_refused_half_way_nothing_is_left(settings: Settings, alice: Account) -> None:
     settings.USER_RUNNING_MAX = 1
 
-    with pytest.raises(limits.TooManyRunning):
+    with pytest.raises(quotas.TooManyRunning):
         lifecycle.order_batch(alice, two(), actor="user:alice")
 
     alice.refresh_from_db()
@@ -95,11 +101,11 @@ def test_of_a_batch_that_is_refused_half_way_nothing_is_left(settings: Settings,
 
 def test_only_the_very_same_wish_of_the_same_customer_may_be_a_second_click(alice: Account, bob: Account) -> None:
     lifecycle.order(alice, wish(), actor="user:alice")
-    lifecycle.order_batch(alice, two(fingerprint="f"), actor="user:alice")
+    lifecycle.order_batch(alice, two(request_hash="f"), actor="user:alice")
 
     assert lifecycle.order(alice, wish("a dog", deliberate=False), actor="user:alice")[1] is True
     assert lifecycle.order(bob, wish(deliberate=False), actor="user:bob")[1] is True
-    assert lifecycle.order_batch(bob, two(fingerprint="f", deliberate=False), actor="user:bob")[1] is True
+    assert lifecycle.order_batch(bob, two(request_hash="f", deliberate=False), actor="user:bob")[1] is True
 
 
 def test_a_repeated_order_is_answered_with_the_first(alice: Account) -> None:
@@ -117,8 +123,8 @@ def test_a_repeated_batch_is_answered_with_the_first(alice: Account) -> None:
 
 def test_whoever_comes_second_in_a_race_is_answered_with_the_first(alice: Account) -> None:
     """Both have looked for an earlier one and found none; then they pass the account's lock one after another."""
-    generations = [ordering._open(alice, wish(idempotency_key="one"), actor="user:alice") for _ in range(2)]
-    batches = [ordering._open_batch(alice, two("two"), actor="user:alice") for _ in range(2)]
+    generations = [placing._open(alice, wish(idempotency_key="one"), actor="user:alice") for _ in range(2)]
+    batches = [placing._open_batch(alice, two("two"), actor="user:alice") for _ in range(2)]
 
     for first, again in (generations, batches):
         assert (first[1], again) == (True, (first[0], False))
@@ -135,21 +141,21 @@ def test_another_key_is_another_batch_and_so_is_another_customers(alice: Account
 
 
 def test_a_batch_of_which_everything_failed_may_be_ordered_again_at_once(alice: Account) -> None:
-    batch, _ = lifecycle.order_batch(alice, two(fingerprint="f"), actor="user:alice")
+    batch, _ = lifecycle.order_batch(alice, two(request_hash="f"), actor="user:alice")
     first, other = batch.generations.all()
 
     lifecycle.failed(first, NO, actor="test")
-    with pytest.raises(lifecycle.OrderedJustNow):
-        lifecycle.order_batch(alice, two(fingerprint="f", deliberate=False), actor="user:alice")
+    with pytest.raises(orders.DuplicateOrder):
+        lifecycle.order_batch(alice, two(request_hash="f", deliberate=False), actor="user:alice")
     lifecycle.failed(other, NO, actor="test")
 
-    assert lifecycle.order_batch(alice, two(fingerprint="f", deliberate=False), actor="user:alice")[1] is True
+    assert lifecycle.order_batch(alice, two(request_hash="f", deliberate=False), actor="user:alice")[1] is True
 
 
 def test_a13_while_fal_refuses_us_no_batch_is_taken(alice: Account) -> None:
-    breaker.trip("User is locked")
+    circuit_breaker.trip("User is locked")
 
-    with pytest.raises(lifecycle.ProviderUnfunded):
+    with pytest.raises(orders.ProviderUnfunded):
         lifecycle.order_batch(alice, two(None), actor="user:alice")
 
     assert (Batch.objects.count(), Generation.objects.count()) == (0, 0)
@@ -160,4 +166,4 @@ def test_only_what_has_been_delivered_is_delivered_again(alice: Account, order: 
         place(order(prompt="a cat", seed=7).submissions.get())
     lifecycle.failed(order(prompt="a cat", seed=7), NO, actor="test")
 
-    assert lifecycle.delivered_before(alice, wish()) is None
+    assert orders.find_reusable(alice, wish()) is None

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from generations import lifecycle, results
+from generations import lifecycle
 from generations.catalogue import extract_details
 from generations.catalogue.details import BYTES_MAX
 from generations.models import Generation, Phase, Status, Submission
+from generations.progress import results
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.generations.catalogue.test_details import JSON

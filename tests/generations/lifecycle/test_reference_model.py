@@ -13,13 +13,16 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from credits import accounts, ledger
+from credits import ledger
 from credits.audit import audit
-from generations import leases, lifecycle
+from credits.models import Account
+from generations import lifecycle
 from generations.catalogue import find
 from generations.fal import FalClient, Reason
+from generations.jobs import leases
 from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, FailureCode, Generation, Output, Submission
+from generations.ordering import orders
 
 EXAMPLES = 8 * int(os.environ.get("SOAK") or 1)
 STEPS = 40
@@ -66,7 +69,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
         super().__init__()
         self._run = transaction.atomic()
         self._run.__enter__()
-        self.account = accounts.of(User.objects.create_user("alice"))
+        self.account = Account.objects.for_user(User.objects.create_user("alice"))
         ledger.grant(self.account, GRANTED, key="start", actor="test")
         self.expected: dict[Any, Expected] = {}
         self.jobs = 0
@@ -80,7 +83,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
         model = find("flux-schnell")
         asked = {"prompt": "a cat", "num_images": files}
         try:
-            wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
+            wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
             generation, _ = lifecycle.order(self.account, wish, actor="user:alice")
         except ledger.InsufficientCredits:
             assert self.available() < PRICE * files
@@ -107,7 +110,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
             self.take(attempt)
         elif heard == "lost":
             lifecycle.submission_lost(attempt, detail="")
-        elif heard == "not taken" and lifecycle.not_taken(attempt, detail="", retry_in_seconds=0):
+        elif heard == "not taken" and lifecycle.submission_refused(attempt, detail="", retry_in_seconds=0):
             assert sent
             assert state == "sent"
             self.expected[order].state = "queued"
@@ -142,7 +145,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
         assume(output is not None and index in self.expected[order].pending)
         (held,) = leases.claim(Output.objects.filter(pk=output.pk), limit=1, seconds=-1)  # type: ignore[union-attr]
         for _ in range(times):
-            lifecycle.stored(held, FILE) if whole else lifecycle.lost(held, detail="gone")
+            lifecycle.stored(held, FILE) if whole else lifecycle.output_lost(held, detail="gone")
         self.expected[order].end_of_copy(index, whole=whole)
 
     @rule(order=orders)

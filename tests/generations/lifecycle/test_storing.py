@@ -11,7 +11,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 
 from credits.models import Account
-from generations import leases, lifecycle
+from generations import lifecycle
+from generations.jobs import leases
 from generations.lifecycle import StoredFile
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
 from simulator import Simulator
@@ -54,7 +55,7 @@ def test_c23_a_storage_that_keeps_other_bytes_delivers_nothing(
 def test_c4_a_file_of_another_size_than_fal_announced_is_not_taken(fal: Simulator, order: Ordering, work: Work) -> None:
     generation = order()
     work.until(Output.objects.exists)
-    Output.objects.update(claimed_size=7)
+    Output.objects.update(claimed_size_bytes=7)
 
     work.copy()
 
@@ -90,7 +91,7 @@ def test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down(
     for output in (outputs := copying(order, files=files, images=images))[:stored]:
         lifecycle.stored(output, FILE)
     for output in outputs[stored:]:
-        lifecycle.lost(output, detail="gone")
+        lifecycle.output_lost(output, detail="gone")
 
     generation = Generation.objects.get()
     alice.refresh_from_db()
@@ -103,7 +104,7 @@ def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order
     answer = {name: {"url": f"https://v3.fal.media/{name}"} for name in ("model_mesh", "rendered_image")}
     mesh, preview = answered(generation, answer)
 
-    lifecycle.lost(preview, detail="gone")
+    lifecycle.output_lost(preview, detail="gone")
     lifecycle.stored(mesh, FILE)
 
     generation.refresh_from_db()
@@ -138,7 +139,7 @@ def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: st
     for output in outputs[:stored]:
         lifecycle.stored(output, FILE)
     for output in outputs[stored:]:
-        lifecycle.lost(output, detail="gone")
+        lifecycle.output_lost(output, detail="gone")
 
     assert Event.objects.latest("pk").note == remark
 
@@ -157,9 +158,11 @@ def test_how_long_it_plays_is_measured_or_else_what_fal_said(
 
 SAYINGS: dict[str, Callable[[Output], bool]] = {
     "stored": lambda output: lifecycle.stored(output, FILE),
-    "lost": lambda output: lifecycle.lost(output, detail="gone"),
+    "lost": lambda output: lifecycle.output_lost(output, detail="gone"),
     "not copied": lambda output: lifecycle.not_copied(output, detail="away", missed=True),
-    "moved": lambda output: lifecycle.moved(output, source_url="https://v3.fal.media/b.png", claimed_size=9),
+    "moved": lambda output: lifecycle.source_url_changed(
+        output, source_url="https://v3.fal.media/b.png", claimed_size_bytes=9
+    ),
 }
 
 
@@ -191,7 +194,7 @@ def test_a_file_that_has_moved_is_fetched_from_there(order: Ordering) -> None:
 
     SAYINGS["moved"](output)
 
-    assert Output.objects.values_list("source_url", "claimed_size").get() == ("https://v3.fal.media/b.png", 9)
+    assert Output.objects.values_list("source_url", "claimed_size_bytes").get() == ("https://v3.fal.media/b.png", 9)
 
 
 def test_who_copies_knows_how_often_it_went_wrong(order: Ordering) -> None:

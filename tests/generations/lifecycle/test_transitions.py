@@ -159,7 +159,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         )
         | {"generation.details": {"seed": 42}}
         | _of("output", {"role": "images[0]", "counts": True, "source_url": "https://v3.fal.media/cat.png"})
-        | _of("output", {"claimed_size": 7, "state": "pending", "next_attempt_at": SOON, "give_up_at": LATER}),
+        | _of("output", {"claimed_size_bytes": 7, "state": "pending", "next_attempt_at": SOON, "give_up_at": LATER}),
         ("answered", "fal", "Copying 1 file", "", 0, 0),
     ),
     "answered nothing": (
@@ -210,7 +210,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         ("failed", "user:alice", "Cancelled.", "", -3, 0),
     ),
     "cancel sent": (waiting, FACTS["cancel sent"], {"generation.cancel_sent_at": SOON}, None),
-    "withdrawn": (waiting, lifecycle.withdrawn, {"submission.withdrawn_at": SOON}, None),
+    "withdrawn": (waiting, lifecycle.surplus_cancelled, {"submission.withdrawn_at": SOON}, None),
     "stored": (
         storing,
         OF_FILES["stored"],
@@ -306,14 +306,14 @@ def test_a_refusal_that_is_too_long_is_cut(order: Ordering) -> None:
     attempt = order().submissions.get()
     lifecycle.submitting(attempt.generation)
 
-    lifecycle.not_taken(attempt, detail="x" * 2000, retry_in_seconds=0)
+    lifecycle.submission_refused(attempt, detail="x" * 2000, retry_in_seconds=0)
 
     attempt.refresh_from_db()
     assert len(attempt.detail) == 500
 
 
 @pytest.mark.parametrize(
-    "end", [lifecycle.lost, lambda output, detail: lifecycle.not_copied(output, detail=detail, missed=True)]
+    "end", [lifecycle.output_lost, lambda output, detail: lifecycle.not_copied(output, detail=detail, missed=True)]
 )
 def test_why_a_file_did_not_come_is_cut(end: Any, order: Ordering) -> None:
     attempt = order().submissions.get()

@@ -15,10 +15,10 @@ from django.db import DatabaseError, connection
 from PIL import Image
 
 from credits.models import Account
-from generations import results
 from generations.catalogue import MODELS, find
 from generations.management.commands import generate
 from generations.models import Generation, Phase, Status
+from generations.progress import results
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work, at_work

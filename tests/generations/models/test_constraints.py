@@ -11,29 +11,27 @@ from django.apps import apps
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from database.ids import new_id
 from generations import lifecycle
-from generations.ids import new_id
 from generations.models import (
     Batch,
-    Breaker,
-    Charge,
-    Delivery,
+    CircuitBreaker,
     Event,
     FailureCode,
     FalAccount,
     Generation,
-    GenerationSource,
-    Intake,
-    Notice,
+    InputFile,
+    OrderIntake,
     Output,
     PriceBookEntry,
+    ProviderCallback,
     Retention,
     Rule,
     Submission,
     Upload,
-    WebhookDelivery,
-    WebhookEndpoint,
 )
+from notifications.models import Notice, WebhookDelivery, WebhookEndpoint
+from operations.models import Charge
 from tests.fixtures.orders import Ordering
 
 Write = Callable[[Submission], object]
@@ -45,8 +43,8 @@ def attempt(order: Ordering) -> Submission:
     attempt = order(key="k").submissions.get()
     lifecycle.submitting(attempt.generation)
     lifecycle.answered(attempt, {"images": [{"url": "https://v3.fal.media/cat.png"}]})
-    Delivery.objects.create(submission=attempt, request_id="r", body_sha256="s")
-    Delivery.objects.create(request_id="r", body_sha256="s")
+    ProviderCallback.objects.create(submission=attempt, request_id="r", body_sha256="s")
+    ProviderCallback.objects.create(request_id="r", body_sha256="s")
     return attempt
 
 
@@ -78,7 +76,7 @@ def _second_batch(attempt: Submission) -> None:
 
 
 def _delivery(**wrong: Any) -> Write:
-    return lambda attempt: Delivery.objects.create(request_id="r", body_sha256="s", **wrong)
+    return lambda attempt: ProviderCallback.objects.create(request_id="r", body_sha256="s", **wrong)
 
 
 def _told(times: int = 1, *, endpoint: bool = True, **wrong: Any) -> Write:
@@ -99,16 +97,26 @@ def _told(times: int = 1, *, endpoint: bool = True, **wrong: Any) -> Write:
 
 
 def _upload(**wrong: Any) -> Write:
-    row = {"key": "k", "thumbnail_key": "t", "sha256": "s", "size": 1, "state": "ready", "announced_size": 1, **wrong}
+    row = {
+        "key": "k",
+        "thumbnail_key": "t",
+        "sha256": "s",
+        "size": 1,
+        "state": "ready",
+        "announced_size_bytes": 1,
+        **wrong,
+    }
     return lambda attempt: Upload.objects.create(account=attempt.generation.account, expires_at=timezone.now(), **row)
 
 
 def _source(*, times: int = 1, upload: bool = False, output: bool = False) -> Write:
     def write(attempt: Submission) -> None:
-        brought = Upload.objects.create(account=attempt.generation.account, expires_at=timezone.now(), announced_size=1)
+        brought = Upload.objects.create(
+            account=attempt.generation.account, expires_at=timezone.now(), announced_size_bytes=1
+        )
         made = attempt.generation.outputs.get()
         for _ in range(times):
-            GenerationSource.objects.create(
+            InputFile.objects.create(
                 generation=attempt.generation,
                 path="image_url",
                 upload=brought if upload else None,
@@ -156,7 +164,7 @@ WRONG: list[tuple[str, Write]] = [
     ("generations_kept_for_a_day", _kept(days=0)),
     ("generations_percent_is_sane", _price(10_001)),
     ("generations_charge_once", _billed_twice),
-    ("generations_one_breaker", lambda attempt: Breaker.objects.create(id=2)),
+    ("generations_one_breaker", lambda attempt: CircuitBreaker.objects.create(id=2)),
     ("generations_upload_is_verified", _upload(key="")),
     ("generations_upload_is_verified", _upload(thumbnail_key="")),
     ("generations_upload_is_verified", _upload(sha256="")),
@@ -165,7 +173,7 @@ WRONG: list[tuple[str, Write]] = [
     ("generations_source_is_one_file", _source()),
     ("generations_source_is_one_file", _source(upload=True, output=True)),
     ("generations_one_source_a_place", _source(times=2, output=True)),
-    ("generations_one_intake", lambda attempt: Intake.objects.create(id=2)),
+    ("generations_one_intake", lambda attempt: OrderIntake.objects.create(id=2)),
 ]
 # SQLite names the columns of a unique index, not the index.
 COLUMNS = {

@@ -9,8 +9,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from credits.models import Account
-from generations import intake
-from generations.models import Generation, Intake, Status
+from generations.models import Generation, OrderIntake, Status
+from generations.ordering import order_intake
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, wish
 from tests.fixtures.orders import Ordering
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_while_it_is_paused_nobody_orders_and_nothing_is_held(alice: Account, api: APIClient) -> None:
-    intake.pause()
+    order_intake.pause()
 
     no = api.post(GENERATIONS, wish())
 
@@ -32,21 +32,21 @@ def test_while_it_is_paused_nobody_orders_and_nothing_is_held(alice: Account, ap
 @pytest.mark.django_db(transaction=True)
 def test_what_is_under_way_goes_on(fal: Simulator, order: Ordering, work: Work) -> None:
     generation = order()
-    intake.pause()
+    order_intake.pause()
 
     assert work.to_the_end(generation).status == Status.COMPLETED
 
 
 def test_resumed_it_takes_orders_again(order: Ordering) -> None:
-    intake.pause()
-    intake.resume()
+    order_intake.pause()
+    order_intake.resume()
 
     assert order().status == Status.PENDING
 
 
 def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_is_nothing() -> None:
-    answers = [intake.pause("fal is on fire"), intake.pause("lunch"), str(Intake.objects.get())]
-    answers += [intake.resume(), intake.resume(), str(Intake.objects.get())]
+    answers = [order_intake.pause("fal is on fire"), order_intake.pause("lunch"), str(OrderIntake.objects.get())]
+    answers += [order_intake.resume(), order_intake.resume(), str(OrderIntake.objects.get())]
 
     assert answers == [True, False, "paused: fal is on fire", True, False, "open"]
 
@@ -61,7 +61,7 @@ def test_the_command_pauses_resumes_and_tells(capsys: pytest.CaptureFixture[str]
 
 def test_a_page_says_so_and_keeps_what_was_typed(client: Client, alice: Account) -> None:
     client.force_login(alice.user)
-    intake.pause()
+    order_intake.pause()
 
     page = client.post("/new/flux-schnell/", {"prompt": "a purple fox"})
 
@@ -82,14 +82,14 @@ def test_staff_press_a_button_if_they_may_and_every_admin_page_tells(
 
     client.post(switch, {"action": "pause", "_selected_action": ["1"]})
 
-    assert intake.is_paused() is paused
+    assert order_intake.is_paused() is paused
     assert ("New orders are paused since" in client.get("/admin/").text) is paused
 
 
 def test_staff_resume_with_a_button(client: Client) -> None:
     client.force_login(User.objects.create_superuser("chief"))
-    intake.pause()
+    order_intake.pause()
 
     client.post("/admin/generations/intake/", {"action": "resume", "_selected_action": ["1"]})
 
-    assert not intake.is_paused()
+    assert not order_intake.is_paused()

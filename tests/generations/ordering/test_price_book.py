@@ -12,11 +12,13 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts import api_keys
 from credits.models import Account
-from generations import api_keys, lifecycle, price_book
+from generations import lifecycle
 from generations.catalogue import MODELS, UnknownModel, find
 from generations.models import Generation, PriceBookEntry
-from generations.price_book import NotOffered, Terms
+from generations.ordering import orders, price_book
+from generations.ordering.price_book import NotOffered, Terms
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -35,9 +37,9 @@ def in_force_since(moment: datetime, **details: Any) -> PriceBookEntry:
     return PriceBookEntry.objects.create(model="flux-schnell", effective_from=moment, actor="test", **details)
 
 
-def wish(slug: str = "flux-schnell") -> lifecycle.Order:
+def wish(slug: str = "flux-schnell") -> orders.Order:
     asked = {"prompt": "a fox"}
-    return lifecycle.Order(model=find(slug), inputs=find(slug).read(asked), asked=asked)
+    return orders.Order(model=find(slug), inputs=find(slug).read(asked), asked=asked)
 
 
 # --- The book ---
@@ -110,7 +112,7 @@ def test_an_order_costs_what_the_book_asks_and_fal_should_bill_what_is_declared(
     generation = order()
 
     alice.refresh_from_db()
-    assert (generation.credits, generation.list_credits, alice.held) == (5, 3, 5)
+    assert (generation.credits, generation.list_price_millidollars, alice.held) == (5, 3, 5)
 
 
 def test_an_order_keeps_its_price_whatever_the_book_says_later(order: Ordering, fal: Simulator, work: Work) -> None:

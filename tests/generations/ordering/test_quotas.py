@@ -13,12 +13,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from accounts import api_keys, user_limits
+from accounts.models import ApiKey, UserLimits
 from credits.models import Account
-from generations import api_keys, lifecycle, limits
+from generations import lifecycle
 from generations.catalogue import find
-from generations.lifecycle import failure, ordering
-from generations.limits import ModelNotAllowed, SpendCapReached, TooManyRunning
-from generations.models import ApiKey, FailureCode, Generation, UserLimits
+from generations.lifecycle import failure, placing
+from generations.models import FailureCode, Generation
+from generations.ordering import orders, quotas
+from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooManyRunning
 from simulator import Simulator
 from tests.credits.racing import race
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, refused, wish
@@ -80,7 +83,7 @@ def test_staff_write_it_in_the_admin(client: Client, alice: Account) -> None:
 
     client.post("/admin/generations/userlimits/add/", {"account": alice.pk, "running_max": "0"})
 
-    own = limits.of(Account.objects.get(pk=alice.pk))
+    own = user_limits.limits_of(Account.objects.get(pk=alice.pk))
     assert (own.running_max, own.credits_per_day) == (0, 100_000)
 
 
@@ -190,15 +193,15 @@ def test_each_generation_of_a_batch_counts(settings, alice: Account, order: Orde
     settings.USER_RUNNING_MAX = 3
     model = find("flux-schnell")
     wishes = [
-        lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
+        orders.Order(model=model, inputs=model.read(asked), asked=asked)
         for asked in ({"prompt": f"cat {n}"} for n in range(4))
     ]
 
     with pytest.raises(TooManyRunning):
-        lifecycle.order_batch(alice, lifecycle.BatchOrder(orders=wishes), actor="user:alice")
+        lifecycle.order_batch(alice, orders.BatchOrder(orders=wishes), actor="user:alice")
 
     assert Generation.objects.count() == 0
-    lifecycle.order_batch(alice, lifecycle.BatchOrder(orders=wishes[:3]), actor="user:alice")
+    lifecycle.order_batch(alice, orders.BatchOrder(orders=wishes[:3]), actor="user:alice")
     assert Generation.objects.count() == 3
 
 
@@ -224,8 +227,8 @@ def test_without_the_lock_two_pass_where_one_may(settings, monkeypatch, alice: A
     """Negative control: this race is there to be lost."""
     settings.USER_RUNNING_MAX = 1
     meeting = threading.Barrier(2)
-    monkeypatch.setattr(ordering, "_lock", lambda account: account)
-    monkeypatch.setattr(limits, "_check_spending", lambda *_: meeting.wait(10))
+    monkeypatch.setattr(placing, "_lock", lambda account: account)
+    monkeypatch.setattr(quotas, "_check_spending", lambda *_: meeting.wait(10))
 
     results = race(*([refused(order)] * 2))
 

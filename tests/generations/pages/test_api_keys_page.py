@@ -9,9 +9,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts import api_keys
+from accounts.models import ApiKey
 from credits.models import Account
-from generations import api_keys
-from generations.models import ApiKey
 from tests.fixtures.limits import alice, bob, key_of, nothing_is_in_hand
 
 __all__ = ["alice", "bob", "nothing_is_in_hand"]

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from credits import accounts
-from generations import intake
+from credits.models import Account
 from generations.models import Batch, Generation
+from generations.ordering import order_intake
 from simulator import Simulator
 from tests.helpers.background_work import Work
 
@@ -28,14 +28,14 @@ def test_infographics_are_ordered_and_made(browser_of_alice: Client, alice: User
 
     Work().until(lambda: "2 of 2 ended" in browser_of_alice.get(page).text)
 
-    assert (accounts.of(alice).balance, accounts.of(alice).held) == (700, 0)
+    assert (Account.objects.for_user(alice).balance, Account.objects.for_user(alice).held) == (700, 0)
     assert (Batch.objects.get().notify, Batch.objects.get().purpose) == (True, "infographics")
 
 
 def test_a_double_click_is_one_order(browser_of_alice: Client, alice: User) -> None:
     assert order(browser_of_alice)["Location"] == order(browser_of_alice)["Location"]
 
-    assert accounts.of(alice).held == 300
+    assert Account.objects.for_user(alice).held == 300
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_cancelled_together(browser_of_alice: Client, alice: User) -> None:
     browser_of_alice.post(f"{page}cancel/")
 
     assert "2 of 2 ended" in browser_of_alice.get(page).text
-    assert accounts.of(alice).held == 0
+    assert Account.objects.for_user(alice).held == 0
 
 
 def test_somebody_elses_batch_does_not_exist(browser_of_alice: Client, client: Client, bob: User) -> None:
@@ -94,7 +94,7 @@ def test_somebody_elses_batch_does_not_exist(browser_of_alice: Client, client: C
 
 
 def test_while_orders_are_paused_the_page_says_so(browser_of_alice: Client) -> None:
-    intake.pause()
+    order_intake.pause()
 
     response = order(browser_of_alice)
 

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from credits import accounts, ledger
+from credits import ledger
+from credits.models import Account
 from generations.catalogue import find
 from generations.models import Generation, Upload
 from generations.pages import forms
@@ -27,7 +28,7 @@ KLING, KLING_IMAGE, WAN = "/new/kling-3-pro/", "/new/kling-3-pro-image/", "/new/
 
 @pytest.fixture(autouse=True)
 def credits_for_videos(alice: User) -> None:
-    ledger.grant(accounts.of(alice), 100_000, key="for videos", actor="test")
+    ledger.grant(Account.objects.for_user(alice), 100_000, key="for videos", actor="test")
 
 
 def shots(*told: tuple[str, str], **changes: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.lifecycle import failure
 from generations.models import FailureCode, Generation
-from generations.pages import words
+from generations.pages import labels
 from simulator import Simulator
 from tests.fixtures.pages import Place, page_of
 from tests.helpers.background_work import Work
@@ -173,7 +173,7 @@ def test_every_failure_has_its_answers(order: Place, code: FailureCode) -> None:
     lifecycle.failed(generation, failure(code), actor="limn")
     generation.refresh_from_db()
 
-    answers = words.answers(generation)
+    answers = labels.answers(generation)
 
     assert answers.what_happened
     assert answers.whose_fault

@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from credits import accounts, ledger
-from generations.lifecycle import rules
+from credits import ledger
+from credits.models import Account
+from generations.lifecycle import charging_rules
 from generations.models import Generation, Rule
 from generations.pages import statement
 from simulator import Simulator
@@ -32,7 +33,7 @@ def test_hold_and_capture_are_both_to_be_seen(browser_of_alice: Client, finished
 def test_every_line_says_what_was_available_after_it(alice: User, finished: Place, order: Place) -> None:
     finished()
     order(prompt="four", num_images=4)
-    account = accounts.of(alice)
+    account = Account.objects.for_user(alice)
     entries = list(account.entries.select_related("hold").newest_first())
 
     lines = list(statement._lines(account, entries, Generation.objects.visible_to(alice)))
@@ -43,7 +44,7 @@ def test_every_line_says_what_was_available_after_it(alice: User, finished: Plac
 
 def test_an_older_page_counts_from_where_the_newer_ended(browser_of_alice: Client, alice: User) -> None:
     for number in range(60):
-        ledger.grant(accounts.of(alice), 1, key=f"test:{number}", actor="test", reason=f"gift {number}.")
+        ledger.grant(Account.objects.for_user(alice), 1, key=f"test:{number}", actor="test", reason=f"gift {number}.")
 
     first = browser_of_alice.get("/credits/")
     second = browser_of_alice.get(f"/credits/?before={first.context['page'].before}")
@@ -66,7 +67,7 @@ def test_who_never_had_credits_sees_none(client: Client, bob: User) -> None:
 
 def test_a_hold_of_something_else_has_no_link(browser_of_alice: Client, alice: User) -> None:
     for reference in ("upload:1", "generation:nonsense"):
-        ledger.hold(accounts.of(alice), 1, reference=reference)
+        ledger.hold(Account.objects.for_user(alice), 1, reference=reference)
 
     page = browser_of_alice.get("/credits/")
 
@@ -78,7 +79,7 @@ def test_a_hold_of_something_else_has_no_link(browser_of_alice: Client, alice: U
 def test_whoever_thinks_about_an_account_may_read_who_pays(client: Client) -> None:
     page = client.get("/charges/").text
 
-    for clause in rules.TABLE.values():
+    for clause in charging_rules.TABLE.values():
         assert clause.because in page
 
 
@@ -89,5 +90,5 @@ def test_an_order_that_was_not_delivered_whole_says_why_it_cost_what_it_cost(
 
     page = browser_of_alice.get(page_of(finished())).text
 
-    assert rules.TABLE[Rule.FLAGGED].because in page
+    assert charging_rules.TABLE[Rule.FLAGGED].because in page
     assert 'href="/charges/"' in page

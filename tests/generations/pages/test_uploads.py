@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from credits import accounts
-from credits.models import Hold
-from generations import breaker, uploads
+from credits.models import Account, Hold
+from generations.files import uploads
 from generations.models import Generation, Upload
-from generations.pages.uploads import FORM_BYTES_MAX
+from generations.pages.form_uploads import FORM_BYTES_MAX
+from generations.provider import circuit_breaker
 from simulator import Simulator
 from tests.fixtures.pages import alice, bob, browser_of_alice, finished, order, page_of
 from tests.generations.pages.test_forms import typed
@@ -110,7 +110,7 @@ def test_pictures_that_fal_could_not_reach_are_a_sentence_and_no_order(browser_o
 
 
 def test_while_fal_refuses_us_the_form_keeps_its_pictures(browser_of_alice: Client) -> None:
-    breaker.trip("Exhausted balance")
+    circuit_breaker.trip("Exhausted balance")
 
     answer = browser_of_alice.post(EDIT, form(file()))
 
@@ -240,7 +240,7 @@ def test_what_is_somebody_elses_cannot_be_deleted(browser_of_alice: Client, bob:
 
 
 def test_what_is_not_complete_is_shown_while_it_takes_room(browser_of_alice: Client, alice: User) -> None:
-    uploads.announce(accounts.of(alice), file_name="late.png", content_type="image/png", size_bytes=2048)
+    uploads.create(Account.objects.for_user(alice), file_name="late.png", content_type="image/png", size_bytes=2048)
 
     page = browser_of_alice.get("/uploads/").text
 

@@ -17,9 +17,10 @@ from rest_framework.test import APIClient
 from config.management.ports import free_port
 from credits.models import Account
 from generations import lifecycle
-from generations.api import patience, streams
+from generations.api import streams
+from generations.http import long_polling
 from generations.models import Batch, Generation
-from generations.streaming import Job, Listener
+from generations.progress.event_stream import EventStream, Subject
 from tests.fixtures.batches import BatchOrdering, token_of
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
@@ -56,9 +57,9 @@ def life_of(generation: Generation) -> list[Step]:
     ]
 
 
-def listen(job: Job, steps: list[Step]) -> list[Heard]:
+def listen(job: Subject, steps: list[Step]) -> list[Heard]:
     """All that one hears who stays."""
-    listener = Listener(job)
+    listener = EventStream(job)
     text = listener.news()
     for step in steps:
         step()
@@ -83,7 +84,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_each_change_is_told_once_and_the_end_comes_last(order: Ordering) -> None:
     generation = order()
 
-    events = listen(Job.of(generation), life_of(generation))
+    events = listen(Subject.of(generation), life_of(generation))
 
     assert len({event.id for event in events}) == len(events)
     versions = [event.data["version"] for event in events if event.name == "progress"]
@@ -96,7 +97,9 @@ def test_each_change_is_told_once_and_the_end_comes_last(order: Ordering) -> Non
 def test_a_bar_never_goes_back_though_fal_begins_anew(order: Ordering) -> None:
     generation = order()
 
-    told = [event.data["progress"] for event in listen(Job.of(generation), life_of(generation)) if event.name != "log"]
+    told = [
+        event.data["progress"] for event in listen(Subject.of(generation), life_of(generation)) if event.name != "log"
+    ]
 
     assert told == sorted(told)
     assert (told[0], 42 in told, told[-1]) == (0, True, 100)
@@ -105,7 +108,9 @@ def test_a_bar_never_goes_back_though_fal_begins_anew(order: Ordering) -> None:
 def test_lines_of_the_model_are_told_once_each(order: Ordering) -> None:
     generation = order()
 
-    lines = [event.data["message"] for event in listen(Job.of(generation), life_of(generation)) if event.name == "log"]
+    lines = [
+        event.data["message"] for event in listen(Subject.of(generation), life_of(generation)) if event.name == "log"
+    ]
 
     assert lines == ["denoising 40 %", "denoising 10 %", "denoising 60 %", "almost there", "Copying 1 file"]
 
@@ -114,7 +119,7 @@ def test_a_failure_says_why_and_what_it_cost(order: Ordering) -> None:
     generation = order()
     lifecycle_facts.ended(generation.submissions.get())
 
-    *_, end = heard(Listener(Job.of(generation)).news())
+    *_, end = heard(EventStream(Subject.of(generation)).news())
 
     assert end.data["error"] == {
         "code": "provider_error",
@@ -129,7 +134,7 @@ def test_of_a_batch_each_file_is_told_and_the_whole(order_batch: BatchOrdering) 
     batch = order_batch(2)
     first, second = batch.generations.order_by("pk")
 
-    events = listen(Job.of(batch), life_of(first) + life_of(second))
+    events = listen(Subject.of(batch), life_of(first) + life_of(second))
 
     whole = [event.data for event in events if event.name == "progress" and "file_id" not in event.data]
     assert [data["progress"] for data in whole] == sorted(data["progress"] for data in whole)
@@ -145,35 +150,35 @@ def test_of_a_batch_each_file_is_told_and_the_whole(order_batch: BatchOrdering) 
 def test_cut_off_after_every_event_one_hears_the_same(order: Ordering, order_batch: BatchOrdering, files: int) -> None:
     """The one who stays and the one whose line is cut all the time: nothing is missed, and nothing comes twice."""
     subject = order_batch(files) if files else order()
-    job = Job.of(subject)
+    job = Subject.of(subject)
     steps = [step for generation in job.generations.order_by("pk") for step in life_of(generation)]
-    stays, last = Listener(job), ""
+    stays, last = EventStream(job), ""
     by_bits: list[Heard] = []
     whole = heard(stays.news())
     for step in [lambda: None, *steps]:
         step()
         whole += heard(stays.news())
         while len(by_bits) < len(whole):
-            by_bits.append(heard(Listener.back(job, last).news())[0])
+            by_bits.append(heard(EventStream.back(job, last).news())[0])
             last = by_bits[-1].id
 
     assert by_bits == whole
-    assert Listener.back(job, last).is_over
+    assert EventStream.back(job, last).is_over
 
 
 @pytest.mark.parametrize("nonsense", ["x", "7", "999-0-0", "1-0-0.1-0-0", "1-0-0:end.", "1-0-0:end", "9" * 9000])
 def test_an_id_that_is_not_ours_is_as_if_unsaid(order: Ordering, nonsense: str) -> None:
-    job = Job.of(order())
+    job = Subject.of(order())
     Generation.objects.update(version=3)
 
-    listener = Listener.back(job, nonsense)
+    listener = EventStream.back(job, nonsense)
 
     assert not listener.is_over
     assert [event.name for event in heard(listener.news())] == ["progress"]
 
 
 def test_while_nothing_happens_one_question_is_asked(order_batch: BatchOrdering, django_assert_num_queries) -> None:
-    listener = Listener(Job.of(order_batch(3)))
+    listener = EventStream(Subject.of(order_batch(3)))
     listener.news()
 
     with django_assert_num_queries(1):
@@ -185,7 +190,7 @@ def test_while_nothing_happens_one_question_is_asked(order_batch: BatchOrdering,
 
 def test_what_has_ended_says_so_at_once_and_never_again(api: APIClient, order: Ordering) -> None:
     generation = order()
-    listen(Job.of(generation), life_of(generation))
+    listen(Subject.of(generation), life_of(generation))
 
     first = api.get(address(generation))
     events = heard(b"".join(first.streaming_content).decode())  # type: ignore[attr-defined]
@@ -223,7 +228,7 @@ def test_a_stream_ends_by_itself_and_says_that_it_lives_meanwhile(api: APIClient
 def test_whoever_finds_no_seat_hears_what_is_known_and_comes_again(api: APIClient, order: Ordering) -> None:
     started = time.monotonic()
     with ExitStack() as others:
-        assert all(others.enter_context(patience.seat()) for _ in range(patience.SEATS))
+        assert all(others.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT))
         text = b"".join(api.get(address(order())).streaming_content).decode()  # type: ignore[attr-defined]
 
     assert text.startswith("retry: 2000\n\nid: 1-0-0\nevent: progress\n")
@@ -242,7 +247,7 @@ def test_a_database_that_goes_away_ends_the_stream_and_not_the_seat(
         assert list(parts) == []
 
     assert "a stream broke off" in caplog.text
-    assert seats_free() == patience.SEATS
+    assert seats_free() == long_polling.MAX_CONCURRENT
 
 
 @pytest.mark.django_db(transaction=True)
@@ -253,12 +258,12 @@ def test_while_it_waits_it_holds_no_connection(api: APIClient, order: Ordering) 
 
     assert connection.connection is None
     response.close()
-    assert seats_free() == patience.SEATS
+    assert seats_free() == long_polling.MAX_CONCURRENT
 
 
 def seats_free() -> int:
     with ExitStack() as taken:
-        return sum(taken.enter_context(patience.seat()) for _ in range(patience.SEATS + 1))
+        return sum(taken.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT + 1))
 
 
 # --- With a web server that has eight threads ---
@@ -299,14 +304,17 @@ def test_with_all_seats_taken_others_are_answered_at_once(listeners: Any, quick)
 
         lifecycle_facts.ended(Generation.objects.get().submissions.get())
         told = [stream.to_the_end()[-1].name for stream in opened]
-        assert (told.count("end"), told.count("progress")) == (patience.SEATS, 12 - patience.SEATS)
+        assert (told.count("end"), told.count("progress")) == (
+            long_polling.MAX_CONCURRENT,
+            12 - long_polling.MAX_CONCURRENT,
+        )
 
 
 @pytest.mark.django_db(transaction=True)
 def test_without_the_bound_they_would_wait(listeners: Any, quick, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
     quick(STREAM_SECONDS_MAX=20)
-    monkeypatch.setattr(patience, "_seats", threading.BoundedSemaphore(100))
+    monkeypatch.setattr(long_polling, "_seats", threading.BoundedSemaphore(100))
     with serving(threads=8) as url:
         listeners(url, 8)
 
@@ -329,7 +337,7 @@ def test_a_stream_goes_on_where_it_was_when_its_web_server_was_killed(
     generation, token, port = order(), token_of(alice), free_port()
     steps, before = life_of(generation), f"http://127.0.0.1:{port}"
     server = serve(limn, port)
-    gone = [Stream(before + address(generation), token) for _ in range(patience.SEATS)]
+    gone = [Stream(before + address(generation), token) for _ in range(long_polling.MAX_CONCURRENT)]
     for stream in gone:
         stream.until(1)
         stream.close()

@@ -8,8 +8,10 @@ import pytest
 from django.utils import timezone
 
 from credits.models import Account
-from generations import breaker, lifecycle
-from generations.models import Breaker, FailureCode, Generation, Phase, Status
+from generations import lifecycle
+from generations.models import CircuitBreaker, FailureCode, Generation, Phase, Status
+from generations.ordering import orders
+from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
@@ -27,13 +29,13 @@ def test_a_shell_without_our_key_leaves_the_order_to_the_workers(
 
     submitter.submit_now(generation)
 
-    assert (breaker.is_open(), len(fal.log.posts())) == (False, 0)
+    assert (circuit_breaker.is_open(), len(fal.log.posts())) == (False, 0)
     settings.FAL_KEY = key
     assert work.to_the_end(generation).status == Status.COMPLETED
 
 
 def half_a_minute_passes() -> None:
-    Breaker.objects.update(probed_at=timezone.now() - timedelta(seconds=breaker.PROBE_SECONDS + 1))
+    CircuitBreaker.objects.update(probed_at=timezone.now() - timedelta(seconds=circuit_breaker.PROBE_SECONDS + 1))
 
 
 @pytest.fixture
@@ -56,13 +58,13 @@ def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
     work.submit()
 
     generation.refresh_from_db()
-    assert (breaker.is_open(), generation.phase) == (True, Phase.QUEUED)
-    with pytest.raises(lifecycle.ProviderUnfunded):
+    assert (circuit_breaker.is_open(), generation.phase) == (True, Phase.QUEUED)
+    with pytest.raises(orders.ProviderUnfunded):
         order()
 
 
 def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, order: Ordering) -> None:
-    with pytest.raises(lifecycle.ProviderUnfunded):
+    with pytest.raises(orders.ProviderUnfunded):
         order()
 
     alice.refresh_from_db()
@@ -86,7 +88,7 @@ def test_when_fal_takes_orders_again_everything_that_waited_goes_on(
 
     work.to_the_end(locked)
 
-    assert (locked.status, breaker.is_open()) == (Status.COMPLETED, False)
+    assert (locked.status, circuit_breaker.is_open()) == (Status.COMPLETED, False)
     assert work.to_the_end(order()).status == Status.COMPLETED
 
 
@@ -98,7 +100,7 @@ def test_with_an_empty_queue_one_new_order_is_the_probe(
 
     order()
 
-    with pytest.raises(lifecycle.ProviderUnfunded):
+    with pytest.raises(orders.ProviderUnfunded):
         order()
 
 
@@ -109,7 +111,7 @@ def test_a_rejected_input_shows_that_our_key_is_good(fal: Simulator, locked: Gen
 
     work.submit()
 
-    assert breaker.is_open() is False
+    assert circuit_breaker.is_open() is False
 
 
 def test_an_order_that_waited_past_its_deadline_fails_and_costs_nothing(
@@ -125,12 +127,12 @@ def test_an_order_that_waited_past_its_deadline_fails_and_costs_nothing(
 
 
 def test_opening_it_twice_keeps_the_first_time_and_reason(db: None) -> None:
-    breaker.trip("first")
-    opened_at = Breaker.objects.get().opened_at
+    circuit_breaker.trip("first")
+    opened_at = CircuitBreaker.objects.get().opened_at
 
-    breaker.trip("second")
+    circuit_breaker.trip("second")
 
-    assert (Breaker.objects.get().opened_at, Breaker.objects.get().reason) == (opened_at, "first")
+    assert (CircuitBreaker.objects.get().opened_at, CircuitBreaker.objects.get().reason) == (opened_at, "first")
 
 
 def test_an_order_made_before_still_answers_to_its_key(locked: Generation, order: Ordering, alice: Account) -> None:

@@ -7,8 +7,10 @@ from functools import partial
 import pytest
 
 from credits.models import Account
-from generations import breaker, budget, leases, lifecycle
-from generations.models import Breaker, Generation, Phase, Submission
+from generations import lifecycle
+from generations.jobs import leases
+from generations.models import CircuitBreaker, Generation, Phase, Submission
+from generations.provider import circuit_breaker, dispatch_queue
 from generations.workers import submitter
 from simulator import Simulator
 from tests.credits.racing import race
@@ -123,19 +125,19 @@ def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, orde
 
     submitter.submit_now(generation)
 
-    assert budget.left() == 5
+    assert dispatch_queue.available() == 5
 
 
 def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: Ordering, budget_of) -> None:
     budget_of(1, burst=1)
     submitter.submit_now(order())
     order()
-    breaker.trip("locked")
-    Breaker.objects.update(probed_at=None)
+    circuit_breaker.trip("locked")
+    CircuitBreaker.objects.update(probed_at=None)
 
     submitter.run_once(limit=8)
 
-    assert breaker.may_probe()
+    assert circuit_breaker.may_probe()
 
 
 # --- Whose turn ---
@@ -184,16 +186,16 @@ def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Accoun
     for account in (alice, alice, alice, bob):
         order(account=account)
 
-    claims = [budget.claim_in_turn(Generation.objects.to_submit(), limit=2, seconds=30) for _ in range(3)]
+    claims = [dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=2, seconds=30) for _ in range(3)]
 
     assert [sorted(str(row.account) for row in claim) for claim in claims] == [["alice", "bob"], ["alice"] * 2, []]
 
 
 def test_a_worker_looks_past_what_others_have_in_hand(order: Ordering) -> None:
-    for _ in range(budget.LOOKED_AT + 2):
+    for _ in range(dispatch_queue.LOOKED_AT + 2):
         order()
 
-    claims = [budget.claim_in_turn(Generation.objects.to_submit(), limit=1, seconds=30) for _ in range(6)]
+    claims = [dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=1, seconds=30) for _ in range(6)]
 
     assert [len(claim) for claim in claims] == [1] * 6
 

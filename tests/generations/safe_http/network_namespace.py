@@ -17,7 +17,7 @@ from collections import Counter
 from itertools import cycle
 from threading import Thread
 
-from generations import fetcher
+from generations.safe_http import client as http_client
 
 PRIVATE = ("10.0.0.1", "169.254.169.254", "192.168.7.7", "fd00::1")
 PORTS = (80, 443, 8443)
@@ -74,8 +74,8 @@ def _answer(listening: socket.socket, name: str, called: Counter[str]) -> None:
 def _fetch(url: str) -> str:
     sink = io.BytesIO()
     try:
-        fetcher.fetch(url, sink, hosts=ALLOWED, bytes_max=1000, seconds_max=5)
-    except fetcher.FetchError as error:
+        http_client.fetch(url, sink, hosts=ALLOWED, bytes_max=1000, seconds_max=5)
+    except http_client.FetchError as error:
         return type(error).__name__
     return sink.getvalue().decode()
 

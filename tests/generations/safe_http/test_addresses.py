@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations.addresses import is_loopback, is_public
+from generations.safe_http.addresses import is_loopback, is_public
 
 pytestmark = pytest.mark.once
 

@@ -7,9 +7,9 @@ import io
 import pytest
 import requests
 
-from generations import fetcher
 from generations.catalogue import FoundFile, extract_files
-from generations.fetcher import Fetched, FetchError, Missing, Refused, TooLarge, TryLater
+from generations.safe_http import client as http_client
+from generations.safe_http.client import AddressRefused, Fetched, FetchError, Missing, TooLarge, TryLater
 from simulator import Simulator
 from simulator.scenario_table import CDN
 
@@ -22,7 +22,7 @@ REFUSED: dict[str, type[FetchError]] = {
     **dict.fromkeys(["403", "404", "410"], Missing),
     **dict.fromkeys(["429", "500", "503", "truncated", "drip", "bomb"], TryLater),
     **dict.fromkeys(["endless", "huge"], TooLarge),
-    "redirect": Refused,
+    "redirect": AddressRefused,
 }
 # These look well from outside; sizes and inspection find them out.
 ARRIVES = {"cut_nolen", "html", "wrong_type"}
@@ -42,7 +42,7 @@ def _answered(fal: Simulator) -> FoundFile:
 
 def _fetch(fal: Simulator, file: FoundFile, *, seconds_max: float = 1.0) -> Fetched:
     hosts = [fal.environment()["FAL_MEDIA_HOSTS"]]
-    return fetcher.fetch(file.url, io.BytesIO(), hosts=hosts, bytes_max=BYTES_MAX, seconds_max=seconds_max)
+    return http_client.fetch(file.url, io.BytesIO(), hosts=hosts, bytes_max=BYTES_MAX, seconds_max=seconds_max)
 
 
 def test_every_fault_is_met() -> None:
@@ -81,7 +81,7 @@ def test_a_file_on_another_host_is_refused(fal: Simulator) -> None:
     """C15."""
     fal.script("outputs:evil_output_url")
 
-    with pytest.raises(Refused, match="files may not come from"):
+    with pytest.raises(AddressRefused, match="files may not come from"):
         _fetch(fal, _answered(fal))
 
     assert not fal.log.visits()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests.adapters
 
-from generations import fetcher
-from generations.fetcher import Refused, TryLater
+from generations.safe_http import client as http_client
+from generations.safe_http.client import AddressRefused, TryLater
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Behaviour, Names, Visit, fetch, says, serving
 
@@ -21,7 +21,7 @@ PUBLIC, ANOTHER = "93.184.216.34", "151.101.1.69"
 
 
 def _fetch_from_fal() -> None:
-    fetcher.fetch("https://v3.fal.media/x", io.BytesIO(), hosts=["*.fal.media"], bytes_max=10, seconds_max=5)
+    http_client.fetch("https://v3.fal.media/x", io.BytesIO(), hosts=["*.fal.media"], bytes_max=10, seconds_max=5)
 
 
 # --- Names ---
@@ -44,7 +44,7 @@ def test_a_public_name_that_leads_home_is_refused(names: Names, answer: list[str
     """C16."""
     names.lead("v3.fal.media", answer)
 
-    with pytest.raises(Refused, match="resolves to an address that is not public"):
+    with pytest.raises(AddressRefused, match="resolves to an address that is not public"):
         _fetch_from_fal()
 
     assert names.dialled == []
@@ -54,7 +54,7 @@ def test_a_public_name_that_leads_home_is_refused(names: Names, answer: list[str
 def test_one_private_address_among_public_ones_is_enough_to_refuse(names: Names, answer: list[str]) -> None:
     names.lead("v3.fal.media", answer)
 
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         _fetch_from_fal()
 
     assert names.dialled == []
@@ -74,8 +74,8 @@ def test_a_name_that_changes_its_mind_is_asked_once(names: Names) -> None:
 def test_a_wildcard_exempts_no_private_address(names: Names) -> None:
     names.lead("cdn.localhost", ["127.0.0.1"])
 
-    with pytest.raises(Refused, match="not public"):
-        fetcher.fetch(
+    with pytest.raises(AddressRefused, match="not public"):
+        http_client.fetch(
             "https://cdn.localhost:9000/x", io.BytesIO(), hosts=["*.localhost:9000"], bytes_max=10, seconds_max=5
         )
 
@@ -147,7 +147,7 @@ def test_an_error_does_not_repeat_the_address(names: Names) -> None:
         pass
 
     with pytest.raises(TryLater) as refusal:
-        fetcher.fetch(
+        http_client.fetch(
             f"{server.url}/x?X-Goog-Signature=secret", io.BytesIO(), hosts=[server.host], bytes_max=10, seconds_max=5
         )
 
@@ -159,7 +159,7 @@ def test_a_redirect_is_not_followed(status: str) -> None:
     """C14: not even to where we would go by ourselves."""
     with serving(says("200 OK")) as canary:
         redirect = says(f"{status} Elsewhere", f"Location: {canary.url}/x", "Content-Length: 0")
-        with serving(redirect) as server, pytest.raises(Refused, match="redirects are not followed"):
+        with serving(redirect) as server, pytest.raises(AddressRefused, match="redirects are not followed"):
             fetch(server, also_from=canary.host)
 
     assert (server.connections, canary.connections) == (1, 0)

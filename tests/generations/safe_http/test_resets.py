@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from generations import fetcher
+from generations.safe_http import client as http_client
 
 pytestmark = pytest.mark.once
 
@@ -21,5 +21,7 @@ def test_a_reset_while_connecting_is_tried_later_and_no_stumble(monkeypatch: pyt
 
     monkeypatch.setattr(socket, "create_connection", reset)
 
-    with pytest.raises(fetcher.TryLater, match="Connection reset by peer"):
-        fetcher.fetch("http://127.0.0.1:9/file.png", io.BytesIO(), hosts=["127.0.0.1:9"], bytes_max=100, seconds_max=5)
+    with pytest.raises(http_client.TryLater, match="Connection reset by peer"):
+        http_client.fetch(
+            "http://127.0.0.1:9/file.png", io.BytesIO(), hosts=["127.0.0.1:9"], bytes_max=100, seconds_max=5
+        )

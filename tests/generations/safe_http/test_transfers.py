@@ -11,8 +11,8 @@ from time import monotonic
 
 import pytest
 
-from generations import fetcher
-from generations.fetcher import FetchError, Missing, TooLarge, TryLater
+from generations.safe_http import client as http_client
+from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
 from tests.helpers.scripted_servers import Behaviour, Server, Visit, fetch, says, serving
 
 pytestmark = pytest.mark.once
@@ -82,7 +82,7 @@ def test_a_file_that_is_declared_too_large_is_not_read(declared: str) -> None:
     """C9."""
     sink = io.BytesIO()
     with serving(says("200 OK", f"Content-Length: {declared}", body=FILE)) as server, pytest.raises(TooLarge):
-        fetcher.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=262_142, seconds_max=5)
+        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=262_142, seconds_max=5)
 
     assert sink.getvalue() == b""
 
@@ -110,7 +110,7 @@ def test_a_file_without_end_is_cut_off() -> None:
     """C7: no more is kept than allowed."""
     sink = io.BytesIO()
     with serving(_without_end) as server, pytest.raises(TooLarge, match="more than 1000000 bytes"):
-        fetcher.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=1_000_000, seconds_max=10)
+        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=1_000_000, seconds_max=10)
 
     assert len(sink.getvalue()) <= 1_000_000
 
@@ -134,7 +134,7 @@ def test_a_large_file_takes_little_memory() -> None:
     tracemalloc.start()
     try:
         with serving(_without_end) as server, pytest.raises(TooLarge):
-            fetcher.fetch(f"{server.url}/x", _Nowhere(), hosts=[server.host], bytes_max=40_000_000, seconds_max=30)
+            http_client.fetch(f"{server.url}/x", _Nowhere(), hosts=[server.host], bytes_max=40_000_000, seconds_max=30)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -149,7 +149,7 @@ def test_a_packed_answer_is_refused_unread(encoding: str) -> None:
     sink = io.BytesIO()
     with serving(says("200 OK", f"Content-Encoding: {encoding}", body=bomb)) as server:
         with pytest.raises(TryLater, match="packed"):
-            fetcher.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=10**9, seconds_max=5)
+            http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=10**9, seconds_max=5)
 
     assert sink.getvalue() == b""
 
@@ -266,4 +266,4 @@ def test_a_full_disk_is_tried_later() -> None:
             raise OSError(28, "No space left on device")
 
     with serving(says("200 OK", body=FILE)) as server, pytest.raises(TryLater, match="No space left"):
-        fetcher.fetch(f"{server.url}/x", Full(), hosts=[server.host], bytes_max=10**6, seconds_max=5)
+        http_client.fetch(f"{server.url}/x", Full(), hosts=[server.host], bytes_max=10**6, seconds_max=5)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generations import fetcher
-from generations.fetcher import Refused, matches, parse
+from generations.safe_http import client as http_client
+from generations.safe_http.client import AddressRefused, matches, parse
 from tests.helpers.scripted_servers import Names
 
 pytestmark = pytest.mark.once
@@ -77,8 +77,8 @@ NASTY = [
 @pytest.mark.parametrize("url", NASTY, ids=range(len(NASTY)))
 def test_a_nasty_address_is_refused_before_any_name_is_looked_up(names: Names, url: str) -> None:
     """C15, C18."""
-    with pytest.raises(Refused):
-        fetcher.fetch(url, io.BytesIO(), hosts=HOSTS, bytes_max=1, seconds_max=5)
+    with pytest.raises(AddressRefused):
+        http_client.fetch(url, io.BytesIO(), hosts=HOSTS, bytes_max=1, seconds_max=5)
 
     assert (names.asked, names.dialled) == ([], [])
 
@@ -112,7 +112,7 @@ def test_whatever_is_written_is_read_or_refused(text: str) -> None:
     for url in (text, f"https://{text}", f"https://v3.fal.media{text}"):
         try:
             target = parse(url)
-        except Refused:
+        except AddressRefused:
             continue
         assert parse(target.url) == target
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from generations.models import Delivery, Generation, Output, Submission
-from generations.workers import inbox
+from generations.models import Generation, Output, ProviderCallback, Submission
+from generations.workers import callback_inbox
 from simulator import Simulator
 from tests.credits.tables import rejecting_inserts
 from tests.helpers.callback_sender import Courier
@@ -22,9 +22,12 @@ def unclear(courier: Courier, submission: Submission) -> bytes:
 def test_b7_what_was_told_is_not_told_again(courier: Courier, submitted: Submission) -> None:
     """Two heard it at once; the second waited for the first's lock."""
     courier.deliver(submitted, unclear(courier, submitted))
-    delivery = Delivery.objects.get()
+    delivery = ProviderCallback.objects.get()
 
-    assert (delivery.outcome, inbox.tell(delivery)) == (Delivery.Outcome.UNCLEAR, Delivery.Outcome.IGNORED)
+    assert (delivery.outcome, callback_inbox.tell(delivery)) == (
+        ProviderCallback.Outcome.UNCLEAR,
+        ProviderCallback.Outcome.IGNORED,
+    )
 
 
 def test_b7_b15_a_repetition_does_not_make_us_ask_fal_again(courier: Courier, submitted: Submission) -> None:
@@ -42,7 +45,7 @@ def test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged(
     """fal sends it again, as long as it does not hear 200."""
     courier.client.raise_request_exception = False
 
-    with rejecting_inserts(Delivery):
+    with rejecting_inserts(ProviderCallback):
         answer = courier.deliver(submitted)
 
     assert answer >= 500
@@ -56,7 +59,7 @@ def test_b35_a_callback_that_was_kept_and_not_told_is_told_by_the_next(
     courier.client.raise_request_exception = False
     with rejecting_inserts(Output):
         courier.deliver(submitted)
-    assert Delivery.objects.get().outcome == Delivery.Outcome.RECEIVED
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
 
     assert courier.deliver(submitted) == 200
 

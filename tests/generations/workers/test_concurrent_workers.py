@@ -13,10 +13,8 @@ from django.db.models.functions import Now
 from django.test import Client
 from huey.contrib.djhuey import HUEY
 
-from generations import heartbeats, tasks
-from generations.management.commands import work as command
 from generations.models import Event, Generation, Heartbeat, Output, Submission
-from generations.workers import reconciler
+from generations.workers import heartbeats, reconciler, tasks
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -72,11 +70,11 @@ def test_e9_what_was_rolled_back_leaves_no_nudge(order: Ordering) -> None:
     generation, before = order(), HUEY.pending_count()
 
     with suppress(RuntimeError), transaction.atomic():
-        tasks.nudge_copy(generation.pk)
+        tasks.enqueue_copy(generation.pk)
         raise RuntimeError
 
     assert HUEY.pending_count() == before
-    tasks.nudge_copy(generation.pk)
+    tasks.enqueue_copy(generation.pk)
     assert HUEY.pending_count() == before + 1
 
 
@@ -92,7 +90,7 @@ def test_f9_whatever_the_backlog_fal_is_asked_a_batch_a_second(db: None) -> None
 
     started = time.monotonic()
     threads = [
-        threading.Thread(target=command._sweep, args=(name, lambda limit, name=name: full(name, limit), stop))
+        threading.Thread(target=work._sweep, args=(name, lambda limit, name=name: full(name, limit), stop))
         for name in turns
     ]
     for thread in threads:
@@ -101,4 +99,4 @@ def test_f9_whatever_the_backlog_fal_is_asked_a_batch_a_second(db: None) -> None
         thread.join()
 
     assert turns["copier"] >= 40
-    assert turns["reconciler"] <= 2 + (time.monotonic() - started) / command.SWEEP_SECONDS
+    assert turns["reconciler"] <= 2 + (time.monotonic() - started) / work.SWEEP_SECONDS

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from credits.models import Account
-from generations import leases, lifecycle
+from generations import lifecycle
+from generations.jobs import leases
 from generations.lifecycle import StoredFile
 from generations.models import FailureCode, Generation, Output, Status
 from simulator import Simulator

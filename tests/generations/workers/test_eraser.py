@@ -10,19 +10,22 @@ from django.utils import timezone
 
 from credits.audit import audit
 from credits.models import Account
-from generations import invariants, lifecycle, storage, wiring
+from generations import lifecycle
+from generations.files import storage
 from generations.models import (
-    Delivery,
     Erasure,
     FailureCode,
     Generation,
     Heartbeat,
     Output,
+    ProviderCallback,
     Retention,
     Submission,
     Upload,
 )
+from generations.provider import clients
 from generations.workers import eraser
+from operations import invariants
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -56,7 +59,7 @@ def everything_we_keep(generation: Generation) -> str:
         *generation.submissions.values(),
         *generation.outputs.values(),
         *generation.events.values(),
-        *({**row, "body": bytes(row["body"])} for row in Delivery.objects.values()),
+        *({**row, "body": bytes(row["body"])} for row in ProviderCallback.objects.values()),
     ]
     return str(rows)
 
@@ -108,7 +111,7 @@ def test_a_job_that_turns_up_after_the_erasure_is_forgotten_too(made: Generation
     twin = replace(fal.log.accepted()[0], request_id="late", inputs={"prompt": SECRET})
     fal.log.add(twin)
 
-    lifecycle.submitted(late, wiring.fal().receipt_for(made.endpoint, "late"))
+    lifecycle.submitted(late, clients.fal().receipt_for(made.endpoint, "late"))
     work.erase()
 
     assert [request.inputs for request in fal.log.accepted()] == [None, None]
@@ -148,7 +151,7 @@ def test_asked_twice_it_happens_once(made: Generation) -> None:
 
 
 def test_what_is_being_made_is_not_erased(order: Ordering) -> None:
-    with pytest.raises(lifecycle.NotEnded, match="Cancel it first"):
+    with pytest.raises(lifecycle.NotFinished, match="Cancel it first"):
         lifecycle.erase(order(), actor="user:alice")
 
 
@@ -160,7 +163,7 @@ def test_what_fal_says_afterwards_is_not_kept(courier: Courier, submitted, fal: 
     late = fal.callback_body(submitted.request_id) + b" "
     courier.deliver(submitted, late)
 
-    assert [bytes(delivery.body) for delivery in Delivery.objects.all()] == [b"", b""]
+    assert [bytes(delivery.body) for delivery in ProviderCallback.objects.all()] == [b"", b""]
 
 
 def test_a_storage_that_is_away_gets_its_turn_later(settings, made: Generation) -> None:

@@ -9,10 +9,11 @@ from django.db.models import F
 from django.utils import timezone
 
 from credits.models import Account
-from generations import lifecycle, wiring
+from generations import lifecycle
 from generations.fal import Receipt
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
-from generations.workers import inbox, reaper
+from generations.provider import clients
+from generations.workers import callback_inbox, surplus_canceller
 from simulator import Simulator
 from tests.credits.tables import rejecting_inserts
 from tests.fixtures.orders import Ordering
@@ -113,7 +114,7 @@ def posted(generation: Generation) -> tuple[Submission, Receipt]:
     """fal has taken it; whoever sent it has not noted that yet."""
     attempt = lifecycle.submitting(generation)
     assert attempt is not None
-    sent = wiring.fal().submit(generation.endpoint, generation.arguments, webhook_url="", start_timeout_seconds=60)
+    sent = clients.fal().submit(generation.endpoint, generation.arguments, webhook_url="", start_timeout_seconds=60)
     return attempt, sent
 
 
@@ -128,7 +129,7 @@ def test_a_request_that_another_order_has_adopted_stumbles_nobody(
         courier.deliver(attempt, request_id=ticket.request_id)
     assert lifecycle.submitted(first.submissions.get(), ticket)
 
-    assert inbox.catch_up(second)
+    assert callback_inbox.catch_up(second)
 
     first.refresh_from_db()
     assert (first.phase, states(second)) == (Phase.STORING, ["sent"])
@@ -174,12 +175,12 @@ def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn
     work.to_the_end(generation)
 
     assert courier.deliver(first) == 200
-    assert reaper.run_once(limit=10) == 1
+    assert surplus_canceller.run_once(limit=10) == 1
 
     alice.refresh_from_db()
     first.refresh_from_db()
     assert (alice.balance, first.state, first.withdrawn_at is None) == (997, Submission.State.SURPLUS, False)
-    assert reaper.run_once(limit=10) == 0
+    assert surplus_canceller.run_once(limit=10) == 0
 
 
 def test_of_two_jobs_the_first_to_answer_counts(fal: Simulator, courier: Courier, order: Ordering, work: Work) -> None:
@@ -207,6 +208,6 @@ def test_a_surplus_job_that_fal_cannot_stop_now_is_tried_again(
     courier.deliver(generation.submissions.get())
     Submission.objects.update(cancel_url=f"{fal.canary_url}/cancel")
 
-    assert reaper.run_once(limit=10) == 0
+    assert surplus_canceller.run_once(limit=10) == 0
 
     assert Submission.objects.to_withdraw().count() == 1

@@ -11,9 +11,12 @@ import pytest
 from django.utils import timezone
 
 from credits.models import Account
-from generations import leases, lifecycle, wiring
+from generations import lifecycle
 from generations.fal import Completed
-from generations.models import FailureCode, Generation, Leased, Output, Phase, Status, Submission
+from generations.jobs import leases
+from generations.jobs.leased_model import Leased
+from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
+from generations.provider import clients
 from generations.workers import copier, reconciler, submitter
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
@@ -92,7 +95,7 @@ def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: Ordering) -> Non
     order()
     claim()
 
-    leases.hand_back()
+    leases.release_all()
 
     assert claim().crashes == 0
 
@@ -110,7 +113,7 @@ def test_e4_a_file_over_which_everybody_stumbles_is_given_up(
     films: Server, alice: Account, answered: Answering, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = answered(f"{films.url}/film")
-    monkeypatch.setattr("generations.storage.put", stumble)
+    monkeypatch.setattr("generations.files.storage.put", stumble)
 
     run_into_it(copier.run_once, Output, times=LAST + 1)
 
@@ -209,7 +212,7 @@ def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, w
     fal.finish(request)
     submission = stuck.submissions.get()
     until(lambda: fal.log.accepted()[0].state == "COMPLETED")
-    verdict = wiring.fal().result(submission.response_url)
+    verdict = clients.fal().result(submission.response_url)
     assert isinstance(verdict, Completed)
     lifecycle.answered(submission, verdict.answer)
 
@@ -231,7 +234,7 @@ def test_e4_at_its_deadline_fal_is_asked_to_stop_and_then_it_ends(stuck: Generat
 def test_e4_nothing_that_may_be_paid_for_is_given_up(state: Submission.State, submitted: Submission) -> None:
     Submission.objects.update(state=state)
 
-    assert lifecycle.given_up(submitted.generation, detail="it kills") is False
+    assert lifecycle.give_up(submitted.generation, detail="it kills") is False
     assert Generation.objects.get().status == Status.PROCESSING
 
 

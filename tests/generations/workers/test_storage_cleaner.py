@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from generations import heartbeats, storage
-from generations.ids import new_id
+from database.ids import new_id
+from generations.files import storage
 from generations.lifecycle import failed, failure
 from generations.models import FailureCode, Generation, Heartbeat, Output
-from generations.workers.sweeper import PASS, Sweeper
+from generations.workers import heartbeats
+from generations.workers.storage_cleaner import PASS, Sweeper
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work

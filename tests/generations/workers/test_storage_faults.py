@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from generations import storage
+from generations.files import storage
 from generations.models import Generation, Output, Status
 from tests.fixtures.storage import Answering
 from tests.generations.files.example_files import box, film

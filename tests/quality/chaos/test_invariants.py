@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from credits.audit import Finding
 from credits.models import Account, Hold
-from generations import invariants, lifecycle
+from generations import lifecycle
 from generations.lifecycle import failure
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
+from operations import invariants
 from simulator import Simulator
 from tests.fixtures.orders import Ordering, alice, order, tidy_connections, work
 from tests.helpers.background_work import Work

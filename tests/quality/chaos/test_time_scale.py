@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.checks import run_checks
 
-from generations import pace
+from database import time_scale
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
@@ -31,12 +31,12 @@ def ids(settings: Settings, site_url: str) -> set[str | None]:
 def test_a_faster_clock_is_refused_beyond_this_machine(
     scale: float, site_url: str, is_refused: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "SCALE", scale)
+    monkeypatch.setattr(time_scale, "TIME_SCALE", scale)
 
     assert ("limn.E004" in ids(settings, site_url)) is is_refused
 
 
 def test_seconds_shrink_but_never_below_what_the_network_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "SCALE", 10.0)
+    monkeypatch.setattr(time_scale, "TIME_SCALE", 10.0)
 
-    assert (pace.scaled(60), pace.scaled(20, at_least=10)) == (6.0, 10)
+    assert (time_scale.scaled(60), time_scale.scaled(20, at_least=10)) == (6.0, 10)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from credits import ledger
-from generations.lifecycle import ordering
+from generations.lifecycle import placing
+from generations.ordering import orders
 from quality.mutation.module_patch import swapped
 from quality.mutation.operators import mutants
 
@@ -75,12 +76,12 @@ def test_a_method_and_a_constant_can_be_changed_and_come_back() -> None:
 
 
 def test_a_property_can_be_changed_and_made_a_method_and_comes_back() -> None:
-    source = Path(str(ordering.__file__)).read_text()
-    order = ordering.BatchOrder(orders=[])
+    source = Path(str(placing.__file__)).read_text()
+    order = orders.BatchOrder(orders=[])
 
-    with swapped(ordering, source.replace("return sum(order.credits for order in self.orders)", "return 7")):
+    with swapped(placing, source.replace("return sum(order.credits for order in self.orders)", "return 7")):
         assert order.credits == 7
-    with swapped(ordering, source.replace("@cached_property\n    def credits", "def credits")):
-        assert callable(ordering.BatchOrder(orders=[]).credits)
+    with swapped(placing, source.replace("@cached_property\n    def credits", "def credits")):
+        assert callable(orders.BatchOrder(orders=[]).credits)
 
-    assert ordering.BatchOrder(orders=[]).credits == 0
+    assert orders.BatchOrder(orders=[]).credits == 0

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.once
 SPEAKERS = {
     "fal_client": "generations/fal/",
     "httpx": "generations/fal/",
-    "requests": "generations/fetcher.py",
+    "requests": "generations/safe_http/client.py",
 }
 # A program of its own, on loopback.
 OUTSIDE = "simulator/"

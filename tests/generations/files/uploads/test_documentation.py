@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
-from generations import api_keys
+from accounts import api_keys
 from generations.models import Generation
 from simulator import Simulator
 from tests.helpers.images import picture

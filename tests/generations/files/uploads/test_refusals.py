@@ -16,9 +16,10 @@ from django.core.files.storage import default_storage
 from PIL import Image, ImageCms
 from rest_framework.test import APIClient
 
-from credits import accounts
-from generations import cleaning, leases, prober, uploads
-from generations.inspection import NotMedia
+from credits.models import Account
+from generations.files import sandbox, sanitizing, uploads
+from generations.files.inspection import NotMedia
+from generations.jobs import leases
 from generations.models import Upload
 from tests.fixtures.uploads import UPLOADS, announced, put
 from tests.helpers.images import age, brought, picture
@@ -179,7 +180,7 @@ def test_c13_what_hangs_on_a_picture_is_cut_off(alice: User) -> None:
 
 def cleaned(content: bytes) -> tuple[Any, bytes]:
     file, image, thumbnail = io.BytesIO(content), io.BytesIO(), io.BytesIO()
-    return cleaning.clean(file, image, thumbnail), image.getvalue()
+    return sanitizing.clean(file, image, thumbnail), image.getvalue()
 
 
 @pytest.mark.once
@@ -209,10 +210,10 @@ def test_a_picture_for_another_screen_keeps_its_colours() -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The limited process has a second."""
-    prober.close()
-    monkeypatch.setattr(prober, "SECONDS_MAX", 1)
+    sandbox.close()
+    monkeypatch.setattr(sandbox, "SECONDS_MAX", 1)
     yield
-    prober.close()
+    sandbox.close()
 
 
 @pytest.mark.once
@@ -225,7 +226,7 @@ def test_a_cleaner_that_dies_of_it_is_a_refusal(impatient: None, tmp_path) -> No
         file.write(picture("PNG", size=(7000, 7000)))
 
         with pytest.raises(NotMedia, match="too much memory or time"):
-            prober.cleaned(file, image, small)
+            sandbox.cleaned(file, image, small)
 
 
 # --- Two at once ---
@@ -245,7 +246,7 @@ class Counter:
     def __init__(self) -> None:
         self.count = 0
         self.barrier = threading.Barrier(2, timeout=1.0)
-        self.real: Callable[..., Any] = prober.cleaned
+        self.real: Callable[..., Any] = sandbox.cleaned
 
     def __call__(self, *files: Any) -> Any:
         self.count += 1
@@ -267,7 +268,7 @@ def complete_twice(upload: Upload) -> list[str]:
 @pytest.mark.django_db(transaction=True)
 def test_two_who_complete_it_at_once_do_it_once(waiting: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = Counter()
-    monkeypatch.setattr(prober, "cleaned", counter)
+    monkeypatch.setattr(sandbox, "cleaned", counter)
 
     assert complete_twice(waiting) == ["BeingSeen", "ready"]
     assert counter.count == 1
@@ -277,7 +278,7 @@ def test_two_who_complete_it_at_once_do_it_once(waiting: Upload, monkeypatch: py
 def test_without_the_lease_both_do_it(waiting: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
     counter = Counter()
-    monkeypatch.setattr(prober, "cleaned", counter)
+    monkeypatch.setattr(sandbox, "cleaned", counter)
     monkeypatch.setattr(leases, "claim", lambda rows, **details: list(rows))
 
     complete_twice(waiting)
@@ -289,12 +290,12 @@ def test_without_the_lease_both_do_it(waiting: Upload, monkeypatch: pytest.Monke
 @pytest.mark.only_postgresql
 def test_g28_two_who_announce_at_once_do_not_share_the_last_room(alice: User, settings) -> None:
     settings.UPLOAD_MEGABYTES_MAX = 1
-    account = accounts.of(alice)
+    account = Account.objects.for_user(alice)
 
     def announce(number: int) -> str:
         try:
-            uploads.announce(account, file_name="a", content_type="image/png", size_bytes=700_000)
-        except uploads.NoRoom:
+            uploads.create(account, file_name="a", content_type="image/png", size_bytes=700_000)
+        except uploads.QuotaExceeded:
             return "no room"
         return "announced"
 

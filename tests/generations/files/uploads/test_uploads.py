@@ -15,9 +15,10 @@ from django.utils import timezone
 from PIL import Image
 from rest_framework.test import APIClient
 
-from generations import leases, storage, uploads
+from generations.files import storage, uploads
+from generations.jobs import leases
 from generations.models import Upload
-from generations.workers import sweeper
+from generations.workers import storage_cleaner
 from tests.fixtures.api import read_to_the_end
 from tests.fixtures.uploads import UPLOADS, announced, fetched, put
 from tests.helpers.images import age, brought, lying, picture, telling
@@ -312,7 +313,7 @@ def test_what_a_crash_left_behind_is_swept_by_its_row(alice: User, folder: objec
     Upload.objects.update(state=Upload.State.PENDING, swept_at=None)
 
     age(61)
-    sweeper.run_once(limit=10)
+    storage_cleaner.run_once(limit=10)
 
     assert Upload.objects.get().state == Upload.State.EXPIRED
     assert not any(default_storage.exists(key) for key in (upload.key, upload.thumbnail_key))
@@ -320,7 +321,7 @@ def test_what_a_crash_left_behind_is_swept_by_its_row(alice: User, folder: objec
 
 def test_who_slept_through_his_lease_decides_nothing(alice: User, folder: object) -> None:
     """E3: the row says who has it."""
-    upload = uploads.announce(brought(alice).account, file_name="b", content_type="image/png", size_bytes=9)
+    upload = uploads.create(brought(alice).account, file_name="b", content_type="image/png", size_bytes=9)
     (mine,) = leases.claim(Upload.objects.filter(pk=upload.pk), limit=1, seconds=9)
     Upload.objects.filter(pk=upload.pk).update(lease=None)
 

@@ -11,11 +11,12 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from credits import accounts
 from credits.models import Account, Hold
-from generations import lifecycle, sources, storage, uploads
+from generations import lifecycle
 from generations.catalogue import InvalidInput, find
-from generations.models import Generation, GenerationSource, Output, Submission, Upload
+from generations.files import storage, uploads
+from generations.models import Generation, InputFile, Output, Submission, Upload
+from generations.ordering import input_files, orders
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, completed, order, patient_fal, running, storing
@@ -127,7 +128,7 @@ def nothing_happened() -> Iterator[None]:
 
 @pytest.mark.usefixtures("nothing_happened")
 def test_g22_what_is_somebody_elses_sounds_like_what_does_not_exist(api: APIClient, bob: User, alice: User) -> None:
-    unready = uploads.announce(accounts.of(alice), file_name="a", content_type="image/png", size_bytes=9)
+    unready = uploads.create(Account.objects.for_user(alice), file_name="a", content_type="image/png", size_bytes=9)
     named = [brought(bob).pk, uuid4(), unready.pk]
 
     answers = [api.post(GENERATIONS, edit({"upload": str(name)})) for name in named]
@@ -186,7 +187,7 @@ def test_in_a_batch_each_wish_is_told_by_its_number(api: APIClient, alice: User,
 
     assert [error["loc"] for error in refused.json()["errors"]] == [["inputs", 1, "image_url"]]
     assert taken.status_code == 202, taken.content
-    assert GenerationSource.objects.filter(path="image_url").count() == 2
+    assert InputFile.objects.filter(path="image_url").count() == 2
 
 
 # --- Pictures by address ---
@@ -263,7 +264,7 @@ def test_files_on_a_machine_that_fal_cannot_reach_are_told_before_anything_is_he
 def test_with_a_public_address_fal_can_reach_them(alice: User, settings) -> None:
     settings.FAL_QUEUE_URL, settings.SITE_URL = "https://queue.fal.run", "https://limn.example.com"
 
-    assert sources._require_reachable(brought(alice)) is None  # type: ignore[func-returns-value]
+    assert input_files._require_reachable(brought(alice)) is None  # type: ignore[func-returns-value]
 
 
 # --- Lineage ---
@@ -294,19 +295,19 @@ def test_what_is_needed_cannot_be_erased_until_it_is_done(api: APIClient, alice:
 
     assert (refused.status_code, refused.json()["code"]) == (409, "in_use")
     assert api.delete(address).status_code == 204
-    assert GenerationSource.objects.get().upload_id == upload.pk
+    assert InputFile.objects.get().upload_id == upload.pk
 
 
 def test_what_was_erased_between_look_and_order_is_not_ordered_with(
     api: APIClient, alice: User, fal: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload, check = brought(alice), sources.check
+    upload, check = brought(alice), input_files.check
 
     def check_and_erase(*words: Any) -> None:
         check(*words)
         uploads.erase(upload)
 
-    monkeypatch.setattr(sources, "check", check_and_erase)
+    monkeypatch.setattr(input_files, "check", check_and_erase)
     answer = api.post(GENERATIONS, edit({"upload": str(upload.pk)}))
 
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["input", "image_urls", 0])
@@ -318,7 +319,7 @@ class Between:
     """Stands between the order's look at its pictures and the row that says so; somebody erases one meanwhile."""
 
     def __init__(self, upload: Upload, *, locking: bool) -> None:
-        self.upload, self.locking, self.files = upload, locking, sources._files
+        self.upload, self.locking, self.files = upload, locking, input_files._files
         self.looked, self.erased = Event(), Event()
 
     def look(self, account: Account, names: Any, *, locked: bool) -> Any:
@@ -340,8 +341,8 @@ class Between:
 
     def order(self) -> str:
         model, asked = find("flux-2-edit"), edit({"upload": str(self.upload.pk)})["input"]
-        wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
-        return sources.order(self.upload.account, wish, actor="test")[0].phase
+        wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+        return input_files.order(self.upload.account, wish, actor="test")[0].phase
 
 
 @pytest.mark.only_postgresql
@@ -351,7 +352,7 @@ def test_who_erases_while_it_is_ordered_with_waits_and_hears_that_it_is_needed(
 ) -> None:
     """The second is the negative control: without the lock, an order stands on what is gone."""
     between = Between(brought(alice), locking=locking)
-    monkeypatch.setattr(sources, "_files", between.look)
+    monkeypatch.setattr(input_files, "_files", between.look)
 
     assert at_once(2, lambda number: between.erase() if number else between.order()) == ends
 
@@ -381,10 +382,10 @@ def test_a_used_upload_is_not_swept(api: APIClient, alice: User, patient_fal: Si
 
 def test_an_order_past_the_doors_must_name_what_there_is(alice: User) -> None:
     model, asked = find("flux-2-edit"), edit({"upload": str(uuid4())})["input"]
-    wish = lifecycle.Order(model=model, inputs=model.read(asked), asked=asked)
+    wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
 
     with pytest.raises(InvalidInput, match="There is no such upload"):
-        sources.order(accounts.of(alice), wish, actor="test")
+        input_files.order(Account.objects.for_user(alice), wish, actor="test")
 
     assert not Generation.objects.exists()
     assert submitter.run_once(limit=1) == 0

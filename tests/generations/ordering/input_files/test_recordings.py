@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from credits import accounts, ledger
-from credits.models import Hold
-from generations import wiring
+from credits import ledger
+from credits.models import Account, Hold
 from generations.models import Generation, Output
+from generations.provider import clients
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, order
 from tests.fixtures.uploads import fetched
@@ -32,7 +32,7 @@ ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def credits_for_videos(alice: User) -> None:
-    ledger.grant(accounts.of(alice), 100_000, key="for videos", actor="test")
+    ledger.grant(Account.objects.for_user(alice), 100_000, key="for videos", actor="test")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def at_fal(fal: Simulator) -> Callable[[str], str]:
     def address(what: str) -> str:
         endpoint, arguments = ENDPOINTS[what]
         before = len(fal.log.files())
-        wiring.fal().submit(endpoint, arguments, webhook_url="", start_timeout_seconds=60)
+        clients.fal().submit(endpoint, arguments, webhook_url="", start_timeout_seconds=60)
         assert fal.wait_until(lambda: len(fal.log.files()) > before)
         return f"{fal.url}{fal.log.files()[-1].path}"
 

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from credits.models import Hold
 from generations.catalogue import InvalidInput, find
-from generations.inspection import is_safetensors
+from generations.files.inspection import is_safetensors
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS
 from tests.helpers.scripted_servers import Server, Visit, serving
@@ -98,7 +98,7 @@ def test_an_address_that_leads_in_a_circle_is_told(api: APIClient, settings) -> 
 
 
 def test_weights_that_drip_are_told_in_time(api: APIClient, settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generations.sources.LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("generations.ordering.input_files.LOOK_SECONDS", 0.5)
 
     with serving(dripping) as shop:
         answer = api.post(GENERATIONS, sdxl(named(shop, settings)))
