@@ -16,31 +16,6 @@ PLACES_MAX = 10
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    with ExitStack() as extracted:
-        checkouts = {"this checkout": source.Checkout(options.root)}
-        try:
-            if options.rev:
-                checkouts = {options.rev: extracted.enter_context(source.revision(options.rev))}
-            if options.compare:
-                checkouts = {options.compare: extracted.enter_context(source.revision(options.compare)), **checkouts}
-        except subprocess.CalledProcessError as error:
-            sys.exit(f"git could not read the revision: {error.stderr.decode().strip()}")
-        measured = {name: figures.measure(checkout, with_cases=options.cases) for name, checkout in checkouts.items()}
-    latest = list(measured.values())[-1]
-    if options.picture:
-        options.picture.write_text(picture.draw(latest.graph))
-        return 0
-    if options.json:
-        print(report.as_json(measured))
-        return 0
-    print(report.table(measured))
-    print("\n" + report.packages(latest))
-    print("\n" + report.excesses(limits(latest), places_max=sys.maxsize if options.all else PLACES_MAX))
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quality.structure", description=__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--root", type=Path, default=source.ROOT, metavar="DIR", help="measure the checkout in DIR")
@@ -50,7 +25,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="list every place over a limit, not only the first ten")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="only draw the architecture, as SVG, into FILE")
-    return parser
+    options = parser.parse_args(arguments)
+
+    with ExitStack() as extracted:
+        checkouts = {"this checkout": source.Checkout(options.root)}
+        try:
+            if options.rev:
+                checkouts = {options.rev: extracted.enter_context(source.revision(options.rev))}
+            if options.compare:
+                checkouts = {options.compare: extracted.enter_context(source.revision(options.compare)), **checkouts}
+        except subprocess.CalledProcessError as error:
+            parser.error(f"git could not read the revision: {error.stderr.decode().strip()}")
+        measured = {name: figures.measure(checkout, with_cases=options.cases) for name, checkout in checkouts.items()}
+
+    latest = list(measured.values())[-1]
+    if options.picture:
+        options.picture.write_text(picture.draw(latest.graph))
+    elif options.json:
+        print(report.as_json(measured))
+    else:
+        over = report.excesses(limits(latest), places_max=sys.maxsize if options.all else PLACES_MAX)
+        print(report.table(measured), report.packages(latest), over, sep="\n\n")
+    return 0
 
 
 sys.exit(main(sys.argv[1:]))

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,16 @@ class Layers:
 def read(root: Path) -> list[Layers]:
     """The contracts of type "layers" in the checkout at `root`, in the order of the file."""
     contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    return [layers for contract in contracts if contract["type"] == "layers" for layers in _layers(contract)]
-
-
-def _layers(contract: dict[str, Any]) -> Iterator[Layers]:
-    # "(api) | (pages)": brackets mark a module as optional, a bar separates siblings that must not import each other,
-    # a colon separates siblings that may.
-    for container in contract.get("containers", [""]):
-        prefix = f"{container}." if container else ""
-        order = [[f"{prefix}{name}" for name in re.findall(r"[\w.]+", layer)] for layer in contract["layers"]]
-        independent = {
-            name for members, layer in zip(order, contract["layers"], strict=True) if "|" in layer for name in members
-        }
-        yield Layers(tuple(tuple(members) for members in order), frozenset(independent))
+    found = []
+    for contract in contracts:
+        # The layers of a contract with containers are named within each container.
+        for container in contract.get("containers", [""]) if contract["type"] == "layers" else []:
+            order, independent = [], set[str]()
+            for layer in contract["layers"]:
+                # "(api) | (pages)": brackets mark an optional member, a bar separates siblings that must not import
+                # each other, a colon separates siblings that may.
+                members = [f"{container}.{name}".lstrip(".") for name in re.findall(r"[\w.]+", layer)]
+                order.append(tuple(members))
+                independent |= set(members) if "|" in layer else set()
+            found.append(Layers(tuple(order), frozenset(independent)))
+    return found

@@ -71,7 +71,14 @@ def arrange(graph: Graph, width: Callable[[str], float]) -> Layout:
     core_rows = {row for name, row in row_of.items() if _is_core(name)}
     boxes = {name: Spot(name, row, width(name), _is_core(name)) for name, row in row_of.items()}
     # A dependency that follows from others is not drawn: of a -> b, b -> c and a -> c, the last adds nothing.
-    lines = [_line(boxes[pair[0]], boxes[pair[1]], core_rows) for pair in reduced(graph.dependencies)]
+    lines: list[Line] = []
+    for importer, imported in reduced(graph.dependencies):
+        upper, lower, name = boxes[importer], boxes[imported], f"{importer} -> {imported}"
+        # A line between two apps passes the core outside of its frame.
+        is_inside = upper.is_inside or lower.is_inside
+        between = range(upper.row + 1, lower.row)
+        bends = (Spot(name, row, BEND_WIDTH, is_inside and row in core_rows, is_bend=True) for row in between)
+        lines.append((upper, *bends, lower))
     rows: list[list[Spot]] = [[] for _ in range(max(row_of.values()) + 1)]
     for spot in dict.fromkeys([*boxes.values(), *(spot for line in lines for spot in line)]):
         rows[spot.row].append(spot)
@@ -82,6 +89,7 @@ def arrange(graph: Graph, width: Callable[[str], float]) -> Layout:
         for upper, lower in pairwise(line):
             below[upper].append(lower)
             above[lower].append(upper)
+    # Sweeping both ways lets a box settle between what is above and what is below it.
     x = {spot: 0.0 for row in rows for spot in row}
     for _ in range(SWEEPS):
         for row in rows:
@@ -114,6 +122,7 @@ def _is_core(component: str) -> bool:
 
 def _rows(graph: Graph) -> dict[str, int]:
     """The row of each component that imports or is imported. One in no layer is drawn above what it imports."""
+    # The layers of the core take its place in the layers of the whole project.
     outer, inner = graph.contracts[0], graph.contracts[1]
     at = next(index for index, members in enumerate(outer.order) if CORE in members)
     order = [*outer.order[:at], *inner.order, *outer.order[at + 1 :]]
@@ -131,15 +140,6 @@ def _rows(graph: Graph) -> dict[str, int]:
                 places[imported] = max(places[imported], (places[importer][0], places[importer][1] + 1))
     used = sorted(set(places.values()))
     return {name: used.index(place) for name, place in places.items()}
-
-
-def _line(upper: Spot, lower: Spot, core_rows: set[int]) -> Line:
-    name = f"{upper.name} -> {lower.name}"
-    # A line between two apps passes the core outside of its frame.
-    is_inside = upper.is_inside or lower.is_inside
-    between = range(upper.row + 1, lower.row)
-    bends = [Spot(name, row, BEND_WIDTH, is_inside and row in core_rows, is_bend=True) for row in between]
-    return (upper, *bends, lower)
 
 
 def _move(row: list[Spot], neighbours: Mapping[Spot, Sequence[Spot]], x: dict[Spot, float]) -> None:

@@ -25,7 +25,7 @@ PORT_GAP = 10.0
 
 STYLE = """
   .paper { fill: #fbfbf9 }
-  .frame { fill: #f2f2ee; stroke: #dcdcd5 }
+  .frame { fill: #f2f2ee; stroke: #dcdcd5; stroke-linejoin: round }
   .box { fill: #fff; stroke-width: 1.5 }
   .line { fill: none; stroke-width: 1.5; stroke-opacity: .7 }
   text { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; text-anchor: middle }
@@ -49,24 +49,39 @@ def draw(graph: Graph) -> str:
     layout = arrange(graph, _width)
     width = layout.right(layout.x) + 2 * MARGIN
     height = len(layout.rows) * ROW_HEIGHT - (ROW_HEIGHT - BOX_HEIGHT) + 2 * MARGIN
+    # The frame around the core has room for its name below the last row.
+    core = [spot for row in layout.rows for spot in row if spot.is_inside]
+    left, right = layout.left(core) - FRAME_PADDING, layout.right(core) + FRAME_PADDING
+    top, bottom = min(map(_top, core)) - FRAME_PADDING, max(map(_top, core)) + BOX_HEIGHT + FRAME_PADDING + 12
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">',
         "<title>The packages of Limn and what they import</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="12"/>',
         f'<g transform="translate({MARGIN:g} {MARGIN:g})">',
-        *_frame(layout),
+        f'<path class="frame" d="M{left:.1f} {top:g}H{right:.1f}V{bottom:g}H{left:.1f}z"/>',
+        f'<text class="frame-name" x="{right - 14:.1f}" y="{bottom - 12:g}">{CORE}</text>',
         *_lines(layout),
-        *(part for box in layout.boxes for part in _box(box, layout.x[box])),
-        "</g>",
-        "</svg>",
     ]
-    return "\n".join([*parts, ""])
+    for box in layout.boxes:
+        middle, edge, top = layout.x[box], layout.x[box] - box.width / 2, _top(box)
+        name, caption = escape(_short(box.name)), escape(CAPTIONS.get(box.name, ""))
+        size = f'width="{box.width:.1f}" height="{BOX_HEIGHT:g}"'
+        parts += [
+            f'<rect class="box" x="{edge:.1f}" y="{top:g}" {size} rx="8" stroke="{_hue(box)}"/>',
+            f'<text class="name" x="{middle:.1f}" y="{top + 20:g}">{name}</text>',
+            f'<text class="caption" x="{middle:.1f}" y="{top + 36:g}">{caption}</text>',
+        ]
+    return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
 def _width(component: str) -> float:
-    letters = len(component.removeprefix(f"{CORE}.")), len(CAPTIONS.get(component, ""))
-    return max(letters[0] * NAME_LETTER, letters[1] * CAPTION_LETTER) + BOX_PADDING
+    name, caption = len(_short(component)) * NAME_LETTER, len(CAPTIONS.get(component, "")) * CAPTION_LETTER
+    return max(name, caption) + BOX_PADDING
+
+
+def _short(component: str) -> str:
+    return component.removeprefix(f"{CORE}.")
 
 
 def _top(spot: Spot) -> float:
@@ -77,29 +92,13 @@ def _hue(spot: Spot) -> str:
     return HUES[spot.row % len(HUES)]
 
 
-def _frame(layout: Layout) -> Iterator[str]:
-    inside = [spot for row in layout.rows for spot in row if spot.is_inside]
-    left, right = layout.left(inside) - FRAME_PADDING, layout.right(inside) + FRAME_PADDING
-    top, bottom = min(map(_top, inside)) - FRAME_PADDING, max(map(_top, inside)) + BOX_HEIGHT + FRAME_PADDING
-    size = f'width="{right - left:.1f}" height="{bottom - top:.1f}"'
-    yield f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" {size} rx="14"/>'
-    yield f'<text class="frame-name" x="{right - 14:.1f}" y="{bottom - 12:.1f}">{CORE}</text>'
-
-
-def _box(spot: Spot, x: float) -> Iterator[str]:
-    size = f'width="{spot.width:.1f}" height="{BOX_HEIGHT:g}"'
-    top = _top(spot)
-    yield f'<rect class="box" x="{x - spot.width / 2:.1f}" y="{top:g}" {size} rx="8" stroke="{_hue(spot)}"/>'
-    yield f'<text class="name" x="{x:.1f}" y="{top + 20:g}">{escape(spot.name.removeprefix(f"{CORE}."))}</text>'
-    yield f'<text class="caption" x="{x:.1f}" y="{top + 36:g}">{escape(CAPTIONS.get(spot.name, ""))}</text>'
-
-
 def _lines(layout: Layout) -> Iterator[str]:
     """Each dependency as a curve that leaves and enters the boxes vertically and runs straight through its bends."""
     starts = _ports(layout, [(line[0], line[1]) for line in layout.lines])
     ends = _ports(layout, [(line[-1], line[-2]) for line in layout.lines])
     for line in layout.lines:
         places = [starts[line[0], line[1]], *(layout.x[spot] for spot in line[1:-1]), ends[line[-1], line[-2]]]
+        # Both handles of a curve lie half-way between two rows, right below its start and right above its end.
         path = f"M{places[0]:.1f} {_top(line[0]) + BOX_HEIGHT:g}"
         for (upper, lower), (before, after) in zip(pairwise(line), pairwise(places), strict=True):
             bottom, top = _top(upper) + BOX_HEIGHT, _top(lower)
@@ -110,7 +109,7 @@ def _lines(layout: Layout) -> Iterator[str]:
 
 
 def _ports(layout: Layout, ends: Sequence[tuple[Spot, Spot]]) -> dict[tuple[Spot, Spot], float]:
-    """Where the lines of a box begin, by the box and the next spot: side by side, in the order of where they lead."""
+    """Where the lines of a box begin or end: by the box and the next spot, in pixels, side by side without crossing."""
     others: dict[Spot, list[Spot]] = {}
     for box, other in sorted(ends, key=lambda end: layout.x[end[1]]):
         others.setdefault(box, []).append(other)

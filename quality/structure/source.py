@@ -52,18 +52,14 @@ class Checkout:
         return self._modules(self.root / "tests")
 
     def _modules(self, package: Path) -> list[Module]:
-        return [
-            Module(
-                name=_dotted(path.relative_to(self.root)), path=str(path.relative_to(self.root)), text=path.read_text()
-            )
-            for path in sorted(package.rglob("*.py"))
-            if "migrations" not in path.parts
-        ]
-
-
-def _dotted(path: Path) -> str:
-    parts = path.with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found = []
+        for path in sorted(package.rglob("*.py")):
+            relative = path.relative_to(self.root)
+            if "migrations" not in relative.parts:
+                # A package is imported by the name of its folder.
+                name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+                found.append(Module(name=name, path=str(relative), text=path.read_text()))
+        return found
 
 
 @contextmanager
