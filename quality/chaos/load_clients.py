@@ -1,7 +1,7 @@
 """Clients that order over HTTP as real ones do: they repeat unanswered requests, double them, and cancel.
 
 Each client runs in a thread and remembers what the API has answered. An answer that contradicts an earlier one is a
-violation (I10), and so is an order that is placed twice under one idempotency key (A7, A8).
+violation (I10), and so is an order that is placed twice under one idempotency key (A7, A8, A9).
 """
 
 from __future__ import annotations
