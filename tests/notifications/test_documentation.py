@@ -80,7 +80,7 @@ def test_its_receiver_takes_what_we_sign_and_believes_nobody_else(
 
 def test_its_commands_run(live_limn: LiveServer, alice: User, completed: Ordering) -> None:
     completed()
-    environment = {**os.environ, "LIMN": live_limn.url, "KEY": api_keys.issue(alice, "docs").plain}
+    environment = {**os.environ, "LIMN": live_limn.url, "TOKEN": api_keys.issue(alice, "docs").plain}
     environment["HOOK"] = "https://example.com/told"
 
     answers = [

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 
 COPIES: dict[str, Any] = json.loads(Path(__file__).with_name("fal_schemas.json").read_text())
 del COPIES["_"]
-NOT_OFFERED = (ROOT / "docs/models.md").read_text().partition("### What fal takes beside")[2].partition("\n## ")[0]
+NOT_OFFERED = (ROOT / "docs/models.md").read_text().partition("## Inputs that are not offered")[2].partition("\n## ")[0]
 copied = pytest.mark.parametrize(
     "model", [model for model in MODELS.values() if model.endpoint in COPIES], ids=lambda model: model.slug
 )

@@ -28,7 +28,7 @@ def test_the_commands_of_the_page_upload_and_order(
 ) -> None:
     (tmp_path / "fox.png").write_bytes(picture())
     (script,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    environment = {**os.environ, "LIMN": live_limn.url, "KEY": api_keys.issue(alice, "docs").plain, "NO_PROXY": "*"}
+    environment = {**os.environ, "LIMN": live_limn.url, "TOKEN": api_keys.issue(alice, "docs").plain, "NO_PROXY": "*"}
 
     said = subprocess.run(
         ["bash", "-eu", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
