@@ -48,6 +48,9 @@ lock: $(filter .tool/bin/uv,$(UV)) ## Pin what pyproject.toml asks for; ARGS=--u
 	@$(COMPILE) $(ARGS) --output-file requirements.lock >/dev/null
 	@$(COMPILE) $(ARGS) --group dev --output-file requirements-dev.lock >/dev/null
 
+docs: dev ## Build the documentation as a site in site/; a broken link or anchor is an error
+	@.venv/bin/zensical build --strict --clean
+
 chaos: dev ## Run Limn under load for an hour while faults are injected. ARGS="--seed 7 --seconds 300"
 	@$(PYTHON) -m quality.chaos $(ARGS)
 
@@ -64,7 +67,7 @@ structure: dev ## Measure packages, imports and functions, and list what is over
 	@$(PYTHON) -m quality.structure $(ARGS)
 
 clean: ## Remove everything that make made; var/ with its data stays
-	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .tool site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- How it is done ---
