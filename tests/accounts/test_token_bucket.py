@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts import redis_token_bucket, token_bucket
 from accounts.models import Bucket
 from accounts.token_bucket import Rate
-from tests.credits.racing import race
+from tests.helpers.threads import race
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db

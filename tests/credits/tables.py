@@ -1,4 +1,4 @@
-"""Helpers that read, compare and damage the tables of the ledger."""
+"""Helpers that open accounts, read the tables of the ledger and compare them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import connection, models
 
 from credits import ledger
 from credits.models import Account, Entry, Hold
+from tests.helpers.database_guards import execute
 
 APPEND_ONLY = importlib.import_module("credits.migrations.0001_initial").ENTRIES_ARE_APPEND_ONLY
 # The arguments of a posting that a person makes.
@@ -52,63 +52,9 @@ def assert_refused(error: type[Exception] | tuple[type[Exception], ...], match: 
     assert all_rows() == before
 
 
-def execute(*statements: str) -> None:
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-
-
 def drop_triggers() -> None:
     execute(*APPEND_ONLY.drop_sql(connection.vendor))
 
 
 def create_triggers() -> None:
     execute(*APPEND_ONLY.create_sql(connection.vendor))
-
-
-@contextmanager
-def rejecting_inserts(table: type[models.Model]) -> Iterator[None]:
-    """Make every INSERT into a table fail, as a stand-in for any failure in the middle of an operation."""
-    name = table._meta.db_table
-    if connection.vendor == "postgresql":
-        add = f"ALTER TABLE {name} ADD CONSTRAINT closed CHECK (false) NOT VALID"
-        remove = f"ALTER TABLE {name} DROP CONSTRAINT closed"
-    else:
-        add = f"CREATE TRIGGER closed BEFORE INSERT ON {name} BEGIN SELECT RAISE(ABORT, 'closed'); END"
-        remove = "DROP TRIGGER closed"
-    execute(add)
-    try:
-        yield
-    finally:
-        execute(remove)
-
-
-@contextmanager
-def without_constraint(model: type[models.Model], name: str) -> Iterator[None]:
-    """Remove a constraint. All tables are emptied afterwards, because their rows may violate it."""
-    constraint = next(constraint for constraint in model._meta.constraints if constraint.name == name)
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(model, constraint)
-    try:
-        yield
-    finally:
-        call_command("flush", interactive=False, verbosity=0)
-        with connection.schema_editor() as editor:
-            editor.add_constraint(model, constraint)
-
-
-@contextmanager
-def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
-    """The same for a text field with `unique=True`."""
-    unique = model._meta.get_field(name)
-    assert isinstance(unique, models.CharField)
-    plain = models.CharField(max_length=unique.max_length, null=unique.null)
-    plain.set_attributes_from_name(name)
-    with connection.schema_editor() as editor:
-        editor.alter_field(model, unique, plain)
-    try:
-        yield
-    finally:
-        call_command("flush", interactive=False, verbosity=0)
-        with connection.schema_editor() as editor:
-            editor.alter_field(model, plain, unique)

@@ -10,7 +10,8 @@ from django.db import DatabaseError, transaction
 from credits import ledger
 from credits.ledger import LedgerError
 from credits.models import Account, Entry, Hold
-from tests.credits.tables import BY_STAFF, assert_refused, balance_and_held, rejecting_inserts
+from tests.credits.tables import BY_STAFF, assert_refused, balance_and_held
+from tests.helpers.database_guards import rejecting_inserts
 
 OPERATIONS: dict[str, Callable[[Account], object]] = {
     "hold": lambda alice: ledger.hold(alice, 5, reference="new"),

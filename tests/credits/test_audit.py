@@ -8,7 +8,8 @@ from django.db import transaction
 from credits import ledger
 from credits.audit import audit
 from credits.models import Account
-from tests.credits.tables import BY_STAFF, drop_triggers, execute, open_account
+from tests.credits.tables import BY_STAFF, drop_triggers, open_account
+from tests.helpers.database_guards import execute
 
 
 @pytest.fixture

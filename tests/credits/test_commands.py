@@ -8,7 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from credits.models import Account
-from tests.credits.tables import assert_refused, balance_and_held, execute, open_account
+from tests.credits.tables import assert_refused, balance_and_held, open_account
+from tests.helpers.database_guards import execute
 from tests.services.processes import Processes
 
 

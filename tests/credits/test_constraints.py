@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from credits import ledger
 from credits.models import CREDITS_MAX, Account, Entry, Hold
-from tests.credits.tables import assert_refused, create_triggers, drop_triggers, execute
+from tests.credits.tables import assert_refused, create_triggers, drop_triggers
+from tests.helpers.database_guards import execute
 
 Write = Callable[[Account], object]
 

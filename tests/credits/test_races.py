@@ -18,8 +18,10 @@ from credits import ledger
 from credits.audit import audit
 from credits.ledger import InsufficientCredits, KeyTaken, NotOpen
 from credits.models import Account, Entry, Hold
-from tests.credits.racing import UnsafeLedger, race, refusals
-from tests.credits.tables import BY_STAFF, balance_and_held, open_account, without_constraint, without_unique
+from tests.credits.tables import BY_STAFF, balance_and_held, open_account
+from tests.credits.unsafe_ledger import UnsafeLedger
+from tests.helpers.database_guards import without_constraint, without_unique
+from tests.helpers.threads import race, refusals
 from tests.services.waiting import a_lock_is_awaited, until
 
 # SQLite has one writer at a time and settles every race by that.

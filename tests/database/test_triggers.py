@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from database.triggers import CreateTrigger, Trigger, append_only, final
+from tests.helpers.database_guards import execute
 
 # A quote and a percent sign: both have a meaning in SQL or in its placeholders.
 MESSAGE = "A job's row stays, at 100 %."
@@ -20,12 +21,6 @@ def jobs(db: None) -> None:
     """A table with one running job and one finished job whose price is unknown."""
     execute("CREATE TABLE jobs (id integer PRIMARY KEY, state text, credits integer, note text)")
     execute("INSERT INTO jobs VALUES (1, 'running', 5, ''), (2, 'done', NULL, '')")
-
-
-def execute(*statements: str) -> None:
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def create(trigger: Trigger) -> None:

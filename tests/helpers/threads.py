@@ -1,27 +1,50 @@
-"""Calls a function in several threads that start together, for tests of races."""
+"""Runs functions in several threads that start together, for tests of races."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import connection
+from django.db import DatabaseError, connections
 
-Found = TypeVar("Found")
+from credits.ledger import LedgerError
+
+# Only a hang reaches it.
+WAIT_SECONDS_MAX = 60
+
+Result = TypeVar("Result")
 
 
-def at_once(count: int, act: Callable[[int], Found]) -> list[Found]:
-    """`act(0)`, `act(1)` … in as many threads, all let go together."""
-    barrier = Barrier(count)
+def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
+    """Call `act(0)`, `act(1)` … in as many threads that start together. An error of any call is raised."""
+    start = Barrier(count)
 
-    def one(number: int) -> Found:
+    def run(number: int) -> Result:
         try:
-            barrier.wait()
+            start.wait(WAIT_SECONDS_MAX)
             return act(number)
         finally:
-            connection.close()
+            # Each thread has connections of its own, which nothing else would close.
+            connections.close_all()
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(run, range(count)))
+
+
+def race(*runners: Callable[[], Any]) -> list[Any]:
+    """Call all functions at once. Returns what each returned, or the error of the ledger or the database it raised."""
+
+    def run(number: int) -> Any:
+        try:
+            return runners[number]()
+        except (LedgerError, DatabaseError) as refusal:
+            return refusal
+
+    return at_once(len(runners), run)
+
+
+def refusals(results: Sequence[Any]) -> list[type[Exception]]:
+    """The classes of the errors among the results of a race."""
+    return [type(result) for result in results if isinstance(result, Exception)]

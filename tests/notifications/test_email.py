@@ -18,8 +18,8 @@ from generations.jobs import leases
 from generations.models import Batch, FailureCode, Generation
 from notifications import email, endpoints, mailer, outbox
 from notifications.models import Notice, Subscriber
-from tests.credits.racing import race
 from tests.fixtures.api import Ordering
+from tests.helpers.threads import race
 from tests.notifications.conftest import Listen
 from tests.notifications.mail_server import MailServer, mail_server
 

@@ -15,8 +15,8 @@ from credits.models import Account
 from generations.models import Generation
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint
-from tests.credits.racing import race
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.helpers.threads import race
 from tests.notifications.conftest import ELSEWHERE, Listen
 from tests.services.waiting import a_lock_is_awaited, until
 

@@ -13,8 +13,8 @@ from credits.models import Account
 from generations.lifecycle.transitions import record_event
 from generations.models import Event, Generation
 from notifications import event_feed
-from tests.credits.racing import race
 from tests.fixtures.api import Ordering, key_of
+from tests.helpers.threads import race
 from tests.services.waiting import a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db

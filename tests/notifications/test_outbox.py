@@ -15,8 +15,8 @@ from generations.lifecycle.transitions import record_event
 from generations.models import FailureCode
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
-from tests.credits.racing import race
 from tests.fixtures.api import Ordering
+from tests.helpers.threads import race
 from tests.notifications.conftest import ELSEWHERE, Listen
 
 pytestmark = pytest.mark.django_db

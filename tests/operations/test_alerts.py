@@ -23,9 +23,9 @@ from generations.models import CancelledBy, Generation, Heartbeat
 from generations.provider import billed_units, circuit_breaker
 from operations import alerts, statistics
 from operations.alerting import LOOK_SECONDS, Watchman
-from tests.credits.racing import race
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
+from tests.helpers.threads import race
 
 pytestmark = pytest.mark.django_db
 

@@ -21,8 +21,8 @@ from credits.models import Account
 from database import best_effort
 from generations.http import throttling
 from generations.http.throttling import InHand
-from tests.credits.racing import race
 from tests.fixtures.limits import alice, api, bob, client_of, nothing_is_in_hand
+from tests.helpers.threads import race
 
 __all__ = ["alice", "api", "bob", "nothing_is_in_hand"]
 pytestmark = pytest.mark.django_db

@@ -7,8 +7,8 @@ from django.db import DatabaseError, transaction
 
 from credits.models import Account
 from generations.models import Event, Generation, Submission
-from tests.credits.tables import rejecting_inserts
 from tests.fixtures.orders import Ordering
+from tests.helpers.database_guards import rejecting_inserts
 from tests.helpers.lifecycle_facts import FACTS, OF_FILES, Fact, ended, queued, rows, sent, storing, unknown
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -23,9 +23,9 @@ from generations.models import FailureCode, Generation
 from generations.ordering import orders, quotas
 from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooManyRunning
 from simulator import Simulator
-from tests.credits.racing import race
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, refused, wish
 from tests.fixtures.orders import Ordering
+from tests.helpers.threads import race
 
 pytestmark = pytest.mark.django_db
 MANY = 12

@@ -13,9 +13,9 @@ from generations.models import CircuitBreaker, Generation, Phase, Submission
 from generations.provider import circuit_breaker, dispatch_queue
 from generations.workers import submitter
 from simulator import Simulator
-from tests.credits.racing import race
 from tests.fixtures.limits import GENERATIONS, client_of, wish
 from tests.fixtures.orders import Ordering
+from tests.helpers.threads import race
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db

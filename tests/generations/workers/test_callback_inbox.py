@@ -9,8 +9,8 @@ import pytest
 from generations.models import Generation, Output, ProviderCallback, Submission
 from generations.workers import callback_inbox
 from simulator import Simulator
-from tests.credits.tables import rejecting_inserts
 from tests.helpers.callback_sender import Courier
+from tests.helpers.database_guards import rejecting_inserts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,10 +15,10 @@ from generations.models import FailureCode, Generation, Output, Phase, Status, S
 from generations.provider import clients
 from generations.workers import callback_inbox, surplus_canceller
 from simulator import Simulator
-from tests.credits.tables import rejecting_inserts
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
+from tests.helpers.database_guards import rejecting_inserts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,44 +1,15 @@
-"""Runs functions at the same time, and has a deliberately unsafe ledger that loses the races on purpose."""
+"""A ledger that is unsafe on purpose: the negative control of the races."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from django.db import DatabaseError, connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from credits.ledger import InsufficientCredits, LedgerError, NotOpen
+from credits.ledger import InsufficientCredits, NotOpen
 from credits.models import Account, Entry, Hold
-
-# Only a hang reaches it.
-WAIT_SECONDS_MAX = 60
-
-Runner = Callable[[], Any]
-
-
-def race(*runners: Runner) -> list[Any]:
-    """Run all functions at once, each in a thread. Returns what each returned, or the error that refused it."""
-    start = threading.Barrier(len(runners))
-
-    def run(runner: Runner) -> Any:
-        try:
-            start.wait(WAIT_SECONDS_MAX)
-            return runner()
-        except (LedgerError, DatabaseError) as refusal:
-            return refusal
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(runners)) as pool:
-        return list(pool.map(run, runners))
-
-
-def refusals(results: Sequence[Any]) -> list[type[Exception]]:
-    """The classes of the errors among the results of a race."""
-    return [type(result) for result in results if isinstance(result, Exception)]
+from tests.helpers.threads import WAIT_SECONDS_MAX
 
 
 class UnsafeLedger:

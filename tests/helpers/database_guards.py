@@ -1,0 +1,63 @@
+"""Removes guards of the database, or adds a failure, to show what a guard is for. Statements run on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.core.management import call_command
+from django.db import connection, models
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@contextmanager
+def rejecting_inserts(table: type[models.Model]) -> Iterator[None]:
+    """Make every INSERT into a table fail, as a stand-in for any failure in the middle of an operation."""
+    name = table._meta.db_table
+    if connection.vendor == "postgresql":
+        add = f"ALTER TABLE {name} ADD CONSTRAINT closed CHECK (false) NOT VALID"
+        remove = f"ALTER TABLE {name} DROP CONSTRAINT closed"
+    else:
+        add = f"CREATE TRIGGER closed BEFORE INSERT ON {name} BEGIN SELECT RAISE(ABORT, 'closed'); END"
+        remove = "DROP TRIGGER closed"
+    execute(add)
+    try:
+        yield
+    finally:
+        execute(remove)
+
+
+@contextmanager
+def without_constraint(model: type[models.Model], name: str) -> Iterator[None]:
+    """Remove a constraint. All tables are emptied afterwards, because their rows may violate it."""
+    constraint = next(constraint for constraint in model._meta.constraints if constraint.name == name)
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(model, constraint)
+    try:
+        yield
+    finally:
+        call_command("flush", interactive=False, verbosity=0)
+        with connection.schema_editor() as editor:
+            editor.add_constraint(model, constraint)
+
+
+@contextmanager
+def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
+    """The same for a text field with `unique=True`."""
+    unique = model._meta.get_field(name)
+    assert isinstance(unique, models.CharField)
+    plain = models.CharField(max_length=unique.max_length, null=unique.null)
+    plain.set_attributes_from_name(name)
+    with connection.schema_editor() as editor:
+        editor.alter_field(model, unique, plain)
+    try:
+        yield
+    finally:
+        call_command("flush", interactive=False, verbosity=0)
+        with connection.schema_editor() as editor:
+            editor.alter_field(model, plain, unique)
