@@ -69,7 +69,7 @@ class ApiKey(models.Model):
 
 
 class Bucket(models.Model):
-    """How much of a rate is used up, told as one moment: when the bucket will be full again. See `accounts.token_bucket`."""
+    """The state of a token bucket, as one moment: when it will be full again. See `accounts.token_bucket`."""
 
     name = models.CharField(max_length=100, primary_key=True)
     full_at = models.DateTimeField(db_index=True)

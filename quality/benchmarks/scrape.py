@@ -41,10 +41,10 @@ def _fill() -> None:
     from django.db.models import F  # noqa: PLC0415
     from django.utils import timezone  # noqa: PLC0415
 
-    from credits import accounts  # noqa: PLC0415
+    from credits.models import Account  # noqa: PLC0415
     from generations.models import Event, Generation, ProviderCallback  # noqa: PLC0415
 
-    account = accounts.of(User.objects.create_user("bench"))
+    account = Account.objects.for_user(User.objects.create_user("bench"))
     start = timezone.now() - timedelta(days=30)
     numbers = iter(range(GENERATIONS))
     while several := list(islice(numbers, AT_ONCE)):
@@ -64,13 +64,14 @@ def _write(account: Any, moments: list[datetime]) -> None:
         orders,
         attempts,
         [
-            ProviderCallback(submission=a, request_id=a.request_id, body=b"x" * 1500, outcome="applied")
+            ProviderCallback(submission=a, request_id=str(a.generation_id), body=b"x" * 1500, outcome="applied")
             for a in attempts[::2]
         ],
         [_output(each) for each in orders],
         list(_events(orders)),
     ]
-    for kind, some in zip((Generation, Submission, ProviderCallback, Output, Event), rows, strict=True):
+    kinds: tuple[Any, ...] = (Generation, Submission, ProviderCallback, Output, Event)
+    for kind, some in zip(kinds, rows, strict=True):
         kind.objects.bulk_create(some)
 
 

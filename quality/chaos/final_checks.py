@@ -226,7 +226,7 @@ def check_file_contents(evidence: Evidence) -> None:
     outputs = list(Output.objects.stored())
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
         for output, measured in zip(outputs, pool.map(measure, outputs), strict=True):
-            if measured is not None and measured != (output.size, output.sha256):
+            if measured is not None and measured != (output.size_bytes, output.sha256):
                 counters.add_violation("I13", f"the content of {output.key} differs from its row")
             if output.sha256 not in made[request_ids.get(output.generation_id)]:
                 counters.add_violation("I13", f"{output.key} is no file that fal made for its generation")

@@ -19,7 +19,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.catalogue import find
 from generations.models import Generation
-from generations.ordering import orders
+from generations.ordering.orders import Order
 from simulator import Simulator
 from tests.helpers.background_work import at_work
 from tests.services.waiting import until
@@ -47,7 +47,7 @@ def working(fal: Simulator) -> Iterator[None]:
 def made_before(customer: User) -> str:
     """A picture of an earlier order, by the background work: a second one beside it would take its leases away."""
     model, asked = find("flux-schnell"), {"prompt": "a boat", "output_format": "png"}
-    wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+    wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
     generation, _ = lifecycle.order(Account.objects.for_user(customer), wish, actor="test")
     until(generation.outputs.stored().exists)
     return str(generation.outputs.get().pk)

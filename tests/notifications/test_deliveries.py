@@ -14,7 +14,7 @@ from django.utils import timezone
 from database import clock
 from generations.jobs import leases
 from generations.models import Generation
-from notifications import endpoints, outbox, payloads
+from notifications import endpoints, notifier as notifier_module, outbox, payloads
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from notifications.notifier import Notifier
 from notifications.outbox import PAUSES_SECONDS
@@ -110,10 +110,10 @@ def test_the_pauses_are_scattered_and_a_longer_wish_wins() -> None:
 def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing() -> None:
     in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
-    assert notifier._seconds("120") == 120
-    assert 3590 < (notifier._seconds(in_an_hour) or 0) <= 3600
+    assert notifier_module._seconds("120") == 120
+    assert 3590 < (notifier_module._seconds(in_an_hour) or 0) <= 3600
     nonsense = ("", "soon", "-5", "²", "Mon, 99 Foo 2026", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
-    assert [notifier._seconds(text) for text in nonsense] == [None] * 6
+    assert [notifier_module._seconds(text) for text in nonsense] == [None] * 6
 
 
 def test_retry_after_is_honoured(delivery: WebhookDelivery, turn: Turn, receiver: Receiver) -> None:
@@ -238,8 +238,8 @@ def test_h4_a_silent_endpoint_keeps_no_other_customer_waiting(
         taken += [notifier.run_once(limit=1), notifier.run_once(limit=8)]
 
         until(lambda: prompt.got, what="Bob's message")
-        until(lambda: len(receiver.got) == notifier.SENDERS_OF_ONE_CUSTOMER)
-    assert taken == [notifier.SENDERS_OF_ONE_CUSTOMER, 1, 0]
+        until(lambda: len(receiver.got) == notifier_module.SENDERS_OF_ONE_CUSTOMER)
+    assert taken == [notifier_module.SENDERS_OF_ONE_CUSTOMER, 1, 0]
     receiver.may_answer.set()
 
 
@@ -247,12 +247,12 @@ def test_h4_without_a_customers_limit_his_silent_endpoint_takes_all_senders(
     listen: Listen, notifier: Notifier, receiver: Receiver, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control."""
-    monkeypatch.setattr(notifier, "SENDERS_OF_ONE_CUSTOMER", notifier.SENDERS)
+    monkeypatch.setattr(notifier_module, "SENDERS_OF_ONE_CUSTOMER", notifier_module.SENDERS)
     receiver.may_answer.clear()
     silent = listen(receiver.url)
-    for _ in range(notifier.SENDERS):
+    for _ in range(notifier_module.SENDERS):
         outbox._to(silent, WebhookType.COMPLETED, data={})
-    notifier.run_once(limit=notifier.SENDERS)
+    notifier.run_once(limit=notifier_module.SENDERS)
     bobs = outbox.test(listen(receiver.url, user=bob))
 
     assert notifier.run_once(limit=8) == 0

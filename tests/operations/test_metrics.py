@@ -18,7 +18,7 @@ from generations import lifecycle
 from generations.fal import Reason
 from generations.models import Event, FailureCode, Generation, Phase, Submission
 from generations.provider import circuit_breaker
-from operations import metrics, running_totals
+from operations import metrics, running_totals, views
 from operations.metrics import Collector
 from simulator import Simulator
 from tests.fixtures.orders import Ordering

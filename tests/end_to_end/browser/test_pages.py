@@ -15,7 +15,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.catalogue import find
 from generations.models import Generation
-from generations.ordering import orders
+from generations.ordering.orders import Order
 from generations.provider import clients
 from notifications import endpoints
 from simulator import Simulator
@@ -67,7 +67,7 @@ def log_in(page: Page) -> None:
 
 def ordered(alice: User, slug: str = "flux-schnell", **inputs: object) -> Generation:
     model = find(slug)
-    wish = orders.Order(model=model, inputs=model.read(inputs), asked=inputs)
+    wish = Order(model=model, inputs=model.read(inputs), raw_input=inputs)
     return lifecycle.order(Account.objects.for_user(alice), wish, actor="user:alice")[0]
 
 

@@ -130,7 +130,7 @@ def test_bucket_and_redis_by_settings_alone(
     generation = until_it_ended(order())
 
     (item,) = s3.client.list_objects_v2(Bucket=s3.name)["Contents"]
-    assert (item["Key"], item["Size"]) == (generation.outputs.get().key, generation.outputs.get().size)
+    assert (item["Key"], item["Size"]) == (generation.outputs.get().key, generation.outputs.get().size_bytes)
 
 
 def test_the_audit_command_finds_the_books_right(fal: Simulator, order: Ordering, capsys) -> None:

@@ -42,7 +42,7 @@ def test_the_owner_gets_the_very_bytes(api: APIClient, output: Output, address: 
 
     assert response.status_code == 200
     assert response.body == picture()
-    assert response["Content-Length"] == str(output.size)
+    assert response["Content-Length"] == str(output.size_bytes)
 
 
 def test_it_is_labelled_so_that_no_browser_runs_it(api: APIClient, output: Output, address: str) -> None:
@@ -78,7 +78,7 @@ def test_head_says_all_and_sends_nothing(api: APIClient, output: Output, address
     response = api.head(address)
 
     assert (response.status_code, response.content) == (200, b"")
-    assert response["Content-Length"] == str(output.size)
+    assert response["Content-Length"] == str(output.size_bytes)
     assert response["Accept-Ranges"] == "bytes"
 
 
@@ -257,7 +257,7 @@ def test_in_a_bucket_with_a_domain_of_its_owners_files_are_shown_under_that(
         session.trust_env = False
         answer = session.get(by_its_owner, headers=there, timeout=10)
         forged = session.get(by_its_owner.replace("Signature=", "Signature=0"), headers=there, timeout=10)
-    assert (answer.status_code, len(answer.content), forged.status_code) == (200, output.size, 403)
+    assert (answer.status_code, len(answer.content), forged.status_code) == (200, output.size_bytes, 403)
     assert answer.headers["Content-Type"] == output.content_type
 
 

@@ -72,7 +72,7 @@ class TestManyClicksAtOnce:
         self, alice: User, patient_fal: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Negative control."""
-        monkeypatch.setattr(placing, "_lock", lambda account: account)
+        monkeypatch.setattr(placing, "lock_account", lambda account: account)
 
         assert self._at_once(key_of(alice)).count(202) > 1
 

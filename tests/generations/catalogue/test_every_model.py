@@ -56,7 +56,7 @@ def types_in_storage(generation: Generation) -> dict[str, str]:
     found = {}
     for output in generation.outputs.filter(state=Output.State.STORED):
         with storage.open_file(output.key) as file:
-            found[output.role] = inspection.inspect(file, output.size or 0).content_type
+            found[output.role] = inspection.inspect(file, output.size_bytes or 0).content_type
         assert found[output.role] == output.content_type
     return found
 

@@ -21,7 +21,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.catalogue import MODELS, InvalidInput, Model, find, imported, importing, registry
 from generations.catalogue.importing import CannotDeclare, ListPrice
-from generations.ordering import orders
+from generations.ordering.orders import Order
 from generations.pages.fields import fields_of
 from simulator import Simulator
 from simulator.openapi_documents import document
@@ -304,7 +304,7 @@ def test_a_written_model_can_be_ordered(
     monkeypatch.setattr(registry, "MODELS", {**MODELS, model.slug: model})
     asked = {"prompt": "a cat", "image_size": {"width": 256, "height": 256}}
 
-    wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+    wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
     generation = work.to_the_end(lifecycle.order(account, wish, actor="test")[0])
 
     assert (generation.status, generation.captured) == ("completed", 3)

@@ -105,7 +105,7 @@ def test_a_database_that_is_gone_is_not_waited_for_once_more(monkeypatch: pytest
     with monkeypatch.context() as away:
         away.setattr(connection, "get_new_connection", refuse)
         with pytest.raises((OperationalError, PoolTimeout)):
-            best_effort.try_write(lambda: None, otherwise=None)
+            best_effort.try_write(lambda: None, default=None)
 
 
 def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyPatch, by_twos: None) -> None:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
 from generations import lifecycle
+from generations.errors import NotFinished
 from generations.lifecycle.erasing import reopen_erasure
 from generations.models import Erasure, Event, Generation, InputFile, Output, ProviderCallback
 from tests.fixtures.orders import Ordering
@@ -145,7 +146,7 @@ def test_the_receipt_says_what_lay_there_and_is_due(ended: Callable[[], Generati
 def test_what_is_being_made_is_left_alone(order: Ordering) -> None:
     before = rows_of(generation := order())
 
-    with pytest.raises(lifecycle.NotFinished, match="Cancel it first"):
+    with pytest.raises(NotFinished, match="Cancel it first"):
         erase(generation)
 
     assert rows_of(generation) == before

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account
 from generations import lifecycle
 from generations.catalogue import find
-from generations.lifecycle import placing
+from generations.errors import ProviderUnfunded
 from generations.models import Batch, Generation
 from generations.ordering import orders, quotas
+from generations.ordering.orders import BatchOrder, Order, find_batch, find_generation
 from generations.provider import circuit_breaker
 from tests.fixtures.orders import Ordering
 from tests.helpers.lifecycle_facts import NO, ended, running, storing
@@ -36,11 +39,11 @@ def bob(db: None) -> Account:
 def wish(prompt: str = "a cat", **said: Any) -> orders.Order:
     model = find("flux-schnell")
     asked = {"prompt": prompt, "seed": 7}
-    return orders.Order(model=model, inputs=model.read(asked), asked=asked, **said)
+    return Order(model=model, inputs=model.read(asked), raw_input=asked, **said)
 
 
 def two(key: str | None = None, **said: Any) -> orders.BatchOrder:
-    return orders.BatchOrder(orders=[wish(), wish()], idempotency_key=key, **said)
+    return BatchOrder(orders=[wish(), wish()], idempotency_key=key, **said)
 
 
 def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Account, order: Ordering) -> None:
@@ -59,7 +62,7 @@ def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Accoun
     assert kept == said
     assert (generation.idempotency_key, generation.retry_of) == ("one", asked.retry_of)
     assert (generation.model, generation.endpoint, generation.kind) == ("flux-schnell", "fal-ai/flux/schnell", "image")
-    assert (generation.input, generation.arguments) == (asked.asked, asked.arguments)
+    assert (generation.input, generation.arguments) == (asked.raw_input, asked.arguments)
     assert (generation.credits, generation.list_price_millidollars, generation.arguments_hash) == (
         3,
         3,
@@ -103,9 +106,9 @@ def test_only_the_very_same_wish_of_the_same_customer_may_be_a_second_click(alic
     lifecycle.order(alice, wish(), actor="user:alice")
     lifecycle.order_batch(alice, two(request_hash="f"), actor="user:alice")
 
-    assert lifecycle.order(alice, wish("a dog", deliberate=False), actor="user:alice")[1] is True
-    assert lifecycle.order(bob, wish(deliberate=False), actor="user:bob")[1] is True
-    assert lifecycle.order_batch(bob, two(request_hash="f", deliberate=False), actor="user:bob")[1] is True
+    assert lifecycle.order(alice, wish("a dog", allow_duplicate=False), actor="user:alice")[1] is True
+    assert lifecycle.order(bob, wish(allow_duplicate=False), actor="user:bob")[1] is True
+    assert lifecycle.order_batch(bob, two(request_hash="f", allow_duplicate=False), actor="user:bob")[1] is True
 
 
 def test_a_repeated_order_is_answered_with_the_first(alice: Account) -> None:
@@ -121,10 +124,20 @@ def test_a_repeated_batch_is_answered_with_the_first(alice: Account) -> None:
     assert Generation.objects.count() == 2
 
 
-def test_whoever_comes_second_in_a_race_is_answered_with_the_first(alice: Account) -> None:
-    """Both have looked for an earlier one and found none; then they pass the account's lock one after another."""
-    generations = [placing._open(alice, wish(idempotency_key="one"), actor="user:alice") for _ in range(2)]
-    batches = [placing._open_batch(alice, two("two"), actor="user:alice") for _ in range(2)]
+def blind_before_the_lock(find: Callable[..., Any]) -> Callable[..., Any]:
+    """`find`, but outside of a transaction it finds nothing: the other request has not committed yet."""
+    return lambda *args, **options: find(*args, **options) if connection.savepoint_ids else None
+
+
+def test_the_second_of_two_simultaneous_requests_is_answered_with_the_first(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look for an earlier order and find none; then they pass the account's lock one after another."""
+    monkeypatch.setattr("generations.lifecycle.placing.find_generation", blind_before_the_lock(find_generation))
+    monkeypatch.setattr("generations.lifecycle.placing.find_batch", blind_before_the_lock(find_batch))
+
+    generations = [lifecycle.order(alice, wish(idempotency_key="one"), actor="user:alice") for _ in range(2)]
+    batches = [lifecycle.order_batch(alice, two("two"), actor="user:alice") for _ in range(2)]
 
     for first, again in (generations, batches):
         assert (first[1], again) == (True, (first[0], False))
@@ -146,16 +159,16 @@ def test_a_batch_of_which_everything_failed_may_be_ordered_again_at_once(alice: 
 
     lifecycle.failed(first, NO, actor="test")
     with pytest.raises(orders.DuplicateOrder):
-        lifecycle.order_batch(alice, two(request_hash="f", deliberate=False), actor="user:alice")
+        lifecycle.order_batch(alice, two(request_hash="f", allow_duplicate=False), actor="user:alice")
     lifecycle.failed(other, NO, actor="test")
 
-    assert lifecycle.order_batch(alice, two(request_hash="f", deliberate=False), actor="user:alice")[1] is True
+    assert lifecycle.order_batch(alice, two(request_hash="f", allow_duplicate=False), actor="user:alice")[1] is True
 
 
 def test_a13_while_fal_refuses_us_no_batch_is_taken(alice: Account) -> None:
     circuit_breaker.trip("User is locked")
 
-    with pytest.raises(orders.ProviderUnfunded):
+    with pytest.raises(ProviderUnfunded):
         lifecycle.order_batch(alice, two(None), actor="user:alice")
 
     assert (Batch.objects.count(), Generation.objects.count()) == (0, 0)

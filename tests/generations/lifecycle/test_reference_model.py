@@ -22,7 +22,7 @@ from generations.fal import FalClient, Reason
 from generations.jobs import leases
 from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, FailureCode, Generation, Output, Submission
-from generations.ordering import orders
+from generations.ordering.orders import Order
 
 EXAMPLES = 8 * int(os.environ.get("SOAK") or 1)
 STEPS = 40
@@ -83,7 +83,7 @@ class GenerationsBesideModel(RuleBasedStateMachine):
         model = find("flux-schnell")
         asked = {"prompt": "a cat", "num_images": files}
         try:
-            wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+            wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
             generation, _ = lifecycle.order(self.account, wish, actor="user:alice")
         except ledger.InsufficientCredits:
             assert self.available() < PRICE * files

@@ -148,12 +148,12 @@ def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: st
 def test_how_long_it_plays_is_measured_or_else_what_fal_said(
     measured: float | None, said: float | None, kept: float, order: Ordering
 ) -> None:
-    (output,) = copying(order, files=1, duration=said)
+    (output,) = copying(order, files=1, duration_seconds=said)
     lifecycle.not_copied(output, detail="the first time", missed=True)
 
     lifecycle.stored(output, replace(FILE, duration_seconds=measured))
 
-    assert Output.objects.values_list("duration", "detail", "misses").get() == (kept, "", 1)
+    assert Output.objects.values_list("duration_seconds", "detail", "misses").get() == (kept, "", 1)
 
 
 SAYINGS: dict[str, Callable[[Output], bool]] = {

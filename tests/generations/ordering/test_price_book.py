@@ -18,6 +18,7 @@ from generations import lifecycle
 from generations.catalogue import MODELS, UnknownModel, find
 from generations.models import Generation, PriceBookEntry
 from generations.ordering import orders, price_book
+from generations.ordering.orders import Order
 from generations.ordering.price_book import NotOffered, Terms
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
@@ -39,7 +40,7 @@ def in_force_since(moment: datetime, **details: Any) -> PriceBookEntry:
 
 def wish(slug: str = "flux-schnell") -> orders.Order:
     asked = {"prompt": "a fox"}
-    return orders.Order(model=find(slug), inputs=find(slug).read(asked), asked=asked)
+    return Order(model=find(slug), inputs=find(slug).read(asked), raw_input=asked)
 
 
 # --- The book ---

@@ -20,7 +20,8 @@ from generations import lifecycle
 from generations.catalogue import find
 from generations.lifecycle import failure, placing
 from generations.models import FailureCode, Generation
-from generations.ordering import orders, quotas
+from generations.ordering import quotas
+from generations.ordering.orders import BatchOrder, Order
 from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooManyRunning
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, refused, wish
@@ -99,10 +100,10 @@ def test_a_cap_is_told_with_its_numbers_and_its_end(settings, order: Ordering, p
     with pytest.raises(SpendCapReached) as refusal:
         order()
 
-    said = refusal.value
-    assert (said.period, said.cap, said.spent, said.needed) == (period, 7, 6, PRICE)
-    assert said.until is not None
-    assert timezone.now() < said.until <= timezone.now() + timedelta(days=1 if period == "day" else 31)
+    extra = refusal.value.extra
+    assert (extra["period"], extra["cap"], extra["spent"], extra["needed"]) == (period, 7, 6, PRICE)
+    until = datetime.fromisoformat(extra["until"])
+    assert timezone.now() < until <= timezone.now() + timedelta(days=1 if period == "day" else 31)
 
 
 def test_what_cost_nothing_is_not_spent(settings, order: Ordering) -> None:
@@ -193,15 +194,15 @@ def test_each_generation_of_a_batch_counts(settings, alice: Account, order: Orde
     settings.USER_RUNNING_MAX = 3
     model = find("flux-schnell")
     wishes = [
-        orders.Order(model=model, inputs=model.read(asked), asked=asked)
+        Order(model=model, inputs=model.read(asked), raw_input=asked)
         for asked in ({"prompt": f"cat {n}"} for n in range(4))
     ]
 
     with pytest.raises(TooManyRunning):
-        lifecycle.order_batch(alice, orders.BatchOrder(orders=wishes), actor="user:alice")
+        lifecycle.order_batch(alice, BatchOrder(orders=wishes), actor="user:alice")
 
     assert Generation.objects.count() == 0
-    lifecycle.order_batch(alice, orders.BatchOrder(orders=wishes[:3]), actor="user:alice")
+    lifecycle.order_batch(alice, BatchOrder(orders=wishes[:3]), actor="user:alice")
     assert Generation.objects.count() == 3
 
 
@@ -227,7 +228,7 @@ def test_without_the_lock_two_pass_where_one_may(settings, monkeypatch, alice: A
     """Negative control: this race is there to be lost."""
     settings.USER_RUNNING_MAX = 1
     meeting = threading.Barrier(2)
-    monkeypatch.setattr(placing, "_lock", lambda account: account)
+    monkeypatch.setattr(placing, "lock_account", lambda account: account)
     monkeypatch.setattr(quotas, "_check_spending", lambda *_: meeting.wait(10))
 
     results = race(*([refused(order)] * 2))

@@ -104,7 +104,7 @@ def test_an_element_comes_with_pictures_from_the_device(browser_of_alice: Client
     page = browser_of_alice.post(KLING_IMAGE, with_an_element(**pictures), follow=True)
 
     assert page.redirect_chain == [(page_of(generation := Generation.objects.get()), 302)]
-    assert [source.upload.file_name for source in generation.sources.order_by("path") if source.upload] == [
+    assert [source.upload.file_name for source in generation.input_files.order_by("path") if source.upload] == [
         *("front.png", "left.png", "right.png", "start.png")
     ]
     assert 'alt="right.png"' in page.text

@@ -41,7 +41,7 @@ def test_pictures_are_chosen_and_ordered_with_in_one_go(browser_of_alice: Client
 
     generation = Generation.objects.get()
     assert detail.redirect_chain == [(page_of(generation), 302)]
-    assert [source.path for source in generation.sources.all()] == ["image_urls[0]", "image_urls[1]"]
+    assert [source.path for source in generation.input_files.all()] == ["image_urls[0]", "image_urls[1]"]
     assert generation.credits == 12 * 3
     assert 'alt="cat.jpg"' in detail.text
 
@@ -191,7 +191,7 @@ def test_ones_uploads_are_shown_with_their_use_and_the_room_they_take(
     assert "300 × 200" in page
     assert "&lt;b&gt;hare.png" in page
     assert "wolf.png" not in page
-    assert f'value="{sum(upload.size or 0 for upload in Upload.objects.filter(account__user=alice))}"' in page
+    assert f'value="{sum(upload.size_bytes or 0 for upload in Upload.objects.filter(account__user=alice))}"' in page
 
 
 def test_an_upload_is_deleted_from_the_page(browser_of_alice: Client, alice: User) -> None:
@@ -227,7 +227,7 @@ def test_one_that_storage_does_not_let_go_yet_is_deleted_and_its_room_is_not_fre
     page = browser_of_alice.post(f"/uploads/{mine.pk}/erase/", follow=True)
 
     assert "Storage does not answer just now" in page.text
-    assert f'value="{mine.size}"' in page.text
+    assert f'value="{mine.size_bytes}"' in page.text
 
 
 def test_what_is_somebody_elses_cannot_be_deleted(browser_of_alice: Client, bob: User) -> None:

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
+from generations.errors import ProviderUnfunded
 from generations.models import CircuitBreaker, FailureCode, Generation, Phase, Status
-from generations.ordering import orders
 from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
@@ -59,12 +59,12 @@ def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
 
     generation.refresh_from_db()
     assert (circuit_breaker.is_open(), generation.phase) == (True, Phase.QUEUED)
-    with pytest.raises(orders.ProviderUnfunded):
+    with pytest.raises(ProviderUnfunded):
         order()
 
 
 def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, order: Ordering) -> None:
-    with pytest.raises(orders.ProviderUnfunded):
+    with pytest.raises(ProviderUnfunded):
         order()
 
     alice.refresh_from_db()
@@ -100,7 +100,7 @@ def test_with_an_empty_queue_one_new_order_is_the_probe(
 
     order()
 
-    with pytest.raises(orders.ProviderUnfunded):
+    with pytest.raises(ProviderUnfunded):
         order()
 
 

@@ -84,7 +84,7 @@ def test_b17_a_data_address_is_unpacked_under_the_same_rules(fal: Simulator, ord
 
     output = work.to_the_end(order()).outputs.get()
 
-    assert (output.kind, output.size is not None and output.size > 1000) == ("image", True)
+    assert (output.kind, output.size_bytes is not None and output.size_bytes > 1000) == ("image", True)
 
 
 @pytest.mark.parametrize("url", ["data:image/png,plain", "data:image/png;base64,%%%", "data:image/png;base64,AAAA"])
@@ -171,7 +171,7 @@ def test_c25_a_crash_between_put_and_commit_leaves_no_second_object(
     work.to_the_end(generation)
 
     (item,) = bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]
-    assert item["Size"] == generation.outputs.get().size
+    assert item["Size"] == generation.outputs.get().size_bytes
 
 
 def test_e3_an_owner_who_slept_through_his_lease_is_refused(fal: Simulator, order: Ordering, work: Work) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from credits.audit import audit
 from credits.models import Account
 from generations import lifecycle
+from generations.errors import NotFinished
 from generations.files import storage
 from generations.models import (
     Erasure,
@@ -127,7 +128,7 @@ def test_what_fal_never_had_is_not_asked_for(order: Ordering, alice: Account) ->
 
 def test_the_receipt_says_what_lay_there(made: Generation) -> None:
     before = [
-        {"output": str(output.pk), "role": output.role, "size": output.size, "sha256": output.sha256}
+        {"output": str(output.pk), "role": output.role, "size": output.size_bytes, "sha256": output.sha256}
         for output in made.outputs.all()
     ]
 
@@ -151,7 +152,7 @@ def test_asked_twice_it_happens_once(made: Generation) -> None:
 
 
 def test_what_is_being_made_is_not_erased(order: Ordering) -> None:
-    with pytest.raises(lifecycle.NotFinished, match="Cancel it first"):
+    with pytest.raises(NotFinished, match="Cancel it first"):
         lifecycle.erase(order(), actor="user:alice")
 
 

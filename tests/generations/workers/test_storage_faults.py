@@ -149,7 +149,7 @@ def test_a_big_file_takes_no_more_memory_than_a_small_one(
 
         work.to_the_end(generation)
 
-    assert generation.outputs.get().size == BIG_BYTES + len(film()) + 8
+    assert generation.outputs.get().size_bytes == BIG_BYTES + len(film()) + 8
     assert _peak_memory_bytes() - before < 64 * MEGABYTE
     assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)
 

@@ -9,7 +9,7 @@ import pytest
 
 from credits import ledger
 from generations.lifecycle import placing
-from generations.ordering import orders
+from generations.ordering.orders import BatchOrder
 from quality.mutation.module_patch import swapped
 from quality.mutation.operators import mutants
 
@@ -77,11 +77,11 @@ def test_a_method_and_a_constant_can_be_changed_and_come_back() -> None:
 
 def test_a_property_can_be_changed_and_made_a_method_and_comes_back() -> None:
     source = Path(str(placing.__file__)).read_text()
-    order = orders.BatchOrder(orders=[])
+    order = BatchOrder(orders=[])
 
     with swapped(placing, source.replace("return sum(order.credits for order in self.orders)", "return 7")):
         assert order.credits == 7
     with swapped(placing, source.replace("@cached_property\n    def credits", "def credits")):
-        assert callable(orders.BatchOrder(orders=[]).credits)
+        assert callable(BatchOrder(orders=[]).credits)
 
-    assert orders.BatchOrder(orders=[]).credits == 0
+    assert BatchOrder(orders=[]).credits == 0

@@ -35,4 +35,4 @@ def test_the_commands_of_the_page_upload_and_order(
     )
 
     assert (said.returncode, said.stdout.split()) == (0, ["ready", "processing"]), said.stderr
-    assert Generation.objects.get().sources.count() == 1
+    assert Generation.objects.get().input_files.count() == 1

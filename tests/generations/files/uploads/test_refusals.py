@@ -126,7 +126,7 @@ def test_g28_what_hung_on_a_picture_takes_room_while_it_may_be_put_again(bucket:
     assert (ready.state, uploads.bytes_taken(ready.account)) == ("ready", len(content))
     age(61)
     uploads.sweep(limit=10)
-    assert uploads.bytes_taken(ready.account) == ready.size
+    assert uploads.bytes_taken(ready.account) == ready.size_bytes
 
 
 @pytest.mark.django_db
@@ -153,7 +153,7 @@ def test_bytes_come_under_the_lease(folder: object, api: APIClient) -> None:
 @pytest.mark.django_db
 def test_a_form_never_had_an_address_so_its_room_is_free_at_once(bucket: Bucket, alice: User) -> None:
     upload = brought(alice)
-    assert uploads.bytes_taken(upload.account) == upload.size
+    assert uploads.bytes_taken(upload.account) == upload.size_bytes
 
     uploads.erase(upload)
 

@@ -16,7 +16,8 @@ from generations import lifecycle
 from generations.catalogue import InvalidInput, find
 from generations.files import storage, uploads
 from generations.models import Generation, InputFile, Output, Submission, Upload
-from generations.ordering import input_files, orders
+from generations.ordering import input_files
+from generations.ordering.orders import Order
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, completed, order, patient_fal, running, storing
@@ -322,9 +323,9 @@ class Between:
         self.upload, self.locking, self.files = upload, locking, input_files._files
         self.looked, self.erased = Event(), Event()
 
-    def look(self, account: Account, names: Any, *, locked: bool) -> Any:
-        found = self.files(account, names, locked=locked and self.locking)
-        if locked:
+    def look(self, account: Account, names: Any, *, lock: bool) -> Any:
+        found = self.files(account, names, lock=lock and self.locking)
+        if lock:
             self.looked.set()
             self.erased.wait(1.0)
         return found
@@ -333,7 +334,7 @@ class Between:
         self.looked.wait(5.0)
         try:
             uploads.erase(self.upload)
-        except uploads.InUse:
+        except uploads.UploadInUse:
             return "in use"
         finally:
             self.erased.set()
@@ -341,8 +342,8 @@ class Between:
 
     def order(self) -> str:
         model, asked = find("flux-2-edit"), edit({"upload": str(self.upload.pk)})["input"]
-        wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
-        return input_files.order(self.upload.account, wish, actor="test")[0].phase
+        wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
+        return str(lifecycle.order(self.upload.account, wish, actor="test")[0].phase)
 
 
 @pytest.mark.only_postgresql
@@ -382,10 +383,10 @@ def test_a_used_upload_is_not_swept(api: APIClient, alice: User, patient_fal: Si
 
 def test_an_order_past_the_doors_must_name_what_there_is(alice: User) -> None:
     model, asked = find("flux-2-edit"), edit({"upload": str(uuid4())})["input"]
-    wish = orders.Order(model=model, inputs=model.read(asked), asked=asked)
+    wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
 
     with pytest.raises(InvalidInput, match="There is no such upload"):
-        input_files.order(Account.objects.for_user(alice), wish, actor="test")
+        lifecycle.order(Account.objects.for_user(alice), wish, actor="test")
 
     assert not Generation.objects.exists()
     assert submitter.run_once(limit=1) == 0
