@@ -117,7 +117,7 @@ elif _on_postgresql:
         "connection": {
             "dsn": env.secret("DATABASE_URL"),
             "connect_timeout": 3,
-            # `migrate` creates them (config.huey_tables): Huey would do it while Django starts, which fails in an outage.
+            # `migrate` creates them (config.huey_tables). Huey would do it at import, which fails in an outage.
             "create_tables": False,
         },
     }

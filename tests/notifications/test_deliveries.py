@@ -14,7 +14,8 @@ from django.utils import timezone
 from database import clock
 from generations.jobs import leases
 from generations.models import Generation
-from notifications import endpoints, notifier as notifier_module, outbox, payloads
+from notifications import endpoints, outbox, payloads
+from notifications import notifier as notifier_module
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from notifications.notifier import Notifier
 from notifications.outbox import PAUSES_SECONDS
@@ -191,7 +192,7 @@ def test_h8_a_worker_that_died_after_sending_sends_it_again_under_the_same_id(
     delivery: WebhookDelivery, turn: Turn, receiver: Receiver
 ) -> None:
     (taken,) = leases.claim(WebhookDelivery.objects.to_send(), limit=1, seconds=-1)
-    notifier._post(payloads.write(taken, now=timezone.now()))
+    notifier_module._post(payloads.write(taken, now=timezone.now()))
 
     turn()
 
