@@ -1,4 +1,7 @@
-"""Copies of this checkout to put bugs into. The environment is shared; nothing is written outside the copy."""
+"""Temporary copies of this checkout, in which seeded bugs and mutants are tested.
+
+The copy uses the virtual environment of the checkout. Nothing is written outside the copy.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from quality.seeded_bugs.bug import Database
-
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv/bin/python"
 
 
 @contextmanager
 def copy() -> Iterator[Path]:
-    """A copy of what git knows or would take up."""
-    with tempfile.TemporaryDirectory(prefix="limn-teeth-") as name:
-        root = Path(name)
-        for path in _files():
-            target = root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / path, target)
-        yield root
-
-
-def _files() -> list[Path]:
+    """Yield the root of a copy of all files that git tracks or would add; the copy is deleted afterwards."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
-    return [Path(name) for name in listed if name and (ROOT / name).is_file()]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="limn-copy-") as folder:
+        for name in filter(None, listed.split("\0")):
+            # A tracked file may have been deleted in the checkout.
+            if (ROOT / name).is_file():
+                target = Path(folder) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, target)
+        yield Path(folder)
 
 
-def pytest(
-    root: Path, *arguments: str, database: Database, seconds_max: float, is_watched: bool = False
+def run_pytest(
+    root: Path, *arguments: str, database: str, seconds_max: float, show_output: bool = False
 ) -> subprocess.CompletedProcess[str] | None:
-    """Run pytest in the copy. None when it took too long. What it says is the caller's, or everybody's to watch."""
+    """Run pytest in a copy.
+
+    Args:
+        root: The root of the copy.
+        arguments: For pytest.
+        database: `sqlite` or `postgresql`.
+        seconds_max: After this time pytest is killed.
+        show_output: Print pytest's output while it runs, instead of returning it.
+
+    Returns:
+        The ended process, or None when pytest was killed.
+    """
     command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"TEST_DATABASE": database, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -45,7 +54,7 @@ def pytest(
             command,
             cwd=root,
             env=environment,
-            capture_output=not is_watched,
+            capture_output=not show_output,
             text=True,
             timeout=seconds_max,
             check=False,

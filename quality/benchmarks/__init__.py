@@ -1,1 +1,1 @@
-"""Measurements behind decisions. Numbers are compared within one run only: machines differ, and are shared."""
+"""Benchmarks that decisions are based on. Compare numbers within one run only: machines differ, and are shared."""

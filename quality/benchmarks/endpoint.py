@@ -1,4 +1,4 @@
-"""An endpoint like ours, for `quality.benchmarks.servers`: the whole middleware, one query of twenty rows, JSON."""
+"""A typical API endpoint for the web server benchmark: the whole middleware, one query of twenty rows, JSON."""
 
 from __future__ import annotations
 

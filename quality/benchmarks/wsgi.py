@@ -1,4 +1,4 @@
-"""The WSGI application of the bench: Django must be set up before `quality.benchmarks.endpoint` can be imported."""
+"""The WSGI application of the web server benchmark. Django is set up before the endpoint can be imported."""
 
 import os
 

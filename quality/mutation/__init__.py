@@ -1,6 +1,6 @@
-"""Small changes, everywhere: what survives them is not tested.
+"""Mutation testing of the ledger and the lifecycle: `make mutation`. A mutant that no test kills shows a missing test.
 
-Tools from PyPI were looked at first (docs/teeth.md says why not): nearly every verb of ours is decorated, and one
-process a mutant would take hours. So: `operators` makes the mutants, `swapping` puts one into a running process,
-`session` runs those tests that reach it, the quickest first, and `explained` says which survivors are no loss.
+`operators` makes the mutants, `module_patch` puts one into a running process, `pytest_plugin` runs the tests that
+reach it, the fastest first, and `equivalent` lists the survivors that need no test. docs/seeded-bugs.md explains why
+no existing tool is used: they skip decorated functions, or start one process for each mutant.
 """

@@ -1,7 +1,7 @@
-"""Puts another source into a module that all others have imported from already, and takes it out again.
+"""Replaces the code of a module that other modules have already imported from, and restores it.
 
-They hold its functions, so the functions stay and get other code. They hold copies of its constants, so these are
-replaced wherever they went. Classes stay too, with other methods.
+Other modules hold references to its functions and classes, so these objects stay and get new code. They hold copies
+of its constants, so each copy is replaced.
 """
 
 from __future__ import annotations
@@ -13,77 +13,75 @@ from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any, TypeGuard
 
-PACKAGES = ("credits.", "generations.")
-CODE = ("__code__", "__defaults__", "__kwdefaults__")
+PACKAGES = ("accounts.", "credits.", "database.", "generations.", "notifications.", "operations.")
+FUNCTION_ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 @contextmanager
-def swapped(module: ModuleType, source: str) -> Iterator[None]:
-    """For as long as the block lasts, the module does what this source says."""
-    fresh = {name: vars(module)[name] for name in ("__name__", "__file__", "__package__")}
-    exec(compile(source, str(module.__file__), "exec"), fresh)  # noqa: S102
+def patched(module: ModuleType, source: str) -> Iterator[None]:
+    """Make the module behave as this source says, until the block ends."""
+    namespace = {name: vars(module)[name] for name in ("__name__", "__file__", "__package__")}
+    exec(compile(source, str(module.__file__), "exec"), namespace)  # noqa: S102
     with ExitStack() as undo:
-        for name in fresh.keys() & vars(module).keys():
-            _become(name, vars(module)[name], fresh[name], undo)
+        for name in namespace.keys() & vars(module).keys():
+            old, new = vars(module)[name], namespace[name]
+            if old is new or name.startswith("__"):
+                continue
+            if isinstance(old, FunctionType):
+                _replace_code(old, new, undo)
+            elif isinstance(old, type):
+                for attribute, method in vars(new).items():
+                    _replace_method(old, attribute, method, undo)
+            elif old != new:
+                for holder in _modules_holding(name, old):
+                    _set(holder, name, new, undo)
         yield
 
 
-def _become(name: str, old: Any, new: Any, undo: ExitStack) -> None:
-    if old is new or name.startswith("__"):
-        return
-    if isinstance(old, FunctionType):
-        _act_as(old, new, undo)
-    elif isinstance(old, type):
-        for attribute, method in vars(new).items():
-            _method_acts_as(old, attribute, method, undo)
-    elif old != new:
-        for module in _holders(name, old):
-            _set(module, name, new, undo)
-
-
-def _method_acts_as(owner: type, attribute: str, new: Any, undo: ExitStack) -> None:
-    old = vars(owner).get(attribute)
+def _replace_method(owner: type, name: str, new: Any, undo: ExitStack) -> None:
+    old = vars(owner).get(name)
     if isinstance(old, property | cached_property):
         if type(new) is not type(old):
-            # It is a property no more.
-            _set(owner, attribute, new, undo)
+            # The mutant is no property any more.
+            _set(owner, name, new, undo)
             return
         old, new = _getter(old), _getter(new)
-    if not _is_written_here(old) or not _is_written_here(new):
+    if not _is_from_source(old) or not _is_from_source(new):
         return
     if old.__code__.co_freevars == new.__code__.co_freevars:
-        _act_as(old, new, undo)
+        _replace_code(old, new, undo)
     else:
-        # It no longer calls super().
-        _set(owner, attribute, new, undo)
+        # The mutant no longer calls super(): a function cannot get code with other free variables.
+        _set(owner, name, new, undo)
 
 
 def _getter(value: Any) -> Any:
     return value.fget if isinstance(value, property) else value.func
 
 
-def _is_written_here(method: Any) -> TypeGuard[FunctionType]:
-    # What @dataclass writes comes from a string, and is the same anyway.
+def _is_from_source(method: Any) -> TypeGuard[FunctionType]:
+    # The methods that @dataclass writes are compiled from a string, and are the same in every mutant.
     return isinstance(method, FunctionType) and method.__code__.co_filename != "<string>"
 
 
-def _act_as(old: FunctionType, new: FunctionType, undo: ExitStack) -> None:
-    olds, news = list(_layers(old)), list(_layers(new))
-    for name in CODE:
-        _set(olds[-1], name, getattr(news[-1], name), undo)
-    if len(news) < len(olds):
-        _set(old, "__code__", _bare(old, None).__code__, undo)
+def _replace_code(old: FunctionType, new: FunctionType, undo: ExitStack) -> None:
+    old_layers, new_layers = list(_unwrap(old)), list(_unwrap(new))
+    for name in FUNCTION_ATTRIBUTES:
+        _set(old_layers[-1], name, getattr(new_layers[-1], name), undo)
+    if len(new_layers) < len(old_layers):
+        # The mutant lacks the decorator, so the wrapper must only call the function.
+        _set(old, "__code__", _call_only(old, None).__code__, undo)
 
 
-def _layers(function: Any) -> Iterator[FunctionType]:
-    """The function, and what its decorator wraps."""
+def _unwrap(function: Any) -> Iterator[FunctionType]:
+    """Yield the function, and what its decorators wrap."""
     while function is not None:
         yield function
         function = getattr(function, "__wrapped__", None)
 
 
-def _bare(func: Callable[..., Any], self: Any) -> Any:
-    """What `transaction.atomic` makes of a function, without the transaction."""
+def _call_only(func: Callable[..., Any], self: Any) -> Any:
+    """Return a wrapper with the same free variables as the one of `transaction.atomic`, without the transaction."""
 
     def inner(*args: Any, **kwargs: Any) -> Any:
         _ = self
@@ -92,9 +90,9 @@ def _bare(func: Callable[..., Any], self: Any) -> Any:
     return inner
 
 
-def _holders(name: str, value: Any) -> list[ModuleType]:
-    ours = [module for path, module in sys.modules.items() if path.startswith(PACKAGES)]
-    return [module for module in ours if vars(module).get(name) is value]
+def _modules_holding(name: str, value: Any) -> list[ModuleType]:
+    modules = [module for path, module in sys.modules.items() if path.startswith(PACKAGES)]
+    return [module for module in modules if vars(module).get(name) is value]
 
 
 def _set(owner: Any, name: str, value: Any, undo: ExitStack) -> None:

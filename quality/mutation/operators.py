@@ -1,4 +1,9 @@
-"""Makes mutants: each is the source of a module with one small change."""
+"""Makes the mutants of a module: its source with one small change each.
+
+Comparisons and conditions are flipped or cut, arguments of queries and of writes are left out, decorators and
+statements are removed, integers are raised by one, and members are taken from sets. What no test can know better is
+left unchanged: module constants such as time-outs, and log messages.
+"""
 
 from __future__ import annotations
 
@@ -28,48 +33,64 @@ OPPOSITE: dict[type[ast.AST], type[Any]] = {
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
 }
-# Their arguments are guards, or what is written: each is left out once.
-TELLING = {"filter", "exclude", "update", "create", "move", "end", "touch", "note", "Entry", "Output", "Failure"}
-# Types say nothing at run time.
-UNTOUCHED = ("annotation", "returns", "type_params")
+# The arguments of these calls are guards, or values that are written: each is left out once.
+CALLS_WITH_REMOVABLE_ARGUMENTS = {
+    "filter",
+    "exclude",
+    "update",
+    "create",
+    "move",
+    "end",
+    "touch",
+    "note",
+    "Entry",
+    "Output",
+    "Failure",
+}
+# Types have no effect at run time.
+SKIPPED_FIELDS = ("annotation", "returns", "type_params")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
+    """A changed module."""
+
     module: str
     function: str
-    """Its qualified name; nothing at the top of the module."""
+    """The qualified name of the function that was changed; empty at the top level of the module."""
     line: int
     before: str
+    """The statement that was changed."""
     after: str
     source: str
+    """The whole changed module."""
 
     def __str__(self) -> str:
-        """Where it is, and what differs, with a little of what stands around it."""
-        begins = _alike(self.before, self.after)
-        ends = _alike(self.before[begins:][::-1], self.after[begins:][::-1])
-        shown = [text[max(begins - 25, 0) : len(text) - max(ends - 15, 0)] for text in (self.before, self.after)]
+        """Name the function and the difference, with a few characters around it."""
+        start = _common_prefix_length(self.before, self.after)
+        end = _common_prefix_length(self.before[start:][::-1], self.after[start:][::-1])
+        shown = [text[max(start - 25, 0) : len(text) - max(end - 15, 0)] for text in (self.before, self.after)]
         return f"{self.module.rpartition('.')[2]}.{self.function or 'top'}: {shown[0]}  →  {shown[1]}"
 
 
-def _alike(one: str, other: str) -> int:
-    """With how many equal characters both begin."""
+def _common_prefix_length(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a node hangs in the tree."""
+    """Where a node is attached in the syntax tree."""
 
     parent: Any
     field: str
     index: int | None
     function: str
     statement: ast.stmt
+    """The innermost statement that contains the node."""
 
     def get(self) -> Any:
-        held = getattr(self.parent, self.field)
-        return held if self.index is None else held[self.index]
+        value = getattr(self.parent, self.field)
+        return value if self.index is None else value[self.index]
 
     def put(self, node: ast.AST) -> None:
         if self.index is None:
@@ -79,65 +100,76 @@ class Place:
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """Every mutant of the module, each once."""
+    """Yield every mutant of a module once.
+
+    Args:
+        module: Its dotted name.
+        source: Its source. Mutants lose its comments and its formatting.
+    """
     tree = ast.parse(source)
     seen = {ast.unparse(tree)}
     for place in _places(tree, "", None):
         original = place.get()
-        before = _headline(place.statement)
+        before = _first_line(place.statement)
         if isinstance(original, ast.Constant) and not place.function:
-            # How long we wait is a judgement, with its argument beside it; no test could know it better.
+            # A constant such as a time-out is a judgement that no test can know better.
             continue
         for variant in _variants(original):
             place.put(ast.fix_missing_locations(ast.copy_location(variant, original)))
-            mutated, changed = ast.unparse(tree), _headline(variant if original is place.statement else place.statement)
+            mutated = ast.unparse(tree)
+            after = _first_line(variant if original is place.statement else place.statement)
             place.put(original)
-            if mutated not in seen:
-                seen.add(mutated)
-                line = place.statement.lineno
-                yield Mutant(
-                    module=module, function=place.function, line=line, before=before, after=changed, source=mutated
-                )
+            # Two operators can make the same mutant.
+            if mutated in seen:
+                continue
+            seen.add(mutated)
+            yield Mutant(
+                module=module,
+                function=place.function,
+                line=place.statement.lineno,
+                before=before,
+                after=after,
+                source=mutated,
+            )
 
 
 def _places(node: ast.AST, function: str, statement: ast.stmt | None) -> Iterator[Place]:
     for field, value in ast.iter_fields(node):
-        if field in UNTOUCHED:
+        if field in SKIPPED_FIELDS:
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if not isinstance(child, ast.AST) or _is_passed_over(child):
+            if not isinstance(child, ast.AST) or _is_skipped(child):
                 continue
-            inside = child if isinstance(child, ast.stmt) else statement
-            # A decorator and a default belong to the function's own line.
-            name = _named(function, node) if field == "body" else function
-            if inside is not None:
-                yield Place(parent=node, field=field, index=index, function=name, statement=inside)
-            yield from _places(child, name, inside)
+            containing = child if isinstance(child, ast.stmt) else statement
+            name = function
+            # Decorators and defaults are evaluated outside the function that they belong to.
+            if field == "body" and isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = f"{function}.{node.name}" if function else node.name
+            if containing is not None:
+                yield Place(parent=node, field=field, index=index, function=name, statement=containing)
+            yield from _places(child, name, containing)
 
 
-def _named(outer: str, node: ast.AST) -> str:
-    inner = node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else ""
-    return ".".join(filter(None, (outer, inner)))
-
-
-def _is_passed_over(node: ast.AST) -> bool:
+def _is_skipped(node: ast.AST) -> bool:
     if isinstance(node, ast.Import | ast.ImportFrom | ast.AnnAssign):
         return True
-    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return text or (isinstance(node, ast.Expr) and ast.unparse(node).startswith(("logger.", "failpoints.")))
+    if not isinstance(node, ast.Expr):
+        return False
+    is_docstring = isinstance(node.value, ast.Constant)
+    return is_docstring or ast.unparse(node).startswith(("logger.", "failpoints."))
 
 
 def _variants(node: ast.AST) -> Iterator[ast.AST]:
-    yield from _of_expressions(node)
-    yield from _of_statements(node)
-    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in TELLING:
+    yield from _expression_variants(node)
+    yield from _statement_variants(node)
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in CALLS_WITH_REMOVABLE_ARGUMENTS:
         for index in range(len(node.keywords)):
             yield ast.Call(node.func, node.args, [*node.keywords[:index], *node.keywords[index + 1 :]])
         for index in range(len(node.args) if node.keywords else 0):
             yield ast.Call(node.func, [*node.args[:index], *node.args[index + 1 :]], node.keywords)
 
 
-def _of_expressions(node: ast.AST) -> Iterator[ast.AST]:
+def _expression_variants(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Compare(left, operators, rights):
             for index, operator in enumerate(operators):
@@ -149,13 +181,13 @@ def _of_expressions(node: ast.AST) -> Iterator[ast.AST]:
         case ast.BoolOp(operator, values):
             yield ast.BoolOp(OPPOSITE[type(operator)](), values)
             yield from values
-        case ast.IfExp(test, body, orelse) if not _flips_anyway(test):
+        case ast.IfExp(test, body, orelse) if not _is_flipped_by_another_operator(test):
             yield ast.IfExp(ast.UnaryOp(ast.Not(), test), body, orelse)
         case _:
-            yield from _of_values(node)
+            yield from _value_variants(node)
 
 
-def _of_values(node: ast.AST) -> Iterator[ast.AST]:
+def _value_variants(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Constant(bool() as value):
             yield ast.Constant(not value)
@@ -164,29 +196,29 @@ def _of_values(node: ast.AST) -> Iterator[ast.AST]:
         case ast.UnaryOp(ast.Not() | ast.USub() | ast.Invert(), operand):
             yield operand
         case ast.Set(elements) if len(elements) > 1:
-            for gone in elements:
-                yield ast.Set([element for element in elements if element is not gone])
+            for removed in elements:
+                yield ast.Set([element for element in elements if element is not removed])
 
 
-def _of_statements(node: ast.AST) -> Iterator[ast.AST]:
+def _statement_variants(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Expr(ast.Call()) | ast.Raise() | ast.AugAssign() | ast.Assign([ast.Attribute()]):
             yield ast.Pass()
-        case ast.If(test, body, orelse) if not _flips_anyway(test):
+        case ast.If(test, body, orelse) if not _is_flipped_by_another_operator(test):
             yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
         case ast.FunctionDef(decorator_list=[_, *_] as decorators):
-            for gone in decorators:
-                kept = [decorator for decorator in decorators if decorator is not gone]
+            for removed in decorators:
+                kept = [decorator for decorator in decorators if decorator is not removed]
                 yield ast.FunctionDef(**{**dict(ast.iter_fields(node)), "decorator_list": kept})
 
 
-def _flips_anyway(test: ast.expr) -> bool:
-    """Whether turning it around is another operator's work already."""
+def _is_flipped_by_another_operator(test: ast.expr) -> bool:
+    """Return whether another operator negates this condition."""
     return isinstance(test, ast.UnaryOp) or (isinstance(test, ast.Compare) and len(test.ops) == 1)
 
 
-def _headline(statement: ast.AST) -> str:
-    """A statement in a line: of one that holds others, only its head."""
+def _first_line(statement: ast.AST) -> str:
+    """Return a statement as one line; of a compound statement, only its head."""
     if isinstance(statement, ast.FunctionDef):
         return " ".join([*(f"@{ast.unparse(one)}" for one in statement.decorator_list), f"def {statement.name}"])
     lines = ast.unparse(statement).splitlines()

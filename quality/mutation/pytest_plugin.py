@@ -1,7 +1,8 @@
-"""A pytest plugin that runs the chosen tests once, and then again for each mutant that they reach.
+"""A pytest plugin that runs tests once as they are, and then again for each mutant that they reach.
 
-One process for all: what a mutant costs is the tests that call its function, the quickest first, up to the first that
-fails. At the end the tests must still be green without a mutant, else nothing of it counts.
+All mutants run in one process, so a mutant costs only the tests that call its function: the fastest first, up to the
+first that fails. At the end the tests must still pass without a mutant; otherwise the run has no result.
+`python -m quality.mutation` starts pytest with it.
 """
 
 from __future__ import annotations
@@ -22,125 +23,124 @@ import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
-from quality.mutation.module_patch import swapped
+from quality.mutation.module_patch import patched
 from quality.mutation.operators import Mutant, mutants
 
-# A mutant that makes a test wait has changed something, too. The machine may be busier than when it was learned.
+# A test that hangs has detected its mutant. The limit is a multiple of the time that the test took at first, since the
+# machine may be busier by now.
 SECONDS_MAX = 120.0
-PATIENCE = 4
-Reach = dict[str, list[pytest.Function]]
+SECONDS_MIN = 10.0
+SLOWDOWN_MAX = 4
 
 
-class Overdue(BaseException):
-    """A test takes too long. No `except Exception` of the code under test swallows it."""
+class TooSlow(BaseException):
+    """A test takes too long. Not an Exception, so that `except Exception` in the tested code does not catch it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--mutate", action="append", default=[], help="a module to make mutants of")
-    parser.addoption("--survivors", type=Path, help="where to list what survived")
-    parser.addoption("--again", type=Path, help="a list of survivors; only these are tried")
+    parser.addoption("--mutate", action="append", default=[], help="a module to mutate")
+    parser.addoption("--survivors", type=Path, help="the file to which surviving mutants are written")
+    parser.addoption("--only", type=Path, help="a file of earlier survivors; only these mutants are tried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
-    hypothesis.settings.register_profile("mutants", derandomize=True, database=None, phases=quick, deadline=None)
-    hypothesis.settings.load_profile("mutants")
-    signal.signal(signal.SIGALRM, _overdue)
+    # Hypothesis must find the same examples with each mutant, and need not shrink them.
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("mutation", derandomize=True, database=None, phases=phases, deadline=None)
+    hypothesis.settings.load_profile("mutation")
+    signal.signal(signal.SIGALRM, _raise_too_slow)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
     modules = [import_module(name) for name in session.config.option.mutate]
-    items = [item for item in session.items if isinstance(item, pytest.Function)]
+    tests = [item for item in session.items if isinstance(item, pytest.Function)]
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    trial = Trial(items, modules, say=terminal.write_line)
-    again = session.config.option.again
-    only = set(again.read_text().splitlines()) if again else None
-    survivors = [mutant for module in modules for mutant in trial.survivors(module, only=only)]
+    runner = MutantRunner(tests, modules, print_line=terminal.write_line)
+    only = session.config.option.only
+    chosen = set(only.read_text().splitlines()) if only else None
+    survivors = [mutant for module in modules for mutant in runner.survivors(module, only=chosen)]
     session.config.option.survivors.write_text("\n".join(map(str, survivors)))
-    if spoilt := [item.nodeid for item in trial.seconds if not (trial.is_green(item) or trial.is_green(item))]:
-        raise pytest.UsageError(f"red without a mutant by now: {spoilt}")
+    if failing := [test.nodeid for test in runner.seconds if runner.fails_twice(test)]:
+        raise pytest.UsageError(f"tests fail without a mutant now: {failing}")
     return True
 
 
-class Trial:
-    """Tests, and which function of the modules each of them calls."""
+class MutantRunner:
+    """Knows which functions each test calls, and runs the tests of a mutant."""
 
     def __init__(
-        self, items: Sequence[pytest.Function], modules: Sequence[ModuleType], *, say: Callable[[str], None]
+        self, tests: Sequence[pytest.Function], modules: Sequence[ModuleType], *, print_line: Callable[[str], None]
     ) -> None:
-        self.say = say
-        self.reach: Reach = defaultdict(list)
-        self.files = {str(module.__file__): module.__name__ for module in modules}
+        self._print_line = print_line
+        self._module_of_file = {str(module.__file__): module.__name__ for module in modules}
+        self._tests_of: dict[str, list[pytest.Function]] = defaultdict(list)
+        """The tests that call a function (`module:function`) or any function of a module, the fastest first."""
         self.seconds: dict[pytest.Function, float] = {}
-        for item in items:
-            self._learn(item)
-        for reaching in self.reach.values():
+        """How long each test takes without a mutant."""
+        for test in tests:
+            called: set[str] = set()
+            started = monotonic()
+            with _recording_calls(self._module_of_file, called):
+                failure = self._run(test)
+            if failure:
+                print_line(f"left out, because it fails without a mutant: {test.nodeid}\n{failure}")
+                continue
+            self.seconds[test] = monotonic() - started
+            for name in called:
+                self._tests_of[name].append(test)
+        for reaching in self._tests_of.values():
             reaching.sort(key=self.seconds.__getitem__)
 
     def survivors(self, module: ModuleType, *, only: set[str] | None) -> Iterator[Mutant]:
+        """Yield the mutants of a module that no test kills."""
         source = Path(str(module.__file__)).read_text()
         chosen = [mutant for mutant in mutants(module.__name__, source) if only is None or str(mutant) in only]
         for number, mutant in enumerate(chosen, start=1):
-            since = monotonic()
-            with swapped(module, mutant.source):
-                killer = next((item.name for item in self._reaching(mutant) if self._dies(item)), "")
-            self.say(f"{number:4} {monotonic() - since:5.1f} s  {killer or 'SURVIVED'}  ⟵  {mutant}")
+            started = monotonic()
+            with patched(module, mutant.source):
+                killer = next((test.name for test in self._tests_reaching(mutant) if self.fails_twice(test)), "")
+            self._print_line(f"{number:4} {monotonic() - started:5.1f} s  {killer or 'SURVIVED'}  ⟵  {mutant}")
             if not killer:
                 yield mutant
 
-    def _dies(self, item: pytest.Function) -> bool:
-        # Twice: on a busy machine a test may be late once.
-        return not self.is_green(item) and not self.is_green(item)
+    def fails_twice(self, test: pytest.Function) -> bool:
+        """Return whether a test fails now. On a busy machine it may fail once by chance."""
+        return bool(self._run(test) and self._run(test))
 
-    def is_green(self, item: pytest.Function) -> bool:
-        return not self.complaint(item)
-
-    def complaint(self, item: pytest.Function) -> str:
-        """What the test says when it fails."""
-        # Whoever runs next shares the session with it, so the database stays, and nothing else.
-        nothing_else: Any = item.session
-        item._initrequest()
-        signal.setitimer(signal.ITIMER_REAL, min(SECONDS_MAX, 10 + PATIENCE * self.seconds.get(item, SECONDS_MAX)))
+    def _run(self, test: pytest.Function) -> str:
+        """Run a test. Returns its failures as text, or nothing when it passes."""
+        # With the session as the next item, fixtures of the session (the database) stay, and all others are torn down.
+        session: Any = test.session
+        test._initrequest()
+        expected = self.seconds.get(test, SECONDS_MAX)
+        signal.setitimer(signal.ITIMER_REAL, min(SECONDS_MAX, SECONDS_MIN + SLOWDOWN_MAX * expected))
         try:
-            reports = runtestprotocol(item, log=False, nextitem=nothing_else)
-        except Overdue:
-            return "it takes too long"
+            reports = runtestprotocol(test, log=False, nextitem=session)
+        except TooSlow:
+            return "the test takes too long"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return "\n".join(report.longreprtext or report.outcome for report in reports if report.failed)
 
-    def _reaching(self, mutant: Mutant) -> list[pytest.Function]:
+    def _tests_reaching(self, mutant: Mutant) -> list[pytest.Function]:
         if not mutant.function:
-            return self.reach[mutant.module]
+            return self._tests_of[mutant.module]
         name = f"{mutant.module}:{mutant.function}"
-        # A class is reached by who calls one of its methods.
-        inside = {test for called, tests in self.reach.items() if called.startswith(f"{name}.") for test in tests}
-        return self.reach.get(name) or sorted(inside, key=self.seconds.__getitem__)
-
-    def _learn(self, item: pytest.Function) -> None:
-        """Run it once: how long it takes, and what it calls. What is red without a mutant is left out."""
-        called: set[str] = set()
-        since = monotonic()
-        with _watching(self.files, called):
-            complaint = self.complaint(item)
-        if complaint:
-            self.say(f"left out, for it is red without a mutant: {item.nodeid}\n{complaint}")
-            return
-        self.seconds[item] = monotonic() - since
-        for name in called:
-            self.reach[name].append(item)
+        # A mutant in the body of a class is reached by every test that calls one of its methods.
+        in_class = {test for called, tests in self._tests_of.items() if called.startswith(f"{name}.") for test in tests}
+        return self._tests_of.get(name) or sorted(in_class, key=self.seconds.__getitem__)
 
 
 @contextmanager
-def _watching(files: dict[str, str], called: set[str]) -> Iterator[None]:
-    """Note what is called of these files, in every thread: module, and module:function."""
+def _recording_calls(module_of_file: dict[str, str], called: set[str]) -> Iterator[None]:
+    """Add to `called` each module and function of these files that any thread calls."""
 
-    def watch(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and (module := files.get(frame.f_code.co_filename)):
+    def record(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and (module := module_of_file.get(frame.f_code.co_filename)):
             called.update((module, f"{module}:{frame.f_code.co_qualname}"))
 
-    threading.setprofile(watch)
-    sys.setprofile(watch)
+    threading.setprofile(record)
+    sys.setprofile(record)
     try:
         yield
     finally:
@@ -148,5 +148,5 @@ def _watching(files: dict[str, str], called: set[str]) -> Iterator[None]:
         threading.setprofile(None)
 
 
-def _overdue(signal_number: int, frame: FrameType | None) -> None:
-    raise Overdue
+def _raise_too_slow(signal_number: int, frame: FrameType | None) -> None:
+    raise TooSlow

@@ -1,5 +1,5 @@
-"""Proof that the tests bite: bugs that one could have written, put into a scratch copy, and the tests that die of them.
+"""Inserts known bugs into a copy of the checkout and checks that the tests catch each of them: `make seeded-bugs`.
 
-`make teeth` seeds the bugs of `teeth.bugs`, one after another; `make mutants` changes the ledger and the lifecycle a
-little, everywhere. Neither touches this checkout. See docs/teeth.md.
+A test that passes proves something only if it fails when the code is wrong. `bugs` declares one bug after the other:
+what it changes, and which tests must fail. See docs/seeded-bugs.md.
 """

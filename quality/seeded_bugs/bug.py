@@ -1,4 +1,4 @@
-"""What a seeded bug is: a sentence, what it changes, and the tests that must die of it."""
+"""What a seeded bug is: a sentence, the changes that cause it, and the tests that must fail."""
 
 from __future__ import annotations
 
@@ -10,86 +10,64 @@ Database = Literal["sqlite", "postgresql"]
 
 
 class DoesNotApply(Exception):
-    """The code has changed, and the bug no longer fits into it."""
+    """The code has changed, and the bug can no longer be inserted."""
+
+
+class SourceFiles:
+    """The files of a checkout. Changes are kept in memory until they are saved."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.changed: dict[Path, str] = {}
+        """The new text of each changed file, by its path below the root."""
+
+    def read(self, path: Path) -> str:
+        """Return the text of a file, with the changes made so far; an absent file is empty."""
+        if path in self.changed:
+            return self.changed[path]
+        absolute = self._root / path
+        return absolute.read_text() if absolute.is_file() else ""
+
+    def write(self, path: Path, text: str) -> None:
+        self.changed[path] = text
+
+    def in_folder(self, folder: Path, pattern: str) -> list[Path]:
+        """Return the files of a folder, new ones included, in the order of their names."""
+        existing = {path.relative_to(self._root) for path in (self._root / folder).glob(pattern)}
+        new = {path for path in self.changed if path.parent == folder and path.match(pattern)}
+        return sorted(existing | new)
+
+    def save(self) -> None:
+        for path, text in self.changed.items():
+            (self._root / path).write_text(text)
 
 
 class Change(Protocol):
-    def apply(self, root: Path) -> None:
-        """Make the change in this copy. Raises DoesNotApply."""
+    """One change of the source; see `changes`."""
+
+    def apply(self, files: SourceFiles) -> None:
+        """Make the change. Raises DoesNotApply."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bug:
+    """One bug that a developer could have written."""
+
     number: str
-    """Of the list in failure-modes.md §3.2; with a letter, one of several guards of that thing, alone."""
+    """Its number in the list of docs/failure-modes.md. A letter behind it: one of several guards, removed alone."""
     sentence: str
     changes: tuple[Change, ...]
     caught_by: tuple[str, ...]
-    """Tests, each of which must fail."""
+    """The tests that must all fail, as `locate` of `catching_tests` finds them."""
     database: Database = "sqlite"
 
+    def apply(self, root: Path) -> SourceFiles:
+        """Make all changes of the bug in memory; `save` writes them to the files below `root`.
 
-@dataclass(frozen=True, kw_only=True)
-class Replaced:
-    """Text that stands in a file exactly once, and what stands there instead."""
-
-    file: str
-    old: str
-    new: str
-
-    def apply(self, root: Path) -> None:
-        path = root / self.file
-        text = path.read_text() if path.exists() else ""
-        if (found := text.count(self.old)) != 1:
-            raise DoesNotApply(f"{self.file} has it {found} times: {self.old}")
-        path.write_text(text.replace(self.old, self.new))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unconstrained:
-    """A constraint of the database that is not there: one more migration takes it away."""
-
-    app: str
-    model: str
-    name: str
-
-    def apply(self, root: Path) -> None:
-        _require(root / self.app / "migrations", self.name)
-        _migrate(root, self.app, self.name, f'migrations.RemoveConstraint("{self.model}", "{self.name}")')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Untriggered:
-    """Triggers of the database that are not there: one more migration takes back the one that made them."""
-
-    app: str
-    migration: str
-
-    def apply(self, root: Path) -> None:
-        _require(root / self.app / "migrations", "def backwards", among=f"{self.migration}.py")
-        made_by = f'import_module("{self.app}.migrations.{self.migration}")'
-        _migrate(root, self.app, self.migration, f"migrations.RunPython({made_by}.backwards)")
-
-
-MIGRATION = """from importlib import import_module
-
-from django.db import migrations
-
-
-class Migration(migrations.Migration):
-    dependencies = [("{app}", "{last}")]
-    operations = [{operation}]
-"""
-
-
-def _migrate(root: Path, app: str, name: str, operation: str) -> None:
-    folder = root / app / "migrations"
-    last = max(path.stem for path in folder.glob("[0-9]*.py"))
-    text = MIGRATION.format(app=app, last=last, operation=operation)
-    # After all that are there, those of other bugs of the same handful included.
-    (folder / f"{int(last[:4]) + 1:04}_without_{name}.py").write_text(text)
-
-
-def _require(folder: Path, text: str, *, among: str = "*.py") -> None:
-    if not any(text in path.read_text() for path in folder.glob(among)):
-        raise DoesNotApply(f"no migration in {folder.name} knows {text}")
+        Raises:
+            DoesNotApply: The code has changed.
+        """
+        files = SourceFiles(root)
+        for change in self.changes:
+            change.apply(files)
+        return files

@@ -1,7 +1,7 @@
-"""The bugs, in the order of failure-modes.md §3.2. A letter behind a number: one guard of several, alone.
+"""All seeded bugs, in the order of the list in docs/failure-modes.md.
 
-A guard without a test that dies without it is not a guard: so where two stand behind each other, each is taken away by
-itself, and then both.
+A letter behind a number marks one of several guards that protect the same thing. Each guard is removed alone and must
+be missed by a test, and then all of them together: a guard without a test that fails without it protects nothing.
 """
 
 from quality.seeded_bugs.bugs import callbacks, files, money, orders

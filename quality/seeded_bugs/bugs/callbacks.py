@@ -1,21 +1,20 @@
-"""Callbacks that are believed, lost or acknowledged too early."""
+"""Bugs that accept forged callbacks, lose callbacks, or acknowledge them too early."""
 
 from __future__ import annotations
 
-from quality.seeded_bugs.bug import Bug, Replaced
+from quality.seeded_bugs.bug import Bug
+from quality.seeded_bugs.changes import ReplaceCode
 
-CALLBACKS = "tests/generations/callbacks/test_callbacks.py"
-PINNED = f"{CALLBACKS}::test_the_first_proven_callback_pins_the_fal_account"
-OTHER_ACCOUNT = f"{CALLBACKS}::test_b3_a_true_signature_for_another_fal_account_is_refused"
-NOT_IN_HEADERS = Replaced(
-    file="generations/fal/webhooks.py",
-    old="if user_id is not None and not claim.is_for_account(user_id):",
-    new="if False:",
+VIEW = "generations.callbacks.views"
+
+PINS_ACCOUNT = "test_the_first_proven_callback_pins_the_fal_account"
+REFUSES_OTHER_ACCOUNT = "test_b3_a_true_signature_for_another_fal_account_is_refused"
+STORES_FOR_STAFF = "test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff"
+IGNORE_ACCOUNT_IN_HEADERS = ReplaceCode(
+    module="generations.fal.webhooks", old="user_id is not None and not claim.is_for_account(user_id)", new="False"
 )
-NOT_IN_VIEW = Replaced(
-    file="generations/callbacks/views.py",
-    old="if user_id is not None and not claim.is_for_account(user_id):",
-    new="if False:",
+IGNORE_PINNED_ACCOUNT = ReplaceCode(
+    module=VIEW, old="user_id is not None and not claim.is_for_account(user_id)", new="False"
 )
 
 BUGS = (
@@ -23,80 +22,81 @@ BUGS = (
         number="13",
         sentence="A callback is answered 200 before it is committed",
         changes=(
-            Replaced(
-                file="generations/callbacks/views.py",
-                old="    _receive(submission, callback, body)\n    return",
-                new="    threading.Thread(target=_receive, args=(submission, callback, body)).start()\n    return",
+            ReplaceCode(
+                module=VIEW,
+                old="_receive(submission, callback, body)",
+                new="threading.Thread(target=_receive, args=(submission, callback, body)).start()",
+                imports="import threading",
             ),
         ),
-        caught_by=(
-            "tests/generations/workers/test_callback_inbox.py::test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged",
-        ),
+        caught_by=("test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged",),
     ),
     Bug(
         number="14a",
-        sentence="An unknown token is answered 200",
+        sentence="A callback that belongs to no submission is answered 200",
         changes=(
-            Replaced(
-                file="generations/callbacks/views.py",
-                old='Refusal(404, "no attempt of ours has this address")',
-                new='Refusal(200, "no attempt of ours has this address")',
+            ReplaceCode(
+                module=VIEW,
+                old="CallbackRejected(404, ...)",
+                new='CallbackRejected(200, "not ours")',
+                matches=2,
             ),
         ),
-        caught_by=(f"{CALLBACKS}::test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff",),
+        caught_by=(STORES_FOR_STAFF,),
     ),
     Bug(
         number="14b",
-        sentence="A callback for nothing of ours is dropped",
+        sentence="A callback that belongs to no submission is not stored",
         changes=(
-            Replaced(
-                file="generations/callbacks/views.py",
-                old="Staff will see it.\n            _keep(None, callback, body)",
-                new="Staff will not see it.\n            pass",
+            ReplaceCode(
+                module=VIEW,
+                old="if user_id is not None: ...",
+                new="pass",
             ),
         ),
-        caught_by=(f"{CALLBACKS}::test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff",),
+        caught_by=(STORES_FOR_STAFF,),
     ),
     Bug(
         number="15a",
-        sentence="The account in the headers is not compared",
-        changes=(NOT_IN_HEADERS,),
-        caught_by=("tests/generations/fal/test_webhooks.py::test_a_true_signature_for_another_account_is_refused",),
+        sentence="The account in the callback's headers is not compared",
+        changes=(IGNORE_ACCOUNT_IN_HEADERS,),
+        caught_by=("test_a_true_signature_for_another_account_is_refused",),
     ),
     Bug(
         number="15b",
-        sentence="The account that was pinned is not compared",
-        changes=(NOT_IN_VIEW,),
-        caught_by=(PINNED,),
+        sentence="The pinned account is not compared",
+        changes=(IGNORE_PINNED_ACCOUNT,),
+        caught_by=(PINS_ACCOUNT,),
     ),
     Bug(
         number="15",
-        sentence="user_id is not compared",
-        changes=(NOT_IN_HEADERS, NOT_IN_VIEW),
-        caught_by=(OTHER_ACCOUNT, PINNED),
+        sentence="No account is compared",
+        changes=(IGNORE_ACCOUNT_IN_HEADERS, IGNORE_PINNED_ACCOUNT),
+        caught_by=(REFUSES_OTHER_ACCOUNT, PINS_ACCOUNT),
     ),
     Bug(
         number="20a",
-        sentence="Without keys to verify with, a callback is believed",
+        sentence="A callback is accepted without keys to verify it",
         changes=(
-            Replaced(
-                file="generations/callbacks/views.py",
-                old="        raise Refusal(503, str(error)) from error\n    except StaleTimestamp",
-                new="        return read_headers(request.headers, user_id=None)\n    except StaleTimestamp",
+            ReplaceCode(
+                module=VIEW,
+                old="raise CallbackRejected(503, ...) from error",
+                new="return read_headers(request.headers, user_id=None)",
+                imports="from generations.fal.webhooks import read_headers",
             ),
         ),
-        caught_by=(f"{CALLBACKS}::test_b30_without_any_key_fal_is_asked_to_come_again",),
+        caught_by=("test_b30_without_any_key_fal_is_asked_to_come_again",),
     ),
     Bug(
         number="20b",
-        sentence="Keys are trusted past their day",
+        sentence="fal's keys are trusted for ever",
         changes=(
-            Replaced(
-                file="generations/fal/keys.py",
-                old="if self._age_seconds() >= KEY_LIFETIME_SECONDS:\n            raise",
-                new="if not self._keys:\n            raise",
+            ReplaceCode(
+                module="generations.fal.keys",
+                old="if self._age_seconds() >= KEY_LIFETIME_SECONDS: raise ...",
+                new="if not self._keys:\n    raise KeysUnavailable",
             ),
         ),
-        caught_by=(f"{CALLBACKS}::test_b32_keys_are_not_trusted_past_a_day",),
+        caught_by=("test_b32_keys_are_not_trusted_past_a_day",),
     ),
 )

@@ -1,80 +1,75 @@
-"""Files that were never copied, not looked at, or lie somewhere else each time."""
+"""Bugs that complete a generation without its files, do not verify a file, or store it elsewhere with each attempt."""
 
 from __future__ import annotations
 
-from quality.seeded_bugs.bug import Bug, Replaced
+from quality.seeded_bugs.bug import Bug
+from quality.seeded_bugs.changes import ReplaceCode
 
-COPYING = "tests/generations/workers/test_copier.py"
-STORING = "tests/generations/lifecycle/test_storing.py"
+COPIER = "generations.workers.copier"
+ANSWERING = "generations.lifecycle.answering"
+STORING = "generations.lifecycle.storing"
 
 BUGS = (
     Bug(
         number="9",
-        sentence="Every retry writes to a new object key",
+        sentence="Each attempt to copy a file writes another object key",
         changes=(
-            Replaced(
-                file="generations/workers/copier.py",
+            ReplaceCode(
+                module=COPIER,
                 old='f"generations/{output.generation_id}/{output.index}.{extension}"',
                 new='f"generations/{output.generation_id}/{output.lease}.{extension}"',
             ),
         ),
-        caught_by=(f"{COPYING}::test_c25_a_crash_between_put_and_commit_leaves_no_second_object",),
+        caught_by=("test_c25_a_crash_between_put_and_commit_leaves_no_second_object",),
     ),
     Bug(
         number="10a",
-        sentence="Completed as soon as fal has answered, before anything is copied",
+        sentence="A generation is completed when fal has answered, before any file is copied",
         changes=(
-            Replaced(
-                file="generations/lifecycle/answering.py",
-                old='    note(generation, "answered", actor="fal", note=message)\n    return True',
-                new='    note(generation, "answered", actor="fal", note=message)\n'
-                "    return completed(generation, promised=len(files), delivered=len(files), flagged=0)",
-            ),
-            Replaced(
-                file="generations/lifecycle/answering.py",
-                old="from generations.lifecycle.ending import not_made",
-                new="from generations.lifecycle.ending import completed, not_made",
+            ReplaceCode(
+                module=ANSWERING,
+                within="answered",
+                old="return True",
+                new="return completed(generation, promised=len(files), delivered=len(files), flagged=0)",
+                imports="from generations.lifecycle.ending import completed",
             ),
         ),
-        caught_by=(
-            "tests/generations/callbacks/test_callbacks.py::test_a_true_callback_is_heard",
-            f"{COPYING}::test_c23_what_lies_in_the_bucket_is_what_fal_served",
-        ),
+        caught_by=("test_a_true_callback_is_heard", "test_c23_what_lies_in_the_bucket_is_what_fal_served"),
     ),
     Bug(
         number="10b",
-        sentence="Completed as soon as the first of several files is copied",
+        sentence="A generation is completed when the first of several files is copied",
         changes=(
-            Replaced(
-                file="generations/lifecycle/storing.py",
-                old="    if pending:\n",
-                new="    if pending == len(outputs):\n",
+            ReplaceCode(
+                module=STORING,
+                old="sum(output.state == Output.State.PENDING for output in outputs)",
+                new="all(output.state == Output.State.PENDING for output in outputs)",
             ),
         ),
-        caught_by=(f"{STORING}::test_nothing_is_completed_while_a_file_is_on_its_way",),
+        caught_by=("test_nothing_is_completed_while_a_file_is_on_its_way",),
     ),
     Bug(
         number="11a",
-        sentence="What lies in storage is not compared with what was sent",
+        sentence="The stored file is not compared with what was sent",
         changes=(
-            Replaced(
-                file="generations/workers/copier.py",
-                old="if (measured.size_bytes, measured.sha256) != (fetched.size_bytes, fetched.sha256):",
-                new="if not measured.size_bytes:",
+            ReplaceCode(
+                module=COPIER,
+                old="(measured.size_bytes, measured.sha256) != (fetched.size_bytes, fetched.sha256)",
+                new="not measured.size_bytes",
             ),
         ),
-        caught_by=(f"{STORING}::test_c23_a_storage_that_keeps_other_bytes_delivers_nothing",),
+        caught_by=("test_c23_a_storage_that_keeps_other_bytes_delivers_nothing",),
     ),
     Bug(
         number="11b",
-        sentence="What came is not compared with the size that fal announced",
+        sentence="The downloaded file is not compared with the size that fal announced",
         changes=(
-            Replaced(
-                file="generations/workers/copier.py",
-                old="if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:",
-                new="if False:",
+            ReplaceCode(
+                module=COPIER,
+                old="output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes",
+                new="False",
             ),
         ),
-        caught_by=(f"{STORING}::test_c4_a_file_of_another_size_than_fal_announced_is_not_taken",),
+        caught_by=("test_c4_a_file_of_another_size_than_fal_announced_is_not_taken",),
     ),
 )

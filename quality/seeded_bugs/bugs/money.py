@@ -1,190 +1,180 @@
-"""Ends that are not final, holds that settle twice, books that do not add up."""
+"""Bugs that change a finished generation, settle a hold twice, or leave the ledger inconsistent."""
 
 from __future__ import annotations
 
-from quality.seeded_bugs.bug import Bug, Replaced, Unconstrained, Untriggered
+from quality.seeded_bugs.bug import Bug
+from quality.seeded_bugs.changes import RemoveConstraint, RemoveDecorator, RemoveTrigger, ReplaceCode
 
-LATE = "tests/generations/callbacks/test_callbacks.py::test_b8_a_late_duplicate_callback_charges_nothing"
-LATE_ANSWER = "tests/generations/callbacks/test_callbacks.py::test_b18_a_late_answer_after_the_end_changes_nothing"
-NEVER_CHANGES = "tests/generations/models/test_constraints.py::test_what_has_ended_never_changes"
-SETTLES_ONCE = "tests/credits/test_refusals.py::test_a_hold_settles_once"
-DATABASE_REFUSES = "tests/credits/test_constraints.py::test_the_database_refuses"
-REFUSES_DELIVERY = "tests/generations/models/test_constraints.py::test_the_database_refuses"
-PLACES = "tests/generations/lifecycle/test_transitions.py::test_a_fact_moves_an_order_from_certain_places_only"
+LEDGER = "credits.ledger"
+TRANSITIONS = "generations.lifecycle.transitions"
+INBOX = "generations.workers.callback_inbox"
+VIEW = "generations.callbacks.views"
+IMPORT_TRANSACTION = "from django.db import transaction"
 
-MOVES_FROM_ANYWHERE = Replaced(
-    file="generations/lifecycle/transitions.py",
+LATE_DUPLICATE = "test_b8_a_late_duplicate_callback_charges_nothing"
+LATE_ANSWER = "test_b18_a_late_answer_after_the_end_changes_nothing"
+NEVER_CHANGES = "test_what_has_ended_never_changes"
+ALLOWED_PHASES = "test_a_fact_moves_an_order_from_certain_places_only"
+SETTLES_ONCE = "test_a_hold_settles_once"
+LEDGER_CONSTRAINTS = "tests/credits::test_the_database_refuses"
+CALLBACK_CONSTRAINTS = "tests/generations::test_the_database_refuses"
+
+MOVE_FROM_ANY_PHASE = ReplaceCode(
+    module=TRANSITIONS,
     old="Generation.objects.filter(guard, pk=generation.pk)",
     new="Generation.objects.filter(pk=generation.pk)",
 )
-WITH_TRANSACTIONS = Replaced(
-    file="generations/lifecycle/transitions.py",
-    old="from django.db.models import F, Q",
-    new="from django.db import transaction\nfrom django.db.models import F, Q",
+NO_FINAL_TRIGGER = RemoveTrigger(app="generations", table="generations_generation", kind="final")
+APPLY_ANY_OUTCOME = ReplaceCode(
+    module=VIEW,
+    old="delivery.outcome != ProviderCallback.Outcome.RECEIVED",
+    new="delivery.outcome == ProviderCallback.Outcome.ORPHAN",
 )
-NO_TRIGGER = Untriggered(app="generations", migration="0002_the_end_is_final")
-# What has been told is told again, as if it had just come in.
-TOLD_AGAIN = (
-    Replaced(
-        file="generations/callbacks/views.py",
-        old="delivery.outcome != Delivery.Outcome.RECEIVED",
-        new="delivery.outcome == Delivery.Outcome.ORPHAN",
-    ),
-    Replaced(file="generations/workers/callback_inbox.py", old="if not unheard.exists()", new="if delivery.pk is None"),
+APPLY_AGAIN = ReplaceCode(module=INBOX, old="not unheard.exists()", new="False")
+STORE_EACH_REPEAT = ReplaceCode(
+    module=VIEW,
+    old="ProviderCallback.objects.get_or_create(**identity, defaults=defaults)",
+    new="ProviderCallback.objects.create(**{**identity, **defaults}), True",
 )
-EACH_A_ROW = (
-    Replaced(
-        file="generations/callbacks/views.py",
-        old="Delivery.objects.get_or_create(**identity, defaults=defaults)",
-        new="Delivery.objects.create(**{**identity, **defaults}), True",
-    ),
-    Unconstrained(app="generations", model="delivery", name="generations_delivery_once"),
-)
-SETTLES_AGAIN = Replaced(
-    file="credits/ledger.py",
+NO_CALLBACK_CONSTRAINT = RemoveConstraint(app="generations", model="providercallback", name="generations_callback_once")
+SETTLE_AGAIN = ReplaceCode(
+    module=LEDGER,
     old="Hold.objects.filter(pk=hold.pk, settled_at=None)",
     new="Hold.objects.filter(pk=hold.pk)",
 )
-NO_SETTLES_ONCE = Unconstrained(app="credits", model="entry", name="credits_hold_settles_once")
+NO_SETTLE_CONSTRAINT = RemoveConstraint(app="credits", model="entry", name="credits_hold_settles_once")
 
 BUGS = (
     Bug(
         number="1a",
-        sentence="The lifecycle moves what has ended",
-        changes=(MOVES_FROM_ANYWHERE,),
-        caught_by=(LATE_ANSWER, PLACES),
+        sentence="The lifecycle changes a finished generation",
+        changes=(MOVE_FROM_ANY_PHASE,),
+        caught_by=(LATE_ANSWER, ALLOWED_PHASES),
     ),
     Bug(
         number="1b",
-        sentence="The database lets a finished generation change",
-        changes=(NO_TRIGGER,),
+        sentence="The database allows changes of a finished generation",
+        changes=(NO_FINAL_TRIGGER,),
         caught_by=(NEVER_CHANGES,),
     ),
     Bug(
         number="1",
-        sentence="No guard of terminal states at all",
-        changes=(MOVES_FROM_ANYWHERE, NO_TRIGGER),
-        caught_by=(LATE_ANSWER, NEVER_CHANGES, PLACES),
+        sentence="Nothing protects a finished generation",
+        changes=(MOVE_FROM_ANY_PHASE, NO_FINAL_TRIGGER),
+        caught_by=(LATE_ANSWER, NEVER_CHANGES, ALLOWED_PHASES),
     ),
     Bug(
         number="2a",
-        sentence="The inbox has no unique constraint",
-        changes=(EACH_A_ROW[1],),
-        caught_by=(REFUSES_DELIVERY,),
+        sentence="The callback table has no unique constraint",
+        changes=(NO_CALLBACK_CONSTRAINT,),
+        caught_by=(CALLBACK_CONSTRAINTS,),
     ),
     Bug(
         number="2b",
-        sentence="The inbox tells what was told while it waited for the lock",
-        changes=(TOLD_AGAIN[1],),
-        caught_by=("tests/generations/workers/test_callback_inbox.py::test_b7_what_was_told_is_not_told_again",),
+        sentence="A callback is applied again after it waited for the lock of one that was applied",
+        changes=(APPLY_AGAIN,),
+        caught_by=("test_b7_what_was_told_is_not_told_again",),
     ),
     Bug(
         number="2c",
-        sentence="What the inbox has told is told again",
-        changes=TOLD_AGAIN,
-        caught_by=(
-            "tests/generations/workers/test_callback_inbox.py::test_b7_b15_a_repetition_does_not_make_us_ask_fal_again",
-        ),
+        sentence="An applied callback is applied again when it is repeated",
+        changes=(APPLY_ANY_OUTCOME, APPLY_AGAIN),
+        caught_by=("test_b7_b15_a_repetition_does_not_make_us_ask_fal_again",),
     ),
     Bug(
         number="2",
-        sentence="The inbox takes every repetition for news",
-        changes=(*EACH_A_ROW, *TOLD_AGAIN),
-        caught_by=(
-            "tests/generations/callbacks/test_callbacks.py::test_b7_a_replay_has_no_second_effect",
-            REFUSES_DELIVERY,
-        ),
+        sentence="Every repeated callback is stored and applied as a new one",
+        changes=(STORE_EACH_REPEAT, NO_CALLBACK_CONSTRAINT, APPLY_ANY_OUTCOME, APPLY_AGAIN),
+        caught_by=("test_b7_a_replay_has_no_second_effect", CALLBACK_CONSTRAINTS),
     ),
     Bug(
         number="3a",
-        sentence="The ledger settles a hold that is settled",
-        changes=(SETTLES_AGAIN,),
+        sentence="The ledger settles a settled hold",
+        changes=(SETTLE_AGAIN,),
         caught_by=(SETTLES_ONCE,),
     ),
     Bug(
         number="3b",
-        sentence="The database lets a hold settle twice",
-        changes=(NO_SETTLES_ONCE,),
-        caught_by=(DATABASE_REFUSES,),
+        sentence="The database allows a second settlement of a hold",
+        changes=(NO_SETTLE_CONSTRAINT,),
+        caught_by=(LEDGER_CONSTRAINTS,),
     ),
     Bug(
         number="3",
-        sentence="A hold may settle more than once",
-        changes=(SETTLES_AGAIN, NO_SETTLES_ONCE),
-        caught_by=(SETTLES_ONCE, DATABASE_REFUSES),
+        sentence="A hold can be settled more than once",
+        changes=(SETTLE_AGAIN, NO_SETTLE_CONSTRAINT),
+        caught_by=(SETTLES_ONCE, LEDGER_CONSTRAINTS),
     ),
     Bug(
         number="4",
-        sentence="1 to 3 together, late duplicates on",
-        changes=(MOVES_FROM_ANYWHERE, NO_TRIGGER, *EACH_A_ROW, *TOLD_AGAIN, SETTLES_AGAIN, NO_SETTLES_ONCE),
-        caught_by=(LATE, LATE_ANSWER),
+        sentence="Bugs 1 to 3 together, with late duplicates",
+        changes=(
+            MOVE_FROM_ANY_PHASE,
+            NO_FINAL_TRIGGER,
+            STORE_EACH_REPEAT,
+            NO_CALLBACK_CONSTRAINT,
+            APPLY_ANY_OUTCOME,
+            APPLY_AGAIN,
+            SETTLE_AGAIN,
+            NO_SETTLE_CONSTRAINT,
+        ),
+        caught_by=(LATE_DUPLICATE, LATE_ANSWER),
     ),
     Bug(
         number="5",
-        sentence="A balance is changed outside its entry's transaction",
+        sentence="A balance is changed outside the transaction of its ledger entry",
         changes=(
-            Replaced(
-                file="credits/ledger.py",
-                old="@transaction.atomic\ndef capture(",
-                new="def capture(",
-            ),
-            Replaced(file="credits/ledger.py", old="@transaction.atomic\ndef hold(", new="def hold("),
+            RemoveDecorator(module=LEDGER, function="capture", decorator="transaction.atomic"),
+            RemoveDecorator(module=LEDGER, function="hold", decorator="transaction.atomic"),
         ),
-        caught_by=("tests/credits/test_atomicity.py::test_nothing_is_written_without_the_entry",),
+        caught_by=("test_nothing_is_written_without_the_entry",),
     ),
     Bug(
         number="5b",
-        sentence="Postings of one key do not wait for each other",
-        changes=(Replaced(file="credits/ledger.py", old="    _lock(account)\n    if", new="    if"),),
-        caught_by=("tests/credits/test_races.py::test_a_repetition_waits_for_the_first_and_answers_the_same",),
+        sentence="Postings with one key do not wait for each other",
+        changes=(ReplaceCode(module=LEDGER, within="_post", old="_lock(account)", new="None"),),
+        caught_by=("test_a_repetition_waits_for_the_first_and_answers_the_same",),
         database="postgresql",
     ),
     Bug(
         number="17",
-        sentence="A part of the files is charged rounded up",
+        sentence="The charge for a part of the files is rounded up",
         changes=(
-            Replaced(
-                file="generations/lifecycle/charging_rules.py",
+            ReplaceCode(
+                module="generations.lifecycle.charging_rules",
                 old="credits * (delivered - flagged) // promised",
                 new="-(-credits * (delivered - flagged) // promised)",
             ),
         ),
-        caught_by=(
-            "tests/generations/lifecycle/test_storing.py::test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down",
-        ),
+        caught_by=("test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down",),
     ),
     Bug(
         number="19",
-        sentence="What customers are told is written down after the commit",
+        sentence="Notifications are written after the commit",
         changes=(
-            Replaced(
-                file="generations/lifecycle/transitions.py",
-                old="    outbox.post(generation, fact, held_change=held_change)",
-                new="    transaction.on_commit(lambda: outbox.post(generation, fact, held_change=held_change))",
+            ReplaceCode(
+                module=TRANSITIONS,
+                old="event_recorded(generation, event)",
+                new="transaction.on_commit(lambda: event_recorded(generation, event))",
+                imports=IMPORT_TRANSACTION,
             ),
-            WITH_TRANSACTIONS,
         ),
-        caught_by=("tests/notifications/test_outbox.py::test_h11_what_was_rolled_back_is_not_told",),
+        caught_by=("test_h11_what_was_rolled_back_is_not_told",),
     ),
     Bug(
         number="19a",
         sentence="The timeline is written after the commit",
         changes=(
-            Replaced(
-                file="generations/lifecycle/transitions.py",
-                old="    Event.objects.create(\n        generation=generation,",
-                new="    line = Event(\n        generation=generation,",
+            ReplaceCode(
+                module=TRANSITIONS,
+                old="Event.objects.create",
+                new="(lambda **columns: [event := Event(**columns), transaction.on_commit(event.save)][0])",
+                imports=IMPORT_TRANSACTION,
             ),
-            Replaced(
-                file="generations/lifecycle/transitions.py",
-                old="        **details,\n    )\n",
-                new="        **details,\n    )\n    transaction.on_commit(line.save)\n",
-            ),
-            WITH_TRANSACTIONS,
         ),
         caught_by=(
-            "tests/generations/lifecycle/test_atomicity.py::test_a_fact_is_told_before_its_transaction_ends",
-            "tests/generations/lifecycle/test_atomicity.py::test_a_fact_that_cannot_be_told_has_not_happened",
+            "test_a_fact_is_told_before_its_transaction_ends",
+            "test_a_fact_that_cannot_be_told_has_not_happened",
         ),
     ),
 )

@@ -1,172 +1,156 @@
-"""Orders that are paid twice, given up behind fal's back, or worked on for ever."""
+"""Bugs that pay fal twice for one order, refund a job that fal still works on, or work on a row for ever."""
 
 from __future__ import annotations
 
-from quality.seeded_bugs.bug import Bug, Replaced
+from quality.seeded_bugs.bug import Bug
+from quality.seeded_bugs.changes import AddDecorator, ReplaceCode
 
-LEASES = "tests/generations/jobs/test_leases.py"
-RECONCILING = "tests/generations/workers/test_reconciler.py"
-RESOLVES = Replaced(
-    file="generations/workers/submitter.py",
-    old="lifecycle.submission_lost(submission, detail=str(error))",
-    new="lifecycle.not_taken(submission, detail=str(error), retry_in_seconds=0)",
-)
+SUBMITTER = "generations.workers.submitter"
+RECONCILER = "generations.workers.reconciler"
+COPIER = "generations.workers.copier"
+LEASES = "generations.jobs.leases"
 
 BUGS = (
     Bug(
         number="6a",
-        sentence="An attempt whose answer was lost is made again at once",
-        changes=(RESOLVES,),
-        caught_by=(
-            "tests/generations/workers/test_submitter.py::test_a4_a19_what_fal_may_have_taken_is_never_sent_again_nor_released",
+        sentence="A submission whose answer was lost is sent again at once",
+        changes=(
+            ReplaceCode(
+                module=SUBMITTER,
+                old="lifecycle.submission_lost(submission, ...)",
+                new="lifecycle.not_taken(submission, detail=str(error), retry_in_seconds=0)",
+            ),
         ),
+        caught_by=("test_a4_a19_what_fal_may_have_taken_is_never_sent_again_nor_released",),
     ),
     Bug(
         number="6b",
         sentence="fal's client repeats the POST by itself",
         changes=(
-            Replaced(
-                file="generations/fal/client.py",
-                old='raise AnswerLost(f"{type(error).__name__}: {error}"[:300]) from error',
+            ReplaceCode(
+                module="generations.fal.client",
+                within="_OnePost.handle_request",
+                old="raise AnswerLost(...) from error",
                 new="raise",
             ),
         ),
-        caught_by=("tests/generations/workers/test_submitter.py::test_a6_one_attempt_is_exactly_one_post",),
+        caught_by=("test_a6_one_attempt_is_exactly_one_post",),
     ),
     Bug(
         number="6c",
-        sentence="A lost attempt takes the request of a twin whose answer is on the way",
+        sentence="A lost submission adopts the job of an identical one that is still being sent",
         changes=(
-            Replaced(
-                file="generations/workers/reconciler.py",
-                old="open_ended = [Submission.State.SENT, Submission.State.UNKNOWN]",
-                new="open_ended = [Submission.State.UNKNOWN]",
+            ReplaceCode(
+                module=RECONCILER,
+                old="[Submission.State.SENT, Submission.State.UNKNOWN]",
+                new="[Submission.State.UNKNOWN]",
             ),
         ),
-        caught_by=(
-            "tests/generations/workers/test_lost_answers.py::test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",
-        ),
+        caught_by=("test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",),
     ),
     Bug(
         number="6d",
-        sentence="A request that another order has is taken for one's own",
+        sentence="A submission adopts the job of another order",
         changes=(
-            Replaced(
-                file="generations/lifecycle/submitting.py",
-                old="if Submission.objects.filter(request_id=ticket.request_id).exists():",
-                new="if generation.submissions.filter(request_id=ticket.request_id).exists():",
+            ReplaceCode(
+                module="generations.lifecycle.submitting",
+                old="Submission.objects.filter(request_id=ticket.request_id)",
+                new="generation.submissions.filter(request_id=ticket.request_id)",
             ),
         ),
-        caught_by=(
-            "tests/generations/workers/test_lost_answers.py::test_a_request_that_another_order_has_adopted_stumbles_nobody",
-        ),
+        caught_by=("test_a_request_that_another_order_has_adopted_stumbles_nobody",),
     ),
     Bug(
         number="7",
-        sentence="The attempt is committed after its POST",
+        sentence="The submission is committed after its POST",
         changes=(
-            Replaced(
-                file="generations/workers/submitter.py",
-                old="def submit_now(",
-                new="@transaction.atomic\ndef submit_now(",
-            ),
-            Replaced(
-                file="generations/workers/submitter.py",
-                old="from django.db.models.functions import Now",
-                new="from django.db import transaction\nfrom django.db.models.functions import Now",
+            AddDecorator(
+                module=SUBMITTER,
+                function="submit_now",
+                decorator="transaction.atomic",
+                imports="from django.db import transaction",
             ),
         ),
-        caught_by=(
-            "tests/end_to_end/processes/test_workers.py::test_a3_a_worker_killed_while_submitting_pays_fal_once",
-        ),
+        caught_by=("test_a3_a_worker_killed_while_submitting_pays_fal_once",),
     ),
     Bug(
         number="8a",
-        sentence="Whoever slept through his lease may still say that a file is stored",
+        sentence="A worker that has lost its lease can still store a file",
         changes=(
-            Replaced(
-                file="generations/lifecycle/storing.py",
-                old="pk=output.pk, lease=output.lease, state=",
-                new="pk=output.pk, state=",
+            ReplaceCode(
+                module="generations.lifecycle.storing",
+                old="Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)",
+                new="Output.objects.filter(pk=output.pk, state=Output.State.PENDING)",
             ),
         ),
-        caught_by=(
-            "tests/generations/workers/test_copier.py::test_e3_an_owner_who_slept_through_his_lease_is_refused",
-        ),
+        caught_by=("test_e3_an_owner_who_slept_through_his_lease_is_refused",),
     ),
     Bug(
         number="8b",
-        sentence="Whoever slept through his lease may still release it",
+        sentence="A worker that has lost its lease can still release it",
         changes=(
-            Replaced(
-                file="generations/jobs/leases.py",
-                old="filter(pk=row.pk, lease=row.lease)\n    changes",
-                new="filter(pk=row.pk)\n    changes",
+            ReplaceCode(
+                module=LEASES,
+                within="release",
+                old="type(row)._default_manager.filter(pk=row.pk, lease=row.lease)",
+                new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
-        caught_by=(f"{LEASES}::test_an_owner_who_slept_cannot_release_what_another_holds",),
+        caught_by=("test_an_owner_who_slept_cannot_release_what_another_holds",),
     ),
     Bug(
         number="8c",
-        sentence="Whoever slept through his lease may still renew it",
+        sentence="A worker that has lost its lease can still renew it",
         changes=(
-            Replaced(
-                file="generations/jobs/leases.py",
-                old="filter(pk=row.pk, lease=row.lease)\n    try",
-                new="filter(pk=row.pk)\n    try",
+            ReplaceCode(
+                module=LEASES,
+                within="_extend",
+                old="type(row)._default_manager.filter(pk=row.pk, lease=row.lease)",
+                new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
-        caught_by=(f"{LEASES}::test_a_lease_that_another_took_is_not_kept",),
+        caught_by=("test_a_lease_that_another_took_is_not_kept",),
     ),
     Bug(
         number="12",
-        sentence="At our own deadline the customer is refunded, whatever fal does",
+        sentence="The customer is refunded at the deadline, though fal may still deliver",
         changes=(
-            Replaced(
-                file="generations/workers/reconciler.py",
-                old="if generation.deadline_at + VERDICT_PATIENCE <= now:",
-                new="if generation.deadline_at <= now:",
+            ReplaceCode(
+                module=RECONCILER,
+                old="generation.deadline_at + VERDICT_PATIENCE <= now",
+                new="generation.deadline_at <= now",
             ),
         ),
-        caught_by=(f"{RECONCILING}::test_a25_a_result_that_comes_after_all_is_delivered_and_paid",),
+        caught_by=("test_a25_a_result_that_comes_after_all_is_delivered_and_paid",),
     ),
     Bug(
         number="16",
-        sentence="COMPLETED counts as success, whatever error stands beside it",
+        sentence="A job with the status COMPLETED counts as successful, whatever error stands beside it",
         changes=(
-            Replaced(
-                file="generations/fal/wire.py",
+            ReplaceCode(
+                module="generations.fal.wire",
                 old="Finished(reason=_reason_in_status(message))",
                 new="Finished(reason=None)",
             ),
         ),
         caught_by=(
-            "tests/generations/fal/test_wire.py::test_completed_with_an_error_is_a_failure",
-            f"{RECONCILING}::test_f6_an_error_in_the_status_counts_though_there_is_a_result",
+            "test_completed_with_an_error_is_a_failure",
+            "test_f6_an_error_in_the_status_counts_though_there_is_a_result",
         ),
     ),
     Bug(
         number="18a",
-        sentence="A job that kills every worker is tried for ever",
-        changes=(Replaced(file="generations/jobs/leases.py", old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
+        sentence="A row that crashes every worker is tried for ever",
+        changes=(ReplaceCode(module=LEASES, old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
         caught_by=(
-            "tests/generations/workers/test_poison.py::test_e4_a_file_over_which_everybody_stumbles_is_given_up",
-            "tests/generations/workers/test_poison.py::test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",
+            "test_e4_a_file_over_which_everybody_stumbles_is_given_up",
+            "test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",
         ),
     ),
     Bug(
         number="18b",
-        sentence="A file that is not there is asked for until the last deadline",
-        changes=(
-            Replaced(
-                file="generations/workers/copier.py",
-                old="(missed and output.misses >= HOPELESS_MISSES)",
-                new="False",
-            ),
-        ),
-        caught_by=(
-            "tests/generations/workers/test_copier.py"
-            "::test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing[cdn:404]",
-        ),
+        sentence="A file that does not exist is requested until the last deadline",
+        changes=(ReplaceCode(module=COPIER, old="missed and output.misses >= HOPELESS_MISSES", new="False"),),
+        caught_by=("test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing[cdn:404]",),
     ),
 )

@@ -1,21 +1,19 @@
-"""The maker of mutants makes them, and puts one in and takes it out again."""
+"""How mutants are made, and that the list of equivalent ones is up to date."""
 
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
 
-from credits import ledger
-from generations.lifecycle import placing
-from generations.ordering.orders import BatchOrder
-from quality.mutation.module_patch import swapped
+from quality.mutation.equivalent import EQUIVALENT
 from quality.mutation.operators import mutants
+from quality.mutation.subjects import SUBJECTS
+from tests.structure.source import ROOT
 
 pytestmark = pytest.mark.once
 
-CHANGES = {
+EXPECTED = {
     "if a < b: c()": {"if a <= b: c()", "if a < b: pass"},
     "f(x=not a, y=b and c)": {
         "f(x=a, y=b and c)",
@@ -33,55 +31,24 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("source, expected", CHANGES.items(), ids=list(CHANGES))
+@pytest.mark.parametrize("source, expected", EXPECTED.items(), ids=list(EXPECTED))
 def test_each_change_is_made_once(source: str, expected: set[str]) -> None:
     made = [mutant.source for mutant in mutants("m", source)]
 
     assert sorted(made) == sorted(ast.unparse(ast.parse(text)) for text in expected)
 
 
-def _source() -> str:
-    return Path(str(ledger.__file__)).read_text()
+def test_every_equivalent_mutant_exists() -> None:
+    modules = {module for subject in SUBJECTS for module in subject.modules}
+    named = {mutant.partition(".")[0] for mutant in EQUIVALENT}
+    made: set[str] = set()
+    for module in modules:
+        if module.rpartition(".")[2] in named:
+            source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+            made |= {str(mutant) for mutant in mutants(module, source)}
+
+    assert sorted(EQUIVALENT.keys() - made) == []
 
 
-def test_a_mutant_reaches_those_who_have_imported_already() -> None:
-    known = ledger._require_amount
-    laxer = _source().replace("if isinstance(amount, bool) or", "if")
-
-    with swapped(ledger, laxer):
-        known(True, minimum=0)
-
-    with pytest.raises(ValueError, match="whole number"):
-        known(True, minimum=0)
-
-
-def test_a_decorator_can_be_taken_away_and_comes_back() -> None:
-    before = ledger.release.__code__
-
-    with swapped(ledger, _source().replace("@transaction.atomic\ndef release", "def release")):
-        between = ledger.release.__code__
-
-    assert between is not before
-    assert ledger.release.__code__ is before
-
-
-def test_a_method_and_a_constant_can_be_changed_and_come_back() -> None:
-    words = str(ledger.InsufficientCredits(needed=2, available=1))
-    silent = _source().replace('super().__init__(f"This', '(f"This') + "\nCREDITS_MAX = 1\n"
-
-    with swapped(ledger, silent):
-        assert (str(ledger.InsufficientCredits(needed=2, available=1)), vars(ledger)["CREDITS_MAX"]) == ("", 1)
-
-    assert (str(ledger.InsufficientCredits(needed=2, available=1)), vars(ledger)["CREDITS_MAX"]) == (words, 2**31 - 1)
-
-
-def test_a_property_can_be_changed_and_made_a_method_and_comes_back() -> None:
-    source = Path(str(placing.__file__)).read_text()
-    order = BatchOrder(orders=[])
-
-    with swapped(placing, source.replace("return sum(order.credits for order in self.orders)", "return 7")):
-        assert order.credits == 7
-    with swapped(placing, source.replace("@cached_property\n    def credits", "def credits")):
-        assert callable(BatchOrder(orders=[]).credits)
-
-    assert BatchOrder(orders=[]).credits == 0
+def test_every_test_file_that_must_kill_mutants_exists() -> None:
+    assert [path for subject in SUBJECTS for path in subject.tests if not (ROOT / path).is_file()] == []
