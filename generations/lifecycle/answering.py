@@ -1,4 +1,4 @@
-"""What fal says: how far it is, and what came of it."""
+"""What fal reports about a submission: its progress, and its result."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ from generations.lifecycle.failures import failure, failure_for
 from generations.lifecycle.transitions import lock, move, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Submission
 
-# fal keeps files for at least seven days; a bucket that is away for longer than this has a person at work on it.
+# fal keeps files for at least seven days, so fal is not the limit. A storage outage that lasts longer than this is
+# known to an operator.
 COPY_SECONDS_MAX = 6 * 3600
 
 
 @transaction.atomic
 def progressed(generation: Generation, *, running: bool, position: int | None = None, line: str = "") -> bool:
-    """fal says how far it is. False when that is no news: messages do not repeat, stages and percent only rise."""
+    """fal reported progress. False if it says nothing new, or the generation cannot progress any more.
+
+    Args:
+        running: whether fal runs the request; otherwise it waits in fal's queue.
+        position: its position in fal's queue.
+        line: the newest line of the model's log. Stages and percentages that are read from it only rise.
+    """
     phase = Phase.RUNNING if running else Phase.WAITING
     generation = lock(generation.pk)
     before = generation.phase
-    # Back in fal's queue, it begins anew.
-    message, percent = _advance(generation, line) if before == phase else _begin(line)
-    news: dict[str, Any] = {"queue_position": position, "message": message, "percent": percent}
-    if before == phase and all(getattr(generation, name) == value for name, value in news.items()):
+    parsed = parse_log_line(line)
+    message, percent = parsed.message, parsed.percent
+    # A request that fal puts back into its queue starts over, so then nothing is kept.
+    if before == phase:
+        percent = max((p for p in (generation.percent, percent) if p is not None), default=None)
+        if not message or goes_back(generation.message, message):
+            message = generation.message
+    changes: dict[str, Any] = {"queue_position": position, "message": message, "percent": percent}
+    if before == phase and all(getattr(generation, name) == value for name, value in changes.items()):
         return False
-    moved = move(generation, phase, **news)
+    moved = move(generation, phase, **changes)
     if moved and before != phase:
         record_event(generation, "progressed", actor="fal")
     return moved
 
 
-def _begin(line: str) -> tuple[str, int | None]:
-    said = parse_log_line(line)
-    return said.message, said.percent
-
-
-def _advance(generation: Generation, line: str) -> tuple[str, int | None]:
-    """The line, unless it falls silent or goes back behind what was said already."""
-    said = parse_log_line(line)
-    percent = max((p for p in (generation.percent, said.percent) if p is not None), default=None)
-    if not said.message or goes_back(generation.message, said.message):
-        return generation.message, percent
-    return said.message, percent
-
-
 @transaction.atomic
 def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
-    """fal delivered. Its files become Output rows for the copier, the rest is kept; no file at all is a failure."""
+    """fal delivered a result. Its files become Output rows for the copier; a result without a file is a failure.
+
+    False if the generation has ended, or another submission was answered before.
+    """
     generation = lock(submission.generation_id)
     files = extract_files(answer)
     if not files:
@@ -71,18 +72,14 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
         message=message,
     ):
         return False
-    _only_this_one(generation, submission)
+    # Of several jobs for one generation the first to answer counts. The others are surplus: the operator pays them.
+    others = generation.submissions.filter(state=Submission.State.ACCEPTED).exclude(pk=submission.pk)
+    others.update(state=Submission.State.SURPLUS)
+    Submission.objects.filter(pk=submission.pk).update(state=Submission.State.ACCEPTED)
     failpoints.reach("answered")
     Output.objects.bulk_create(_outputs(generation, files))
     record_event(generation, "answered", actor="fal", note=message)
     return True
-
-
-def _only_this_one(generation: Generation, submission: Submission) -> None:
-    """Of several jobs for one order the first to answer is the one that counts; the others are surplus."""
-    others = generation.submissions.filter(state=Submission.State.ACCEPTED).exclude(pk=submission.pk)
-    others.update(state=Submission.State.SURPLUS)
-    Submission.objects.filter(pk=submission.pk).update(state=Submission.State.ACCEPTED)
 
 
 def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]:
@@ -93,7 +90,7 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
             generation=generation,
             index=index,
             role=file.role,
-            # A model that suddenly names its files otherwise still delivers what was paid for.
+            # If fal renames the files of a model, none of them has a known role: then all count as paid ones.
             counts=not paid or file.role in paid,
             source_url=file.url,
             claimed_size_bytes=file.claimed_size_bytes,
@@ -108,6 +105,9 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
 
 @transaction.atomic
 def answered_error(submission: Submission, reason: Reason) -> bool:
-    """fal, or the model, gave up. Who asked for a cancellation gets that as the reason."""
+    """fal reported a failure. If cancellation was requested, the failure code is `cancelled`.
+
+    False if the generation has ended, or is copying files.
+    """
     generation = lock(submission.generation_id)
     return provider_failed(generation, failure_for(generation, reason))

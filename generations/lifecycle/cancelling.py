@@ -1,4 +1,4 @@
-"""Stopping what is no longer wanted. What fal has is fal's to decide; what it has not is released at once."""
+"""Cancellation. What fal has accepted is fal's to decide; what it has not is released at once."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from generations.lifecycle.transitions import lock, record_event, update
 from generations.models import CancelledBy, FailureCode, Generation, Phase
 
 CancelAnswer = Literal["released", "asked", "finished"]
+"""released: it never ran, and its credits are available again. asked: fal is asked, and its verdict decides.
+finished: too late."""
 
 
 @transaction.atomic
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
-    """Somebody wants it stopped. What fal has is fal's to decide; what it has not is released at once."""
+    """Somebody wants the generation stopped. Asking again gives the same answer."""
     generation = lock(generation.pk)
     if generation.is_done:
         return "released" if generation.failure_code == FailureCode.CANCELLED else "finished"
     if generation.phase == Phase.STORING:
+        # It is generated and will be paid; only the copy is missing.
         return "finished"
     if generation.phase == Phase.QUEUED:
         failed(generation, failure(FailureCode.CANCELLED), actor=actor)
         return "released"
     if generation.cancel_asked_at is None:
-        changes = {"cancel_asked_at": Now(), "cancel_asked_by": by, "next_attempt_at": Now()}
-        update(generation, **changes)
+        # Due now, so the reconciler passes the cancellation on to fal without delay.
+        update(generation, cancel_asked_at=Now(), cancel_asked_by=by, next_attempt_at=Now())
         record_event(generation, "cancel_asked", actor=actor)
     return "asked"
 
 
 @transaction.atomic
 def cancel_sent(generation: Generation) -> bool:
-    """fal knows that we no longer want it."""
+    """fal has received the cancellation request. False if the generation has ended."""
     return update(lock(generation.pk), cancel_sent_at=Now())
 
 
 @transaction.atomic
 def cancelled(generation: Generation) -> bool:
-    """fal took it off its queue: it will never run."""
+    """fal took the request off its queue, so it will never run. False if the generation has ended."""
     generation = lock(generation.pk)
     return provider_failed(generation, failure_for(generation, Reason(code="cancelled", retryable=True)))

@@ -1,7 +1,7 @@
-"""Who pays, and why: one row for each way in which an order may end.
+"""Who pays, and why: one rule for each way in which a generation can end.
 
-Nobody who got nothing pays for it. What the provider bills us all the same is the operator's cost, never the
-customer's. A row is stored with the generation when it is settled, and shown to its owner.
+A customer who gets nothing pays nothing. What the provider bills all the same is the operator's cost. The rule is
+stored with the generation when it ends, and shown to its owner (docs/charges.md, the page "Charges").
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ProviderCost = Literal["covered by the price", "none", "the operator's"]
 
 @dataclass(frozen=True, kw_only=True)
 class Clause:
-    """One row of the rule table."""
+    """One rule of the table."""
 
     customer_pays: Share
     providers_bill: ProviderCost
-    """Who bears what the provider bills for it."""
+    """Who bears what the provider bills."""
     because: str
-    """For the customer."""
+    """The reason, as a sentence for the customer."""
 
 
 TABLE: Mapping[Rule, Clause] = MappingProxyType(
@@ -38,12 +38,12 @@ TABLE: Mapping[Rule, Clause] = MappingProxyType(
         Rule.PARTLY_DELIVERED: Clause(
             customer_pays="what was delivered",
             providers_bill="the operator's",
-            because="Only some of the files were delivered; the price was shared out among them, rounded down.",
+            because="Only some of the files were delivered; the price was reduced in proportion, rounded down.",
         ),
         Rule.FLAGGED: Clause(
             customer_pays="what was delivered",
             providers_bill="the operator's",
-            because="The provider’s safety checker blackened a picture; a black picture costs nothing.",
+            because="The provider’s safety checker blackened an image; a black image costs nothing.",
         ),
         Rule.REFUSED_INPUT: Clause(
             customer_pays="nothing",
@@ -53,12 +53,12 @@ TABLE: Mapping[Rule, Clause] = MappingProxyType(
         Rule.CONTENT_POLICY: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="The provider’s content rules refused it.",
+            because="The provider’s content policy refused it.",
         ),
         Rule.PROVIDER_FAILED: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="The provider failed to make it.",
+            because="The provider failed to generate it.",
         ),
         Rule.CANCELLED_QUEUED: Clause(
             customer_pays="nothing",
@@ -68,26 +68,26 @@ TABLE: Mapping[Rule, Clause] = MappingProxyType(
         Rule.CANCELLED_RUNNING: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="It was cancelled, and the provider stopped. Had it been made by then, it would have been charged.",
+            because="It was cancelled while running, and the provider stopped. A finished result would be charged.",
         ),
         Rule.OUR_DEADLINE: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="It took too long, and we gave it up.",
+            because="It was not finished in time.",
         ),
         Rule.NOT_STORED: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="It was made, and could not be brought into storage.",
+            because="It was generated, but could not be stored.",
         ),
         Rule.NEVER_CLEAR: Clause(
             customer_pays="nothing",
             providers_bill="the operator's",
-            because="It never became clear whether the provider took it.",
+            because="It could not be determined whether the provider accepted it.",
         ),
     }
 )
-_OF_FAILURES = {
+_RULE_OF_FAILURE = {
     FailureCode.INVALID_INPUT: Rule.REFUSED_INPUT,
     FailureCode.CONTENT_POLICY: Rule.CONTENT_POLICY,
     FailureCode.PROVIDER_ERROR: Rule.PROVIDER_FAILED,
@@ -101,19 +101,19 @@ _OF_FAILURES = {
 
 
 def for_failure(generation: Generation, code: FailureCode) -> Rule:
-    """The row for an order that failed so, from where it stands now."""
+    """The rule for a generation that fails with this code, from the phase it is in now."""
     if code == FailureCode.CANCELLED:
         return Rule.CANCELLED_RUNNING if generation.phase == Phase.RUNNING else Rule.CANCELLED_QUEUED
-    return _OF_FAILURES[code]
+    return _RULE_OF_FAILURE[code]
 
 
 def for_delivery(*, promised: int, delivered: int, flagged: int) -> Rule:
-    """The row for an order whose files are in storage, by how many were promised, came, and came black."""
+    """The rule for a completed generation. Counts of paid files: ordered, stored, and stored but black."""
     if flagged:
         return Rule.FLAGGED
     return Rule.DELIVERED if delivered == promised else Rule.PARTLY_DELIVERED
 
 
 def price_of(credits: int, *, promised: int, delivered: int, flagged: int) -> int:
-    """What is charged of `credits`: n of m files cost n/m, rounded down, in the customer's favour."""
+    """The part of `credits` that is charged: n of m files cost n/m, rounded down in the customer's favour."""
     return credits * (delivered - flagged) // promised

@@ -1,4 +1,4 @@
-"""The end: completed and captured, or failed and released. One transaction each, once."""
+"""The end of a generation: completed and captured, or failed and released, in one transaction and once."""
 
 from __future__ import annotations
 
@@ -11,28 +11,48 @@ from generations.lifecycle.failures import Failure, failure
 from generations.lifecycle.transitions import finish, lock, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
-# fal may be at work on it, or has been: these must hear its verdict, or run into their deadline.
+# fal works on such a submission, or may. It must be heard from, or its generation must reach its deadline.
 UNRESOLVED = (Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.ACCEPTED)
 
 
 def completed(generation: Generation, *, promised: int, delivered: int, flagged: int) -> bool:
-    """Every file that will come is stored; `flagged` of those delivered are black. The caller holds the lock."""
+    """Every output has ended, and some are stored: captures the price of what was delivered, releases the rest.
+
+    Args:
+        promised: how many paid files the order was for.
+        delivered: how many of them are stored.
+        flagged: how many of the delivered ones the provider's safety checker blackened; these are free.
+
+    The caller holds the generation's lock. False if the generation has ended already.
+    """
     counts = {"promised": promised, "delivered": delivered, "flagged": flagged}
-    captured, rule = charging_rules.price_of(generation.credits, **counts), charging_rules.for_delivery(**counts)
-    released = generation.credits - captured
-    moved = finish(generation, Status.COMPLETED, captured=captured, released=released, rule=rule, message="")
+    captured = charging_rules.price_of(generation.credits, **counts)
+    moved = finish(
+        generation,
+        Status.COMPLETED,
+        captured=captured,
+        released=generation.credits - captured,
+        rule=charging_rules.for_delivery(**counts),
+        message="",
+    )
     if moved:
+        # The row and the ledger are committed together. Dying here rolls both back.
         failpoints.reach("completed")
         ledger.capture(generation.reference, captured)
-        remark = "" if delivered == promised else f"{delivered} of {promised} files were delivered"
-        changes = {"held_change": -generation.credits, "balance_change": -captured}
-        record_event(generation, "completed", actor="limn", note=remark, **changes)
+        record_event(
+            generation,
+            "completed",
+            actor="limn",
+            note="" if delivered == promised else f"{delivered} of {promised} files were delivered",
+            held_change=-generation.credits,
+            balance_change=-captured,
+        )
     return moved
 
 
 @transaction.atomic
 def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
-    """It ends without a result. The whole hold is released."""
+    """The generation ends without a result. Its whole hold is released. False if it has ended already."""
     generation = lock(generation.pk)
     moved = finish(
         generation,
@@ -48,6 +68,7 @@ def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
     if moved:
         failpoints.reach("failed")
         ledger.release(generation.reference)
+        # Without a next attempt no copier takes these up again.
         generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
         record_event(
             generation, "failed", actor=actor, note=why.message, staff_note=why.detail, held_change=-generation.credits
@@ -57,15 +78,22 @@ def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
 
 @transaction.atomic
 def provider_failed(generation: Generation, why: Failure) -> bool:
-    """fal says that nothing will come. Its first verdict counts: files that it has named are copied all the same."""
+    """The provider reported that there will be no result.
+
+    The provider's first verdict counts: files that it has named before are copied all the same. False if the
+    generation has ended, or is copying files.
+    """
     generation = lock(generation.pk)
     return generation.phase != Phase.STORING and failed(generation, why, actor="fal")
 
 
 @transaction.atomic
 def give_up(generation: Generation, *, detail: str) -> bool:
-    """Whoever works on it dies of it. It fails; but what fal may be working on is not ended behind fal's back: then
-    staff are told, and its callback or its deadline ends it."""
+    """Fails a generation that one worker after another died on, unless fal may be working on it.
+
+    In that case staff are told once, by an event, and the callback or the deadline ends the generation: releasing the
+    hold now would make the operator pay for a result that nobody gets. False if it did not fail.
+    """
     generation = lock(generation.pk)
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():
         return failed(generation, failure(FailureCode.PROVIDER_ERROR, detail=detail), actor="limn")

@@ -1,4 +1,7 @@
-"""Erasing: what was asked and made goes, what it cost stays. The rows are emptied at once, the files follow."""
+"""Erasure: what was ordered and generated is deleted, what it cost is kept.
+
+`erase` empties the rows in one transaction; the eraser then deletes the files and fal's copies, and reports `erased`.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ class GenerationInUse(InUse):
 
 @transaction.atomic
 def erase(generation: Generation, *, actor: str) -> Erasure:
-    """The receipt; the same one when it is asked again. Raises NotFinished, GenerationInUse."""
+    """Erases a generation that has ended. Returns the receipt; the same one if it is asked again.
+
+    Raises NotFinished, GenerationInUse.
+    """
     generation = lock(generation.pk)
     if (earlier := Erasure.objects.filter(generation=generation).first()) is not None:
         return earlier
     if generation.phase != Phase.DONE:
         raise NotFinished("Only a generation that has ended can be erased. Cancel it first.")
-    # Orders lock the files that they use: each is either found in use here, or not found there.
+    # An order locks the files that it uses. So either the order is found here, or the order does not find the files.
     list(generation.outputs.select_for_update().order_by("pk"))
     if InputFile.objects.needed().filter(output__generation=generation).exists():
         raise GenerationInUse
@@ -40,12 +46,13 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
         ],
         next_attempt_at=Now(),
     )
-    _empty(generation)
+    _empty_rows(generation)
     record_event(generation, "erased", actor=actor)
     return receipt
 
 
-def _empty(generation: Generation) -> None:
+def _empty_rows(generation: Generation) -> None:
+    """Removes everything from the rows that could show what was ordered or generated."""
     Generation.objects.filter(pk=generation.pk).update(
         version=F("version") + 1,
         erased_at=Now(),
@@ -58,25 +65,30 @@ def _empty(generation: Generation) -> None:
         details={},
     )
     generation.refresh_from_db()
-    # fal's words may repeat the prompt, and its payloads do. That it was too much for fal is counted for ever.
-    too_much = When(fact="not_taken", staff_note__startswith="429", then=Value("429"))
-    generation.events.update(staff_note=Case(too_much, default=Value("")))
+    # fal's messages may repeat the prompt, and its callbacks do. Only the status 429 is kept: a metric counts it.
+    too_many_requests = When(fact="not_taken", staff_note__startswith="429", then=Value("429"))
+    generation.events.update(staff_note=Case(too_many_requests, default=Value("")))
     generation.submissions.update(detail="")
     ProviderCallback.objects.filter(submission__generation=generation).update(body=b"")
+    # The keys stay until the eraser has deleted the files.
     generation.outputs.update(state=Output.State.ERASED, source_url="", detail="", next_attempt_at=None)
 
 
 def reopen_erasure(generation: Generation) -> None:
-    """fal has one more job of what may be erased. Who works on the receipt begins anew: he has not seen this one."""
+    """fal turned out to have one more job of a generation that may be erased: the eraser starts over.
+
+    Taking the lease away makes a worker that is erasing this moment fail to report `erased`, since it does not know
+    of that job.
+    """
     receipts = Erasure.objects.filter(generation=generation)
     receipts.update(done_at=None, next_attempt_at=Now(), lease=None, leased_until=None)
 
 
 @transaction.atomic
 def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
-    """Its files are gone, and fal has been told. Only the holder of the lease may say so."""
-    mine = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
-    done = mine.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
+    """The files are deleted, and fal was told to delete its copies. False if the lease is lost."""
+    leased = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
+    done = leased.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
     if done:
         Output.objects.filter(generation=receipt.generation_id).update(key="")
     return bool(done)

@@ -1,4 +1,4 @@
-"""Why a generation ends without a result, in words for its owner."""
+"""Why a generation ended without a result: a code for programs and a message for its owner."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ from generations.models import CancelledBy, FailureCode, Generation
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a generation failed, for the customer; `detail` is for staff."""
+    """Why a generation failed."""
 
     code: FailureCode
     message: str
+    """For the customer."""
     retryable: bool
+    """Whether the same order may succeed if it is placed again."""
     errors: list[dict[str, Any]] = field(default_factory=list)
+    """For `invalid_input`: the wrong inputs, as {"loc", "msg", "type"}."""
     detail: str = ""
+    """For staff: fal's own words, or what went wrong in Limn."""
 
 
 MESSAGES = {
     FailureCode.INVALID_INPUT: "The model refused these inputs.",
-    FailureCode.CONTENT_POLICY: "The provider's content rules refused this. Change the prompt or the image.",
-    FailureCode.PROVIDER_ERROR: "The provider failed to make this.",
+    FailureCode.CONTENT_POLICY: "The provider's content policy refused this. Change the prompt or the image.",
+    FailureCode.PROVIDER_ERROR: "The provider failed to generate this.",
     FailureCode.PROVIDER_TIMEOUT: "The provider took too long.",
     FailureCode.PROVIDER_UNFUNDED: "The service cannot order from its provider at the moment.",
-    FailureCode.RESULT_EXPIRED: "The result was gone before it could be fetched.",
+    FailureCode.RESULT_EXPIRED: "The result expired before it could be copied.",
     FailureCode.COPY_FAILED: "The result could not be copied into storage.",
-    FailureCode.SUBMISSION_UNKNOWN: "It never became clear whether the provider took this order.",
+    FailureCode.SUBMISSION_UNKNOWN: "It could not be determined whether the provider accepted this order.",
     FailureCode.CANCELLED: "Cancelled.",
     FailureCode.DEADLINE: "This was not finished in time.",
 }
 
 
 def failure(code: FailureCode, *, retryable: bool = True, detail: str = "") -> Failure:
+    """A failure with the standard message of its code. `detail` is for staff."""
     return Failure(code=code, message=MESSAGES[code], retryable=retryable, detail=detail)
 
 
 def failure_for(generation: Generation, reason: Reason) -> Failure:
+    """The failure of this generation for a reason that fal gave."""
     code, message = FailureCode(reason.code), reason.message
     if code == FailureCode.CANCELLED and generation.cancel_asked_by == CancelledBy.DEADLINE:
+        # Limn cancelled it itself because its time was over.
         code, message = FailureCode.DEADLINE, ""
     elif code == FailureCode.CANCELLED and not generation.cancel_asked_by:
+        # Cancelled at fal by something else: the customer did not ask for it.
         code = FailureCode.PROVIDER_ERROR
     return Failure(
         code=code,

@@ -1,4 +1,4 @@
-"""Files on their way into the owner's storage. The last one to arrive completes the generation and captures."""
+"""Outputs on their way into the owner's storage. The last one to end completes the generation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from generations.models import FailureCode, Generation, Output, Phase
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file that lies in the owner's storage, as it was measured there."""
+    """A file in the owner's storage, as it was measured there after the upload."""
 
     key: str
     kind: str
     content_type: str
     size_bytes: int
     sha256: str
+    """64 hexadecimal digits."""
     width: int | None = None
     height: int | None = None
     duration_seconds: float | None = None
@@ -30,7 +31,7 @@ class StoredFile:
 
 @transaction.atomic
 def stored(output: Output, file: StoredFile) -> bool:
-    """One output lies verified in storage. Only the holder of its lease may say so; the last one completes."""
+    """One output lies in storage, verified. False if the lease is lost, or the generation does not change."""
     generation = lock(output.generation_id)
     written = _leased(output).update(
         state=Output.State.STORED,
@@ -51,34 +52,41 @@ def stored(output: Output, file: StoredFile) -> bool:
 
 @transaction.atomic
 def output_lost(output: Output, *, detail: str) -> bool:
-    """One output will never come. The last one to end decides the whole."""
+    """One output will never be stored. False if the lease is lost, or the generation does not change."""
     generation = lock(output.generation_id)
     written = _leased(output).update(state=Output.State.LOST, detail=detail[:500], next_attempt_at=None)
     return bool(written) and _conclude(generation)
 
 
 def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
-    """It did not work out this time. `missed`: it was not where fal said, or not what it should be."""
+    """One attempt to copy failed. False if the lease is lost.
+
+    Args:
+        missed: the file was not where fal said, or was not what it should be. Limn's own trouble is no miss.
+    """
     written = _leased(output).update(misses=F("misses") + int(missed), detail=detail[:500])
     output.refresh_from_db(fields=["misses", "detail"])
     return bool(written)
 
 
 def source_url_changed(output: Output, *, source_url: str, claimed_size_bytes: int | None) -> bool:
-    """fal names another address for the very file."""
+    """fal names another URL for the same file. False if the lease is lost."""
     return bool(_leased(output).update(source_url=source_url, claimed_size_bytes=claimed_size_bytes))
 
 
 def _leased(output: Output) -> QuerySet[Output]:
+    """The output's row, as long as the caller still holds its lease: a worker that overslept changes nothing."""
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 
 def _conclude(generation: Generation) -> bool:
+    """Ends the generation if no output is pending. The caller holds its lock, so of several outputs one is last."""
     outputs = list(generation.outputs.all())
     pending = sum(output.state == Output.State.PENDING for output in outputs)
     if pending:
         message = f"Copying {len(outputs) - pending + 1} of {len(outputs)} files"
         return move(generation, Phase.STORING, only_from={Phase.STORING}, message=message)
+    # Previews and masks come along for free, so only the paid files decide about the money.
     paid = [output for output in outputs if output.counts]
     delivered = [output for output in paid if output.state == Output.State.STORED]
     if not delivered:
@@ -86,6 +94,7 @@ def _conclude(generation: Generation) -> bool:
         return failed(generation, failure(FailureCode.COPY_FAILED, detail=detail), actor="limn")
     return completed(
         generation,
+        # fal may deliver fewer files than ordered; the price was for `files_expected`.
         promised=max(len(paid), generation.files_expected),
         delivered=len(delivered),
         flagged=sum(output.flagged for output in delivered),

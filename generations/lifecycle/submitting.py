@@ -1,4 +1,8 @@
-"""Handing a generation to fal: one row an attempt, one POST a row."""
+"""Submission to fal: one row for each attempt, and one POST for each row.
+
+A row is committed before its POST, so a job at fal that no row explains is not Limn's. An attempt whose answer was lost
+keeps its generation in `unknown`: nothing is submitted again or released until fal has been heard.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +24,19 @@ from generations.models import Generation, Phase, Submission
 
 logger = logging.getLogger(__name__)
 
-# Longer than the longest POST; who is silent for longer was killed between sending and noting the answer.
+# Longer than the longest POST. A sender that is silent for longer was killed before it recorded the answer.
 SUBMITTING_SECONDS_MAX = scaled(20, at_least=10)
 FIRST_POLL_SECONDS = scaled(3)
 
 
 @transaction.atomic
 def submitting(generation: Generation) -> Submission | None:
-    """About to send the planned attempt. None when somebody else is, or it is no longer wanted."""
-    lapses_at = from_now(SUBMITTING_SECONDS_MAX)
-    if not move(generation, Phase.SUBMITTING, next_attempt_at=lapses_at):
+    """A worker is about to send the planned submission.
+
+    Returns None if another worker sends it, or it is no longer wanted. The caller commits before it sends.
+    """
+    # If the sender dies, the reconciler finds the row at this time.
+    if not move(generation, Phase.SUBMITTING, next_attempt_at=from_now(SUBMITTING_SECONDS_MAX)):
         return None
     submission = Submission.objects.filter(generation=generation, state=Submission.State.PLANNED).latest("number")
     submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
@@ -39,68 +46,69 @@ def submitting(generation: Generation) -> Submission | None:
 
 
 @transaction.atomic
-def submitted(submission: Submission, ticket: Receipt) -> bool:
-    """fal has it. Told by its receipt, by a callback that came before the receipt, or by fal's record."""
+def submitted(submission: Submission, receipt: Receipt) -> bool:
+    """fal has accepted the submission, by its receipt, by a callback before the receipt, or by its own record.
+
+    False if that was known, or if the generation needs no further job: then the job is surplus.
+    """
     generation = lock(submission.generation_id)
     submission.refresh_from_db()
-    # Another order's, too: a request is the one attempt's that named it first, and is never taken away from it.
-    if Submission.objects.filter(request_id=ticket.request_id).exists():
+    # A request belongs to the submission that named it first, even one of another generation.
+    if Submission.objects.filter(request_id=receipt.request_id).exists():
         return False
     if submission.request_id is not None:
-        # One attempt, two jobs: somebody between us and fal repeated the POST.
+        # Two jobs for one submission: something between Limn and fal repeated the POST. The second gets its own row.
         submission = _plan_another(generation)
-    if _is_served(generation):
-        return _surplus(generation, submission, ticket)
-    _accept(submission, ticket, Submission.State.ACCEPTED)
-    # A cancellation that came while we were submitting is passed on at once.
-    poll_at = Now() if generation.cancel_asked_at else from_now(FIRST_POLL_SECONDS)
-    came_from = {Phase.QUEUED, Phase.SUBMITTING, Phase.UNKNOWN}
-    # However long it waited: fal has all the time that the model may take. One whose declaration is gone by
-    # now, or has not come to this process yet, keeps the time that it had.
+    is_served = generation.is_done or generation.submissions.filter(state=Submission.State.ACCEPTED).exists()
+    _record_receipt(submission, receipt, Submission.State.SURPLUS if is_served else Submission.State.ACCEPTED)
+    if is_served:
+        # The operator pays for a surplus job. It is cancelled at fal, and staff see it.
+        reopen_erasure(generation)
+        staff_note = f"request {receipt.request_id} is paid by the operator"
+        record_event(generation, "surplus", actor="fal", staff_note=staff_note)
+        extra = {"generation": str(generation.pk), "request_id": receipt.request_id}
+        logger.error("fal has a surplus job, which the operator pays", extra=extra)
+        return False
+    # fal gets the full time of the model, however long the order has waited. A model that this process does not know
+    # (removed, or not deployed here yet) keeps the deadline it has.
     model = MODELS.get(generation.model)
     deadline = {"deadline_at": from_now(model.deadline_seconds)} if model else {}
     moved = move(
-        generation, Phase.WAITING, only_from=came_from, submitted_at=Now(), next_attempt_at=poll_at, **deadline
+        generation,
+        Phase.WAITING,
+        only_from={Phase.QUEUED, Phase.SUBMITTING, Phase.UNKNOWN},
+        submitted_at=Now(),
+        # A cancellation that was requested meanwhile is passed on at once.
+        next_attempt_at=Now() if generation.cancel_asked_at else from_now(FIRST_POLL_SECONDS),
+        **deadline,
     )
     if moved:
-        record_event(generation, "submitted", actor="fal", staff_note=f"request {ticket.request_id}")
+        record_event(generation, "submitted", actor="fal", staff_note=f"request {receipt.request_id}")
     return moved
 
 
-def _is_served(generation: Generation) -> bool:
-    """Whether the generation has ended, or a job of fal's works on it already."""
-    return generation.is_done or generation.submissions.filter(state=Submission.State.ACCEPTED).exists()
-
-
-def _surplus(generation: Generation, submission: Submission, ticket: Receipt) -> bool:
-    """A job that nobody needs any more. The operator pays for it; it is withdrawn at fal, and staff see it."""
-    _accept(submission, ticket, Submission.State.SURPLUS)
-    reopen_erasure(generation)
-    record_event(generation, "surplus", actor="fal", staff_note=f"request {ticket.request_id} is paid by the operator")
-    extra = {"generation": str(generation.pk), "request_id": ticket.request_id}
-    logger.error("a surplus job at fal, paid by the operator", extra=extra)
-    return False
-
-
-def _accept(submission: Submission, ticket: Receipt, state: Submission.State) -> None:
+def _record_receipt(submission: Submission, receipt: Receipt, state: Submission.State) -> None:
     Submission.objects.filter(pk=submission.pk).update(
         state=state,
-        request_id=ticket.request_id,
-        status_url=ticket.status_url,
-        response_url=ticket.response_url,
-        cancel_url=ticket.cancel_url,
+        request_id=receipt.request_id,
+        status_url=receipt.status_url,
+        response_url=receipt.response_url,
+        cancel_url=receipt.cancel_url,
         answered_at=timezone.now(),
     )
 
 
 def surplus_cancelled(submission: Submission) -> None:
-    """fal was asked to stop a surplus job. What it answers changes nothing for the customer."""
+    """fal was asked to cancel a surplus job. Its answer changes nothing for the customer."""
     Submission.objects.filter(pk=submission.pk).update(withdrawn_at=timezone.now())
 
 
 @transaction.atomic
 def not_on_record(submission: Submission) -> bool:
-    """The answer was lost, and fal's own record does not know the attempt: another one is planned."""
+    """The answer was lost, and fal's own record does not know the submission: another one is planned.
+
+    False if the submission is no longer unknown.
+    """
     generation = lock(submission.generation_id)
     unknown = Submission.objects.filter(pk=submission.pk, state=Submission.State.UNKNOWN)
     if not unknown.update(state=Submission.State.MISSING) or not move(generation, Phase.QUEUED, next_attempt_at=Now()):
@@ -112,7 +120,7 @@ def not_on_record(submission: Submission) -> bool:
 
 @transaction.atomic
 def submission_lost(submission: Submission, *, detail: str) -> bool:
-    """Sent, and no understandable answer came. The hold stays; nobody sends it again or releases it yet."""
+    """The submission was sent, and no answer came that could be read. The hold stays, and nothing is sent again."""
     generation = lock(submission.generation_id)
     sent = Submission.objects.filter(pk=submission.pk, state=Submission.State.SENT)
     if not sent.update(state=Submission.State.UNKNOWN, detail=detail[:500]):
@@ -125,25 +133,26 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
 
 @transaction.atomic
 def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
-    """fal certainly did not take it, now. Another attempt is planned."""
+    """fal certainly did not accept the submission, but may later: another one is planned."""
     generation = lock(submission.generation_id)
-    if not _refuse(submission, detail) or not move(
+    if not _record_refusal(submission, detail) or not move(
         generation, Phase.QUEUED, next_attempt_at=from_now(retry_in_seconds)
     ):
         return False
     _plan_another(generation)
+    # The name of this fact is older than the function's, and part of the API.
     record_event(generation, "not_taken", actor="fal", staff_note=detail)
     return True
 
 
 @transaction.atomic
 def rejected(submission: Submission, why: Failure) -> bool:
-    """fal will never take it."""
+    """fal will never accept the submission: the generation fails."""
     lock(submission.generation_id)
-    return _refuse(submission, why.detail) and failed(submission.generation, why, actor="fal")
+    return _record_refusal(submission, why.detail) and failed(submission.generation, why, actor="fal")
 
 
-def _refuse(submission: Submission, detail: str) -> bool:
+def _record_refusal(submission: Submission, detail: str) -> bool:
     sent = Submission.objects.filter(pk=submission.pk, state=Submission.State.SENT)
     return bool(sent.update(state=Submission.State.REFUSED, detail=detail[:500], answered_at=timezone.now()))
 

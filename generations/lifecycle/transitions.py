@@ -1,6 +1,7 @@
-"""Which moves are legal, and the one place that writes them.
+"""The legal transitions of a generation, and the only code that writes its status.
 
-Every move is a guarded update: it names where the generation must stand, and answers whether it stood there.
+Every transition is a guarded UPDATE: it names the phases that the generation may be in, and returns whether it was in
+one of them. Of two processes that report the same fact, one moves the generation.
 """
 
 from __future__ import annotations
@@ -24,32 +25,40 @@ STATUS_OF = {
 }
 WITH_FAL = {Phase.SUBMITTING, Phase.UNKNOWN, Phase.WAITING, Phase.RUNNING}
 CAME_FROM = {
-    # UNKNOWN too: fal's own record does not know the attempt, so another one is made.
+    # UNKNOWN: fal's own record does not know the submission, so another one is planned.
     Phase.QUEUED: {Phase.SUBMITTING, Phase.UNKNOWN},
     Phase.SUBMITTING: {Phase.QUEUED},
     Phase.UNKNOWN: {Phase.SUBMITTING},
-    # RUNNING too: fal puts a request that it retries back into its queue.
+    # RUNNING: fal puts a request that it retries back into its queue.
     Phase.WAITING: WITH_FAL,
     Phase.RUNNING: WITH_FAL,
-    # QUEUED too: an attempt that we took for refused may answer after all.
+    # QUEUED: a submission that seemed refused may be answered after all.
     Phase.STORING: WITH_FAL | {Phase.QUEUED},
     Phase.DONE: set(STATUS_OF),
 }
 
 
 def lock(generation_id: UUID) -> Generation:
-    """The row, alone. Whoever moves a generation or its outputs passes here, so that the last one knows it is."""
+    """Locks the generation's row until the transaction ends, and returns it.
+
+    Everything that changes a generation or its outputs takes this lock first. So of several outputs that end at the
+    same time, the last one sees that it is the last.
+    """
     return Generation.objects.select_for_update().get(pk=generation_id)
 
 
 def move(generation: Generation, to: Phase, *, only_from: set[Phase] | None = None, **changes: Any) -> bool:
-    """Guarded by where it stands now: of two who move it, one does."""
+    """Moves the generation to a phase that is not the last, and writes `changes`. False if its phase forbids it.
+
+    Args:
+        only_from: the phases it may come from, if they are fewer than CAME_FROM allows.
+    """
     came_from = Q(phase__in=CAME_FROM[to] if only_from is None else only_from)
     return _write(generation, came_from, phase=to, status=STATUS_OF[to], **changes)
 
 
 def finish(generation: Generation, status: Status, **changes: Any) -> bool:
-    """The last move. Only what is in storage completes; anything may fail."""
+    """Moves the generation to its last phase. Only STORING may complete; any other phase may fail."""
     came_from = {Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]
     return _write(
         generation,
@@ -64,11 +73,12 @@ def finish(generation: Generation, status: Status, **changes: Any) -> bool:
 
 
 def update(generation: Generation, **changes: Any) -> bool:
-    """Change something beside the phase, as long as it is not done."""
+    """Writes `changes` without moving the generation. False if it has ended."""
     return _write(generation, ~Q(phase=Phase.DONE), **changes)
 
 
 def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
+    # `version` is the ETag of the API: every change that a client can see raises it.
     moved = Generation.objects.filter(guard, pk=generation.pk).update(version=F("version") + 1, **changes)
     if moved:
         generation.refresh_from_db()
@@ -76,7 +86,14 @@ def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
 
 
 def record_event(generation: Generation, fact: str, *, actor: str, held_change: int = 0, **details: Any) -> None:
-    """A line of the timeline, in the transaction of the move that it tells."""
+    """Adds an event to the timeline, in the transaction of the transition that it describes.
+
+    Args:
+        fact: what happened, as one word ("submitted", "completed"); the event feed and webhooks are keyed by it.
+        actor: who reported or did it: "limn", "fal", "user:<name>" or "staff:<name>".
+        held_change: what it changed of the held credits.
+        details: other fields of `Event`; strings are cut to 500 characters.
+    """
     details = {key: value[:500] if isinstance(value, str) else value for key, value in details.items()}
     event = Event.objects.create(
         generation=generation,
