@@ -93,8 +93,7 @@ def _imported(module: Module, modules: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from generations import leases` imports the module `generations.jobs.leases`; `from a.b import c` may import a
-            # name of `a.b`.
+            # `from a import b` imports the module `a.b` if there is one, and else a name of the module `a`.
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
             names = [name if name in modules else node.module for name in whole]
         yield from (name for name in names if name in modules)

@@ -16,7 +16,7 @@ from quality.structure.layout import Layout, Spot, arrange
 
 MARGIN = 32.0
 BOX_HEIGHT = 46.0
-ROW_HEIGHT = 92.0
+ROW_HEIGHT = 86.0
 FRAME_PADDING = 24.0
 # Wide enough for the system fonts of Linux, macOS and Windows.
 NAME_LETTER, CAPTION_LETTER, BOX_PADDING = 9.2, 6.0, 24.0

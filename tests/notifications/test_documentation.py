@@ -26,7 +26,7 @@ from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Receiver
 from tests.services.processes import Processes
 from tests.services.waiting import until
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 PAGE = (ROOT / "docs/webhooks.md").read_text()

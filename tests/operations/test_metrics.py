@@ -26,7 +26,7 @@ from tests.helpers import lifecycle_facts
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
 from tests.helpers.metrics import HERE, counters, scrape
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.django_db
 FLUX = "fal-ai/flux/schnell"

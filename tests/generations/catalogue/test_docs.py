@@ -6,7 +6,7 @@ import pytest
 
 from generations.catalogue.__main__ import as_markdown
 from operations.provider_bill import RULES
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 PAGE = (ROOT / "docs/models.md").read_text()

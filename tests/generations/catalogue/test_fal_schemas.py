@@ -11,7 +11,7 @@ import pytest
 
 from generations.catalogue import MODELS, Model
 from tests.generations.catalogue.example_orders import properties
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 

@@ -28,7 +28,7 @@ from simulator.openapi_documents import document
 from tests.fixtures.orders import alice as account
 from tests.generations.catalogue.example_orders import examples, minimal, properties
 from tests.helpers.background_work import Work
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 __all__ = ["account"]
 TODAY = date(2026, 11, 20)

@@ -12,7 +12,7 @@ from django.utils.html import escape
 from tests.fixtures.pages import Place, page_of
 from tests.generations.pages.test_forms import typed
 from tests.helpers.attack_strings import ATTACKS, LIVE
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))

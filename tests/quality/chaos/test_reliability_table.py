@@ -6,7 +6,7 @@ import pytest
 
 from quality.chaos import reliability_table
 from quality.chaos.counters import Counters
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 

@@ -9,7 +9,7 @@ import pytest
 from quality.seeded_bugs.bug import DoesNotApply
 from quality.seeded_bugs.bugs import BUGS
 from quality.seeded_bugs.catching_tests import TestNotFound, locate
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 

@@ -57,7 +57,7 @@ def test_the_length_of_a_function_begins_at_its_def() -> None:
 
 
 def test_the_package_of_a_file_is_its_folder_and_within_the_core_a_part_of_it() -> None:
-    paths = ["generations/workers/copier.py", "generations/jobs/leases.py", "config/management/commands/up.py"]
+    paths = ["generations/workers/copier.py", "generations/helper.py", "config/management/commands/up.py"]
 
     assert [_measured("", path).package for path in paths] == ["generations/workers", "generations", "config"]
 

@@ -14,18 +14,18 @@ pytestmark = pytest.mark.once
 
 def test_the_parts_of_the_core_and_the_other_top_level_packages_are_components(checkout) -> None:
     found = graph.of(
-        checkout({"config.urls": "", "generations.api.views": "", "generations.jobs.leases": "", "tests.plugin": ""})
+        checkout({"config.urls": "", "generations.api.views": "", "generations.helper": "", "tests.plugin": ""})
     )
 
-    assert found.components == ("config", "generations.api", "generations.jobs.leases")
+    assert found.components == ("config", "generations.api", "generations.helper")
 
 
 def test_an_import_is_a_dependency_wherever_it_stands(checkout) -> None:
-    inside_a_function = "def start():\n    from generations import leases\n"
+    inside_a_function = "def start():\n    from generations import helper\n"
 
-    found = graph.of(checkout({"config.urls": inside_a_function, "config.site": "", "generations.jobs.leases": ""}))
+    found = graph.of(checkout({"config.urls": inside_a_function, "config.site": "", "generations.helper": ""}))
 
-    assert found.imports == {("config", "generations.jobs.leases"): ("config.urls",)}
+    assert found.imports == {("config", "generations.helper"): ("config.urls",)}
 
 
 def test_a_name_imported_from_a_module_counts_as_that_module(checkout) -> None:
@@ -69,9 +69,9 @@ def test_the_longest_chain_counts_a_cycle_once_and_leaves_upward_dependencies_ou
 
 
 def test_a_part_of_the_core_that_no_layer_names_is_unconstrained(checkout) -> None:
-    found = graph.of(checkout({"generations.api": "import generations.jobs.leases", "generations.jobs.leases": ""}))
+    found = graph.of(checkout({"generations.api": "import generations.helper", "generations.helper": ""}))
 
-    assert found.unconstrained == ["generations.jobs.leases"]
+    assert found.unconstrained == ["generations.helper"]
 
 
 def test_a_dependency_that_follows_from_others_is_left_out_of_the_picture() -> None:

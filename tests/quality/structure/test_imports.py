@@ -1,29 +1,29 @@
-"""Who may speak with the world. The floors of the house are import-linter's: pyproject.toml."""
+"""Which packages may open connections. The layers are enforced by import-linter, see `pyproject.toml`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.structure.source import ROOT, imported_modules, name, product_files
+from tests.helpers.source import ROOT, code_files, imported_modules, name
 
 pytestmark = pytest.mark.once
 
-# Libraries that open connections, and the only places in Limn that may use them.
-SPEAKERS = {
+# Each library that opens HTTP connections, and the only place in Limn that may import it.
+IMPORTERS = {
     "fal_client": "generations/fal/",
     "httpx": "generations/fal/",
     "requests": "generations/safe_http/client.py",
 }
-# A program of its own, on loopback.
-OUTSIDE = "simulator/"
+# Separate programs, which connect to the local machine only.
+EXEMPT = ("simulator/", "quality/")
 
 
-@pytest.mark.parametrize("library", SPEAKERS)
-def test_only_one_place_speaks_with_the_world(library: str) -> None:
-    users = {name(path) for path in product_files() if library in imported_modules(path)}
+@pytest.mark.parametrize("library", IMPORTERS)
+def test_only_one_place_imports_an_http_library(library: str) -> None:
+    importers = {name(path) for path in code_files() if library in imported_modules(path)}
 
-    assert {user for user in users if not user.startswith((SPEAKERS[library], OUTSIDE))} == set()
+    assert {path for path in importers if not path.startswith((IMPORTERS[library], *EXEMPT))} == set()
 
 
-def test_the_places_that_speak_exist() -> None:
-    assert [place for place in SPEAKERS.values() if not (ROOT / place).exists()] == []
+def test_the_allowed_places_exist() -> None:
+    assert [place for place in IMPORTERS.values() if not (ROOT / place).exists()] == []

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 MODULES = {
     "config.urls": "import credits.ledger\n",
     "credits.ledger": "import config.urls\n\n\ndef hold() -> None:\n    _hold()\n\n\ndef _hold() -> None: ...\n",
-    "generations.jobs.leases": "",
+    "generations.helper": "",
 }
 
 
@@ -51,7 +51,7 @@ def test_a_limit_that_is_exceeded_is_printed_with_its_places(measured) -> None:
     printed = report.excesses(limits(measured), places_max=10)
 
     assert "upward dependencies: 1, at most 0\n    credits -> config, in credits.ledger\n" in printed
-    assert "besides apps.py, errors.py, services.py: 1, at most 0\n    generations/jobs/leases.py" in printed
+    assert "besides apps.py, errors.py, services.py: 1, at most 0\n    generations/helper.py" in printed
 
 
 def test_places_beyond_the_first_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""Every setting is written down where a newcomer looks for it."""
+"""Every setting is documented, and every documented setting exists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.structure.source import ROOT, tree
+from tests.helpers.source import ROOT, tree
 
 pytestmark = pytest.mark.once
 
@@ -15,7 +15,7 @@ SETTINGS = ROOT / "config/settings.py"
 
 
 def _names() -> set[str]:
-    """The first argument of each `env.….(…)`; the secret key's reader knows its own name."""
+    """The first argument of each `env.….(…)`. SECRET_KEY is read without one."""
     calls = [
         node for node in ast.walk(tree(SETTINGS)) if isinstance(node, ast.Call) and "env." in ast.unparse(node.func)
     ]
@@ -27,19 +27,19 @@ def _names() -> set[str]:
     }
 
 
-def test_the_reader_of_this_test_finds_settings() -> None:
+def test_the_names_of_settings_are_found() -> None:
     assert {"FAL_KEY", "DATABASE_URL", "PORT", "AWS_S3_ENDPOINT_URL"} <= _names()
 
 
 @pytest.mark.parametrize("page", [".env.example", "docs/settings.md"])
-def test_every_setting_is_written_down(page: str) -> None:
+def test_every_setting_is_documented(page: str) -> None:
     text = (ROOT / page).read_text()
 
     assert {setting for setting in _names() if not re.search(rf"\b{setting}\b", text)} == set()
 
 
-def test_the_example_names_no_setting_that_nobody_reads() -> None:
+def test_the_example_names_no_unknown_setting() -> None:
     example = (ROOT / ".env.example").read_text()
-    offered = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    named = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
 
-    assert {name for name in offered if name.removesuffix("_FILE") not in _names()} == set()
+    assert {name for name in named if name.removesuffix("_FILE") not in _names()} == set()

@@ -1,4 +1,4 @@
-"""What the tests themselves must keep."""
+"""Rules for the tests: no mocks, no sleeping, and an assertion in each."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ast
 
 import pytest
 
-from tests.structure.source import ROOT, files_of_tests, functions, imported_modules, name, tree
+from tests.helpers.source import ROOT, files_of_tests, functions, imported_modules, name, tree
 
 pytestmark = pytest.mark.once
 
-# The one loop that looks at a condition again and again.
+# Its loop awaits a condition.
 MAY_SLEEP = ROOT / "tests/services/waiting.py"
 ASSERTING_CALLS = ("raises", "warns", "expect", "fail")
 
 
-def test_nothing_is_mocked() -> None:
+def test_no_test_imports_a_mock_library() -> None:
     assert [name(path) for path in files_of_tests() if {"unittest.mock", "mock"} & imported_modules(path)] == []
 
 

@@ -1,4 +1,4 @@
-"""What lies in the repository belongs to everybody: no machine, no registry and no person is named there."""
+"""The files of the repository name no machine, no package registry and no person."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.structure.source import ROOT, name, tracked_files
+from tests.helpers.source import ROOT, name, tracked_files
 
 pytestmark = pytest.mark.once
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 ADDRESS = re.compile(r"https?://(?:[^/@\s\"']+@)?([\w.-]+)")
 HOMES = re.compile(r"(?<![\w./:])/(?:root|home|Users)/\w+")
-OURS = {"127.0.0.1", "localhost"}
+LOCAL = {"127.0.0.1", "localhost"}
 CONFIGURED = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", "~/.config/uv/uv.toml", "~/.npmrc")
 
 
@@ -30,7 +30,7 @@ def test_a_lock_has_hashes_and_no_hosts(lock: str) -> None:
     assert "index-url" not in text
 
 
-def test_what_is_tested_is_what_runs() -> None:
+def test_both_locks_pin_the_same_versions() -> None:
     runtime, dev = (_pins((ROOT / lock).read_text()) for lock in LOCKS)
 
     assert runtime - dev == set()
@@ -60,7 +60,7 @@ def _texts() -> Iterator[tuple[Path, str]]:
 
 
 def _hosts_of_registries() -> set[str]:
-    """Where this machine gets its packages from, be it a company's mirror."""
-    said = [value for key, value in os.environ.items() if "INDEX" in key or "registry" in key.lower()]
-    said += [path.read_text() for word in CONFIGURED if (path := Path(word).expanduser()).is_file()]
-    return {host for text in said for host in ADDRESS.findall(text)} - OURS
+    """The hosts from which this machine installs packages, such as the mirror of a company."""
+    configured = [value for key, value in os.environ.items() if "INDEX" in key or "registry" in key.lower()]
+    configured += [path.read_text() for word in CONFIGURED if (path := Path(word).expanduser()).is_file()]
+    return {host for text in configured for host in ADDRESS.findall(text)} - LOCAL

@@ -16,7 +16,7 @@ from accounts import api_keys
 from generations.models import Generation
 from simulator import Simulator
 from tests.helpers.images import picture
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 PAGE = (ROOT / "docs/uploads.md").read_text()
 
