@@ -17,7 +17,7 @@ from quality.structure.figures import (
     Figures,
 )
 
-COMPONENTS_MAX = 40
+COMPONENTS_MAX = 34
 DEPTH_MAX = 9
 DEPENDENCIES_MAX = 150
 SINGLE_USE_PERCENT_MAX = 10
