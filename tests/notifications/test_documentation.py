@@ -22,11 +22,11 @@ from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint
 from notifications.outbox import PAUSES_SECONDS
 from tests.fixtures.api import Ordering
+from tests.helpers.source import ROOT
 from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Receiver
 from tests.services.processes import Processes
 from tests.services.waiting import until
-from tests.helpers.source import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 PAGE = (ROOT / "docs/webhooks.md").read_text()

@@ -9,7 +9,7 @@ import pytest
 from quality.mutation.equivalent import EQUIVALENT
 from quality.mutation.operators import mutants
 from quality.mutation.subjects import SUBJECTS
-from tests.structure.source import ROOT
+from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 
