@@ -17,7 +17,7 @@ from quality.structure.layout import Layout, Spot, arrange
 MARGIN = 32.0
 BOX_HEIGHT = 46.0
 ROW_HEIGHT = 86.0
-FRAME_PADDING = 24.0
+FRAME_PADDING = 22.0
 # Wide enough for the system fonts of Linux, macOS and Windows.
 NAME_LETTER, CAPTION_LETTER, BOX_PADDING = 9.2, 6.0, 24.0
 # Between the ends of two lines at the same box.
@@ -52,7 +52,7 @@ def draw(graph: Graph) -> str:
     # The frame around the core has room for its name below the last row.
     core = [spot for row in layout.rows for spot in row if spot.is_inside]
     left, right = layout.left(core) - FRAME_PADDING, layout.right(core) + FRAME_PADDING
-    top, bottom = min(map(_top, core)) - FRAME_PADDING, max(map(_top, core)) + BOX_HEIGHT + FRAME_PADDING + 12
+    top, bottom = min(map(_top, core)) - FRAME_PADDING, max(map(_top, core)) + BOX_HEIGHT + FRAME_PADDING + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">',
         "<title>The packages of Limn and what they import</title>",
