@@ -1,6 +1,6 @@
 """Compares the cached balances and holds with the entries of the ledger.
 
-`manage.py audit_ledger` prints the result, and the invariants of `generations` include its findings. The audit only
+`manage.py audit_ledger` prints the result, and `operations.invariants` includes its findings. The audit only
 reads, and sees one consistent snapshot, so concurrent postings cause no findings.
 """
 

@@ -1,4 +1,6 @@
-"""How the admin shows rows that only code may write: everything to see, nothing to add, change or delete."""
+"""Base classes of the admin for tables that only code writes: staff see every column, and add, change or delete
+nothing. All apps use them. Admin actions stay possible: they check a permission and call the module that owns the rows.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,26 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
-# Counting a million rows takes longer than showing fifty. Who looks for an older row searches for it.
+# Counting a million rows takes longer than showing fifty. Older rows are found by searching, not by paging.
 ROWS_COUNTED_MAX = 10_000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
+    """A paginator that counts, and so shows, at most ROWS_COUNTED_MAX rows."""
+
     @cached_property
     def count(self) -> int:
         rows = self.object_list
         return rows[:ROWS_COUNTED_MAX].count() if isinstance(rows, QuerySet) else len(rows)
 
 
-class _NothingToWrite(BaseModelAdmin[Any]):
+class _ReadOnly(BaseModelAdmin[Any]):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        hidden = self.exclude or ()
-        return self.fields or [field.name for field in self.opts.concrete_fields if field.name not in hidden]
+        excluded = self.exclude or ()
+        return self.fields or [field.name for field in self.opts.concrete_fields if field.name not in excluded]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        # What Django holds for not editable is shown only when it is named here.
+        # Django shows a field with `editable=False` only if it is named here.
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -43,33 +47,39 @@ class _NothingToWrite(BaseModelAdmin[Any]):
         return False
 
 
-class ReadOnlyAdmin(_NothingToWrite, admin.ModelAdmin[Any]):
-    """Actions remain possible; they name the permission they need, and ask another module to act."""
+class ReadOnlyAdmin(_ReadOnly, admin.ModelAdmin[Any]):
+    """An admin of a table that staff can read and search. Subclasses may add actions."""
 
     paginator = BoundedPaginator
+    # These would count the whole table on each page.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        wanted = request.POST.get("action")
-        # Django would leave out what is not permitted and say "no action selected".
-        if wanted and wanted not in self.get_actions(request):
-            raise PermissionDenied(f"You may not use {wanted}.")
+        """Answer 403 for an action without its permission. Django would say "No action selected"."""
+        action = request.POST.get("action")
+        if action and action not in self.get_actions(request):
+            raise PermissionDenied(f"You do not have permission to use {action}.")
         return super().changelist_view(request, extra_context)
 
 
-class ReadOnlyInline(_NothingToWrite, admin.TabularInline[Any, Any]):
+class ReadOnlyInline(_ReadOnly, admin.TabularInline[Any, Any]):
+    """The rows of a related table, read-only, on the page of a row."""
+
     extra = 0
     can_delete = False
     show_change_link = False
 
 
 def staff_actor(request: HttpRequest) -> str:
-    """How ledger and timeline name who acted."""
+    """Return the name under which ledger entries and events record this member of staff."""
     return f"staff:{request.user.get_username()}"
 
 
 def has_permission(request: HttpRequest, permission: str) -> bool:
-    # `change_…` is granted to act on a row; nobody edits one.
+    """Return whether the user has a permission, such as `credits.change_account`.
+
+    No row of these tables can be edited in a form, so the `change_…` permission of a table allows its actions.
+    """
     return bool(request.user.has_perm(permission))
