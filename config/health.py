@@ -46,7 +46,7 @@ class DatabaseAwayMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, error_handlers.DATABASE_AWAY):
             return None
-        timeouts.in_vain(exception)
+        timeouts.record_failure(exception)
         error_handlers.logger.error("the database is away", exc_info=exception)
         return error_handlers.answer(request, Unavailable())
 

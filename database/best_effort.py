@@ -1,4 +1,7 @@
-"""Writes beside the matter: wanted, but never so much that a reader waits for them or fails because of them."""
+"""Non-essential writes, such as the time at which an API key was last used.
+
+They are worth a short wait, but a request that only reads must neither wait long for them nor fail because of them.
+"""
 
 from __future__ import annotations
 
@@ -12,48 +15,52 @@ from psycopg_pool import PoolTimeout
 
 logger = logging.getLogger(__name__)
 
-# A writer is through in milliseconds. Who finds the way barred for longer goes on without.
+# Another writer holds a lock for a few milliseconds. A longer wait means that the database is busy.
 WAIT_SECONDS_MAX = 0.25
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def try_write(write: Callable[[], Answer], *, default: Answer) -> Answer:
-    """What `write` answers, in a transaction of its own; `default` when the database does not let us at once.
+def try_write(write: Callable[[], Result], *, default: Result) -> Result:
+    """Run a non-essential write in a transaction.
 
-    Raises what says that the database is away."""
+    Returns:
+        What `write` returns, or `default` if it fails or waits for a lock for more than WAIT_SECONDS_MAX.
+
+    Raises:
+        django.db.Error, PoolTimeout: There is no connection to the database.
+    """
+    milliseconds = int(WAIT_SECONDS_MAX * 1000)
     try:
-        with _impatient_sqlite(), transaction.atomic():
-            _make_postgresql_impatient()
+        with _sqlite_busy_timeout(milliseconds), transaction.atomic():
+            if connection.vendor == "postgresql":
+                # `true`: for this transaction only.
+                _fetch_value(f"SELECT set_config('lock_timeout', '{milliseconds}ms', true)")
             return write()
     except (Error, PoolTimeout) as error:
+        # Without a connection every later query of the request fails as well, and each waits as long for one. Raising
+        # answers the request now.
         if connection.connection is None:
-            # None can be had: the database is away, and whatever comes next would wait for it all over again.
             raise
-        logger.info("a write beside the matter was left out", extra={"error": f"{error}"[:200]})
+        logger.info("skipped a non-essential write", extra={"error": f"{error}"[:200]})
         return default
 
 
 @contextmanager
-def _impatient_sqlite() -> Iterator[None]:
-    """SQLite's one writer is waited for at BEGIN, so this comes before it."""
+def _sqlite_busy_timeout(milliseconds: int) -> Iterator[None]:
+    """Limit how long SQLite waits for its only writer. It waits at BEGIN, so this surrounds the transaction."""
     if connection.vendor != "sqlite":
         yield
         return
-    before = _asked("PRAGMA busy_timeout")
-    _asked(f"PRAGMA busy_timeout = {int(WAIT_SECONDS_MAX * 1000)}")
+    before = _fetch_value("PRAGMA busy_timeout")
+    _fetch_value(f"PRAGMA busy_timeout = {milliseconds}")
     try:
         yield
     finally:
-        _asked(f"PRAGMA busy_timeout = {int(before)}")
+        _fetch_value(f"PRAGMA busy_timeout = {int(before)}")
 
 
-def _make_postgresql_impatient() -> None:
-    if connection.vendor == "postgresql":
-        _asked(f"SELECT set_config('lock_timeout', '{int(WAIT_SECONDS_MAX * 1000)}ms', true)")
-
-
-def _asked(statement: str) -> Any:
+def _fetch_value(statement: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchone()[0]

@@ -1,4 +1,8 @@
-"""Times by the database's clock, the one clock that decides. A process's own clock never does."""
+"""Times by the clock of the database server.
+
+Several machines share the database, and their clocks differ. Leases, deadlines and due times are therefore computed and
+compared by the database; no decision compares a stored time with the clock of a process.
+"""
 
 from __future__ import annotations
 
@@ -10,5 +14,5 @@ from django.db.models.functions import Now
 
 
 def from_now(seconds: float) -> ExpressionWrapper[Combinable]:
-    """The moment `seconds` from now (before now if negative), computed by the database."""
+    """Return an expression for the moment `seconds` after the database's present time, or before it if negative."""
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())

@@ -1,7 +1,7 @@
-"""Identifiers of rows, and random tokens.
+"""Ids of rows, and random tokens.
 
-Ids are UUIDv7: they begin with the time in milliseconds, so rows made together lie together in an index, and rows made
-since a moment are found by id alone.
+Ids are UUIDv7, which begin with the time in milliseconds. Rows that are created together are therefore neighbours in an
+index, and the rows created since some moment are found by their ids alone.
 """
 
 import secrets
@@ -12,15 +12,15 @@ import uuid_utils.compat
 
 
 def new_id() -> UUID:
-    """A new UUIDv7. It sorts by time, and the next one cannot be guessed."""
+    """Return a new UUIDv7: it sorts by creation time, and later ids cannot be guessed from earlier ones."""
     return uuid_utils.compat.uuid7()
 
 
 def first_id(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of this moment: a row made at or after `moment` has this id or a higher one."""
+    """Return the smallest UUIDv7 of a moment: rows created at or after `moment` have this id or a larger one."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def new_token() -> str:
-    """A secret of 256 random bits, safe in a URL (43 characters)."""
+    """Return a secret of 256 random bits that is safe in a URL (43 characters)."""
     return secrets.token_urlsafe(32)

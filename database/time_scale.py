@@ -1,7 +1,8 @@
-"""How fast our own waiting goes. One second a second, except in the soak test, which cannot wait for minutes.
+"""Shortens Limn's own waits for the chaos test, which cannot wait for minutes.
 
-LIMN_TIME_SCALE=10 makes leases, back-offs and graces ten times shorter. What a real network or a real database is
-given to answer is never scaled. `manage.py` refuses it (limn.E004) where SITE_URL is not this very machine.
+With LIMN_TIME_SCALE=10, leases, backoffs and grace periods are ten times shorter. Time-outs of the network and of the
+database keep their values, because those do not answer faster. A system check (limn.E004) refuses the setting unless
+SITE_URL is a loopback address.
 """
 
 from __future__ import annotations
@@ -12,5 +13,5 @@ TIME_SCALE = float(os.environ.get("LIMN_TIME_SCALE") or 1)
 
 
 def scaled(seconds: float, *, at_least: float = 0.0) -> float:
-    """So many seconds, at the pace of this process."""
+    """Divide a duration by the time scale, but return no less than `at_least` seconds."""
     return max(seconds / TIME_SCALE, at_least)

@@ -1,7 +1,9 @@
-"""How long a request waits for the database. Its caller hears 503 within five seconds, whatever the database does.
+"""Limits how long a request waits for the database, so that its client gets a 503 within five seconds.
 
-A locked row or a slow statement is ended by PostgreSQL itself. A server that is stopped or cut off ends nothing, so
-the connection counts the time that it waits. Workers have no caller, and wait as long as the server lets them.
+PostgreSQL ends a wait for a lock and a slow statement itself (`lock_timeout`, `statement_timeout` in the settings). A
+server that is stopped or cut off ends nothing; for that case `Connection` counts the time that a request waits.
+`config.health.DatabaseAwayMiddleware` surrounds every request with `limited`. Workers have no client that waits, so
+only PostgreSQL's own limits apply to them.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ from psycopg_pool import PoolTimeout
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-# In all statements of one request together. PostgreSQL gives up on a lock before, and the pool's wait comes on top.
+# For all statements of one request together. It exceeds PostgreSQL's lock_timeout of 3 s, so a locked row is reported
+# as what it is.
 REQUEST_SECONDS_MAX = 4.0
+# How long a request waits for a connection of the pool.
 CONNECTION_SECONDS_MAX = 4.0
-# Once somebody has waited in vain: the next would only queue up behind each other, and hear it after ten seconds.
-AWAY_SECONDS_MAX = 0.5
+# The same limits while the database is unreachable. Requests would otherwise queue up for the pool, each behind the
+# waits of those before it.
+UNREACHABLE_SECONDS_MAX = 0.5
+# psycopg wakes up this often while it waits, so that Ctrl-C works. This is psycopg's own default.
 _INTERVAL_SECONDS = 0.1
 
 Value = TypeVar("Value")
@@ -37,66 +43,72 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 
 @dataclass
-class _Patience:
-    left_seconds: float
+class _TimeBudget:
+    seconds_left: float
 
 
-_of_this_request: ContextVar[_Patience | None] = ContextVar("patience", default=None)
-_is_away = threading.Event()
+_request_budget: ContextVar[_TimeBudget | None] = ContextVar("request_budget", default=None)
+# Set by the first request that got no connection, cleared by the next connection. Shared by all threads.
+_is_unreachable = threading.Event()
 
 
 @contextmanager
 def limited(seconds: float = REQUEST_SECONDS_MAX) -> Iterator[None]:
-    """Within the block the database is waited for so long and no longer."""
-    token = _of_this_request.set(_Patience(min(seconds, AWAY_SECONDS_MAX) if _is_away.is_set() else seconds))
+    """Limit the time that all statements within the block may wait for the database, in seconds."""
+    if _is_unreachable.is_set():
+        seconds = min(seconds, UNREACHABLE_SECONDS_MAX)
+    token = _request_budget.set(_TimeBudget(seconds))
     try:
         yield
     finally:
-        _of_this_request.reset(token)
+        _request_budget.reset(token)
 
 
 class Connection(psycopg.Connection[Row_co]):
-    """A connection to PostgreSQL that gives up on a silent server within a request."""
+    """A connection to PostgreSQL that stops waiting for a silent server when the request's time is used up."""
 
     def wait(self, gen: PQGen[Value], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> Value:
-        patience = _of_this_request.get()
-        if patience is None or timeout is not None:
+        budget = _request_budget.get()
+        if budget is None or timeout is not None:
             return super().wait(gen, interval, timeout)
         started = monotonic()
         try:
-            return super().wait(gen, interval, max(patience.left_seconds, 0.0))
+            return super().wait(gen, interval, max(budget.seconds_left, 0.0))
         except _WaitTimeout:
-            # Somewhere in the middle of a statement: nobody can use it any more.
+            # The statement was abandoned half-way, so the next answer on this connection could be the answer to it.
             self.close()
             raise
         finally:
-            patience.left_seconds -= monotonic() - started
+            budget.seconds_left -= monotonic() - started
 
 
-def in_vain(error: Exception) -> None:
-    """A request has waited for a connection and got none: until one can be had, nobody waits so long for it."""
+def record_failure(error: Exception) -> None:
+    """Shorten the waits of all requests if `error` says that the pool had no connection within its time-out.
+
+    The next connection that is made restores the normal limits.
+    """
     if isinstance(error, PoolTimeout) or isinstance(error.__cause__, PoolTimeout):
-        _is_away.set()
-        _wait_for_connections(AWAY_SECONDS_MAX)
+        _is_unreachable.set()
+        _set_pool_timeout(UNREACHABLE_SECONDS_MAX)
 
 
 @receiver(connection_created)
-def _is_back(**kwargs: Any) -> None:
-    if _is_away.is_set():
-        _wait_for_connections(CONNECTION_SECONDS_MAX)
-        _is_away.clear()
+def _restore_limits(**kwargs: Any) -> None:
+    if _is_unreachable.is_set():
+        _set_pool_timeout(CONNECTION_SECONDS_MAX)
+        _is_unreachable.clear()
 
 
-def _wait_for_connections(seconds: float) -> None:
-    # Only PostgreSQL's connections come from a pool.
+def _set_pool_timeout(seconds: float) -> None:
+    # Only connections to PostgreSQL come from a pool.
     if (pool := getattr(connection, "pool", None)) is not None:
         pool.timeout = seconds
 
 
 @receiver(connection_created)
 def _limit_sqlite(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """SQLite makes a connection for each request, and takes its patience when it is made."""
-    patience = _of_this_request.get()
-    if patience is not None and connection.vendor == "sqlite":
+    """Apply the limit to SQLite, where each request makes a connection, and the connection carries the time-out."""
+    budget = _request_budget.get()
+    if budget is not None and connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {int(patience.left_seconds * 1000)}")
+            cursor.execute(f"PRAGMA busy_timeout = {int(budget.seconds_left * 1000)}")

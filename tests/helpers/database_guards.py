@@ -1,18 +1,40 @@
-"""Removes guards of the database, or adds a failure, to show what a guard is for. Statements run on both databases."""
+"""Removes guards of the database, locks rows and adds failures, on both databases."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
+import psycopg
 from django.core.management import call_command
 from django.db import connection, models
+from psycopg import sql
 
 
 def execute(*statements: str) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+@contextmanager
+def locked(row: models.Model) -> Iterator[None]:
+    """Lock a row from another connection. On SQLite, which locks no rows, lock the whole database for writing.
+
+    The row must be committed, so the test needs `django_db(transaction=True)`.
+    """
+    server = connection.settings_dict
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(server["NAME"], isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    address = {"host": server["HOST"], "port": server["PORT"], "user": server["USER"], "dbname": server["NAME"]}
+    with psycopg.connect(**address) as other_session:
+        statement = sql.SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE")
+        other_session.execute(statement.format(sql.Identifier(row._meta.db_table)), [row.pk])
+        yield
 
 
 @contextmanager

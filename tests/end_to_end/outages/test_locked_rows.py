@@ -5,34 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import connection
 from django.test import Client
-from psycopg import sql
 
 from credits.models import Account
-from database import timeouts
 from generations.models import Generation, Phase, ProviderCallback, Submission
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
+from tests.helpers.database_guards import locked
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
-
-
-@contextmanager
-def locked(row: Generation | Account) -> Iterator[None]:
-    """Another program holds the row `FOR UPDATE`."""
-    login = connection.settings_dict
-    address = {"host": login["HOST"], "port": login["PORT"], "user": login["USER"], "dbname": login["NAME"]}
-    with psycopg.connect(**address) as other:
-        table = sql.Identifier(row._meta.db_table)
-        other.execute(sql.SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE").format(table), [row.pk])
-        yield
 
 
 @pytest.fixture
@@ -95,29 +81,6 @@ def test_a_cancellation_does_not_wait_for_a_locked_row(client: Client, alice: Ac
 
     assert (status, retry_after) == (503, "5")
     assert seconds < 5
-
-
-def test_every_connection_has_its_limits() -> None:
-    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-    with connection.cursor() as cursor:
-        limits = [cursor.execute(f"SHOW {name}").fetchone() for name in names]
-
-    assert limits == [("3s",), ("30s",), ("30s",)]
-
-
-def test_a_request_does_not_wait_for_a_slow_statement() -> None:
-    with timeouts.limited(seconds=0.3), connection.cursor() as cursor:
-        with pytest.raises(OperationalError):
-            cursor.execute("SELECT pg_sleep(20)")
-
-    connection.close()
-
-
-def test_work_that_nobody_waits_for_may_take_its_time() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.5)")
-
-        assert cursor.fetchone() == ("",)
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""A request waits for PostgreSQL for a limited time, a worker as long as PostgreSQL lets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
+
+from database import timeouts
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
+
+
+def test_every_connection_has_the_limits_of_the_settings() -> None:
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    with connection.cursor() as cursor:
+        limits = [cursor.execute(f"SHOW {name}").fetchone() for name in names]
+
+    assert limits == [("3s",), ("30s",), ("30s",)]
+
+
+def sleep(seconds: float, *, times: int = 1) -> None:
+    """Keep PostgreSQL busy. The connection is made before, so that a limit counts for the statements alone."""
+    with connection.cursor() as cursor:
+        for _ in range(times):
+            cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def test_a_request_gives_up_on_a_slow_statement_and_drops_its_connection() -> None:
+    connection.ensure_connection()
+    dropped = connection.connection
+
+    with timeouts.limited(seconds=0.3), pytest.raises(OperationalError):
+        sleep(2)
+
+    assert dropped.closed
+    connection.close()
+
+
+def test_the_statements_of_one_request_share_one_limit() -> None:
+    connection.ensure_connection()
+
+    with timeouts.limited(seconds=0.5), pytest.raises(OperationalError):
+        sleep(0.1, times=8)
+
+    connection.close()
+
+
+def test_outside_of_requests_the_same_statements_are_not_limited() -> None:
+    """Negative control."""
+    sleep(0.1, times=8)
+
+
+@pytest.fixture
+def pool() -> Iterator[Any]:
+    wrapper: Any = connection
+    wrapper.ensure_connection()
+    yield wrapper.pool
+    wrapper.close()
+    wrapper.ensure_connection()
+
+
+def test_while_the_database_is_unreachable_waits_are_short(pool: Any) -> None:
+    timeouts.record_failure(ValueError("another error"))
+    assert pool.timeout == timeouts.CONNECTION_SECONDS_MAX
+
+    timeouts.record_failure(PoolTimeout("couldn't get a connection after 4.00 sec"))
+    assert pool.timeout == timeouts.UNREACHABLE_SECONDS_MAX
+
+    connection.close()
+    connection.ensure_connection()
+    assert pool.timeout == timeouts.CONNECTION_SECONDS_MAX
