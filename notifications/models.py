@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from credits.models import Account
 from database.ids import new_id, new_token
 from generations.jobs.leased_model import Leased
+from generations.jobs.leases import lease_free
 from generations.models import WEBHOOK_URL_CHARACTERS_MAX, Batch, Generation
 
 if TYPE_CHECKING:
@@ -112,9 +113,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.filter(account__user=user)
 
     def to_send(self) -> WebhookDeliveryQuerySet:
-        """Due, and in nobody's hand."""
-        free = Q(leased_until=None) | Q(leased_until__lt=Now())
-        return self.filter(free, next_attempt_at__lte=Now())
+        """The deliveries that are due and that no worker holds."""
+        return self.filter(lease_free(), next_attempt_at__lte=Now())
 
 
 class WebhookDelivery(Leased):

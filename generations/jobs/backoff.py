@@ -1,12 +1,12 @@
-"""How long to wait before trying again."""
+"""How long a worker waits before it tries again."""
 
 import random
 
 
 def seconds(attempt: int, *, first: float, longest: float, asked: float | None = None) -> float:
-    """Doubling from `first` to `longest`, a third less or more by chance so that a crowd does not return as one.
+    """The pause before the next attempt, in seconds: doubling from `first` to `longest`, a third more or less at random.
 
-    What the other side asked for (Retry-After) wins when it is longer.
+    The randomness spreads out rows that failed together. A longer Retry-After of the other side (`asked`) wins.
     """
     doubled = first * 2.0 ** min(attempt - 1, 20)
     wait = min(doubled, longest) * random.uniform(0.67, 1.33)  # noqa: S311  (no secret)

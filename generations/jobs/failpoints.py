@@ -1,8 +1,8 @@
-"""Named places where the soak test lets a process die or oversleep: between two steps that belong together.
+"""Failpoints: named places where `make chaos` lets a process die or oversleep, between two steps that belong together.
 
-LIMN_FAILPOINTS names a file of lines like `posted exit 0.01`: the place, what happens there, and how likely it is; the
-file may come and go. Without LIMN_TIME_SCALE, which the soak alone sets and which is refused beyond this machine,
-nothing is read and nothing happens.
+LIMN_FAILPOINTS names a file of lines like `posted exit 0.01`: the failpoint, the action (`exit` or `sleep`) and its
+probability. The file may appear and disappear. Without LIMN_TIME_SCALE, which only chaos sets and which Limn refuses
+on a public SITE_URL, nothing is read and nothing happens.
 """
 
 from __future__ import annotations
@@ -16,24 +16,21 @@ from pathlib import Path
 from database import time_scale
 
 PLAN = Path(os.environ["LIMN_FAILPOINTS"]) if os.environ.get("LIMN_FAILPOINTS") and time_scale.TIME_SCALE != 1 else None
-# What kill -9 leaves behind.
+# The exit status of a process that was killed by SIGKILL.
 KILLED = 137
-# Longer than any lease and any POST, so that whoever wakes up finds somebody else at his work.
+# Longer than any lease and any POST, so that another worker has taken over by the time it wakes up.
 SLEEP_SECONDS = time_scale.scaled(60, at_least=12)
 
 
 def reach(name: str) -> None:
-    """The process is at this place. Here it may end."""
+    """The process has reached the failpoint `name`. It may end or sleep here."""
     if PLAN is None or not PLAN.exists():
         return
-    for place, deed, likelihood in map(str.split, PLAN.read_text().splitlines()):
-        if place == name and random.random() < float(likelihood):  # noqa: S311  (no secret)
-            _strike(name, deed)
-
-
-def _strike(name: str, deed: str) -> None:
-    sys.stderr.write(f"failpoint {name} {deed}\n")
-    sys.stderr.flush()
-    if deed == "exit":
-        os._exit(KILLED)
-    time.sleep(SLEEP_SECONDS)
+    for place, action, probability in map(str.split, PLAN.read_text().splitlines()):
+        if place == name and random.random() < float(probability):  # noqa: S311  (no secret)
+            # Written to standard error, not to the log: chaos counts these lines.
+            sys.stderr.write(f"failpoint {name} {action}\n")
+            sys.stderr.flush()
+            if action == "exit":
+                os._exit(KILLED)
+            time.sleep(SLEEP_SECONDS)

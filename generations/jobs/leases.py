@@ -1,10 +1,10 @@
-"""Who works on which row, and for how long. A dead worker's lease simply runs out.
+"""Leases: which worker holds which row, and until when. The lease of a dead worker runs out by itself.
 
-`lease` is the owner's proof: who writes the result of the work names it, so an owner who slept through his
-lease is refused. The database's clock decides, not a worker's.
+Every worker claims its rows here. `lease` is the holder's proof: a write of its result is conditional on it, so a
+worker that slept longer than its lease changes nothing. The database's clock decides, never a process's own.
 
-A lease that ran out means that its worker died or raised. Whoever claims the row next counts that in `crashes`, and
-whoever releases it properly begins anew: five in a row, and it is the row that kills its workers.
+A lease that was neither released nor renewed means that its worker died or raised. The next claim counts that in
+`crashes`; a proper release sets it back to zero. After CRASHES_MAX in a row the row itself is taken to be the cause.
 """
 
 from __future__ import annotations
@@ -24,86 +24,95 @@ from database.clock import from_now
 from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
-# What this process has in hand, by lease and key, so that a process that ends can give it back.
-_in_hand: dict[tuple[UUID, Any], Leased] = {}
+# The rows that this process holds, by lease and key, so that it can release them when it ends.
+_held: dict[tuple[UUID, Any], Leased] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
 
 
+def lease_free() -> Q:
+    """The condition that no worker holds the row."""
+    return Q(leased_until=None) | Q(leased_until__lt=Now())
+
+
 def unleased(due: QuerySet[Row]) -> QuerySet[Row]:
-    """Those that nobody has in hand."""
-    return due.filter(Q(leased_until=None) | Q(leased_until__lt=Now()))
+    """The rows of `due` that no worker holds."""
+    return due.filter(lease_free())
 
 
 def claim(
     due: QuerySet[Row], *, limit: int, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
 ) -> list[Row]:
-    """Lease up to `limit` of the due rows for so many seconds, the longest waiting first."""
+    """Leases up to `limit` rows of `due` for `seconds`; by default those that have waited longest."""
     lease = uuid4()
     with transaction.atomic():
-        in_turn = unleased(due).order_by(*order_by)
-        # Several workers pass each other here instead of queueing up behind one row.
-        keys = list(in_turn.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit])
+        candidates = unleased(due).order_by(*order_by)
+        # SKIP LOCKED: a worker passes over the rows that another one is claiming instead of waiting for them.
+        keys = list(candidates.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit])
         rows = due.model._default_manager.filter(pk__in=keys)
         crashes = F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField())
         rows.update(lease=lease, leased_until=from_now(seconds), attempts=F("attempts") + 1, crashes=crashes)
     claimed = list(rows)
-    _in_hand.update({(lease, row.pk): row for row in claimed})
+    _held.update({(lease, row.pk): row for row in claimed})
     return claimed
 
 
 def is_poison(row: Leased) -> bool:
-    """Whether one worker after the other died or raised over it."""
+    """Whether CRASHES_MAX workers in a row died or raised while they held it."""
     return row.crashes >= CRASHES_MAX
 
 
 def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0) -> bool:
-    """Give the row back; due as it was, or so many seconds from now. False when it is somebody else's by now."""
-    mine = type(row)._default_manager.filter(pk=row.pk, lease=row.lease)
+    """Gives the row back, due in `retry_in_seconds`, or as it was. False if the lease is lost."""
     changes = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
-    return mine.update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
+    return _own(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
 
 
 def forget(row: Leased) -> None:
-    """The work on the row is over, however it ended."""
+    """The work on the row is over, however it ended: `release_all` leaves it alone."""
     if row.lease is not None:
-        _in_hand.pop((row.lease, row.pk), None)
+        _held.pop((row.lease, row.pk), None)
 
 
 def release_all() -> None:
-    """Free everything this process still has in hand. Whatever it writes about it from now on is refused."""
-    for row in list(_in_hand.values()):
-        mine = type(row)._default_manager.filter(pk=row.pk, lease=row.lease)
-        mine.update(lease=None, leased_until=None)
+    """Releases every row that this process holds, so other workers take them at once.
+
+    Called when the process ends. What its threads still write about these rows is refused.
+    """
+    for row in list(_held.values()):
+        _own(row).update(lease=None, leased_until=None)
 
 
 @contextmanager
 def renewing(row: Leased, *, seconds: float) -> Iterator[None]:
-    """Renew the lease while the work goes on. So it can be short, and a killed worker's row is free in seconds."""
+    """Renews the lease from a thread while the block runs.
+
+    So a lease can be short although the work is long, and the row of a killed worker is free within `seconds`.
+    """
     done = threading.Event()
-    keeper = threading.Thread(target=_renew, args=(row, seconds, done), daemon=True, name="lease")
-    keeper.start()
+    thread = threading.Thread(target=_renew_until, args=(done, row, seconds), daemon=True, name="lease")
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        keeper.join()
+        thread.join()
 
 
-def _renew(row: Leased, seconds: float, done: threading.Event) -> None:
+def _renew_until(done: threading.Event, row: Leased, seconds: float) -> None:
     try:
         while not done.wait(seconds / 3):
-            if not _extend(row, seconds):
-                return
+            try:
+                if not _own(row).update(leased_until=from_now(seconds)):
+                    return  # The lease is lost; the result of the work will be refused.
+            except DatabaseError:
+                # Two more attempts follow before it runs out.
+                logger.warning("a lease could not be renewed", extra={"row": str(row.pk)})
     finally:
+        # The thread has a connection of its own.
         connection.close()
 
 
-def _extend(row: Leased, seconds: float) -> bool:
-    mine = type(row)._default_manager.filter(pk=row.pk, lease=row.lease)
-    try:
-        return mine.update(leased_until=from_now(seconds)) == 1
-    except DatabaseError:
-        # Two more tries before it lapses; and if it does, the fence refuses our result.
-        logger.warning("a lease could not be renewed", extra={"row": str(row.pk)})
-        return True
+def _own(row: Leased) -> QuerySet[Leased]:
+    """The row, as long as it still carries the lease that `row` was claimed with."""
+    return type(row)._default_manager.filter(pk=row.pk, lease=row.lease)

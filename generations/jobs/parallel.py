@@ -1,4 +1,4 @@
-"""Work on several rows at once: it mostly waits for the network."""
+"""Handles several claimed rows at the same time, each in a thread: the work mostly waits for the network."""
 
 from __future__ import annotations
 
@@ -17,41 +17,35 @@ Row = TypeVar("Row", bound=Leased)
 
 
 def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
-    """Handle every row, and how many there were. One that raises is logged; its lease runs out by itself.
+    """Calls `handle` for each claimed row, and returns how many there were.
 
-    A row over which worker after worker died is not handled again: it is given up.
+    A row whose handler raises is logged, and its lease runs out by itself. A row that worker after worker died on is
+    passed to `give_up` instead.
     """
-    guarded = _guarded(handle, give_up)
-    if len(rows) == 1:
-        guarded(rows[0])
-    elif rows:
-        with ThreadPoolExecutor(max_workers=len(rows), thread_name_prefix="work") as pool:
-            list(pool.map(_in_a_thread(guarded), rows))
-    return len(rows)
 
-
-def _guarded(handle: Callable[[Row], None], give_up: Callable[[Row], None]) -> Callable[[Row], None]:
     def guarded(row: Row) -> None:
         try:
             if leases.is_poison(row):
-                logger.error("work is given up", extra={"row": str(row.pk), "crashes": row.crashes})
+                logger.error("a row is given up", extra={"row": str(row.pk), "crashes": row.crashes})
                 give_up(row)
             else:
                 handle(row)
         except Exception:
             # One row must not stop the others, whatever is wrong with it.
-            logger.exception("work failed", extra={"row": str(row.pk), "attempts": row.attempts})
+            logger.exception("a row could not be handled", extra={"row": str(row.pk), "attempts": row.attempts})
         finally:
             leases.forget(row)
 
-    return guarded
-
-
-def _in_a_thread(handle: Callable[[Row], None]) -> Callable[[Row], None]:
     def threaded(row: Row) -> None:
         try:
-            handle(row)
+            guarded(row)
         finally:
+            # Each thread has a connection of its own.
             connection.close()
 
-    return threaded
+    if len(rows) == 1:
+        guarded(rows[0])
+    elif rows:
+        with ThreadPoolExecutor(max_workers=len(rows), thread_name_prefix="work") as pool:
+            list(pool.map(threaded, rows))
+    return len(rows)

@@ -1,6 +1,6 @@
-"""Asks fal's results how many units they are billed as. A callback does not say, and the result knows it for an hour.
+"""Asks fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
 
-Nobody waits for it, and nothing hangs on it but the books: so one at a time, and each only a few times.
+Only the comparison with fal's bill needs the figure, so submissions are asked about one at a time and a few times each.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from generations.fal import FalError, Gone
-from generations.models import Generation, Phase, Submission
+from generations.models import Phase, Submission
 from generations.provider import clients
 
 logger = logging.getLogger(__name__)
 
 RETRY = timedelta(minutes=1)
-# fal keeps a result for an hour, a large one for minutes (fal-facts.md §2.1).
-PATIENCE = timedelta(hours=1)
-# fal has made it, or has given up: its result stands.
+# fal keeps a result for an hour, a large one for minutes (docs/fal.md).
+RESULT_KEPT = timedelta(hours=1)
+# In these phases fal has finished, so its result does not change any more.
 SETTLED = (Phase.STORING, Phase.DONE)
-# Units of a bill have six decimals at most; the column keeps nine.
+# The units of a bill have at most six decimals; the column keeps nine.
 PLACES = Decimal(1).scaleb(-9)
 
 
 def record_units(submission: Submission, units: Decimal | None) -> None:
-    """fal's result says so; None: it does not say."""
+    """Records the units that fal's result names; None if it names none. It is not asked about again."""
     changes: dict[str, Any] = {"units_due_at": None}
     if units is not None:
         changes["billable_units"] = units.quantize(PLACES)
@@ -37,37 +36,32 @@ def record_units(submission: Submission, units: Decimal | None) -> None:
 
 
 def run_once(*, limit: int) -> int:
-    """Ask about those that have ended, at most `limit`. How many it asked about."""
-    asked = list(_due().select_related("generation").order_by("units_due_at")[:limit])
-    for submission in asked:
-        _ask(submission)
-    return len(asked)
-
-
-def _due() -> QuerySet[Submission]:
-    billed = [Submission.State.ACCEPTED, Submission.State.SURPLUS]
-    return Submission.objects.filter(
-        units_due_at__lte=timezone.now(), state__in=billed, generation__phase__in=SETTLED
+    """Asks about up to `limit` submissions that have ended. Returns how many."""
+    due = Submission.objects.filter(
+        units_due_at__lte=timezone.now(),
+        state__in=[Submission.State.ACCEPTED, Submission.State.SURPLUS],
+        generation__phase__in=SETTLED,
     ).exclude(response_url="")
+    submissions = list(due.select_related("generation").order_by("units_due_at")[:limit])
+    for submission in submissions:
+        _ask(submission)
+    return len(submissions)
 
 
 def _ask(submission: Submission) -> None:
-    # Written first: of two workers one asks, and who dies of it has moved it out of the way.
-    taken = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
-    if not taken.update(units_due_at=timezone.now() + RETRY):
+    # Postponed first: of two workers one asks, and a submission that kills its worker is not asked about at once.
+    unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
+    if not unchanged.update(units_due_at=timezone.now() + RETRY):
         return
     try:
-        verdict = clients.fal().result(submission.response_url)
+        result = clients.fal().result(submission.response_url)
     except Gone:
         record_units(submission, None)
     except FalError as error:
-        if _is_stale(submission.generation):
+        generation = submission.generation
+        ended_at = generation.finished_at or generation.answered_at or generation.created_at
+        if timezone.now() - ended_at > RESULT_KEPT:
             record_units(submission, None)
-        logger.info("fal could not be asked for billed units", extra={"error": f"{error}"[:200]})
+        logger.info("the billed units could not be read", extra={"error": f"{error}"[:200]})
     else:
-        record_units(submission, verdict.billable_units)
-
-
-def _is_stale(generation: Generation) -> bool:
-    since = generation.finished_at or generation.answered_at or generation.created_at
-    return timezone.now() - since > PATIENCE
+        record_units(submission, result.billable_units)

@@ -1,4 +1,4 @@
-"""fal's client and keys, and our address for its callbacks, made from the settings."""
+"""fal's client, fal's public keys and the callback URL, made from the settings."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from generations.models import FalAccount, Submission
 
 
 def fal() -> FalClient:
-    """One client a process: its connections are shared by all threads."""
+    """The client with FAL_KEY. One for each process: its threads share the connections."""
     return _client(settings.FAL_KEY, settings.FAL_QUEUE_URL)
 
 
 def fal_admin() -> FalClient | None:
-    """With the key that sees fal's bill; None where there is none."""
+    """The client with FAL_ADMIN_KEY, which may read fal's bill and delete payloads; None if no such key is set."""
     return _client(settings.FAL_ADMIN_KEY, settings.FAL_QUEUE_URL) if settings.FAL_ADMIN_KEY else None
 
 
 def keys() -> KeySet:
+    """The public keys with which fal signs its callbacks."""
     return _keys(settings.FAL_JWKS_URL)
 
 
 def callback_url(submission: Submission) -> str:
-    """Where fal reports on this attempt. The token makes the address a secret between fal and us."""
+    """Where fal reports on this submission. The token makes the URL a secret that fal and Limn share."""
     return f"{settings.SITE_URL}/hooks/fal/{submission.pk}/{submission.token}"
 
 
 def fal_user_id() -> str | None:
-    """Our account at fal: from the settings, else the one that proved to be ours, else not known yet."""
+    """The id of Limn's account at fal: FAL_USER_ID, or the one that was pinned; None if neither is known yet."""
     if settings.FAL_USER_ID:
         return settings.FAL_USER_ID
     pinned = FalAccount.objects.first()
@@ -39,7 +40,7 @@ def fal_user_id() -> str | None:
 
 
 def close() -> None:
-    """Let the connections go, at the end of a process that wants to end tidily."""
+    """Closes the connections to fal, when the process ends."""
     if _client.cache_info().currsize:
         for client in (fal(), fal_admin()):
             if client is not None:
