@@ -1,7 +1,8 @@
-"""What can be ordered, with which inputs, for how many credits. Plain Python: no Django here.
+"""The models on offer: their inputs, prices and output files. Plain Python, without Django.
 
-A model is one declaration in `image.py`, `video.py` or `three_d.py`. Price, JSON Schema,
-validation, API page, form and the simulator's answer all follow from it; nothing else is edited.
+A model is one `Model` declaration in `image`, `edit`, `video`, `three_d`, `audio`, `retouch` or `imported`. Its price,
+JSON Schema, validation, API page, form and simulated answer are derived from that declaration; adding a model changes
+nothing else. The catalogue does not change while a process runs.
 """
 
 from generations.catalogue.declaration import Inputs, InvalidInput, Model

@@ -1,4 +1,9 @@
-"""What a declaration is made of: a model, its inputs, its files."""
+"""The classes that a model's declaration is made of: `Model`, `Inputs` and the base of nested inputs.
+
+The declarations of the catalogue create `Model` objects. Ordering, pages, the API and the simulator use them to
+validate inputs, to compute a price and to know which files fal should answer with. Validation is strict: a value is
+never converted to fit.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,16 @@ from generations.catalogue.outputs import ExpectedFile, Output
 from generations.catalogue.prices import Price
 
 Kind = Literal["image", "video", "3d", "audio"]
+# Inputs are at most four levels deep; the API's JSON parser rejects deeper bodies before this module sees them.
+INPUT_DEPTH_MAX = 32
 
 
 class InvalidInput(DomainError, ValueError):
-    """The input does not fit the model. `errors` is a list of {"loc", "msg", "type"}, fal's own shape."""
+    """The inputs of an order do not fit its model.
+
+    `errors` lists what is wrong, each as `{"loc": [...], "msg": str, "type": str}`: the shape of fal's own errors. The
+    rejected values are not part of it, because errors are logged and prompts must not be.
+    """
 
     code, status, title = "invalid_input", 422, "Invalid input"
 
@@ -29,68 +40,85 @@ class InvalidInput(DomainError, ValueError):
         self.errors = errors
 
 
-def misfit(name: str, words: str) -> PydanticCustomError:
-    """What is wrong with an input because of the others. Without it, pydantic would blame them all."""
-    return PydanticCustomError("misfit", "{words}", {"words": words, "at": name})
+def conflict(input_name: str, message: str) -> PydanticCustomError:
+    """An error of `input_name` that only shows beside other inputs.
+
+    A validator of the whole object raises it. Pydantic reports such an error without a location; `Model.read` adds
+    `input_name` to it.
+    """
+    return PydanticCustomError("misfit", "{message}", {"message": message, "input_name": input_name})
 
 
-class Part(BaseModel):
-    """Inputs that belong together. Strict: an unknown name, "4" for 4 or 2.0 for 2 is refused, not guessed."""
+class InputObject(BaseModel):
+    """Inputs that form one object. An unknown name, "4" for 4 and 2.0 for 2 are rejected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    alternatives: ClassVar[tuple[str, ...]] = ()
-    """Exactly one of these is given."""
-    goes_with: ClassVar[Mapping[str, str]] = {}
-    """What is given only together with another."""
+    exactly_one_of: ClassVar[tuple[str, ...]] = ()
+    """Inputs of which an order gives exactly one."""
+    requires: ClassVar[Mapping[str, str]] = {}
+    """Input → another input that must be given with it."""
 
     @model_validator(mode="after")
-    def _refuse_what_does_not_go_together(self) -> Self:
-        given = [name for name in self.alternatives if getattr(self, name) is not None]
-        if self.alternatives and len(given) != 1:
-            words = f"Give {' or '.join(self.alternatives)}{', not both' if given else ''}."
-            raise misfit(self.alternatives[0], words)
-        for name, other in self.goes_with.items():
+    def _check_combination(self) -> Self:
+        given = [name for name in self.exactly_one_of if getattr(self, name) is not None]
+        if self.exactly_one_of and len(given) != 1:
+            message = f"Give {' or '.join(self.exactly_one_of)}{', not both' if given else ''}."
+            raise conflict(self.exactly_one_of[0], message)
+        for name, other in self.requires.items():
             if getattr(self, name) is not None and getattr(self, other) is None:
-                raise misfit(name, f"{name} goes with {other} only.")
+                raise conflict(name, f"{name} can only be used together with {other}.")
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core))
-        if cls.alternatives:
-            schema["oneOf"] = [_given(name) for name in cls.alternatives]
-        if cls.goes_with:
-            together = cls.goes_with.items()
-            schema["allOf"] = [{"anyOf": [{"not": _given(name)}, _given(other)]} for name, other in together]
+        if cls.exactly_one_of:
+            schema["oneOf"] = [_is_given(name) for name in cls.exactly_one_of]
+        if cls.requires:
+            schema["allOf"] = [
+                {"anyOf": [{"not": _is_given(name)}, _is_given(other)]} for name, other in cls.requires.items()
+            ]
         return schema
 
 
-def _given(name: str) -> JsonSchemaValue:
-    """That this is said, and not null."""
+def _is_given(name: str) -> JsonSchemaValue:
+    """The JSON Schema of an object that has this member, and not as null."""
     return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
-class Inputs(Part):
-    """What a model takes."""
+class Inputs(InputObject):
+    """The inputs of a model: the base class of every declared set."""
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_what_cannot_be_stored(cls, raw: Any) -> Any:
-        for text in _texts(raw):
-            # PostgreSQL's jsonb refuses NUL, and UTF-8 has no lone surrogates.
+    def _refuse_unstorable_text(cls, raw: Any) -> Any:
+        for text in _texts_in(raw):
+            # PostgreSQL's jsonb rejects NUL, and UTF-8 cannot encode lone surrogates.
             if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-                raise ValueError("Text must not hold NUL characters or lone surrogates.")
+                raise ValueError("Text must not contain NUL characters or lone surrogates.")
         return raw
+
+
+def _texts_in(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping) and depth < INPUT_DEPTH_MAX:
+        for key, item in value.items():
+            yield from _texts_in(key, depth + 1)
+            yield from _texts_in(item, depth + 1)
+    elif isinstance(value, list | tuple) and depth < INPUT_DEPTH_MAX:
+        for item in value:
+            yield from _texts_in(item, depth + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One fal endpoint on offer."""
+    """A fal endpoint that customers can order."""
 
     slug: str
-    """Our name for it, in URLs and orders. Never changes once published."""
+    """Limn's name of the model in URLs and orders. It never changes once published."""
     endpoint: str
-    """fal's id, for example "fal-ai/flux/dev"."""
+    """fal's ID of the endpoint, for example "fal-ai/flux/dev"."""
     title: str
     summary: str
     kind: Kind
@@ -98,60 +126,80 @@ class Model:
     output: Output
     price: Price
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Named sets of inputs; an explicit input wins over the preset's."""
+    """Named sets of inputs. An explicit input overrides the preset's value."""
     typical_seconds: int
-    """How long fal usually takes; a hint for polling and for the user, never a limit."""
+    """How long fal usually takes. A hint for polling and for people, never a limit."""
     seed: str = "seed"
-    """The input that, fixed, gives the same result again."""
+    """The input that makes fal repeat a result when it is fixed."""
     start_timeout_seconds: int = 1800
-    """fal gives up (504) when it has not begun by then, and charges nothing."""
+    """fal gives up (504) if the job has not started by then, and charges nothing."""
     deadline_seconds: int = 3600
-    """When we ask fal to cancel. Above start_timeout plus the longest run seen."""
+    """When Limn asks fal to cancel the job. Longer than `start_timeout_seconds` plus the longest run seen."""
     unsure: tuple[str, ...] = ()
     """Facts of this declaration that no first-hand source confirms yet."""
 
     def read(self, raw: Any, *, preset: str | None = None) -> Inputs:
-        """The order's inputs, checked and completed with defaults. Raises InvalidInput."""
+        """Validate the inputs of an order and fill in the defaults.
+
+        Args:
+            raw: The decoded JSON of the order's inputs; any type. An explicit input overrides the preset's value.
+            preset: The name of one of `presets`, or None.
+
+        Raises:
+            InvalidInput: An input is unknown, missing or out of range, or there is no such preset.
+        """
         if preset is not None and preset not in self.presets:
-            raise InvalidInput([_unknown_preset(preset, self.presets)])
+            offered = ", ".join(sorted(self.presets)) or "none for this model"
+            message = f"There is no preset “{preset}”. Presets: {offered}."
+            raise InvalidInput([{"loc": ["preset"], "msg": message, "type": "one_of"}])
         if isinstance(raw, Mapping):
             raw = {**self.presets.get(preset or "", {}), **raw}
         try:
             return self.inputs.model_validate(raw)
         except ValidationError as error:
-            raise InvalidInput(list(map(_in_fals_shape, error.errors()))) from error
+            errors = []
+            for each in error.errors():
+                # A conflict between inputs is an error of the whole object and names the input to blame itself.
+                blamed = each.get("ctx", {}).get("input_name")
+                loc = [*each["loc"], *([blamed] if blamed else [])]
+                errors.append({"loc": loc or ["input"], "msg": each["msg"], "type": each["type"]})
+            raise InvalidInput(errors) from error
 
     def credits(self, inputs: Inputs) -> int:
-        """What an order with these inputs costs, in whole credits."""
+        """The price of an order with these inputs, in whole credits."""
         return self.price.credits(inputs)
 
     def list_price_millidollars(self, inputs: Inputs) -> int:
-        """What fal should bill for it, in thousandths of a US dollar."""
+        """What fal should bill for these inputs by its price list, in thousandths of a US dollar."""
         return self.price.list_price_millidollars(inputs)
 
     @cached_property
     def unit_price_millidollars(self) -> int:
-        """What one unit of fal's bill costs with the defaults, in thousandths of a US dollar."""
+        """The price of one unit of fal's bill with the default inputs, in thousandths of a US dollar."""
         return self.price.unit_formula(self.inputs.model_construct())
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
-        """What fal is sent. Defaults are spelled out, so that the price we quoted is the job fal does."""
+        """The JSON object to send to fal.
+
+        It spells out every default, so that fal does the job that the price was quoted for even if fal changes a
+        default of its own.
+        """
         return inputs.model_dump(mode="json", exclude_none=True)
 
     def expected_files(self, inputs: Inputs) -> tuple[ExpectedFile, ...]:
-        """The files that fal should answer with."""
+        """The files that fal's answer should hold."""
         return self.output.files(inputs)
 
     def paid_files_count(self, inputs: Inputs) -> int:
-        """How many files the price is for."""
+        """The number of files that the price covers."""
         return sum(self.is_paid(file.role) for file in self.expected_files(inputs))
 
     def answer_extras(self, inputs: Inputs) -> dict[str, Any]:
-        """What fal's answer holds beside its files (seed, timings, …)."""
+        """What fal's answer holds beside its files (seed, timings, …). The simulator answers with it."""
         return self.output.extras(inputs)
 
     def is_paid(self, role: str) -> bool:
-        """Whether the file at this JSON path is one the customer pays for, or an extra (a preview, a mask)."""
+        """Whether the customer pays for the file at this JSON path. Previews and masks are free extras."""
         return self.output.is_paid(role)
 
     @cached_property
@@ -160,37 +208,16 @@ class Model:
         return _schema_of(self.inputs)
 
     def required_inputs(self, given: Iterable[str] = ()) -> list[str]:
-        """The inputs that no order can do without; where one of several will do, the first, unless one is given."""
-        alternatives = self.inputs.alternatives
+        """The names of the inputs that an order must give, in the order of their declaration.
+
+        Where exactly one of several is required, the result names the first of them, unless `given` has another.
+        """
+        alternatives = self.inputs.exactly_one_of
         chosen = alternatives[:1] if not set(alternatives) & set(given) else ()
         return [name for name in self.schema["properties"] if name in {*self.schema.get("required", ()), *chosen}]
 
 
 @cache
 def _schema_of(inputs: type[Inputs]) -> dict[str, Any]:
-    # A model with another price is another Model of the same inputs.
+    # Cached by class and not by model: the price book makes a new Model of the same inputs for each price.
     return inputs.model_json_schema()
-
-
-def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    # An order is a flat thing; the parser has refused absurd depth before us.
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping) and depth < 32:
-        for key, item in value.items():
-            yield from _texts(key, depth + 1)
-            yield from _texts(item, depth + 1)
-    elif isinstance(value, list | tuple) and depth < 32:
-        for item in value:
-            yield from _texts(item, depth + 1)
-
-
-def _in_fals_shape(error: Mapping[str, Any]) -> dict[str, Any]:
-    # The offending input is left out on purpose: errors are logged, prompts are not.
-    at = error.get("ctx", {}).get("at")
-    return {"loc": [*error["loc"], *([at] if at else [])] or ["input"], "msg": error["msg"], "type": error["type"]}
-
-
-def _unknown_preset(preset: str, presets: Mapping[str, Any]) -> dict[str, Any]:
-    offer = ", ".join(sorted(presets)) or "none for this model"
-    return {"loc": ["preset"], "msg": f"There is no preset “{preset}”. Presets: {offer}.", "type": "one_of"}

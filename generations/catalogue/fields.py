@@ -1,4 +1,4 @@
-"""Input types that several models share."""
+"""Input types that several declarations share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-# Prompts longer than this are refused by every model we have seen, most far earlier.
+# No model seen so far takes longer prompts; most stop far earlier.
 PROMPT_CHARACTERS_MAX = 20_000
 
 
-def prompt_field(words: str = "What to make.", *, characters_max: int = PROMPT_CHARACTERS_MAX, **others: Any) -> Any:
-    """The text that an order is about."""
+def prompt_field(
+    description: str = "What to generate.", *, characters_max: int = PROMPT_CHARACTERS_MAX, **options: Any
+) -> Any:
+    """The pydantic field of the main text of an order. Forms show it as a large text box."""
     return Field(
         min_length=1,
         max_length=characters_max,
-        description=words,
+        description=description,
         json_schema_extra={"x-widget": "prompt"},
-        **others,
+        **options,
     )
 
 
@@ -28,5 +30,5 @@ Seed = Annotated[
 ]
 SafetyTolerance = Annotated[
     Literal["1", "2", "3", "4", "5", "6"],
-    Field(description="1 is strict, 6 lenient."),
+    Field(description="1 is the strictest, 6 the most lenient."),
 ]

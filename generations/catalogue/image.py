@@ -1,4 +1,4 @@
-"""Models that make still pictures."""
+"""Models that make still images from text."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from generations.catalogue.declaration import Inputs, Model, Part
+from generations.catalogue.declaration import InputObject, Inputs, Model
 from generations.catalogue.fields import Prompt, SafetyTolerance, Seed
 from generations.catalogue.files import OptionalImageUrl, WeightsPath
-from generations.catalogue.outputs import Images, seed_beside, seed_of
+from generations.catalogue.outputs import Images, seed_extra, seed_of
 from generations.catalogue.prices import MEGAPIXELS, by_formula, per_image, per_megapixel
 from generations.catalogue.sizes import CustomSize, ImagePreset, LargeCustomSize, size_of
 
-MEGAPIXEL_UNSURE = "whether fal counts 1,000,000 or 1,048,576 pixels to the megapixel"
-IMAGE_SIZE: Any = Field(default="landscape_4_3", description="A named format, or pixels.")
-NUM_IMAGES = Field(default=1, ge=1, le=4, description="How many pictures.")
-
-
-SAFETY_CHECKER = Field(default=True, description="Blacken pictures that are not safe for work.")
+MEGAPIXEL_UNSURE = "whether a megapixel of fal's bill has 1,000,000 or 1,048,576 pixels"
+IMAGE_SIZE: Any = Field(default="landscape_4_3", description="A named size, or width and height in pixels.")
+NUM_IMAGES = Field(default=1, ge=1, le=4, description="The number of images.")
+SAFETY_CHECKER = Field(default=True, description="Replace unsafe images with black ones.")
+EXPAND_PROMPT = Field(default=False, description="Let the model expand the prompt.")
+GUIDANCE = "How closely to follow the prompt."
+STEPS = "More steps give finer detail and take longer."
 
 
 class Flux(Inputs):
-    """What the FLUX.1 models share."""
+    """What the FLUX.1 models have in common."""
 
     prompt: Prompt
     image_size: ImagePreset | CustomSize = IMAGE_SIZE
-    guidance_scale: float = Field(default=3.5, ge=1, le=20, description="How closely to follow the prompt.")
+    guidance_scale: float = Field(default=3.5, ge=1, le=20, description=GUIDANCE)
     num_images: int = NUM_IMAGES
     seed: Seed = None
     enable_safety_checker: bool = SAFETY_CHECKER
@@ -35,14 +36,14 @@ class Flux(Inputs):
 
 
 class FluxSchnell(Flux):
-    num_inference_steps: int = Field(default=4, ge=1, le=12, description="More steps, finer detail.")
+    num_inference_steps: int = Field(default=4, ge=1, le=12, description=STEPS)
 
 
 class FluxDev(Flux):
-    num_inference_steps: int = Field(default=28, ge=1, le=50, description="More steps, finer detail.")
+    num_inference_steps: int = Field(default=28, ge=1, le=50, description=STEPS)
 
 
-def _beside_flux(inputs: Any) -> dict[str, Any]:
+def _flux_extras(inputs: Any) -> dict[str, Any]:
     return {
         "timings": {"inference": 0.4},
         "seed": seed_of(inputs),
@@ -55,10 +56,10 @@ FLUX_SCHNELL = Model(
     slug="flux-schnell",
     endpoint="fal-ai/flux/schnell",
     title="FLUX.1 schnell",
-    summary="A picture from words in a second or two; the cheapest way to try a prompt.",
+    summary="Text to image in one or two seconds; the cheapest way to try a prompt.",
     kind="image",
     inputs=FluxSchnell,
-    output=Images(beside=_beside_flux),
+    output=Images(extras=_flux_extras),
     price=per_megapixel(3),
     typical_seconds=3,
     unsure=(MEGAPIXEL_UNSURE,),
@@ -68,13 +69,13 @@ FLUX_DEV = Model(
     slug="flux-dev",
     endpoint="fal-ai/flux/dev",
     title="FLUX.1 dev",
-    summary="A picture from words, with more detail than schnell and more time.",
+    summary="Text to image with more detail than schnell; slower.",
     kind="image",
     inputs=FluxDev,
-    output=Images(beside=_beside_flux),
+    output=Images(extras=_flux_extras),
     price=per_megapixel(25),
     typical_seconds=8,
-    unsure=(MEGAPIXEL_UNSURE, "the unit: an example of fal's pricing page says an image, all else a megapixel"),
+    unsure=(MEGAPIXEL_UNSURE, "the unit: an example on fal's pricing page bills images, all other sources megapixels"),
 )
 
 
@@ -82,9 +83,9 @@ class FluxUltra(Inputs):
     prompt: Prompt
     aspect_ratio: Literal["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"] = "16:9"
     raw: bool = Field(default=False, description="Less processed, more natural.")
-    enhance_prompt: bool = Field(default=False, description="Let the model write the prompt out.")
+    enhance_prompt: bool = EXPAND_PROMPT
     image_url: OptionalImageUrl = None
-    image_prompt_strength: float = Field(default=0.1, ge=0, le=1, description="How much the image counts.")
+    image_prompt_strength: float = Field(default=0.1, ge=0, le=1, description="How closely to follow the image.")
     num_images: int = NUM_IMAGES
     safety_tolerance: SafetyTolerance = "2"
     enable_safety_checker: bool = SAFETY_CHECKER
@@ -96,10 +97,10 @@ FLUX_ULTRA = Model(
     slug="flux-1.1-ultra",
     endpoint="fal-ai/flux-pro/v1.1-ultra",
     title="FLUX 1.1 pro ultra",
-    summary="Four megapixels, for print and for large screens.",
+    summary="Text to image with four megapixels, for print and large screens.",
     kind="image",
     inputs=FluxUltra,
-    output=Images(beside=_beside_flux),
+    output=Images(extras=_flux_extras),
     price=per_image(60),
     typical_seconds=12,
     unsure=("fal also takes other aspect ratios, as free text",),
@@ -109,11 +110,11 @@ FLUX_ULTRA = Model(
 class Flux2(Inputs):
     prompt: Prompt
     image_size: ImagePreset | LargeCustomSize = IMAGE_SIZE
-    guidance_scale: float = Field(default=2.5, ge=0, le=20, description="How closely to follow the prompt.")
-    num_inference_steps: int = Field(default=28, ge=4, le=50, description="More steps, finer detail.")
+    guidance_scale: float = Field(default=2.5, ge=0, le=20, description=GUIDANCE)
+    num_inference_steps: int = Field(default=28, ge=4, le=50, description=STEPS)
     num_images: int = NUM_IMAGES
     acceleration: Literal["none", "regular", "high"] = "regular"
-    enable_prompt_expansion: bool = Field(default=False, description="Let the model write the prompt out.")
+    enable_prompt_expansion: bool = EXPAND_PROMPT
     enable_safety_checker: bool = SAFETY_CHECKER
     output_format: Literal["jpeg", "png", "webp"] = "png"
     seed: Seed = None
@@ -123,10 +124,10 @@ FLUX_2 = Model(
     slug="flux-2",
     endpoint="fal-ai/flux-2",
     title="FLUX.2",
-    summary="The second generation: better hands, text and light.",
+    summary="The second generation of FLUX: better hands, text and light.",
     kind="image",
     inputs=Flux2,
-    output=Images(beside=_beside_flux),
+    output=Images(extras=_flux_extras),
     price=per_megapixel(12),
     typical_seconds=8,
     unsure=(MEGAPIXEL_UNSURE,),
@@ -136,70 +137,77 @@ FLUX_2 = Model(
 class Flux2Pro(Inputs):
     prompt: Prompt
     image_size: ImagePreset | CustomSize = IMAGE_SIZE
-    safety_tolerance: Literal["1", "2", "3", "4", "5"] = Field(default="2", description="1 is strict, 5 lenient.")
+    safety_tolerance: Literal["1", "2", "3", "4", "5"] = Field(
+        default="2", description="1 is the strictest, 5 the most lenient."
+    )
     enable_safety_checker: bool = SAFETY_CHECKER
     output_format: Literal["jpeg", "png"] = "jpeg"
     seed: Seed = None
 
 
 def _flux_2_pro_credits(inputs: Any) -> int:
-    megapixels = size_of(inputs)
-    return 15 + 15 * (megapixels.megapixels_started if megapixels else 1)
+    size = size_of(inputs)
+    return 15 + 15 * (size.billed_megapixels if size else 1)
 
 
 FLUX_2_PRO = Model(
     slug="flux-2-pro",
     endpoint="fal-ai/flux-2-pro",
     title="FLUX.2 pro",
-    summary="FLUX.2 at its best, one picture at a time.",
+    summary="The best quality of FLUX.2, one image per order.",
     kind="image",
     inputs=Flux2Pro,
-    output=Images(beside=seed_beside),
+    output=Images(extras=seed_extra),
     price=by_formula(
         _flux_2_pro_credits,
-        words="30 credits for the first megapixel, 15 for each further one",
+        description="30 credits for the first megapixel, 15 for each further one (rounded up)",
         unit=MEGAPIXELS,
         unit_formula=lambda inputs: 30,
     ),
     typical_seconds=15,
-    unsure=(MEGAPIXEL_UNSURE, "the price is that of fal's outpainting page"),
+    unsure=(MEGAPIXEL_UNSURE, "the price, which is that of fal's outpainting page"),
 )
 
 
-class Lora(Part):
-    """Weights that change what the model draws."""
+class Lora(InputObject):
+    """Weights that change the style of the model."""
 
     path: WeightsPath
-    scale: float = Field(default=1, ge=0, le=4, description="How strongly.")
+    scale: float = Field(default=1, ge=0, le=4, description="How strongly to apply them.")
 
 
 Token = Annotated[str, Field(min_length=1, max_length=50)]
 
 
-class Embedding(Part):
-    """New words for the prompt."""
+class Embedding(InputObject):
+    """A textual inversion: weights that add words to the prompt's vocabulary."""
 
     path: WeightsPath
     tokens: list[Token] = Field(
-        default=["<s0>", "<s1>"], min_length=1, max_length=10, description="What the prompt calls it by, one a line."
+        default=["<s0>", "<s1>"],
+        min_length=1,
+        max_length=10,
+        description="The words that stand for it in the prompt, one per line.",
     )
 
 
 class FastSdxl(Inputs):
     prompt: Prompt
     negative_prompt: str = Field(default="", max_length=4_000, description="What to leave out.")
-    image_size: ImagePreset | CustomSize = Field(default="square_hd", description="A named format, or pixels.")
-    num_inference_steps: int = Field(default=25, ge=1, le=50, description="More steps, finer detail.")
-    guidance_scale: float = Field(default=7.5, ge=0, le=20, description="How closely to follow the prompt.")
+    image_size: ImagePreset | CustomSize = Field(
+        default="square_hd", description="A named size, or width and height in pixels."
+    )
+    num_inference_steps: int = Field(default=25, ge=1, le=50, description=STEPS)
+    guidance_scale: float = Field(default=7.5, ge=0, le=20, description=GUIDANCE)
     num_images: int = NUM_IMAGES
     seed: Seed = None
     enable_safety_checker: bool = SAFETY_CHECKER
     safety_checker_version: Literal["v1", "v2"] = "v1"
-    expand_prompt: bool = Field(default=False, description="Let the model write the prompt out.")
+    expand_prompt: bool = EXPAND_PROMPT
     format: Literal["jpeg", "png"] = "jpeg"
-    loras: list[Lora] | None = Field(default=None, min_length=1, max_length=5, description="Weights that are loaded.")
+    loras: list[Lora] | None = Field(default=None, min_length=1, max_length=5, description="LoRA weights to load.")
     embeddings: list[Embedding] | None = Field(
-        default=None, min_length=1, max_length=5, description="Textual inversions that are loaded."
+        default=None, min_length=1, max_length=5, description="Textual inversions to load."
     )
 
 
@@ -207,15 +215,15 @@ FAST_SDXL = Model(
     slug="fast-sdxl",
     endpoint="fal-ai/fast-sdxl",
     title="Stable Diffusion XL, fast",
-    summary="An older model, quick and cheap.",
+    summary="An older text-to-image model, fast and cheap.",
     kind="image",
     inputs=FastSdxl,
-    output=Images(beside=_beside_flux),
+    output=Images(extras=_flux_extras),
     price=per_image(3),
     typical_seconds=3,
     unsure=(
         "the price: fal bills the computing time",
-        "the ranges of steps, guidance and the scale of a LoRA; how many LoRAs and embeddings it takes",
+        "the ranges of steps, guidance and the scale of a LoRA; the largest number of LoRAs and embeddings",
     ),
 )
 
@@ -227,21 +235,21 @@ class NanoBanana(Inputs):
     output_format: Literal["png", "jpeg", "webp"] = "png"
     safety_tolerance: SafetyTolerance = "4"
     seed: Seed = None
-    # Sent explicitly: fal's types and pages disagree on the default.
-    limit_generations: bool = Field(default=False, description="Make no more than one picture from each prompt.")
+    # Always sent: fal's types and pages disagree on the default.
+    limit_generations: bool = Field(default=False, description="Make at most one image per prompt.")
 
 
 NANO_BANANA = Model(
     slug="nano-banana",
     endpoint="fal-ai/nano-banana",
     title="Nano Banana",
-    summary="Pictures that follow long instructions closely.",
+    summary="Text to image that follows long instructions closely.",
     kind="image",
     inputs=NanoBanana,
-    output=Images(beside=lambda inputs: {"description": ""}),
+    output=Images(extras=lambda inputs: {"description": ""}),
     price=per_image(39),
     typical_seconds=10,
-    unsure=("the price is quoted in code of 2026, not seen on fal's page",),
+    unsure=("the price: quoted in third-party code of 2026, not seen on fal's page",),
 )
 
 
@@ -253,11 +261,11 @@ class NanoBananaPro(Inputs):
     output_format: Literal["png", "jpeg", "webp"] = "png"
     safety_tolerance: SafetyTolerance = "4"
     enable_web_search: bool = Field(
-        default=False, description="Let the model look facts up; costs 15 credits a picture."
+        default=False, description="Let the model look up facts on the web, for 15 credits per image."
     )
     seed: Seed = None
-    # fal's types of August 2026 say the default is true, its pages of spring say false: sent explicitly.
-    limit_generations: bool = Field(default=False, description="Make no more than one picture from each prompt.")
+    # Always sent: the default is true in fal's types of August 2026 and false on its pages of the spring.
+    limit_generations: bool = Field(default=False, description="Make at most one image per prompt.")
     system_prompt: str = Field(default="", max_length=4_000)
 
 
@@ -265,16 +273,20 @@ def _nano_banana_surcharge(inputs: Any) -> int:
     return (150 if inputs.resolution == "4K" else 0) + (15 if inputs.enable_web_search else 0)
 
 
-LIMIT_UNSURE = "the default of limit_generations: false in fal's docs of the spring, true in its types of August"
+LIMIT_UNSURE = "the default of limit_generations: false on fal's pages of spring 2026, true in its types of August 2026"
 NANO_BANANA_PRO = Model(
     slug="nano-banana-pro",
     endpoint="fal-ai/nano-banana-pro",
     title="Nano Banana Pro",
-    summary="Pictures with legible text and real-world knowledge: posters, diagrams, infographics.",
+    summary="Images with legible text and real-world knowledge: posters, diagrams, infographics.",
     kind="image",
     inputs=NanoBananaPro,
-    output=Images(beside=lambda inputs: {"description": ""}),
-    price=per_image(150, surcharge=_nano_banana_surcharge, words="150 credits an image, 300 in 4K; web search 15 more"),
+    output=Images(extras=lambda inputs: {"description": ""}),
+    price=per_image(
+        150,
+        surcharge=_nano_banana_surcharge,
+        description="150 credits per image, 300 in 4K; 15 more with web search",
+    ),
     typical_seconds=20,
     unsure=(LIMIT_UNSURE,),
 )

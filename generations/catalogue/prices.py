@@ -1,4 +1,9 @@
-"""What an order costs, in whole credits. One credit stands for 0.001 US dollars of fal's list price."""
+"""Prices in whole credits. One credit stands for 0.001 US dollars of fal's list price.
+
+A declaration takes its `Price` from one of the functions below. Ordering computes the credits with it, `sync_prices`
+compares its unit price with fal's price list, and `reconcile_bill` its list price with fal's bill. Amounts are
+integers; a fraction of a credit is always rounded up.
+"""
 
 from __future__ import annotations
 
@@ -9,108 +14,115 @@ from typing import Any
 from generations.catalogue.sizes import duration_seconds_of, size_of
 
 CREDITS_PER_DOLLAR = 1000
-# What fal bills by, in the words of its pricing API.
+# The units of fal's bill, in the words of its pricing API.
 IMAGES, MEGAPIXELS, SECONDS, GENERATIONS = "images", "megapixels", "seconds", "generations"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
+    """The price of a model as a function of the inputs."""
+
     list_description: str
-    """The formula in a sentence."""
+    """The formula of fal's list price in a sentence."""
     formula: Callable[[Any], int]
-    """Inputs → the credits of fal's list price."""
+    """Inputs → fal's list price in thousandths of a US dollar."""
     unit: str
-    """What fal bills by: "images", "megapixels", "seconds" …"""
+    """The unit of fal's bill: "images", "megapixels", "seconds" …"""
     unit_formula: Callable[[Any], int]
-    """Inputs → the credits of one unit. With a model's defaults it is the one price that fal's pricing API names."""
+    """Inputs → the price of one unit, in thousandths of a US dollar.
+
+    fal's pricing API names one price an endpoint: that of the default inputs.
+    """
     percent: int = 100
-    """What the price book asks of it."""
+    """The share of the list price that customers pay. Staff set it in the price book."""
 
     def credits(self, inputs: Any) -> int:
-        """What is asked of the customer, rounded up."""
+        """What the customer pays, in whole credits, rounded up."""
         return -(-self.list_price_millidollars(inputs) * self.percent // 100)
 
     def list_price_millidollars(self, inputs: Any) -> int:
-        """What fal should bill, in thousandths of a US dollar."""
+        """What fal should bill, in thousandths of a US dollar.
+
+        Raises:
+            ValueError: The formula of the declaration is wrong: it gives a negative price.
+        """
         amount = self.formula(inputs)
         if amount < 0:
-            raise ValueError(f"A price is never negative, and this one is {amount}: {self.list_description}")
+            raise ValueError(f"The price is negative ({amount}): {self.list_description}")
         return amount
 
     @property
     def description(self) -> str:
-        """The sentence that users read."""
-        return (
-            self.list_description
-            if self.percent == 100
-            else f"{self.list_description}; at present {self.percent} % of that"
-        )
+        """The sentence that customers read."""
+        if self.percent == 100:
+            return self.list_description
+        return f"{self.list_description}; currently {self.percent} % of that"
 
     def at(self, percent: int) -> Price:
-        """The same price, of which the price book asks so much."""
+        """The same price, of which customers pay this share in percent."""
         return replace(self, percent=percent)
 
 
-def per_image(credits: int, *, surcharge: Callable[[Any], int] | None = None, words: str = "") -> Price:
-    """So many credits an image, plus what `surcharge` adds to each."""
+def per_image(credits: int, *, surcharge: Callable[[Any], int] | None = None, description: str = "") -> Price:
+    """A price per image. `surcharge` takes the inputs and returns the credits that each image costs in addition."""
 
-    def each(inputs: Any) -> int:
+    def unit_formula(inputs: Any) -> int:
         return credits + (surcharge(inputs) if surcharge else 0)
 
-    def formula(inputs: Any) -> int:
-        return each(inputs) * getattr(inputs, "num_images", 1)
-
     return Price(
-        list_description=words or f"{credits} credits an image", formula=formula, unit=IMAGES, unit_formula=each
+        list_description=description or f"{credits} credits per image",
+        formula=lambda inputs: unit_formula(inputs) * getattr(inputs, "num_images", 1),
+        unit=IMAGES,
+        unit_formula=unit_formula,
     )
 
 
 def per_megapixel(credits: int) -> Price:
-    """So many credits a started megapixel of each image."""
+    """A price per megapixel of each image, every image rounded up to whole megapixels."""
 
     def formula(inputs: Any) -> int:
         size = size_of(inputs)
         if size is None:
-            raise ValueError("A price by the megapixel needs a size.")
-        return credits * size.megapixels_started * getattr(inputs, "num_images", 1)
+            raise ValueError("A price per megapixel needs inputs that tell the size.")
+        return credits * size.billed_megapixels * getattr(inputs, "num_images", 1)
 
-    words = f"{credits} credits a started megapixel of each image"
-    return Price(list_description=words, formula=formula, unit=MEGAPIXELS, unit_formula=lambda inputs: credits)
+    description = f"{credits} credits per megapixel (rounded up), per image"
+    return Price(list_description=description, formula=formula, unit=MEGAPIXELS, unit_formula=lambda inputs: credits)
 
 
-def per_second(rate: Callable[[Any], int], *, words: str) -> Price:
-    """So many credits a second of video; `rate` may depend on sound and resolution."""
+def per_second(rate: Callable[[Any], int], *, description: str) -> Price:
+    """A price per second. `rate` takes the inputs, as it may depend on audio and resolution, and returns credits."""
 
     def formula(inputs: Any) -> int:
         seconds = duration_seconds_of(inputs)
         if seconds is None:
-            raise ValueError("A price by the second needs a duration.")
+            raise ValueError("A price per second needs inputs that tell the duration.")
         return rate(inputs) * int(seconds)
 
-    return Price(list_description=words, formula=formula, unit=SECONDS, unit_formula=rate)
+    return Price(list_description=description, formula=formula, unit=SECONDS, unit_formula=rate)
 
 
 def per_thousand_characters(credits: int, *, of: str) -> Price:
-    """So many credits for a thousand characters of the input `of`, each started credit in full."""
-
-    def formula(inputs: Any) -> int:
-        return -(-len(getattr(inputs, of)) * credits // 1000)
-
-    words = f"{credits} credits a thousand characters"
-    return Price(list_description=words, formula=formula, unit="1000 characters", unit_formula=lambda inputs: credits)
+    """A price per 1,000 characters of the input `of`, rounded up to whole credits."""
+    return Price(
+        list_description=f"{credits} credits per 1,000 characters",
+        formula=lambda inputs: -(-len(getattr(inputs, of)) * credits // 1000),
+        unit="1000 characters",
+        unit_formula=lambda inputs: credits,
+    )
 
 
 def flat(credits: int, *, unit: str = GENERATIONS) -> Price:
-    """So many credits, whatever is asked for."""
-    return by_formula(lambda inputs: credits, words=f"{credits} credits", unit=unit)
+    """The same price for every order."""
+    return by_formula(lambda inputs: credits, description=f"{credits} credits per generation", unit=unit)
 
 
 def by_formula(
     formula: Callable[[Any], int],
     *,
-    words: str,
+    description: str,
     unit: str = GENERATIONS,
     unit_formula: Callable[[Any], int] | None = None,
 ) -> Price:
-    """A formula of the model's own. Where none is given for the unit, a whole generation is one."""
-    return Price(list_description=words, formula=formula, unit=unit, unit_formula=unit_formula or formula)
+    """A formula of the model's own. Without `unit_formula`, fal bills a whole generation as one unit."""
+    return Price(list_description=description, formula=formula, unit=unit, unit_formula=unit_formula or formula)

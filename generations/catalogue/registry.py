@@ -1,45 +1,45 @@
-"""Every declared model, found by slug or by fal's endpoint."""
+"""All declared models, by slug and by fal's endpoint. Built once, when the catalogue is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 from errors import DomainError
 from generations.catalogue import audio, edit, image, imported, retouch, three_d, video
 from generations.catalogue.declaration import Model
 
-# Where the declarations stand, beside those that were imported.
-MODULES: tuple[ModuleType, ...] = (image, edit, video, three_d, audio, retouch)
-
 
 class UnknownModel(DomainError, LookupError):
-    """There is no model of this name."""
+    """There is no model with this slug."""
 
     code, status, title = "model_not_found", 404, "Model not found"
 
 
-def _modules() -> Iterator[ModuleType]:
-    yield from MODULES
-    for found in iter_modules(imported.__path__):
-        yield import_module(f"{imported.__name__}.{found.name}")
+def collect() -> dict[str, Model]:
+    """Every `Model` of the modules of declarations, by slug, in the order in which they are listed to customers.
 
-
-def _declared() -> dict[str, Model]:
-    models = [thing for module in _modules() for thing in vars(module).values() if isinstance(thing, Model)]
+    Raises:
+        RuntimeError: Two models have the same slug.
+    """
+    written_by_import_model = [
+        import_module(f"{imported.__name__}.{found.name}") for found in iter_modules(imported.__path__)
+    ]
+    modules = [image, edit, video, three_d, audio, retouch, *written_by_import_model]
+    models = [value for module in modules for value in vars(module).values() if isinstance(value, Model)]
     by_slug = {model.slug: model for model in models}
     if len(by_slug) != len(models):
         raise RuntimeError("Two models of the catalogue share a slug.")
     return by_slug
 
 
-MODELS = MappingProxyType(_declared())
+MODELS = MappingProxyType(collect())
 _BY_ENDPOINT = {model.endpoint: model for model in MODELS.values()}
 
 
 def find(slug: str) -> Model:
+    """The model with this slug. Raises UnknownModel, with all slugs in its message."""
     try:
         return MODELS[slug]
     except KeyError:
@@ -47,5 +47,5 @@ def find(slug: str) -> Model:
 
 
 def find_by_endpoint(endpoint: str) -> Model | None:
-    """The model behind one of fal's endpoint ids, if we offer it."""
+    """The model that fal serves under this endpoint ID, or None."""
     return _BY_ENDPOINT.get(endpoint)

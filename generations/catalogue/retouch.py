@@ -1,4 +1,4 @@
-"""Models that improve a picture: an upscaler and a background remover."""
+"""Models that improve an image: an upscaler and a background remover."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from pydantic import Field
 from generations.catalogue.declaration import Inputs, Model
 from generations.catalogue.fields import Seed
 from generations.catalogue.files import ImageUrl
-from generations.catalogue.outputs import MEDIA_TYPE_OF, Files, picture_type, seed_of
+from generations.catalogue.image import GUIDANCE, SAFETY_CHECKER, STEPS
+from generations.catalogue.outputs import MEDIA_TYPE_OF, Files, image_type, seed_of
 from generations.catalogue.prices import MEGAPIXELS, by_formula, flat
 
-# fal bills what comes out, and that hangs on a picture that nobody has measured when it is ordered. Our own models
-# make pictures of one megapixel and a little; two leave room for a photograph of a usual size.
-UPSCALED_FROM_MEGAPIXELS = 2
+# fal bills the megapixels of the result, which depend on an image that has not been measured when the price is quoted.
+# The catalogue's own models make images of about one megapixel; two leave room for an ordinary photograph.
+ASSUMED_INPUT_MEGAPIXELS = 2
 
 
 class ClarityUpscaler(Inputs):
     image_url: ImageUrl
-    upscale_factor: float = Field(default=2, ge=1, le=4, description="How much wider and taller.")
+    upscale_factor: float = Field(default=2, ge=1, le=4, description="The factor for width and height.")
     prompt: str = Field(
-        default="masterpiece, best quality, highres", max_length=4_000, description="What the picture shows."
+        default="masterpiece, best quality, highres", max_length=4_000, description="What the image shows."
     )
     negative_prompt: str = Field(
         default="(worst quality, low quality, normal quality:2)", max_length=4_000, description="What to leave out."
     )
-    creativity: float = Field(default=0.35, ge=0, le=1, description="How much may be invented.")
-    resemblance: float = Field(default=0.6, ge=0, le=1, description="How closely to keep to the picture.")
-    guidance_scale: float = Field(default=4, ge=0, le=20, description="How closely to follow the prompt.")
-    num_inference_steps: int = Field(default=18, ge=4, le=50, description="More steps, finer detail.")
+    creativity: float = Field(default=0.35, ge=0, le=1, description="How much detail the model may invent.")
+    resemblance: float = Field(default=0.6, ge=0, le=1, description="How closely to follow the image.")
+    guidance_scale: float = Field(default=4, ge=0, le=20, description=GUIDANCE)
+    num_inference_steps: int = Field(default=18, ge=4, le=50, description=STEPS)
     seed: Seed = None
-    enable_safety_checker: bool = Field(default=True, description="Blacken pictures that are not safe for work.")
+    enable_safety_checker: bool = SAFETY_CHECKER
 
 
 def _clarity_credits(inputs: Any) -> int:
-    megapixels: float = UPSCALED_FROM_MEGAPIXELS * inputs.upscale_factor**2
+    megapixels: float = ASSUMED_INPUT_MEGAPIXELS * inputs.upscale_factor**2
     return 30 * math.ceil(megapixels)
 
 
@@ -44,23 +45,23 @@ CLARITY_UPSCALER = Model(
     slug="clarity-upscaler",
     endpoint="fal-ai/clarity-upscaler",
     title="Clarity upscaler",
-    summary="A picture, larger and with more detail.",
+    summary="Enlarge an image and add detail.",
     kind="image",
     inputs=ClarityUpscaler,
     output=Files(
         named=lambda inputs: {"image": "image/png"},
         paid=frozenset({"image"}),
-        beside=lambda inputs: {"seed": seed_of(inputs), "timings": {"inference": 4.0}},
+        extras=lambda inputs: {"seed": seed_of(inputs), "timings": {"inference": 4.0}},
     ),
     price=by_formula(
         _clarity_credits,
-        words="30 credits a megapixel of the result, reckoned for a picture of two megapixels: 240 at factor 2",
+        description="30 credits per megapixel of the result, for an assumed input of two megapixels: 240 at factor 2",
         unit=MEGAPIXELS,
         unit_formula=lambda inputs: 30,
     ),
     typical_seconds=30,
     unsure=(
-        "fal bills the megapixels that come out: a picture of more than two costs the operator more than this price",
+        "fal bills the megapixels of the result: an image of more than two costs the operator more than this price",
         "the format of the result",
     ),
 )
@@ -75,18 +76,18 @@ class BirefnetV2(Inputs):
         "Matting",
         "Portrait",
         "General Use (Dynamic)",
-    ] = Field(default="General Use (Light)", description="Which of its variants.")
+    ] = Field(default="General Use (Light)", description="The variant of the model.")
     operating_resolution: Literal["1024x1024", "2048x2048", "2304x2304"] = Field(
-        default="1024x1024", description="The largest is for “Dynamic” alone."
+        default="1024x1024", description="The largest is for the variant “Dynamic” only."
     )
-    output_mask: bool = Field(default=False, description="The mask as a file of its own, too.")
+    output_mask: bool = Field(default=False, description="Return the mask as an extra file.")
     refine_foreground: bool = Field(default=True, description="Clean the edges.")
     output_format: Literal["webp", "png", "gif"] = "png"
-    mask_only: bool = Field(default=False, description="The mask instead of the picture.")
+    mask_only: bool = Field(default=False, description="Return the mask instead of the image.")
 
 
 def _birefnet_files(inputs: Any) -> dict[str, str]:
-    files = {"image": picture_type(inputs)}
+    files = {"image": image_type(inputs)}
     return files | ({"mask_image": MEDIA_TYPE_OF["png"]} if inputs.output_mask else {})
 
 
@@ -94,11 +95,11 @@ BIREFNET_V2 = Model(
     slug="birefnet-v2",
     endpoint="fal-ai/birefnet/v2",
     title="BiRefNet 2, background remover",
-    summary="What a picture shows, cut out of its background.",
+    summary="Cut the subject of an image out of its background.",
     kind="image",
     inputs=BirefnetV2,
     output=Files(named=_birefnet_files, paid=frozenset({"image"})),
     price=flat(5, unit="compute seconds"),
     typical_seconds=5,
-    unsure=("the price: fal's page says $0 a compute second, an older one $0.00111; here it is 5 credits a picture",),
+    unsure=("the price: fal's page says $0 per compute second, an older one $0.00111; here it is 5 credits per image",),
 )

@@ -1,4 +1,4 @@
-"""Models that make 3D objects."""
+"""Models that make a 3D model from an image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from generations.catalogue.files import ImageUrl
 from generations.catalogue.outputs import MEDIA_TYPE_OF, Files
 from generations.catalogue.prices import by_formula
 
+PBR = "Add materials for physically based rendering."
+QUADS = Field(default=False, description="Quads instead of triangles. The file format becomes FBX.")
+TEXTURE = Field(default=True, description="With colours. Without, the model is the bare shape.")
+FACE_LIMIT = "The largest number of faces."
+REAL_SIZE = Field(default=False, description="Scale the model to its real size in metres.")
+
 
 class TripoImageTo3D(Inputs):
     image_url: ImageUrl
     texture: Literal["no", "standard", "HD"] = "standard"
-    pbr: bool = Field(default=False, description="Materials for physically based rendering.")
-    quad: bool = Field(default=False, description="Quads instead of triangles; the file becomes FBX.")
-    face_limit: int | None = Field(default=None, ge=1_000, le=100_000, description="At most so many faces.")
-    auto_size: bool = Field(default=False, description="Scale to real-world metres.")
+    pbr: bool = Field(default=False, description=PBR)
+    quad: bool = QUADS
+    face_limit: int | None = Field(default=None, ge=1_000, le=100_000, description=FACE_LIMIT)
+    auto_size: bool = REAL_SIZE
     orientation: Literal["default", "align_image"] = "default"
     texture_alignment: Literal["original_image", "geometry"] = "original_image"
     seed: Seed = None
@@ -38,39 +44,46 @@ def _tripo_files(inputs: Any) -> dict[str, str]:
     return files | {"rendered_image": "image/webp"}
 
 
+def _tripo_extras(inputs: Any) -> dict[str, Any]:
+    return {"task_id": "tripo-task"}
+
+
 TRIPO_V25 = Model(
     slug="tripo-v2.5",
     endpoint="tripo3d/tripo/v2.5/image-to-3d",
     title="Tripo 2.5, image to 3D",
-    summary="A textured 3D model from one picture.",
+    summary="A textured 3D model from one image.",
     kind="3d",
     inputs=TripoImageTo3D,
-    output=Files(named=_tripo_files, paid=frozenset({"model_mesh"}), beside=lambda inputs: {"task_id": "tripo-task"}),
-    price=by_formula(_tripo_credits, words="200 credits without texture, 300 with, 400 in HD; quads 50 more"),
-    # Each says all that any of them says: whoever tries one after the other gets what it means.
+    output=Files(named=_tripo_files, paid=frozenset({"model_mesh"}), extras=_tripo_extras),
+    price=by_formula(
+        _tripo_credits, description="200 credits without texture, 300 with, 400 in HD; 50 more with quads"
+    ),
+    # All presets of a model set the same inputs, so that switching to another leaves nothing of the first behind.
     presets={
         "draft": {"texture": "no", "pbr": False, "face_limit": 10_000},
         "standard": {"texture": "standard", "pbr": False, "face_limit": 50_000},
         "high": {"texture": "HD", "pbr": True, "face_limit": 100_000},
     },
     typical_seconds=60,
-    unsure=("the price is told by others; of fal's own text only the surcharge for quads",),
+    unsure=("the price: third-party; fal's own text names only the surcharge for quads",),
 )
 
 
-# --- Tripo H3.1 and P1: one address for each format beside the mesh itself ---
+# --- Tripo H3.1 and P1 ---
+# Their answers have one URL for each format, beside the mesh itself.
 
 
 class TripoH31(Inputs):
     image_url: ImageUrl
-    texture: bool = Field(default=True, description="With colours; without, the bare shape.")
+    texture: bool = TEXTURE
     texture_quality: Literal["standard", "detailed"] = "standard"
     geometry_quality: Literal["standard", "detailed"] = "standard"
-    pbr: bool = Field(default=True, description="Materials for physically based rendering.")
-    quad: bool = Field(default=False, description="Quads instead of triangles; the file becomes FBX.")
-    # fal takes up to two million; what people order here is looked at in a browser.
-    face_limit: int | None = Field(default=None, ge=1_000, le=100_000, description="At most so many faces.")
-    auto_size: bool = Field(default=False, description="Scale to real-world metres.")
+    pbr: bool = Field(default=True, description=PBR)
+    quad: bool = QUADS
+    # fal takes up to two million. Models ordered here are viewed in a browser, which cannot show that many.
+    face_limit: int | None = Field(default=None, ge=1_000, le=100_000, description=FACE_LIMIT)
+    auto_size: bool = REAL_SIZE
     orientation: Literal["default", "align_image"] = "default"
     texture_alignment: Literal["original_image", "geometry"] = "original_image"
     model_seed: Seed = None
@@ -96,14 +109,15 @@ TRIPO_H31 = Model(
     slug="tripo-h3.1",
     endpoint="tripo3d/h3.1/image-to-3d",
     title="Tripo H3.1, image to 3D",
-    summary="Finer shapes and textures from one picture.",
+    summary="A 3D model with finer shape and texture, from one image.",
     kind="3d",
     inputs=TripoH31,
     seed="model_seed",
-    output=Files(named=_h31_files, paid=frozenset({"model_mesh"}), beside=lambda inputs: {"task_id": "tripo-task"}),
+    output=Files(named=_h31_files, paid=frozenset({"model_mesh"}), extras=_tripo_extras),
     price=by_formula(
         _h31_credits,
-        words="200 credits without texture, 300 with, 400 with a detailed one; detailed geometry 200 more, quads 50",
+        description="200 credits without texture, 300 with, 400 with a detailed one; "
+        "200 more for detailed geometry, 50 more with quads",
     ),
     presets={
         "draft": {"texture": False, "texture_quality": "standard", "pbr": False, "face_limit": 10_000},
@@ -113,16 +127,16 @@ TRIPO_H31 = Model(
     typical_seconds=140,
     unsure=(
         "the price: not verified",
-        "the names below model_urls beside glb, fbx and pbr_model",
-        "whether materials (pbr) cost more: fal's price text does not speak of them",
+        "the names in model_urls beside glb, fbx and pbr_model",
+        "whether materials (pbr) cost extra: fal's price text does not mention them",
     ),
 )
 
 
 class TripoP1(Inputs):
     image_url: ImageUrl
-    texture: bool = Field(default=True, description="With colours; without, the bare shape.")
-    face_limit: int | None = Field(default=None, ge=1_000, le=20_000, description="At most so many faces.")
+    texture: bool = TEXTURE
+    face_limit: int | None = Field(default=None, ge=1_000, le=20_000, description=FACE_LIMIT)
     model_seed: Seed = None
 
 
@@ -130,7 +144,7 @@ TRIPO_P1 = Model(
     slug="tripo-p1",
     endpoint="tripo3d/p1/image-to-3d",
     title="Tripo P1, image to 3D",
-    summary="A clean, light mesh from one picture, ready for a game.",
+    summary="A clean mesh with few faces from one image, ready for a game.",
     kind="3d",
     inputs=TripoP1,
     seed="model_seed",
@@ -141,9 +155,11 @@ TRIPO_P1 = Model(
             "rendered_image": "image/webp",
         },
         paid=frozenset({"model_mesh"}),
-        beside=lambda inputs: {"task_id": "tripo-task"},
+        extras=_tripo_extras,
     ),
-    price=by_formula(lambda inputs: 500 if inputs.texture else 400, words="400 credits without texture, 500 with"),
+    price=by_formula(
+        lambda inputs: 500 if inputs.texture else 400, description="400 credits without texture, 500 with"
+    ),
     presets={
         "draft": {"texture": False, "face_limit": 3_000},
         "standard": {"texture": True, "face_limit": 10_000},
@@ -152,6 +168,6 @@ TRIPO_P1 = Model(
     typical_seconds=95,
     unsure=(
         "the price and the range of face_limit (48 to 20,000): third-party code of September 2026",
-        "which names stand below model_urls",
+        "the names in model_urls",
     ),
 )

@@ -1,4 +1,4 @@
-"""Models that make moving pictures."""
+"""Models that make videos, from text, images or another video."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from generations.catalogue.declaration import Inputs, Model, Part, misfit
+from generations.catalogue.declaration import InputObject, Inputs, Model, conflict
 from generations.catalogue.fields import Prompt, SafetyTolerance, Seed, prompt_field
 from generations.catalogue.files import (
     FileRequirements,
-    FileUrl,
     ImageUrl,
+    OptionalFileUrl,
     OptionalImageUrl,
     OptionalVideoUrl,
-    optional_file_schema,
+    file_schema,
 )
-from generations.catalogue.outputs import Video, seed_beside
+from generations.catalogue.outputs import Video, seed_extra
 from generations.catalogue.prices import per_second
 
-WITH_SOUND = Field(default=True, description="With sound.")
+GENERATE_AUDIO = Field(default=True, description="Generate audio for the video.")
 NEGATIVE_PROMPT = Field(default=None, max_length=4_000, description="What to leave out.")
+AUTO_FIX = "Rewrite a prompt that the content rules would refuse."
+# The start time-out of 30 minutes, and an hour to make the video.
 VIDEO_DEADLINE_SECONDS = 5400
 
 
@@ -33,8 +35,8 @@ class Veo31(Inputs):
     duration: Literal["4s", "6s", "8s"] = "8s"
     aspect_ratio: Literal["16:9", "9:16"] = "16:9"
     resolution: Literal["720p", "1080p", "4k"] = "720p"
-    generate_audio: bool = WITH_SOUND
-    auto_fix: bool = Field(default=True, description="Rewrite a prompt that the content rules would refuse.")
+    generate_audio: bool = GENERATE_AUDIO
+    auto_fix: bool = Field(default=True, description=AUTO_FIX)
     negative_prompt: str | None = NEGATIVE_PROMPT
     safety_tolerance: SafetyTolerance = "4"
     seed: Seed = None
@@ -46,8 +48,8 @@ class Veo31FromImage(Inputs):
     duration: Literal["4s", "6s", "8s"] = "8s"
     aspect_ratio: Literal["auto", "16:9", "9:16"] = "auto"
     resolution: Literal["720p", "1080p", "4k"] = "720p"
-    generate_audio: bool = WITH_SOUND
-    auto_fix: bool = Field(default=False, description="Rewrite a prompt that the content rules would refuse.")
+    generate_audio: bool = GENERATE_AUDIO
+    auto_fix: bool = Field(default=False, description=AUTO_FIX)
     negative_prompt: str | None = NEGATIVE_PROMPT
     safety_tolerance: SafetyTolerance = "4"
     seed: Seed = None
@@ -63,15 +65,15 @@ def _veo_fast_rate(inputs: Any) -> int:
     return silent + (50 if inputs.generate_audio else 0)
 
 
-VEO_PRICE = per_second(_veo_rate, words="200 credits a second, 400 with sound; 4K: 400 and 600")
-VEO_FAST_PRICE = per_second(_veo_fast_rate, words="100 credits a second, 150 with sound; 4K: 300 and 350")
-VEO_FAST_UNSURE = "the price of the fast variant: fal's page was not at hand"
+VEO_PRICE = per_second(_veo_rate, description="200 credits per second, 400 with audio; in 4K 400 and 600")
+VEO_FAST_PRICE = per_second(_veo_fast_rate, description="100 credits per second, 150 with audio; in 4K 300 and 350")
+VEO_FAST_UNSURE = "the price of the fast variant: fal's page was not available"
 
 VEO_31 = Model(
     slug="veo3.1",
     endpoint="fal-ai/veo3.1",
     title="Veo 3.1",
-    summary="Video with sound from words, four to eight seconds, at its finest.",
+    summary="Text to video with audio, four to eight seconds, in the best quality.",
     kind="video",
     inputs=Veo31,
     output=Video(),
@@ -83,7 +85,7 @@ VEO_31_IMAGE = Model(
     slug="veo3.1-image",
     endpoint="fal-ai/veo3.1/image-to-video",
     title="Veo 3.1, from an image",
-    summary="A picture that begins to move, with sound.",
+    summary="Animate an image, with audio.",
     kind="video",
     inputs=Veo31FromImage,
     output=Video(),
@@ -95,7 +97,7 @@ VEO_31_FAST = Model(
     slug="veo3.1-fast",
     endpoint="fal-ai/veo3.1/fast",
     title="Veo 3.1 fast",
-    summary="Video with sound from words, four to eight seconds.",
+    summary="Text to video with audio, four to eight seconds.",
     kind="video",
     inputs=Veo31,
     output=Video(),
@@ -108,7 +110,7 @@ VEO_31_FAST_IMAGE = Model(
     slug="veo3.1-fast-image",
     endpoint="fal-ai/veo3.1/fast/image-to-video",
     title="Veo 3.1 fast, from an image",
-    summary="A picture that begins to move, sooner and cheaper.",
+    summary="Animate an image, faster and cheaper.",
     kind="video",
     inputs=Veo31FromImage,
     output=Video(),
@@ -128,104 +130,106 @@ SHOTS_MAX = 6
 ELEMENTS_MAX = 4
 CFG_SCALE = Field(default=0.5, ge=0, le=1, description="How closely to follow the prompt.")
 SHOTS_UNSURE = (
-    "how many shots a video takes at most; that its length, and so its price, is the sum of theirs: third-party guides"
+    "the largest number of shots, and that a video is billed for the sum of their lengths: third-party guides"
 )
-ELEMENTS_UNSURE = "how many elements it takes, and how many pictures of each: third-party guides"
+ELEMENTS_UNSURE = "the largest number of elements and of images per element: third-party guides"
 
 
-class Shot(Part):
-    prompt: Annotated[str, prompt_field("What happens.")]
-    duration: ShotDuration = Field(default="5", description="Seconds.")
+class Shot(InputObject):
+    """One shot of a video of several."""
+
+    prompt: Annotated[str, prompt_field("What happens in this shot.")]
+    duration: ShotDuration = Field(default="5", description="The length in seconds.")
 
 
 class Shots(Inputs):
-    """One shot, told by the prompt, or several after one another."""
+    """One shot, described by the prompt, or several in sequence."""
 
-    alternatives = ("prompt", "multi_prompt")
+    exactly_one_of = ("prompt", "multi_prompt")
 
     prompt: str | None = prompt_field(default=None)
     multi_prompt: list[Shot] | None = Field(
         default=None,
         min_length=1,
         max_length=SHOTS_MAX,
-        description="Several shots in one video, instead of the prompt. It is as long as they are together.",
+        description="Several shots in one video, instead of the prompt. The video is as long as their sum.",
     )
     shot_type: Literal["customize", "intelligent"] = Field(
         default="customize",
-        description="“customize” keeps to the shots as they are told, “intelligent” cuts by itself.",
+        description="“customize” follows the shots exactly, “intelligent” lets the model decide on cuts.",
     )
     duration: KlingDuration = Field(
         default="5",
-        description="Seconds. Of several shots, their sum.",
+        description="The length in seconds. With several shots, the sum of theirs.",
         json_schema_extra={"x-follows": "multi_prompt"},
     )
 
     @model_validator(mode="after")
-    def _last_as_long_as_the_shots(self) -> Self:
-        """fal is always told how long it will be, for that is what is billed."""
+    def _set_duration_of_shots(self) -> Self:
+        """Make the duration that of the shots: fal bills by `duration`, so it is always sent."""
         if self.multi_prompt is None:
             return self
         seconds = sum(int(shot.duration) for shot in self.multi_prompt)
         if not KLING_SECONDS_MIN <= seconds <= KLING_SECONDS_MAX:
-            raise misfit(
+            raise conflict(
                 "multi_prompt",
-                f"The shots last {seconds} seconds together; a video has {KLING_SECONDS_MIN} to {KLING_SECONDS_MAX}.",
+                f"The shots add up to {seconds} seconds; a video lasts {KLING_SECONDS_MIN} to {KLING_SECONDS_MAX}.",
             )
         if "duration" in self.model_fields_set and int(self.duration) != seconds:
-            raise misfit("duration", f"The shots last {seconds} seconds together: say so here, or leave this out.")
+            raise conflict("duration", f"The shots add up to {seconds} seconds. Give that number or leave it out.")
         return self.model_copy(update={"duration": str(seconds)})
 
 
 class Kling3(Shots):
     aspect_ratio: Literal["16:9", "9:16", "1:1"] = "16:9"
-    generate_audio: bool = WITH_SOUND
+    generate_audio: bool = GENERATE_AUDIO
     negative_prompt: str | None = NEGATIVE_PROMPT
     cfg_scale: float = CFG_SCALE
 
 
-class Element(Part):
-    """Somebody or something that stays the same, by pictures or by a video."""
+class Element(InputObject):
+    """A character or an object that looks the same throughout, shown in images or in a video."""
 
-    alternatives = ("frontal_image_url", "video_url")
-    goes_with: ClassVar[Mapping[str, str]] = {"reference_image_urls": "frontal_image_url"}
+    exactly_one_of = ("frontal_image_url", "video_url")
+    requires: ClassVar[Mapping[str, str]] = {"reference_image_urls": "frontal_image_url"}
 
     frontal_image_url: OptionalImageUrl = None
     reference_image_urls: list[ImageUrl] | None = Field(
         default=None,
         min_length=1,
         max_length=3,
-        description="From other sides, 1 to 3.",
+        description="The same from other sides, 1 to 3 images.",
         json_schema_extra={"x-widget": "images"},
     )
     video_url: OptionalVideoUrl = None
 
 
-class Start(Inputs):
+class StartImage(Inputs):
     start_image_url: ImageUrl
     end_image_url: OptionalImageUrl = None
 
 
-class Kling3FromImage(Start, Shots):
+class Kling3FromImage(StartImage, Shots):
     elements: list[Element] | None = Field(
         default=None,
         min_length=1,
         max_length=ELEMENTS_MAX,
-        description="Characters and things that stay the same. The prompt calls them @Element1, @Element2 and so on.",
+        description="Characters and objects that look the same throughout: @Element1, @Element2 … in the prompt.",
     )
-    generate_audio: bool = WITH_SOUND
+    generate_audio: bool = GENERATE_AUDIO
     negative_prompt: str | None = NEGATIVE_PROMPT
     cfg_scale: float = CFG_SCALE
 
 
 KLING_PRICE = per_second(
-    lambda inputs: 168 if inputs.generate_audio else 112, words="112 credits a second, 168 with sound"
+    lambda inputs: 168 if inputs.generate_audio else 112, description="112 credits per second, 168 with audio"
 )
 
 KLING_3_PRO = Model(
     slug="kling-3-pro",
     endpoint="fal-ai/kling-video/v3/pro/text-to-video",
     title="Kling 3 pro",
-    summary="Video from words, in one shot or several, three to fifteen seconds.",
+    summary="Text to video in one shot or several, three to fifteen seconds.",
     kind="video",
     inputs=Kling3,
     output=Video(),
@@ -238,7 +242,7 @@ KLING_3_PRO_IMAGE = Model(
     slug="kling-3-pro-image",
     endpoint="fal-ai/kling-video/v3/pro/image-to-video",
     title="Kling 3 pro, from an image",
-    summary="From one picture, or from one to another, in three to fifteen seconds.",
+    summary="Animate an image, or move from one image to another, three to fifteen seconds.",
     kind="video",
     inputs=Kling3FromImage,
     output=Video(),
@@ -251,19 +255,19 @@ KLING_3_PRO_IMAGE = Model(
 
 # --- Wan ---
 
-WAN_DURATION = Field(default=5, ge=2, le=15, description="Seconds.")
-PROMPT_EXPANSION = Field(default=True, description="Let the model write the prompt out.")
+WAN_DURATION = Field(default=5, ge=2, le=15, description="The length in seconds.")
+PROMPT_EXPANSION = Field(default=True, description="Let the model expand the prompt.")
 WAN_PROMPT_CHARACTERS_MAX = 5_000
 WanPrompt = Annotated[str, prompt_field(characters_max=WAN_PROMPT_CHARACTERS_MAX)]
-WAN_SOUND = FileRequirements(
+WAN_AUDIO = FileRequirements(
     kind="audio", megabytes_max=15, seconds_min=2, seconds_max=30, formats=("audio/mpeg", "audio/wav")
 )
 WAN_CLIP = FileRequirements(kind="video", seconds_min=2, seconds_max=10)
-WanSound = Annotated[FileUrl | None, WithJsonSchema(optional_file_schema(WAN_SOUND)), Field(default=None)]
-WanClip = Annotated[FileUrl | None, WithJsonSchema(optional_file_schema(WAN_CLIP)), Field(default=None)]
-WAN_SOUND_UNSURE = "the limits of a sound: third-party documentation"
+WanAudio = Annotated[OptionalFileUrl, WithJsonSchema(file_schema(WAN_AUDIO, optional=True))]
+WanClip = Annotated[OptionalFileUrl, WithJsonSchema(file_schema(WAN_CLIP, optional=True))]
+WAN_AUDIO_UNSURE = "the limits of the audio file: third-party documentation"
 WAN_NEGATIVE_PROMPT = Field(default=None, max_length=500, description="What to leave out.")
-WAN_SAFETY = Field(default=True, description="Refuse what is not safe for work.")
+WAN_SAFETY = Field(default=True, description="Refuse unsafe content.")
 
 
 class Wan27(Inputs):
@@ -271,7 +275,7 @@ class Wan27(Inputs):
     duration: int = WAN_DURATION
     resolution: Literal["720p", "1080p"] = "1080p"
     aspect_ratio: Literal["16:9", "9:16", "1:1", "4:3", "3:4"] = "16:9"
-    audio_url: WanSound = None
+    audio_url: WanAudio = None
     negative_prompt: str | None = WAN_NEGATIVE_PROMPT
     enable_prompt_expansion: bool = PROMPT_EXPANSION
     enable_safety_checker: bool = WAN_SAFETY
@@ -279,16 +283,16 @@ class Wan27(Inputs):
 
 
 class Wan27FromImage(Inputs):
-    """From a picture, or onwards from a video."""
+    """Animates an image, or continues a video."""
 
-    alternatives = ("image_url", "video_url")
-    goes_with: ClassVar[Mapping[str, str]] = {"audio_url": "image_url"}
+    exactly_one_of = ("image_url", "video_url")
+    requires: ClassVar[Mapping[str, str]] = {"audio_url": "image_url"}
 
     prompt: str | None = prompt_field(default=None, characters_max=WAN_PROMPT_CHARACTERS_MAX)
     image_url: OptionalImageUrl = None
     end_image_url: OptionalImageUrl = None
     video_url: WanClip = None
-    audio_url: WanSound = None
+    audio_url: WanAudio = None
     duration: int = WAN_DURATION
     resolution: Literal["720p", "1080p"] = "1080p"
     negative_prompt: str | None = WAN_NEGATIVE_PROMPT
@@ -301,33 +305,32 @@ WAN_27 = Model(
     slug="wan-2.7",
     endpoint="fal-ai/wan/v2.7/text-to-video",
     title="Wan 2.7",
-    summary="Video from words, two to fifteen seconds.",
+    summary="Text to video, two to fifteen seconds.",
     kind="video",
     inputs=Wan27,
-    output=Video(beside=seed_beside),
-    price=per_second(lambda inputs: 100, words="100 credits a second"),
+    output=Video(extras=seed_extra),
+    price=per_second(lambda inputs: 100, description="100 credits per second"),
     typical_seconds=120,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
-    unsure=(WAN_SOUND_UNSURE,),
+    unsure=(WAN_AUDIO_UNSURE,),
 )
 WAN_27_IMAGE = Model(
     slug="wan-2.7-image",
     endpoint="fal-ai/wan/v2.7/image-to-video",
     title="Wan 2.7, from an image",
-    summary="From one picture, from one to another, or onwards from a video, in two to fifteen seconds.",
+    summary="Animate an image, move from one image to another, or continue a video, two to fifteen seconds.",
     kind="video",
     inputs=Wan27FromImage,
-    output=Video(beside=seed_beside),
+    output=Video(extras=seed_extra),
     price=per_second(
-        lambda inputs: 150 if inputs.resolution == "1080p" else 100, words="100 credits a second, 150 in 1080p"
+        lambda inputs: 150 if inputs.resolution == "1080p" else 100, description="100 credits per second, 150 in 1080p"
     ),
     typical_seconds=120,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
     unsure=(
-        WAN_SOUND_UNSURE,
-        "the limits of a video that goes on, and that it takes neither a first picture nor a sound: third-party "
-        "documentation",
-        "whether duration counts the seconds of the video that goes on",
+        WAN_AUDIO_UNSURE,
+        "the limits of a video to continue, and that it excludes a first image and audio: third-party documentation",
+        "whether duration includes the seconds of the video to continue",
     ),
 )
 
@@ -343,7 +346,7 @@ class Ltx23(Inputs):
     resolution: LtxResolution = "1080p"
     aspect_ratio: Literal["16:9", "9:16"] = "16:9"
     fps: Literal[24, 25, 48, 50] = 25
-    generate_audio: bool = WITH_SOUND
+    generate_audio: bool = GENERATE_AUDIO
 
 
 class Ltx23FromImage(Inputs):
@@ -354,20 +357,20 @@ class Ltx23FromImage(Inputs):
     resolution: LtxResolution = "1080p"
     aspect_ratio: Literal["auto", "16:9", "9:16"] = "auto"
     fps: Literal[24, 25, 48, 50] = 25
-    generate_audio: bool = WITH_SOUND
+    generate_audio: bool = GENERATE_AUDIO
 
 
 LTX_23 = Model(
     slug="ltx-2.3",
     endpoint="fal-ai/ltx-2.3/text-to-video",
     title="LTX 2.3",
-    summary="Video from words, up to 4K, cheaply.",
+    summary="Text to video up to 4K, at a low price.",
     kind="video",
     inputs=Ltx23,
     output=Video(),
     price=per_second(
         lambda inputs: {"1080p": 80, "1440p": 160, "2160p": 320}[inputs.resolution],
-        words="80 credits a second, 160 in 1440p, 320 in 2160p",
+        description="80 credits per second, 160 in 1440p, 320 in 2160p",
     ),
     typical_seconds=60,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,
@@ -376,13 +379,13 @@ LTX_23_IMAGE = Model(
     slug="ltx-2.3-image",
     endpoint="fal-ai/ltx-2.3/image-to-video",
     title="LTX 2.3, from an image",
-    summary="A picture that begins to move, up to 4K, cheaply.",
+    summary="Animate an image up to 4K, at a low price.",
     kind="video",
     inputs=Ltx23FromImage,
     output=Video(),
     price=per_second(
         lambda inputs: {"1080p": 60, "1440p": 120, "2160p": 240}[inputs.resolution],
-        words="60 credits a second, 120 in 1440p, 240 in 2160p",
+        description="60 credits per second, 120 in 1440p, 240 in 2160p",
     ),
     typical_seconds=60,
     deadline_seconds=VIDEO_DEADLINE_SECONDS,

@@ -1,1 +1,1 @@
-"""Models that `manage.py import_model ENDPOINT --write` has declared, a file each. Whatever lies here is on offer."""
+"""Models declared by `manage.py import_model ENDPOINT --write`, one module each. All modules here are on offer."""

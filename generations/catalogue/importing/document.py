@@ -1,4 +1,4 @@
-"""fal's OpenAPI document, and how to follow its references."""
+"""Reads fal's OpenAPI document of an endpoint and resolves its references. Nothing in it is trusted to be there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCES_MAX = 8
-WORDS_MAX = 90
+TEXT_CHARACTERS_MAX = 90
 
 
 class CannotDeclare(ValueError):
-    """The document describes something that a declaration cannot say."""
+    """fal's document describes something that a declaration cannot express."""
 
 
 @dataclass(frozen=True)
@@ -19,63 +19,75 @@ class Document:
     raw: Mapping[str, Any]
 
     @property
-    def posted(self) -> Mapping[str, Any]:
-        """The schema of an order."""
-        for methods in mapping(self.raw.get("paths")).values():
-            if found := self._content(mapping(mapping(mapping(methods).get("post")).get("requestBody"))):
+    def input_schema(self) -> Mapping[str, Any]:
+        """The schema of the body that is posted. Raises CannotDeclare if there is none."""
+        for methods in as_mapping(self.raw.get("paths")).values():
+            post = as_mapping(as_mapping(methods).get("post"))
+            if found := self._json_schema(post.get("requestBody")):
                 return found
-        raise CannotDeclare("The document does not say what an order holds.")
+        raise CannotDeclare("The document does not say what inputs the endpoint takes.")
 
     @property
-    def answered(self) -> Mapping[str, Any]:
-        """The schema of a result."""
-        for path, methods in mapping(self.raw.get("paths")).items():
-            responses = mapping(mapping(mapping(methods).get("get")).get("responses"))
-            if str(path).endswith("{request_id}") and (found := self._content(mapping(responses.get("200")))):
+    def output_schema(self) -> Mapping[str, Any]:
+        """The schema of a result. Raises CannotDeclare if there is none."""
+        for path, methods in as_mapping(self.raw.get("paths")).items():
+            responses = as_mapping(as_mapping(as_mapping(methods).get("get")).get("responses"))
+            if str(path).endswith("{request_id}") and (found := self._json_schema(responses.get("200"))):
                 return found
         raise CannotDeclare("The document does not say what a result holds.")
 
     @property
     def title(self) -> str:
-        return words(mapping(self.raw.get("info")).get("title")).removeprefix("Queue OpenAPI for ")
+        return shortened(as_mapping(self.raw.get("info")).get("title")).removeprefix("Queue OpenAPI for ")
 
     @property
     def summary(self) -> str:
-        return words(mapping(self.raw.get("info")).get("description"))
+        return shortened(as_mapping(self.raw.get("info")).get("description"))
 
     @property
     def category(self) -> str:
-        """fal's: text-to-image, image-to-3d …"""
-        return str(mapping(mapping(self.raw.get("info")).get("x-fal-metadata")).get("category", ""))
+        """fal's category of the endpoint: "text-to-image", "image-to-3d" …"""
+        return str(as_mapping(as_mapping(self.raw.get("info")).get("x-fal-metadata")).get("category", ""))
 
-    def shapes(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """The shapes that a value may have, without null, references followed."""
+    def alternatives(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The schemas that a value may match, resolved and without null."""
         options = schema.get("anyOf") or schema.get("oneOf") or [schema]
-        resolved = [self.resolved(mapping(option)) for option in options]
+        resolved = [self.resolve(as_mapping(option)) for option in options]
         return [option for option in resolved if option.get("type") != "null"]
 
-    def resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A reference, followed; what stands beside it wins."""
+    def resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The schema that a `$ref` points to. Keywords beside the reference override those of its target.
+
+        Raises:
+            CannotDeclare: The references are circular, or nested more than eight deep.
+        """
         for _ in range(REFERENCES_MAX):
+            # fal wraps a reference with a description into an `allOf` of one.
             inner = schema.get("allOf")
             if isinstance(inner, list) and len(inner) == 1:
-                schema = {**mapping(inner[0]), **{key: value for key, value in schema.items() if key != "allOf"}}
+                schema = {**as_mapping(inner[0]), **{key: value for key, value in schema.items() if key != "allOf"}}
             reference = schema.get("$ref")
             if not isinstance(reference, str):
                 return schema
-            named = mapping(mapping(self.raw.get("components")).get("schemas")).get(reference.rpartition("/")[2])
-            schema = {**mapping(named), **{key: value for key, value in schema.items() if key != "$ref"}}
-        raise CannotDeclare("The document's references run in circles.")
+            schemas = as_mapping(as_mapping(self.raw.get("components")).get("schemas"))
+            target = as_mapping(schemas.get(reference.rpartition("/")[2]))
+            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+        raise CannotDeclare("The document's references are circular.")
 
-    def _content(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.resolved(mapping(mapping(mapping(body.get("content")).get("application/json")).get("schema")))
+    def _json_schema(self, body: Any) -> Mapping[str, Any]:
+        """The schema of a request body or a response, empty if there is none."""
+        content = as_mapping(as_mapping(body).get("content"))
+        return self.resolve(as_mapping(as_mapping(content.get("application/json")).get("schema")))
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def words(text: Any) -> str:
-    """A description, on one short line."""
+def shortened(text: Any) -> str:
+    """A text of fal's on one line of at most 90 characters, cut between words."""
     line = " ".join(str(text or "").split())
-    return line if len(line) <= WORDS_MAX else f"{line[:WORDS_MAX].rpartition(' ')[0] or line[:WORDS_MAX]}…"
+    if len(line) <= TEXT_CHARACTERS_MAX:
+        return line
+    return f"{line[:TEXT_CHARACTERS_MAX].rpartition(' ')[0] or line[:TEXT_CHARACTERS_MAX]}…"

@@ -54,7 +54,7 @@ def examples(model: Model, schema: dict[str, Any]) -> list[Any]:
 
 def every_wish(model: Model) -> Iterator[dict[str, Any]]:
     """Every combination of what makes a difference."""
-    left_out = _FREE | set(model.inputs.alternatives[1:]) | set(model.inputs.goes_with)
+    left_out = _FREE | set(model.inputs.exactly_one_of[1:]) | set(model.inputs.requires)
     choices = {name: examples(model, schema) for name, schema in properties(model).items() if name not in left_out}
     for values in itertools.product(*choices.values()):
         yield minimal(model) | dict(zip(choices, values, strict=True))

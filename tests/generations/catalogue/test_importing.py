@@ -71,7 +71,7 @@ def test_an_imported_model_takes_what_the_declared_one_takes(slug: str) -> None:
     assert theirs.schema.get("required") == ours.schema.get("required")
     assert theirs.kind == ours.kind
     # fal's document does not tell what goes together.
-    alone = set(properties(theirs)) - set(ours.inputs.alternatives) - set(ours.inputs.goes_with)
+    alone = set(properties(theirs)) - set(ours.inputs.exactly_one_of) - set(ours.inputs.requires)
     for name, schema in ((name, properties(ours)[name]) for name in alone):
         for value in [*examples(ours, schema), "nonsense", -1, 10**9]:
             wish = minimal(ours) | {name: value}
@@ -289,7 +289,7 @@ def test_what_cannot_be_imported_is_said(fal: Simulator, words: list[str], why: 
 def test_a_written_model_is_found_and_is_not_written_twice(fal: Simulator, folder: Path) -> None:
     run("tripo3d/h3.1/image-to-3d", "--slug", "my-mesh.2", "--write")
 
-    assert registry._declared()["my-mesh.2"].endpoint == "tripo3d/h3.1/image-to-3d"
+    assert registry.collect()["my-mesh.2"].endpoint == "tripo3d/h3.1/image-to-3d"
     for place, why in ((folder, "is there already"), (folder / "nowhere", "cannot be written")):
         with pytest.raises(CommandError, match=why):
             run("tripo3d/h3.1/image-to-3d", "--slug", "my-mesh.2", "--write", "--folder", str(place))

@@ -48,7 +48,7 @@ def test_two_models_do_not_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(image, "TWIN", twin, raising=False)
 
     with pytest.raises(RuntimeError, match="share a slug"):
-        registry._declared()
+        registry.collect()
 
 
 @every_model
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named(model: Model) -> None:
     # Where one of several will do, that is told when nothing else is wrong.
     required = model.schema.get("required", [])
     assert {(error["loc"][0], error["type"]) for error in refusal.value.errors} == (
-        {(name, "missing") for name in required} or {(model.inputs.alternatives[0], "misfit")}
+        {(name, "missing") for name in required} or {(model.inputs.exactly_one_of[0], "misfit")}
     )
 
 

@@ -145,14 +145,15 @@ def test_a_models_unit_has_a_price_of_its_own(model: Model) -> None:
 
 
 def test_a_negative_price_is_a_fault() -> None:
-    wrong = by_formula(lambda inputs: -1, words="one credit, given away")
+    wrong = by_formula(lambda inputs: -1, description="one credit, given away")
 
     with pytest.raises(ValueError, match="never negative, and this one is -1: one credit, given away"):
         wrong.credits(None)
 
 
 @pytest.mark.parametrize(
-    "price, lacks", [(per_megapixel(3), "needs a size"), (per_second(lambda inputs: 1, words=""), "needs a duration")]
+    "price, lacks",
+    [(per_megapixel(3), "needs a size"), (per_second(lambda inputs: 1, description=""), "needs a duration")],
 )
 def test_a_price_that_lacks_its_measure_is_a_fault(price: Any, lacks: str) -> None:
     with pytest.raises(ValueError, match=lacks):
@@ -193,7 +194,7 @@ def test_an_order_says_how_many_pixels(asked: dict[str, str], size: Size | None)
     "size, megapixels", [(Size(1, 1), 1), (Size(1000, 1000), 1), (Size(1001, 1000), 2), (Size(2048, 2048), 5)]
 )
 def test_a_megapixel_counts_once_it_is_started(size: Size, megapixels: int) -> None:
-    assert size.megapixels_started == megapixels
+    assert size.billed_megapixels == megapixels
 
 
 @pytest.mark.parametrize(
