@@ -153,7 +153,7 @@ def _look_into(request_id: str) -> None:
 def _parse(claim: SignedHeaders, body: bytes) -> wire.Callback:
     try:
         callback = wire.read_callback(body)
-    except wire.Malformed as error:
+    except wire.InvalidMessage as error:
         raise CallbackRejected(400, f"not a callback: {error}") from error
     if callback.request_id != claim.request_id:
         raise CallbackRejected(400, "the header and the body name different requests")

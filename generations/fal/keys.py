@@ -89,7 +89,7 @@ class KeySet:
             return False
         try:
             return self._learn(_fetch(self.url))
-        except (httpx.HTTPError, wire.Malformed) as error:
+        except (httpx.HTTPError, wire.InvalidMessage) as error:
             # Keys that we have stay good until their day is over.
             logger.error("fal's keys cannot be fetched", extra={"error": str(error)[:200]})
             return False
@@ -121,22 +121,22 @@ def _fetch(url: str) -> Keys:
     give_up_at = monotonic() + FETCH_SECONDS_MAX
     with httpx.Client(timeout=FETCH_TIMEOUT, follow_redirects=False) as client, client.stream("GET", url) as response:
         if response.status_code != 200:
-            raise wire.Malformed(f"{response.status_code} for the keys")
+            raise wire.InvalidMessage(f"{response.status_code} for the keys")
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > JWKS_BYTES_MAX or monotonic() > give_up_at:
-                raise wire.Malformed("the key set is absurdly large, or comes absurdly slowly")
+                raise wire.InvalidMessage("the key set is absurdly large, or comes absurdly slowly")
     return read_jwks(bytes(body))
 
 
 def read_jwks(body: bytes) -> Keys:
-    """The Ed25519 keys of a JWKS document. Raises wire.Malformed when there is not one."""
+    """The Ed25519 keys of a JWKS document. Raises wire.InvalidMessage when there is not one."""
     document = wire.read_json(body)
     entries = document.get("keys") if isinstance(document, Mapping) else None
     keys = [key for entry in (entries if isinstance(entries, list) else [])[:KEYS_MAX] if (key := _key(entry))]
     if not keys:
-        raise wire.Malformed("no Ed25519 key in the key set")
+        raise wire.InvalidMessage("no Ed25519 key in the key set")
     return tuple(keys)
 
 

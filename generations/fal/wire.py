@@ -74,16 +74,16 @@ class Callback:
     verdict: Completed | Failed | NoVerdict
 
 
-class Malformed(ValueError):
+class InvalidMessage(ValueError):
     """Not the JSON that fal sends."""
 
 
 def read_json(body: bytes) -> Any:
-    """Strict UTF-8 JSON. Raises Malformed for anything else, however deep or large its numbers."""
+    """Strict UTF-8 JSON. Raises InvalidMessage for anything else, however deep or large its numbers."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Malformed(str(error)[:200]) from error
+        raise InvalidMessage(str(error)[:200]) from error
 
 
 def _refuse_constant(name: str) -> None:
@@ -91,10 +91,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def read_callback(body: bytes) -> Callback:
-    """The body of a callback whose signature holds. Raises Malformed."""
+    """The body of a callback whose signature holds. Raises InvalidMessage."""
     message = read_json(body)
     if not isinstance(message, Mapping) or not isinstance(message.get("request_id"), str):
-        raise Malformed("not an object with a request_id")
+        raise InvalidMessage("not an object with a request_id")
     return Callback(request_id=message["request_id"], verdict=_callback_verdict(message))
 
 
@@ -250,14 +250,14 @@ def _is_error_of_fal(payload: Any) -> bool:
 def _payload(body: bytes) -> Any:
     try:
         return read_json(body)
-    except Malformed:
+    except InvalidMessage:
         return None
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         message = read_json(body)
-    except Malformed as error:
+    except InvalidMessage as error:
         raise Unavailable(f"fal's answer is not JSON: {error}") from error
     if not isinstance(message, Mapping):
         raise Unavailable("fal's answer is not a JSON object")

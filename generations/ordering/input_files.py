@@ -130,7 +130,7 @@ def _files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict
 def _unfit_of_ours(wanted: FileRequirements, file: Upload | Output) -> tuple[str, str] | None:
     kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration_seconds)
     if kind != wanted.kind:
-        return f"not a {wanted.noun}", f"not_a_{wanted.noun}"
+        return wanted.wrong_kind
     return wanted.problem_with(media_type=file.content_type, size_bytes=file.size_bytes or 0, seconds=seconds)
 
 
@@ -178,13 +178,13 @@ _SAID: dict[type[Exception], tuple[str, str]] = {
         "This address cannot be used. Give the public https address of the file itself, without a redirect.",
         "file_download_error",
     ),
-    http_client.TooLarge: ("The {noun} has more than {megabytes} MB.", "file_too_large"),
+    http_client.TooLarge: ("The file is larger than {megabytes} MB.", "file_too_large"),
     http_client.Missing: ("There is nothing at this address, or it is not public.", "file_download_error"),
     http_client.TryLater: (
-        "The {noun} could not be fetched in time. Try again, or name one that lies with us.",
+        "The file could not be fetched in time. Try again, or give one of your uploads.",
         "file_download_error",
     ),
-    NotMedia: ("What lies at this address is not a {noun}.", "{kind}_load_error"),
+    NotMedia: ("The file at this URL is not {noun}.", "{kind}_load_error"),
 }
 
 

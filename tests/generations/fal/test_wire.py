@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from generations.fal import wire
 from generations.fal.errors import AnswerLost, Forbidden, Gone, Rejected, Unavailable, reason_from
-from generations.fal.wire import Completed, Failed, Finished, Malformed, NoVerdict, Queued, Running
+from generations.fal.wire import Completed, Failed, Finished, InvalidMessage, NoVerdict, Queued, Running
 from simulator.error_types import ERRORS
 
 JSON = st.recursive(
@@ -174,7 +174,7 @@ def test_no_json_whatever_crashes_the_readers(message: Any) -> None:
     ):
         try:
             outcomes.append(read(body))
-        except (Malformed, Unavailable) as error:
+        except (InvalidMessage, Unavailable) as error:
             outcomes.append(error)
     assert len(outcomes) == 4
 
