@@ -8,8 +8,6 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from time import monotonic
 
@@ -19,6 +17,7 @@ from django.utils import timezone
 
 from generations.jobs import failpoints, leases
 from generations.jobs.parallel import run
+from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http import client as http_client
 from generations.safe_http import recipients
 from generations.safe_http.client import FetchError
@@ -150,21 +149,9 @@ def _post(message: payloads.Message) -> DeliveryAttempt:
         status=answer.status,
         answer=answer.beginning.decode(errors="replace").replace("\0", "�"),
         error="redirects are not followed" if 300 <= answer.status < 400 else "",
-        retry_after_seconds=_seconds(answer.retry_after),
+        retry_after_seconds=parse_retry_after(answer.retry_after, seconds_max=outbox.ASKED_SECONDS_MAX),
     )
 
 
 def _since(begun: float) -> int:
     return int((monotonic() - begun) * 1000)
-
-
-def _seconds(retry_after: str) -> float | None:
-    """RFC 9110: a number of seconds, or a date."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
-    try:
-        date = parsedate_to_datetime(retry_after)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())

@@ -102,8 +102,8 @@ class FalClient:
         if response.status_code in (401, 403):
             raise Forbidden(f"{response.status_code} for the status")
         if response.status_code not in (200, 202):
-            retry_after = wire.retry_after(response.headers)
-            raise Unavailable(f"{response.status_code} for the status", retry_after_seconds=retry_after)
+            wait = wire.retry_after_seconds(response.headers)
+            raise Unavailable(f"{response.status_code} for the status", retry_after_seconds=wait)
         return wire.read_status(response.content)
 
     def result(self, response_url: str) -> wire.Verdict:

@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from generations.fal.errors import Forbidden, Gone, Reason, Rejected, Unavailable, clean, reason_from
+from generations.jobs.retry_after import parse_retry_after
 
+# One request a minute is no burden for fal, and an hour without any would be an outage for the customers.
 RETRY_AFTER_SECONDS_MAX = 60.0
 
 
@@ -162,9 +164,9 @@ def read_result(status: int, headers: Mapping[str, str], body: bytes) -> Verdict
     error_type = headers.get("x-fal-error-type", "")
     # A gateway's 5xx is not the model's: 9 of 18 clips were lost by a client that took it for a verdict.
     if status >= 500 and not error_type and not _is_error_of_fal(payload):
-        raise Unavailable(f"{status} for the result", retry_after_seconds=retry_after(headers))
+        raise Unavailable(f"{status} for the result", retry_after_seconds=retry_after_seconds(headers))
     if status in (202, 408, 409, 425, 429) or status < 400:
-        raise Unavailable(f"{status} for the result", retry_after_seconds=retry_after(headers))
+        raise Unavailable(f"{status} for the result", retry_after_seconds=retry_after_seconds(headers))
     return Failed(reason=reason_from(payload, status=status, error_type=error_type), billable_units=units)
 
 
@@ -225,22 +227,18 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Exception |
     if status in (401, 402, 403):
         return Forbidden(reason.detail)
     if status in (408, 409, 425, 429) or 300 <= status < 400:
-        return Unavailable(reason.detail, retry_after_seconds=retry_after(headers))
+        return Unavailable(reason.detail, retry_after_seconds=retry_after_seconds(headers))
     if status in (500, 503) and "x-fal-request-id" not in headers:
-        return Unavailable(reason.detail, retry_after_seconds=retry_after(headers))
+        return Unavailable(reason.detail, retry_after_seconds=retry_after_seconds(headers))
     if 400 <= status < 500:
         return Rejected(reason)
     # 502 and 504 come from a gateway that may have passed the job on; a request id means that it did.
     return None
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Retry-After in seconds, at most a minute: asking fal once a minute hurts nobody, and an hour would be an outage.
-
-    Its date form has not been seen from fal and is left to our own backoff.
-    """
-    value = headers.get("retry-after", "")
-    return min(float(value), RETRY_AFTER_SECONDS_MAX) if re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value) else None
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait that a response asks for in `Retry-After`, 0 to 60 seconds, or None if it asks for none."""
+    return parse_retry_after(headers.get("retry-after", ""), seconds_max=RETRY_AFTER_SECONDS_MAX)
 
 
 def _is_error_of_fal(payload: Any) -> bool:

@@ -27,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http.addresses import ends_in_a_number, is_address, is_loopback, is_public
 from generations.safe_http.deadline import Deadline
 
@@ -34,6 +35,7 @@ CONNECT_SECONDS_MAX = 5
 SILENCE_SECONDS_MAX = 20
 CHUNK_BYTES = 64 * 1024
 URL_CHARACTERS_MAX = 4096
+RETRY_AFTER_SECONDS_MAX = 3600
 # The limits of DNS; beyond them, looking a name up fails in ways of its own.
 HOST_CHARACTERS_MAX = 253
 T = TypeVar("T")
@@ -280,7 +282,8 @@ def _require_file(response: requests.Response, bytes_max: int) -> None:
     if status in (403, 404, 410):
         raise Missing(f"{status}")
     if status != 200:
-        raise TryLater(f"{status}", retry_after_seconds=_retry_after(response))
+        retry_after = parse_retry_after(response.headers.get("Retry-After", ""), seconds_max=RETRY_AFTER_SECONDS_MAX)
+        raise TryLater(f"{status}", retry_after_seconds=retry_after)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise TryLater("the answer is packed, and we did not ask for that")
     declared = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
@@ -298,11 +301,6 @@ def _copy(response: requests.Response, sink: IO[bytes], bytes_max: int) -> Fetch
         digest.update(chunk)
         sink.write(chunk)
     return Fetched(size_bytes=size, sha256=digest.hexdigest())
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), 3600.0) if re.fullmatch(r"\d{1,6}", value) else None
 
 
 def _what_went_wrong(error: BaseException, deadline: Deadline) -> str:

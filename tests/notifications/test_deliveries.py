@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -105,16 +104,6 @@ def test_the_pauses_are_scattered_and_a_longer_wish_wins() -> None:
     assert outbox.pause_seconds(1, asked=60) == 60
     assert outbox.pause_seconds(2, asked=60) > 60
     assert outbox.pause_seconds(1, asked=10**9) == 86_400
-
-
-@pytest.mark.once
-def test_retry_after_is_seconds_or_a_date_and_nonsense_is_nothing() -> None:
-    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-
-    assert notifier_module._seconds("120") == 120
-    assert 3590 < (notifier_module._seconds(in_an_hour) or 0) <= 3600
-    nonsense = ("", "soon", "-5", "²", "Mon, 99 Foo 2026", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
-    assert [notifier_module._seconds(text) for text in nonsense] == [None] * 6
 
 
 def test_retry_after_is_honoured(delivery: WebhookDelivery, turn: Turn, receiver: Receiver) -> None:

@@ -213,6 +213,8 @@ def test_the_errors_form_one_family() -> None:
     assert all(issubclass(error, Exception) for error in (AnswerLost, Forbidden, Gone, Rejected, Unavailable))
 
 
-@pytest.mark.parametrize("value, seconds", [("7", 7.0), ("1.5", 1.5), ("99999", 60.0), ("soon", None), ("", None)])
-def test_retry_after_is_read_in_seconds(value: str, seconds: float | None) -> None:
-    assert wire.retry_after({"retry-after": value}) == seconds
+def test_fal_can_ask_for_a_wait_of_at_most_a_minute() -> None:
+    waits = {value: wire.retry_after_seconds({"retry-after": value}) for value in ("7", "99999", "soon")}
+
+    assert waits == {"7": 7, "99999": 60, "soon": None}
+    assert wire.retry_after_seconds({}) is None
