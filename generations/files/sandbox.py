@@ -42,7 +42,7 @@ ANSWER_BYTES_MAX = 4096
 CLEANED_BYTES_MAX = 128 * 1024**2
 # What the helper is asked for, by one byte; and with how many open files.
 _LOOK, _CLEAN = b".", b"c"
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 class SandboxUnavailable(Unavailable, OSError):

@@ -27,7 +27,7 @@ READ_SECONDS_MAX = 6
 MEMORY_BYTES_MAX = 1024**3
 ARTICLE_CHARACTERS_MAX = 100_000
 ARTICLE_CHARACTERS_MIN = 80
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 class ArticleError(Exception):
