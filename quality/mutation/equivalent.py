@@ -22,7 +22,7 @@ EQUIVALENT = {
         "submitting.submitting: ter(generation=generation, state=Submission.State.PLANNED).latest('numbe  →  "
         "ter(generation=generation).latest('numbe"
     ): "Equivalent: the newest submission of a queued order is its planned one.",
-    "answering._only_this_one: .State.ACCEPTED).exclude(pk=submission.pk)  →  .State.ACCEPTED).exclude()": (
+    "answering.answered: .State.ACCEPTED).exclude(pk=submission.pk)  →  .State.ACCEPTED).exclude()": (
         "Equivalent: the next statement sets the row of this submission again."
     ),
     (

@@ -54,8 +54,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.lifecycle.submitting",
-                old="Submission.objects.filter(request_id=ticket.request_id)",
-                new="generation.submissions.filter(request_id=ticket.request_id)",
+                old="Submission.objects.filter(request_id=receipt.request_id)",
+                new="generation.submissions.filter(request_id=receipt.request_id)",
             ),
         ),
         caught_by=("test_a_request_that_another_order_has_adopted_stumbles_nobody",),
@@ -92,7 +92,7 @@ BUGS = (
             ReplaceCode(
                 module=LEASES,
                 within="release",
-                old="type(row)._default_manager.filter(pk=row.pk, lease=row.lease)",
+                old="_own(row)",
                 new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
@@ -104,8 +104,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=LEASES,
-                within="_extend",
-                old="type(row)._default_manager.filter(pk=row.pk, lease=row.lease)",
+                within="_renew_until",
+                old="_own(row)",
                 new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
