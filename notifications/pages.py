@@ -15,9 +15,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from credits.models import CREDITS_MAX, Account
+from generations.http import pagination
 from generations.http.login_required import UserRequest, login_required
 from generations.models import Retention
-from generations.pages import paging
 from notifications import email, endpoints, outbox
 from notifications.endpoints import EndpointError
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
@@ -148,7 +148,7 @@ def _show(request: UserRequest, *, status: int = 200, **more: Any) -> HttpRespon
         "endpoints": WebhookEndpoint.objects.visible_to(request.user),
         "types": [(kind.value, words, _is_chosen(kind, typed)) for kind, words in TYPES.items()],
         "typed": typed or {},
-        "page": paging.newest(sent, before=request.GET.get("before")),
+        "page": pagination.newest(sent, before=request.GET.get("before")),
         **more,
     }
     return render(request, "pages/notices.html", context, status=status)

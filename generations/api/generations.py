@@ -22,7 +22,7 @@ from credits.models import Account
 from generations import lifecycle, services
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import OrderRequest, RetryRequest, located_in
-from generations.api.serializers import ErasureSerializer, EventSerializer, GenerationSerializer, presented
+from generations.api.serializers import ErasureSerializer, GenerationSerializer, presented
 from generations.errors import AlreadyFinished
 from generations.http import long_polling
 from generations.http.authentication import customer
@@ -32,6 +32,7 @@ from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, pro
 from generations.http.pagination import NewestFirst, OldestFirst
 from generations.models import CancelledBy, Event, Generation, GenerationQuerySet, Phase
 from generations.ordering.orders import find_generation
+from generations.progress.serializers import EventSerializer
 from generations.services import PlacedOrder
 from generations.workers import tasks
 

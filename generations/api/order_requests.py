@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from credits.models import CREDITS_MAX
 from generations.catalogue import Inputs, InvalidInput, Model
 from generations.http.idempotency import RequestIdentity
-from generations.http.requests import RequestBody
-from generations.models import WEBHOOK_URL_CHARACTERS_MAX
+from generations.http.requests import RequestBody, WebhookUrl
 from generations.ordering import price_book
 from generations.ordering.orders import BatchOrder, Order
-from generations.safe_http import recipients
 
 METADATA_KEY = r"[A-Za-z_][A-Za-z0-9_.-]{0,39}"
 """Begins with a letter or underscore: PostgreSQL would take a number for the index of a list."""
@@ -33,22 +30,6 @@ MaxCredits = Annotated[
 ]
 AllowDuplicate = Annotated[
     bool, Field(default=False, description="Accept the order even if you ordered the same in the last five minutes.")
-]
-
-
-def _valid_recipient(url: str) -> str:
-    try:
-        recipients.check(url)
-    except recipients.BadAddress as error:
-        raise PydanticCustomError("webhook_url", "{why}", {"why": str(error)}) from error
-    return url
-
-
-WebhookUrl = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=WEBHOOK_URL_CHARACTERS_MAX),
-    AfterValidator(_valid_recipient),
-    Field(description="A public https address."),
 ]
 
 

@@ -20,7 +20,6 @@ from generations.lifecycle import charging_rules
 from generations.models import (
     Batch,
     Erasure,
-    Event,
     FailureCode,
     Generation,
     GenerationQuerySet,
@@ -226,20 +225,6 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
             word: reverse(name, args=[generation.pk], request=self.context["request"])
             for word, name in _ADDRESSES.items()
         }
-
-
-class EventSerializer(serializers.ModelSerializer[Event]):
-    """A line of the timeline. What staff wrote for themselves, and their names, stay inside."""
-
-    actor = serializers.SerializerMethodField(help_text="user, staff, fal or limn")
-
-    class Meta:
-        model = Event
-        fields = ("fact", "actor", "status", "phase", "version", "note", "held_change", "balance_change", "created_at")
-        read_only_fields = fields
-
-    def get_actor(self, event: Event) -> str:
-        return event.actor.partition(":")[0]
 
 
 class CreditsSerializer(serializers.ModelSerializer[Account]):

@@ -1,10 +1,16 @@
-"""Lists by the page. A page begins behind a row, not at a number: what is added meanwhile shifts nothing."""
+"""Pagination of lists, for the API and for HTML pages, by keyset.
+
+A page begins after a row, not at an offset. So rows that are added meanwhile shift nothing, and every page costs the
+same, however deep it is.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
 from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
@@ -60,3 +66,35 @@ class NewestFirst(CursorPagination):
 
 class OldestFirst(NewestFirst):
     ordering = "id"
+
+
+# --- HTML pages -----------------------------------------------------------------------------------------------------
+
+Row = TypeVar("Row", bound=Model)
+
+PAGE_ROWS = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[Row]):
+    rows: list[Row]
+    before: str
+    """What `?before=` must say for the older rows; empty on the last page."""
+    is_first: bool
+
+
+def newest(rows: QuerySet[Row], *, before: str | None, size: int = PAGE_ROWS) -> Page[Row]:
+    """A bookmark that makes no sense is taken for none."""
+    bookmark = _bookmark(rows, before)
+    older = rows.order_by("-pk") if bookmark is None else rows.order_by("-pk").filter(pk__lt=bookmark)
+    # One more than is shown tells whether there are any beyond.
+    found = list(older[: size + 1])
+    more = len(found) > size
+    return Page(rows=found[:size], before=str(found[size - 1].pk) if more else "", is_first=bookmark is None)
+
+
+def _bookmark(rows: QuerySet[Row], text: str | None) -> Any:
+    try:
+        return rows.model._meta.pk.to_python(text) if text else None
+    except ValidationError:
+        return None

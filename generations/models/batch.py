@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
-from credits.models import Account
 from database.ids import new_id
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class Batch(models.Model):
     """Generations of one request: ordered together or not at all, and each with a life of its own from then on."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="batches")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="batches")
     purpose = models.CharField(max_length=20, blank=True)
     """What it was ordered as, where that is more than its generations: "infographics"."""
     notify = models.BooleanField(default=False)

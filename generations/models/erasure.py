@@ -6,7 +6,6 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from credits.models import Account
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 from generations.models.generation import Generation
@@ -50,7 +49,9 @@ class Erasure(Leased):
 class Retention(models.Model):
     """How many days after its end a generation of this account is erased. No row: it is kept."""
 
-    account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True, related_name="retention")
+    account = models.OneToOneField(
+        "credits.Account", on_delete=models.PROTECT, primary_key=True, related_name="retention"
+    )
     days = models.PositiveIntegerField()
     changed_at = models.DateTimeField(auto_now=True)
 

@@ -9,8 +9,6 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from accounts.models import ApiKey
-from credits.models import Account
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 from generations.models.batch import Batch
@@ -45,7 +43,7 @@ class Generation(Leased):
     """A wish, and what became of it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="generations")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="generations")
     model = models.CharField(max_length=100)
     endpoint = models.CharField(max_length=200)
     kind = models.CharField(max_length=10)
@@ -62,7 +60,7 @@ class Generation(Leased):
     """Of the model and all that fal is sent: two orders that share it are the same wish."""
     retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.PROTECT, related_name="generations")
+    api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="generations")
     """With which it was ordered, if with one; what that key has spent is counted by it."""
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
@@ -148,7 +146,7 @@ class Event(models.Model):
     """One line of a generation's timeline: what happened, who said so, what it did to the money."""
 
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="events")
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="events")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="events")
     """The generation's, so that a customer's feed is one index."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
     """Its place in the customer's feed, given when that is first read so far (see `feed`)."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from credits.models import Account
-
 
 class LastServed(models.Model):
     """When an account was last allowed to hand something to fal: whoever waits for longest is next."""
 
-    account = models.OneToOneField(Account, on_delete=models.CASCADE, primary_key=True, related_name="last_served")
+    account = models.OneToOneField(
+        "credits.Account", on_delete=models.CASCADE, primary_key=True, related_name="last_served"
+    )
     served_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
-from credits.models import Account
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 
@@ -41,7 +40,7 @@ class Upload(Leased):
         ERASED = "erased", "its owner, or a rule of his, removed it"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="uploads")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="uploads")
     file_name = models.CharField(max_length=255)
     """As its owner calls it. For people; no path is made of it."""
     announced_type = models.CharField(max_length=50)

@@ -17,9 +17,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from generations import lifecycle
 from generations.errors import NotFinished
+from generations.http import pagination
 from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.models import CancelledBy, Generation, Status
-from generations.pages import paging
 from generations.pages.presenters import STORED, Showing
 
 # On pages with <model-viewer> 4.4.0 alone: the hash of the one style inside it, which admits that text and no other,
@@ -50,7 +50,7 @@ render_with_viewer = cast("Callable[..., HttpResponse]", csp_update(VIEWER_POLIC
 @login_required
 def generations(request: UserRequest) -> HttpResponse:
     mine = Generation.objects.visible_to(request.user).prefetch_related(STORED)
-    page = paging.newest(_filtered(mine, request.GET), before=request.GET.get("before"))
+    page = pagination.newest(_filtered(mine, request.GET), before=request.GET.get("before"))
     context = {"page": page, "cards": list(map(Showing, page.rows)), "kinds": KINDS, "statuses": STATUSES}
     return render(request, "pages/generations.html", context)
 

@@ -12,10 +12,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from credits.models import Account, Entry
+from generations.http import pagination
 from generations.http.login_required import UserRequest, login_required
 from generations.lifecycle import charging_rules
 from generations.models import Generation
-from generations.pages import labels, paging
+from generations.pages import labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Line:
 @login_required
 def statement(request: UserRequest) -> HttpResponse:
     account = Account.objects.for_user(request.user)
-    page = paging.newest(account.entries.select_related("hold"), before=request.GET.get("before"), size=50)
+    page = pagination.newest(account.entries.select_related("hold"), before=request.GET.get("before"), size=50)
     lines = _lines(account, page.rows, Generation.objects.visible_to(request.user))
     return render(request, "pages/statement.html", {"account": account, "page": page, "lines": list(lines)})
 

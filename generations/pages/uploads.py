@@ -15,9 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 from credits.models import Account
 from generations.catalogue.files import MEGABYTE
 from generations.files import uploads
+from generations.http import pagination
 from generations.http.login_required import UserRequest, login_required
 from generations.models import Upload
-from generations.pages import paging
 
 
 @require_safe
@@ -28,7 +28,7 @@ def show(request: UserRequest) -> HttpResponse:
     mine = Upload.objects.visible_to(request.user).taking_room()
     used = mine.annotate(used_by=Count("uses__generation", distinct=True))
     context = {
-        "page": paging.newest(used, before=request.GET.get("before")),
+        "page": pagination.newest(used, before=request.GET.get("before")),
         "bytes_taken": uploads.bytes_taken(Account.objects.for_user(request.user)),
         "bytes_max": settings.UPLOAD_MEGABYTES_MAX * MEGABYTE,
     }

@@ -15,10 +15,10 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import Account
-from generations.api.serializers import EventSerializer
 from generations.http.authentication import customer
 from generations.http.openapi import problems
 from generations.models import Event
+from generations.progress.serializers import EventSerializer
 from notifications import event_feed
 
 EVENTS = 100

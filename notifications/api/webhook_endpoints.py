@@ -16,11 +16,10 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import CREDITS_MAX, Account
-from generations.api.order_requests import WebhookUrl
 from generations.http.authentication import customer
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
-from generations.http.requests import RequestBody
+from generations.http.requests import RequestBody, WebhookUrl
 from notifications import endpoints
 from notifications.models import Subscriber, WebhookEndpoint, WebhookEndpointQuerySet
 
