@@ -139,17 +139,17 @@ def write(notice: Notice, subscriber: Subscriber) -> EmailMultiAlternatives:
         "lines": lines[:NAMED_MAX],
         "others": max(0, len(lines) - NAMED_MAX),
         "endpoint": notice.endpoint,
-        "all": absolute(reverse("notices") if notice.endpoint else reverse("generations")),
+        "all": absolute(reverse("notifications") if notice.endpoint else reverse("library")),
         "stop": stop,
     }
     letter = EmailMultiAlternatives(
         subject=f"Limn: {context['headline']}",
-        body=render_to_string("mail/notice.txt", context),
+        body=render_to_string("mail/notification.txt", context),
         to=[notice.account.user.email],
         # RFC 8058: the mail program's own button, one POST without a login.
         headers={"List-Unsubscribe": f"<{stop}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
     )
-    letter.attach_alternative(render_to_string("mail/notice.html", context), "text/html")
+    letter.attach_alternative(render_to_string("mail/notification.html", context), "text/html")
     return letter
 
 

@@ -45,7 +45,7 @@ def mail(request: UserRequest) -> HttpResponse:
         raise Http404
     email.prefer(_subscriber(request), Subscriber.Mail(choice))
     messages.info(request, "Noted.")
-    return redirect("notices")
+    return redirect("notifications")
 
 
 @require_POST
@@ -70,17 +70,17 @@ def secret(request: UserRequest) -> HttpResponse:
 @require_POST
 @never_cache
 @login_required
-def act(request: UserRequest, endpoint_id: UUID, deed: str) -> HttpResponse:
+def act(request: UserRequest, endpoint_id: UUID, action: str) -> HttpResponse:
     endpoint = get_object_or_404(WebhookEndpoint.objects.visible_to(request.user), pk=endpoint_id)
-    if deed == "rotate":
+    if action == "rotate":
         return _show(request, secret=endpoints.rotate(endpoint), whose=endpoint.url)
-    if deed not in DEEDS:
+    if action not in ACTIONS:
         raise Http404
     try:
-        messages.info(request, DEEDS[deed](endpoint))
+        messages.info(request, ACTIONS[action](endpoint))
     except EndpointError as error:
         messages.info(request, str(error))
-    return redirect("notices")
+    return redirect("notifications")
 
 
 @require_safe
@@ -135,7 +135,7 @@ def _remove(endpoint: WebhookEndpoint) -> str:
     return "Removed."
 
 
-DEEDS: dict[str, Callable[[WebhookEndpoint], str]] = {"test": _test, "on": _on, "off": _off, "remove": _remove}
+ACTIONS: dict[str, Callable[[WebhookEndpoint], str]] = {"test": _test, "on": _on, "off": _off, "remove": _remove}
 
 
 def _show(request: UserRequest, *, status: int = 200, **more: Any) -> HttpResponse:
@@ -151,7 +151,7 @@ def _show(request: UserRequest, *, status: int = 200, **more: Any) -> HttpRespon
         "page": pagination.newest(sent, before=request.GET.get("before")),
         **more,
     }
-    return render(request, "pages/notices.html", context, status=status)
+    return render(request, "pages/notifications.html", context, status=status)
 
 
 def _is_chosen(kind: WebhookType, typed: QueryDict | None) -> bool:

@@ -135,7 +135,7 @@ def _place(request: UserRequest, form: Form, place: Callable[[], PlacedOrder]) -
 
 def _show(request: UserRequest, form: Form, *, status: int = 200, refusal: str = "") -> HttpResponse:
     context = {"form": form, "nonce": nonce_of(request), "refusal": refusal, **_price(request, form)}
-    return render(request, "pages/new.html", context, status=status)
+    return render(request, "pages/create.html", context, status=status)
 
 
 def _price(request: UserRequest, form: Form) -> dict[str, Any]:

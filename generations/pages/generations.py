@@ -52,7 +52,7 @@ def generations(request: UserRequest) -> HttpResponse:
     mine = Generation.objects.visible_to(request.user).prefetch_related(STORED)
     page = pagination.newest(_filtered(mine, request.GET), before=request.GET.get("before"))
     context = {"page": page, "cards": list(map(Showing, page.rows)), "kinds": KINDS, "statuses": STATUSES}
-    return render(request, "pages/generations.html", context)
+    return render(request, "pages/library.html", context)
 
 
 @require_safe

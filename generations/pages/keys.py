@@ -73,10 +73,10 @@ def revoke(request: UserRequest, key_id: UUID) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.visible_to(request.user), uid=key_id)
     api_keys.revoke(key)
     messages.info(request, f"{key} opens nothing any more.")
-    return redirect("keys")
+    return redirect("api-keys")
 
 
 def _show(request: UserRequest, form: KeyForm, *, plain: str = "", status: int = 200) -> HttpResponse:
     mine = quotas.with_credits_spent(ApiKey.objects.visible_to(request.user)).order_by("-pk")[:SHOWN_MAX]
     context = {"form": form, "keys": mine, "plain": plain, "now": timezone.now()}
-    return render(request, "pages/keys.html", context, status=status)
+    return render(request, "pages/api_keys.html", context, status=status)

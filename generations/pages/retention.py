@@ -45,7 +45,7 @@ def keep(request: UserRequest) -> HttpResponse:
         messages.info(request, _kept(request, form.cleaned_data["days"]))
     else:
         messages.error(request, " ".join(f"{said}" for field in form.errors.values() for said in field))
-    return redirect("notices")
+    return redirect("notifications")
 
 
 def _kept(request: UserRequest, days: int | None) -> str:

@@ -84,4 +84,4 @@ def _generation_id(entry: Entry) -> UUID | None:
 def charges(request: HttpRequest) -> HttpResponse:
     """The rule table. Whoever thinks about an account may read it."""
     clauses = [(rule.label, clause) for rule, clause in charging_rules.TABLE.items()]
-    return render(request, "pages/charges.html", {"clauses": clauses})
+    return render(request, "pages/charging_rules.html", {"clauses": clauses})

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 OPEN = {
     "login": "is where one enters",
     "logout": "is where one leaves",
-    "charges": "is the rule table, and says the same to everybody",
+    "charging-rules": "is the rule table, and says the same to everybody",
     "unsubscribe": "opens by its ticket alone",
     "fal-callback": "opens by its token and signature",
     "health-live": "tells that a process lives",
@@ -39,8 +39,8 @@ OPEN = {
     "metrics": "has a rule of its own: tests/operations/test_metrics.py",
 }
 PAGES = [door for door in doors("") if door.name not in OPEN and "hooks/" not in door.route]
-# A slug is everybody's, and a deed is a word.
-OBJECTS = [door for door in PAGES if door.names - {"slug", "deed"}]
+# A slug is everybody's, and an action is a word.
+OBJECTS = [door for door in PAGES if door.names - {"slug", "action"}]
 ADMIN = [door for door in doors("admin/") if door.name not in {"login", "logout", "jsi18n"}]
 ROWS = [
     door for door in ADMIN if re.search(r"<(path:object_id|int:pk|id)>", door.route) and "admin/r/" not in door.route
@@ -50,8 +50,8 @@ NOT_OPENED = {401, 403, 404, 405}
 # What a door names in its address.
 OWNED = ("Generation", "Batch", "Upload", "WebhookEndpoint", "WebhookDelivery", "ApiKey")
 FORMS = {
-    "notices-mail": {"mail": "never"},
-    "notices-add": {"url": "https://example.com/new", "types": "generation.completed"},
+    "email-preference": {"mail": "never"},
+    "webhook-endpoint-add": {"url": "https://example.com/new", "types": "generation.completed"},
 }
 
 
@@ -82,7 +82,7 @@ def leads_to(answer: Any, place: str) -> bool:
 
 @pytest.fixture
 def things(addresses: dict[str, Any]) -> dict[str, Any]:
-    return {**addresses, "deed": "remove"}
+    return {**addresses, "action": "remove"}
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def at(door: Door, rows: dict[str, Model]) -> str:
 
 
 def test_the_matrix_knows_the_doors() -> None:
-    assert {"generation", "generation-erase", "batch", "webhook-endpoint-act", "key-revoke"} <= {
+    assert {"generation", "generation-erase", "batch", "webhook-endpoint-action", "api-key-revoke"} <= {
         d.name for d in OBJECTS
     }
     assert {"credits_account_grant", "generations_upload_change", "auth_user_password_change"} <= {d.name for d in ROWS}
@@ -142,7 +142,7 @@ def test_the_admin_is_closed_to_who_is_not_staff(client: Client, alice: User, ro
 def test_g1_somebody_elses_page_looks_like_one_that_does_not_exist(
     request: pytest.FixtureRequest, things: dict[str, Any], who: str
 ) -> None:
-    stranger, nothing = browser(request.getfixturevalue(who)), {name: uuid4() for name in things} | {"deed": "remove"}
+    stranger, nothing = browser(request.getfixturevalue(who)), {name: uuid4() for name in things} | {"action": "remove"}
 
     for door in OBJECTS:
         foreign, missing = both(stranger, door.address(things)), both(stranger, door.address(nothing))
