@@ -22,6 +22,8 @@ from quality.seeded_bugs.catching_tests import locate
 
 SECONDS_MAX = 300
 FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+# A test that fails with one of these has not caught the bug: the code of the bug itself is wrong.
+BROKEN_BUG = re.compile(r"^E\s+((?:NameError|ImportError|UnboundLocalError|SyntaxError)\b.*)", re.MULTILINE)
 Item = TypeVar("Item")
 
 
@@ -68,6 +70,8 @@ def _problem(bug: Bug) -> str:
         ended = working_copy.run_pytest(root, "-q", "-rf", *tests, database=bug.database, seconds_max=SECONDS_MAX)
     if ended is None:
         return "**NOT CAUGHT**: the tests took too long"
+    if broken := BROKEN_BUG.search(ended.stdout):
+        return f"**DOES NOT APPLY**: {broken[1]}"
     # A test that ends as an ERROR could not begin, and has caught nothing.
     failed = FAILED.findall(ended.stdout)
     passed = [test for test in tests if not any(name == test or name.startswith(f"{test}[") for name in failed)]
