@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from accounts import redis_token_bucket, token_bucket
 from accounts.models import Bucket
 from accounts.token_bucket import Rate
 from tests.helpers.threads import race
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db
 
@@ -38,10 +39,13 @@ def take(request: pytest.FixtureRequest) -> Iterator[Take]:
 
 
 def test_a_burst_goes_through_and_the_next_hears_how_long_to_wait(take: Take) -> None:
+    started = time.monotonic()
+
     taken = [take("b", SLOW) for _ in range(8)]
 
     assert taken[:7] == [0] * 7
-    assert 55 < taken[7] <= 60
+    # What has passed meanwhile has been refilled; a second is allowed for the rounding of clocks.
+    assert 59 - (time.monotonic() - started) < taken[7] <= 60
 
 
 def test_what_was_taken_comes_back_with_time(take: Take) -> None:
@@ -81,7 +85,7 @@ def test_whoever_reads_first_and_writes_then_lets_too_many_pass() -> None:
 
     def naive() -> bool:
         room = token_bucket.available("b", one)
-        meeting.wait(10)
+        meeting.wait(HANG_SECONDS)
         Bucket.objects.update(full_at=timezone.now() + timedelta(seconds=60))
         return room > 0
 

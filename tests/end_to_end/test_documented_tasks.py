@@ -22,7 +22,7 @@ from generations.models import Generation
 from generations.ordering.orders import Order
 from simulator import Simulator
 from tests.helpers.background_work import at_work
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "tasks").glob("*.md"))
@@ -73,7 +73,7 @@ def test_the_commands_of_a_page_do_what_it_says(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

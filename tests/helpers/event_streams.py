@@ -16,6 +16,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import WSGIRequestHandler
 from django.db import connection
 
+from tests.services.waiting import HANG_SECONDS
+
 
 class Heard(NamedTuple):
     """One event."""
@@ -39,7 +41,7 @@ class Stream:
         self._session = requests.Session()
         self._session.trust_env = False
         headers = {"Authorization": f"Token {token}", "Accept": "text/event-stream", "Last-Event-ID": last_event_id}
-        self.response = self._session.get(url, headers=headers, stream=True, timeout=20)
+        self.response = self._session.get(url, headers=headers, stream=True, timeout=HANG_SECONDS)
         self._chunks = self.response.iter_content(chunk_size=None)
         self.text = ""
 

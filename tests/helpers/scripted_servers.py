@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from generations.safe_http import client as http_client
 from generations.safe_http.client import Fetched
+from tests.services.waiting import HANG_SECONDS
 
 WAIT_SECONDS_MAX = 10
 
@@ -56,7 +57,7 @@ class Server:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for thread in self._threads:
-            thread.join(WAIT_SECONDS_MAX)
+            thread.join(HANG_SECONDS)
 
     def _listen(self) -> None:
         while not self.stopping.is_set():
@@ -69,7 +70,7 @@ class Server:
             self._threads[-1].start()
 
     def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(WAIT_SECONDS_MAX)
+        connection.settimeout(HANG_SECONDS)
         # Whoever hangs up on us is what the test is about.
         with suppress(OSError), connection:
             talk = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
@@ -101,7 +102,7 @@ def fetch(
     also_from: str = "",
     scheme: str = "http",
     bytes_max: int = 1_000_000,
-    seconds_max: float = WAIT_SECONDS_MAX,
+    seconds_max: float = HANG_SECONDS,
 ) -> tuple[bytes, Fetched]:
     """Fetch from `server`, which the operator has allowed by its port."""
     where = f"{host or '127.0.0.1'}:{server.port}"

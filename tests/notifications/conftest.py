@@ -26,6 +26,7 @@ from tests.fixtures.api import (
     storing,
 )
 from tests.notifications.webhook_receiver import Receiver, receiving
+from tests.services.waiting import HANG_SECONDS
 
 __all__ = [
     "alice",
@@ -71,7 +72,7 @@ def listen(alice: User) -> Listen:
 def notifier() -> Iterator[Notifier]:
     notifier = Notifier()
     yield notifier
-    assert notifier.rest(seconds_max=30)
+    assert notifier.rest(seconds_max=HANG_SECONDS)
     notifier._pool.shutdown()
 
 
@@ -83,7 +84,7 @@ def turn(notifier: Notifier) -> Callable[[], int]:
         due_some_time = WebhookDelivery.objects.filter(next_attempt_at__isnull=False)
         due_some_time.update(next_attempt_at=Now(), leased_until=None)
         taken = notifier.run_once(limit=20)
-        assert notifier.rest(seconds_max=30)
+        assert notifier.rest(seconds_max=HANG_SECONDS)
         return taken
 
     return once

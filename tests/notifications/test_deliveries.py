@@ -22,7 +22,7 @@ from operations import invariants
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Answer, Receiver, receiving
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Turn = Callable[[], int]
@@ -205,7 +205,7 @@ def test_a_message_that_kills_its_senders_is_given_up(delivery: WebhookDelivery,
 
     notifier.run_once(limit=5)
 
-    assert notifier.rest(seconds_max=10)
+    assert notifier.rest(seconds_max=HANG_SECONDS)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.detail[:9]) == ("exhausted", "5 workers")
 

@@ -26,7 +26,7 @@ from tests.helpers.source import ROOT
 from tests.notifications.conftest import Listen
 from tests.notifications.webhook_receiver import Receiver
 from tests.services.processes import Processes
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 PAGE = (ROOT / "docs/webhooks.md").read_text()
@@ -71,7 +71,7 @@ def test_its_receiver_takes_what_we_sign_and_believes_nobody_else(
         turn()
         outbox.resend(delivery)
         turn()
-        forged = requests.post(f"http://127.0.0.1:{port}/told", json={"type": "forged"}, timeout=5)
+        forged = requests.post(f"http://127.0.0.1:{port}/told", json={"type": "forged"}, timeout=HANG_SECONDS)
 
     assert forged.status_code == 401
     assert list(delivery.log.values_list("status", flat=True)) == [204, 204]

@@ -22,6 +22,7 @@ from tests.fixtures.api import Ordering
 from tests.helpers.threads import race
 from tests.notifications.conftest import Listen
 from tests.notifications.mail_server import MailServer, mail_server
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ALWAYS, NEVER = Subscriber.Mail.ALWAYS, Subscriber.Mail.NEVER
@@ -187,7 +188,7 @@ def test_without_the_guard_both_would(batch: Batch, completed: Ordering) -> None
 
     def look_and_note() -> None:
         found = Batch.objects.get(notified_at=None)
-        meeting.wait(10)
+        meeting.wait(HANG_SECONDS)
         Notice.objects.create(account_id=found.account_id, batch=found, next_attempt_at=Now())
 
     results = race(look_and_note, look_and_note)

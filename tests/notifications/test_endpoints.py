@@ -18,7 +18,7 @@ from notifications.models import WebhookDelivery, WebhookEndpoint
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
 from tests.helpers.threads import race
 from tests.notifications.conftest import ELSEWHERE, Listen
-from tests.services.waiting import a_lock_is_awaited, until
+from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS, DELIVERIES = "/api/v1/webhook-endpoints/", "/api/v1/webhook-deliveries/"
@@ -145,7 +145,7 @@ def test_nor_when_one_is_made_while_another_is(listen: Listen, account: Account)
         return added
 
     def second() -> str:
-        holding.wait(10)
+        holding.wait(HANG_SECONDS)
         return add()
 
     assert race(first, second) == [ELSEWHERE, "refused"]

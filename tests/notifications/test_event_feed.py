@@ -15,7 +15,7 @@ from generations.models import Event, Generation
 from notifications import event_feed
 from tests.fixtures.api import Ordering, key_of
 from tests.helpers.threads import race
-from tests.services.waiting import a_lock_is_awaited, until
+from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
@@ -96,12 +96,12 @@ def _late_commit(generation: Generation, noted: threading.Event, may_commit: thr
         with transaction.atomic():
             record_event(generation, "surplus", actor="late")
             noted.set()
-            may_commit.wait(10)
+            may_commit.wait(HANG_SECONDS)
         connection.close()
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert noted.wait(10)
+    assert noted.wait(HANG_SECONDS)
     return thread
 
 
@@ -117,11 +117,11 @@ class _Reader(threading.Thread):
         with transaction.atomic():
             self._found = event_feed.read(self._account, after=0, limit=10)
             self._done.set()
-            self._may_commit.wait(10)
+            self._may_commit.wait(HANG_SECONDS)
         connection.close()
 
     def events(self) -> list[Event]:
-        self.join(10)
+        self.join(HANG_SECONDS)
         return self._found.events
 
 
@@ -150,7 +150,7 @@ class TestWhoCommitsLate:
         late = _late_commit(generation, threading.Event(), may_commit)
         record_event(generation, "stuck", actor="early")
         first = _Reader(account, numbered, may_commit=read)
-        assert numbered.wait(10)
+        assert numbered.wait(HANG_SECONDS)
         may_commit.set()
         late.join()
 
@@ -194,7 +194,7 @@ def test_without_their_turn_two_readers_would_give_one_number_twice(order: Order
 
     def number_one() -> None:
         event, last = fresh.pop(), Event.objects.exclude(number=None).count()
-        meeting.wait(10)
+        meeting.wait(HANG_SECONDS)
         Event.objects.filter(pk=event.pk).update(number=last + 1)
 
     results = race(number_one, number_one)

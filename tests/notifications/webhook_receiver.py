@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 
+from tests.services.waiting import HANG_SECONDS
+
 
 class Got(NamedTuple):
     path: str
@@ -47,7 +49,7 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append(Got(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-            receiver.may_answer.wait(30)
+            receiver.may_answer.wait(HANG_SECONDS)
             answer = receiver.answers.pop(0) if receiver.answers else Answer(204)
             self.send_response(answer.status)
             for name, value in answer.headers.items():

@@ -27,6 +27,7 @@ from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
 from tests.helpers.metrics import HERE, counters, scrape
 from tests.helpers.source import ROOT
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db
 FLUX = "fal-ai/flux/schnell"
@@ -61,7 +62,7 @@ def test_an_order_from_fals_receipt_to_storage(client: Client, order: Ordering) 
     assert seen["limn_copies_total", "stored"] == 1
     took = "fal_request_duration_seconds"
     assert [seen[f"{took}_bucket", FLUX, bound] for bound in ("60.0", "120.0", "+Inf")] == [0, 1, 1]
-    assert 99 <= seen[f"{took}_sum", FLUX] < 160
+    assert 99 <= seen[f"{took}_sum", FLUX] < 100 + HANG_SECONDS
     assert [seen["limn_generation_seconds_bucket", bound, "flux-schnell"] for bound in ("600.0", "+Inf")] == [0, 1]
 
 
@@ -123,7 +124,7 @@ def test_what_is_under_way_its_age_and_what_it_holds(client: Client, alice: Acco
     assert [seen["limn_held_credits", age] for age in ("any", "5m", "1h", "1d")] == [6, 3, 3, 0]
     assert (seen["limn_generations_under_way", "queued"], seen["limn_generations_under_way", "storing"]) == (1, 1)
     assert (seen["limn_queue_depth", "submit"], seen["limn_queue_depth", "copy"]) == (1, 1)
-    assert 299 <= seen["limn_queue_oldest_seconds", "submit"] < 400
+    assert 299 <= seen["limn_queue_oldest_seconds", "submit"] < 300 + HANG_SECONDS
     assert seen["limn_breaker_open",] == 1
 
 
@@ -192,7 +193,7 @@ def test_so_much_that_it_cannot_be_counted_at_once_is_counted_bit_by_bit(
     fail(order().submissions.get(), "provider_error")
 
     early = client.get("/metrics", headers=HERE)
-    monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", 60)
+    monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", HANG_SECONDS)
 
     assert (early.status_code, early["Retry-After"]) == (503, "1")
     assert scrape(client)["fal_requests_total", FLUX, "accepted"] == 1

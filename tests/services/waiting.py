@@ -35,7 +35,8 @@ def until(condition: Callable[[], Found], *, what: str = "") -> Found:
 
 
 def a_lock_is_awaited() -> bool:
-    """Whether a transaction waits for a lock, on PostgreSQL."""
+    """Whether a connection to the test's own database waits for a lock, on PostgreSQL."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        # Other workers of pytest use other databases of the same server.
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
         return cursor.fetchone() is not None

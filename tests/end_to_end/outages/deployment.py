@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,21 +16,21 @@ from config.management.ports import free_port
 from simulator import Simulator
 from tests.services.postgres import Server
 from tests.services.processes import Processes, output_of, processes
-
-# What a caller may have to wait for a 503, and what this machine may add when it is busy.
-PROMISED_SECONDS = 5.0
+from tests.services.waiting import HANG_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
+    """What the web server answered."""
+
     status: int
-    seconds: float
     retry_after: str
     body: Any
 
     @property
-    def is_a_timely_no(self) -> bool:
-        return self.status == 503 and self.seconds < PROMISED_SECONDS and self.retry_after.isdigit()
+    def says_come_again(self) -> bool:
+        """Whether it is a 503 with a Retry-After. It is one in time when the outage lasts until it has come."""
+        return self.status == 503 and self.retry_after.isdigit()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +47,12 @@ class Deployment:
         method = method or ("GET" if body is None else "POST")
         data = body if isinstance(body, bytes | None) else json.dumps(body)
         known = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        started = time.monotonic()
         with requests.Session() as session:
             session.trust_env = False
-            response = session.request(
-                method, self.url + path, data=data, headers=headers or known, timeout=30, allow_redirects=False
-            )
+            session.headers.update(headers or known)
+            response = session.request(method, self.url + path, data=data, timeout=HANG_SECONDS, allow_redirects=False)
         return Answer(
             status=response.status_code,
-            seconds=time.monotonic() - started,
             retry_after=response.headers.get("Retry-After", ""),
             body=response.json() if "json" in response.headers["Content-Type"] else response.text,
         )

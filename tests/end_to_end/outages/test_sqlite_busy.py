@@ -1,9 +1,8 @@
-"""SQLite has one writer. Whoever finds it busy for too long hears 503 within five seconds."""
+"""SQLite has one writer. A request that finds it busy is answered 503, however long the other one writes."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -16,6 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from accounts import api_keys
 from credits.models import Account
 from generations.models import Generation
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 ORDER = {"model": "flux-schnell", "input": {"prompt": "a cat"}}
@@ -39,18 +39,16 @@ def busy(alices: requests.Session) -> Iterator[sqlite3.Connection]:
         yield other
 
 
-def test_a_writer_hears_503_within_five_seconds(
+def test_a_writer_is_answered_503_while_another_writes(
     live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection
 ) -> None:
-    started = time.monotonic()
-    no = alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=30)
+    no = alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS)
 
     assert (no.status_code, no.headers["Retry-After"]) == (503, "5")
-    assert time.monotonic() - started < 5
     assert Generation.objects.count() == 0
 
 
 def test_the_next_writer_is_served(live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection) -> None:
     busy.rollback()
 
-    assert alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=30).status_code == 202
+    assert alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS).status_code == 202

@@ -15,7 +15,7 @@ import requests
 
 from config.management import ports
 from tests.services.processes import Processes, Running, output_of, processes
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.once
 
@@ -37,12 +37,12 @@ def test_the_printed_command_orders_a_picture_and_nothing_is_left_in_the_end(
     url, headers, body = _printed_curl(limn)
     family = psutil.Process(limn.pid).children(recursive=True)
 
-    ordered = requests.post(url, headers=headers, data=body, timeout=60).json()
+    ordered = requests.post(url, headers=headers, data=body, timeout=HANG_SECONDS).json()
     done = until(lambda: _finished(ordered["urls"]["self"], headers), what="the picture")
 
     assert done["status"] == "completed"
     content = url.replace("/generations/", f"/outputs/{done['outputs'][0]['id']}/content/")
-    picture = requests.get(content, headers=headers, timeout=10)
+    picture = requests.get(content, headers=headers, timeout=HANG_SECONDS)
     assert len(picture.content) == done["outputs"][0]["size"] > 0
     assert output_of("sync_prices", environment=_beside(tmp_path)).returncode == 0
     assert limn.end(by=signal.SIGTERM) == 0
@@ -88,5 +88,5 @@ def _printed_curl(limn: Running) -> tuple[str, dict[str, str], str]:
 
 def _finished(url: str, headers: dict[str, str]) -> dict[str, Any]:
     """The generation, or nothing as long as it is not done."""
-    generation: dict[str, Any] = requests.get(url, headers=headers, timeout=10).json()
+    generation: dict[str, Any] = requests.get(url, headers=headers, timeout=HANG_SECONDS).json()
     return generation if generation["finished_at"] else {}

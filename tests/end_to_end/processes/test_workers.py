@@ -16,7 +16,7 @@ from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.services.processes import Processes
 from tests.services.seaweed import Bucket
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +34,7 @@ def until_it_ended(generation: Generation) -> Generation:
 
 def until_a_copy_is_under_way(fal: Simulator) -> None:
     """The lease alone would not do: the fault of the CDN must have met this worker, and not its successor."""
-    assert fal.wait_until(fal.log.served, timeout=30)
+    assert fal.wait_until(fal.log.served, timeout=HANG_SECONDS)
 
 
 def test_one_process_does_all_the_work(fal: Simulator, limn: Processes, alice: Account, order: Ordering) -> None:
@@ -68,7 +68,7 @@ def test_a3_a_worker_killed_while_submitting_pays_fal_once(
     fal.script("hang_after_accept")
     generation = order()
     worker = limn("work")
-    assert fal.wait_until(lambda: len(fal.log.accepted()) == 1, timeout=30)
+    assert fal.wait_until(lambda: len(fal.log.accepted()) == 1, timeout=HANG_SECONDS)
 
     worker.kill_hard()
 

@@ -17,7 +17,7 @@ from generations.http import byte_ranges
 from generations.models import Output
 from tests.fixtures.api import GENERATIONS, Ordering, picture, read_to_the_end, store
 from tests.services.seaweed import DOMAIN, Bucket
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db
 
@@ -229,7 +229,7 @@ def test_c31_an_address_of_the_bucket_opens_one_file_for_a_while(bucket: Bucket,
     def opens(url: str) -> int:
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(url, timeout=10).status_code
+            return session.get(url, timeout=HANG_SECONDS).status_code
 
     url, other = str(signed_urls.from_bucket(output)), f"generations/{output.generation_id}/1.png"
     storage.put(other, io.BytesIO(b"another file"), content_type="image/png")
@@ -255,8 +255,8 @@ def test_in_a_bucket_with_a_domain_of_its_owners_files_are_shown_under_that(
     by_its_owner = url.replace(f"https://{settings.AWS_S3_CUSTOM_DOMAIN}", bucket.endpoint_url)
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(by_its_owner, headers=there, timeout=10)
-        forged = session.get(by_its_owner.replace("Signature=", "Signature=0"), headers=there, timeout=10)
+        answer = session.get(by_its_owner, headers=there, timeout=HANG_SECONDS)
+        forged = session.get(by_its_owner.replace("Signature=", "Signature=0"), headers=there, timeout=HANG_SECONDS)
     assert (answer.status_code, len(answer.content), forged.status_code) == (200, output.size_bytes, 403)
     assert answer.headers["Content-Type"] == output.content_type
 

@@ -15,6 +15,7 @@ from credits.audit import audit
 from generations.models import Generation
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.services.waiting import HANG_SECONDS
 
 
 @pytest.mark.django_db
@@ -120,7 +121,7 @@ class TestManyAtOnce:
         barrier = Barrier(self.CALLERS)
 
         def call(number: int) -> Any:
-            barrier.wait(10)
+            barrier.wait(HANG_SECONDS)
             try:
                 return api.post(GENERATIONS, CAT, headers={"Idempotency-Key": key(number)})
             finally:

@@ -18,6 +18,7 @@ from generations.lifecycle import placing
 from generations.models import FailureCode, Generation, Output
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.services.waiting import HANG_SECONDS
 
 SEEDED = {"model": "flux-schnell", "input": {"prompt": "a cat", "seed": 7}, "reuse": True}
 
@@ -80,7 +81,7 @@ class TestManyClicksAtOnce:
         barrier = Barrier(8)
 
         def call(_: int) -> int:
-            barrier.wait(10)
+            barrier.wait(HANG_SECONDS)
             try:
                 return int(api.post(GENERATIONS, CAT).status_code)
             finally:

@@ -19,7 +19,7 @@ from generations.lifecycle.erasing import reopen_erasure
 from generations.models import Erasure, Event, Generation, InputFile, Output, ProviderCallback
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
-from tests.services.waiting import a_lock_is_awaited, until
+from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 
@@ -196,7 +196,7 @@ def test_an_order_that_uses_it_at_this_very_moment_is_waited_for(
             until(a_lock_is_awaited)
 
         with pytest.raises(lifecycle.GenerationInUse):
-            erasing.result(timeout=10)
+            erasing.result(timeout=HANG_SECONDS)
 
 
 def _erase_elsewhere(generation: Generation) -> Erasure:

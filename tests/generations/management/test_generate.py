@@ -23,6 +23,7 @@ from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work, at_work
 from tests.services.processes import Processes
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -220,7 +221,7 @@ def test_waiting_outlives_a_database_that_is_away_for_a_moment(
 
     generation = order()
     with connection.execute_wrapper(away_once):
-        result = results.wait(generation, seconds=30)
+        result = results.wait(generation, seconds=HANG_SECONDS)
 
     assert result.is_completed
 

@@ -27,6 +27,7 @@ from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, refused, wish
 from tests.fixtures.orders import Ordering
 from tests.helpers.threads import race
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db
 MANY = 12
@@ -229,7 +230,7 @@ def test_without_the_lock_two_pass_where_one_may(settings, monkeypatch, alice: A
     settings.USER_RUNNING_MAX = 1
     meeting = threading.Barrier(2)
     monkeypatch.setattr(placing, "lock_account", lambda account: account)
-    monkeypatch.setattr(quotas, "_check_spending", lambda *_: meeting.wait(10))
+    monkeypatch.setattr(quotas, "_check_spending", lambda *_: meeting.wait(HANG_SECONDS))
 
     results = race(*([refused(order)] * 2))
 

@@ -74,7 +74,7 @@ def _answer(listening: socket.socket, name: str, called: Counter[str]) -> None:
 def _fetch(url: str) -> str:
     sink = io.BytesIO()
     try:
-        http_client.fetch(url, sink, hosts=ALLOWED, bytes_max=1000, seconds_max=5)
+        http_client.fetch(url, sink, hosts=ALLOWED, bytes_max=1000, seconds_max=60)
     except http_client.FetchError as error:
         return type(error).__name__
     return sink.getvalue().decode()

@@ -14,6 +14,7 @@ from generations.safe_http import client as http_client
 from generations.safe_http.client import AddressRefused, TryLater
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Behaviour, Names, Visit, fetch, says, serving
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -21,7 +22,9 @@ PUBLIC, ANOTHER = "93.184.216.34", "151.101.1.69"
 
 
 def _fetch_from_fal() -> None:
-    http_client.fetch("https://v3.fal.media/x", io.BytesIO(), hosts=["*.fal.media"], bytes_max=10, seconds_max=5)
+    http_client.fetch(
+        "https://v3.fal.media/x", io.BytesIO(), hosts=["*.fal.media"], bytes_max=10, seconds_max=HANG_SECONDS
+    )
 
 
 # --- Names ---
@@ -76,7 +79,11 @@ def test_a_wildcard_exempts_no_private_address(names: Names) -> None:
 
     with pytest.raises(AddressRefused, match="not public"):
         http_client.fetch(
-            "https://cdn.localhost:9000/x", io.BytesIO(), hosts=["*.localhost:9000"], bytes_max=10, seconds_max=5
+            "https://cdn.localhost:9000/x",
+            io.BytesIO(),
+            hosts=["*.localhost:9000"],
+            bytes_max=10,
+            seconds_max=HANG_SECONDS,
         )
 
 
@@ -148,7 +155,11 @@ def test_an_error_does_not_repeat_the_address(names: Names) -> None:
 
     with pytest.raises(TryLater) as refusal:
         http_client.fetch(
-            f"{server.url}/x?X-Goog-Signature=secret", io.BytesIO(), hosts=[server.host], bytes_max=10, seconds_max=5
+            f"{server.url}/x?X-Goog-Signature=secret",
+            io.BytesIO(),
+            hosts=[server.host],
+            bytes_max=10,
+            seconds_max=HANG_SECONDS,
         )
 
     assert str(refusal.value) == "ConnectionRefusedError: [Errno 111] Connection refused"

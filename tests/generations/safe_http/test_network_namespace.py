@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.generations.safe_http import network_namespace
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -40,26 +41,26 @@ def told() -> dict[str, Any]:
         LITERAL,
         PRIVATE_LITERAL,
     ]
-    ran = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
     assert ran.returncode == 0, ran.stderr
     said: dict[str, Any] = json.loads(ran.stdout)
     return said
 
 
 def test_c16_a_public_name_that_leads_to_a_private_address_calls_nobody(told: dict[str, Any]) -> None:
-    assert {told["ends"][url] for url in NAMES} == {"Refused"}
+    assert {told["ends"][url] for url in NAMES} == {"AddressRefused"}
     assert told["denied"] == {}
 
 
 def test_c16_a_private_address_itself_calls_nobody(told: dict[str, Any]) -> None:
-    assert {told["ends"][url] for url in ADDRESSES} == {"Refused"}
+    assert {told["ends"][url] for url in ADDRESSES} == {"AddressRefused"}
     assert told["denied"] == {}
 
 
 def test_c17_a_name_that_changes_its_mind_a_thousand_times_calls_nobody(told: dict[str, Any]) -> None:
     half = network_namespace.REBINDINGS // 2
 
-    assert told["rebound"] == {"TryLater": half, "Refused": half, "calls": 0}
+    assert told["rebound"] == {"TryLater": half, "AddressRefused": half, "calls": 0}
 
 
 def test_what_the_operator_allows_literally_is_called(told: dict[str, Any]) -> None:

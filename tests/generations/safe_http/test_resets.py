@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from generations.safe_http import client as http_client
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -23,5 +24,9 @@ def test_a_reset_while_connecting_is_tried_later_and_no_stumble(monkeypatch: pyt
 
     with pytest.raises(http_client.TryLater, match="Connection reset by peer"):
         http_client.fetch(
-            "http://127.0.0.1:9/file.png", io.BytesIO(), hosts=["127.0.0.1:9"], bytes_max=100, seconds_max=5
+            "http://127.0.0.1:9/file.png",
+            io.BytesIO(),
+            hosts=["127.0.0.1:9"],
+            bytes_max=100,
+            seconds_max=HANG_SECONDS,
         )

@@ -7,13 +7,13 @@ import hashlib
 import io
 import tracemalloc
 from collections.abc import Callable
-from time import monotonic
 
 import pytest
 
 from generations.safe_http import client as http_client
 from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
 from tests.helpers.scripted_servers import Behaviour, Server, Visit, fetch, says, serving
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -82,7 +82,7 @@ def test_a_file_that_is_declared_too_large_is_not_read(declared: str) -> None:
     """C9."""
     sink = io.BytesIO()
     with serving(says("200 OK", f"Content-Length: {declared}", body=FILE)) as server, pytest.raises(TooLarge):
-        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=262_142, seconds_max=5)
+        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=262_142, seconds_max=HANG_SECONDS)
 
     assert sink.getvalue() == b""
 
@@ -110,7 +110,7 @@ def test_a_file_without_end_is_cut_off() -> None:
     """C7: no more is kept than allowed."""
     sink = io.BytesIO()
     with serving(_without_end) as server, pytest.raises(TooLarge, match="more than 1000000 bytes"):
-        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=1_000_000, seconds_max=10)
+        http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=1_000_000, seconds_max=HANG_SECONDS)
 
     assert len(sink.getvalue()) <= 1_000_000
 
@@ -134,7 +134,13 @@ def test_a_large_file_takes_little_memory() -> None:
     tracemalloc.start()
     try:
         with serving(_without_end) as server, pytest.raises(TooLarge):
-            http_client.fetch(f"{server.url}/x", _Nowhere(), hosts=[server.host], bytes_max=40_000_000, seconds_max=30)
+            http_client.fetch(
+                f"{server.url}/x",
+                _Nowhere(),
+                hosts=[server.host],
+                bytes_max=40_000_000,
+                seconds_max=HANG_SECONDS,
+            )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -149,7 +155,7 @@ def test_a_packed_answer_is_refused_unread(encoding: str) -> None:
     sink = io.BytesIO()
     with serving(says("200 OK", f"Content-Encoding: {encoding}", body=bomb)) as server:
         with pytest.raises(TryLater, match="packed"):
-            http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=10**9, seconds_max=5)
+            http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=10**9, seconds_max=HANG_SECONDS)
 
     assert sink.getvalue() == b""
 
@@ -167,7 +173,7 @@ def _drip(head: bytes, drop: bytes) -> Behaviour:
 
 
 def _silent(visit: Visit) -> None:
-    visit.pause(30)
+    visit.pause(HANG_SECONDS)
 
 
 SLOW: dict[str, Behaviour] = {
@@ -186,12 +192,8 @@ SLOW: dict[str, Behaviour] = {
 @pytest.mark.parametrize("behave", SLOW.values(), ids=SLOW)
 def test_who_answers_drop_by_drop_is_cut_off(behave: Behaviour) -> None:
     """C8: the whole transfer has a deadline, not each read."""
-    started = monotonic()
-
-    with serving(behave) as server, pytest.raises(TryLater):
+    with serving(behave) as server, pytest.raises(TryLater, match="too long"):
         fetch(server, seconds_max=0.3)
-
-    assert monotonic() - started < 5
 
 
 def test_a_deadline_that_has_passed_is_named() -> None:
@@ -259,4 +261,4 @@ def test_a_full_disk_is_tried_later() -> None:
             raise OSError(28, "No space left on device")
 
     with serving(says("200 OK", body=FILE)) as server, pytest.raises(TryLater, match="No space left"):
-        http_client.fetch(f"{server.url}/x", Full(), hosts=[server.host], bytes_max=10**6, seconds_max=5)
+        http_client.fetch(f"{server.url}/x", Full(), hosts=[server.host], bytes_max=10**6, seconds_max=HANG_SECONDS)

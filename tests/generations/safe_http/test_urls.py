@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from generations.safe_http import client as http_client
 from generations.safe_http.client import AddressRefused, matches, parse
 from tests.helpers.scripted_servers import Names
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -78,7 +79,7 @@ NASTY = [
 def test_a_nasty_address_is_refused_before_any_name_is_looked_up(names: Names, url: str) -> None:
     """C15, C18."""
     with pytest.raises(AddressRefused):
-        http_client.fetch(url, io.BytesIO(), hosts=HOSTS, bytes_max=1, seconds_max=5)
+        http_client.fetch(url, io.BytesIO(), hosts=HOSTS, bytes_max=1, seconds_max=HANG_SECONDS)
 
     assert (names.asked, names.dialled) == ([], [])
 

@@ -7,7 +7,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from tests.fixtures.uploads import UPLOADS, announced, put
 from tests.helpers.images import age, brought, picture
 from tests.helpers.threads import at_once
 from tests.services.seaweed import Bucket
+from tests.services.waiting import HANG_SECONDS
 
 PAGE = b"<!doctype html><script>alert(1)</script>"
 
@@ -241,25 +241,32 @@ def waiting(api: APIClient) -> Upload:
 
 
 class Counter:
-    """How often a picture was written anew; each waits until two are at it, or nobody else comes."""
+    """Counts how often a picture was re-encoded. Each call waits until a second one has come or was refused."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.barrier = threading.Barrier(2, timeout=1.0)
+        self.count, self.refused = 0, 0
+        self.changed = threading.Condition()
         self.real: Callable[..., Any] = sandbox.cleaned
 
     def __call__(self, *files: Any) -> Any:
-        self.count += 1
-        with suppress(threading.BrokenBarrierError):
-            self.barrier.wait()
+        with self.changed:
+            self.count += 1
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: self.count + self.refused == 2, HANG_SECONDS)
         return self.real(*files)
 
+    def refuse(self) -> None:
+        with self.changed:
+            self.refused += 1
+            self.changed.notify_all()
 
-def complete_twice(upload: Upload) -> list[str]:
+
+def complete_twice(upload: Upload, counter: Counter) -> list[str]:
     def complete(number: int) -> str:
         try:
             return uploads.complete(Upload.objects.get(pk=upload.pk)).state
         except uploads.UploadError as error:
+            counter.refuse()
             return type(error).__name__
 
     return sorted(at_once(2, complete))
@@ -270,7 +277,7 @@ def test_two_who_complete_it_at_once_do_it_once(waiting: Upload, monkeypatch: py
     counter = Counter()
     monkeypatch.setattr(sandbox, "cleaned", counter)
 
-    assert complete_twice(waiting) == ["BeingSeen", "ready"]
+    assert complete_twice(waiting, counter) == ["BeingSeen", "ready"]
     assert counter.count == 1
 
 
@@ -281,7 +288,7 @@ def test_without_the_lease_both_do_it(waiting: Upload, monkeypatch: pytest.Monke
     monkeypatch.setattr(sandbox, "cleaned", counter)
     monkeypatch.setattr(leases, "claim", lambda rows, **details: list(rows))
 
-    complete_twice(waiting)
+    complete_twice(waiting, counter)
 
     assert counter.count == 2
 

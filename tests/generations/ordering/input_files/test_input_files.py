@@ -27,6 +27,7 @@ from tests.helpers.images import age, brought, lying, picture
 from tests.helpers.scripted_servers import serving
 from tests.helpers.threads import at_once
 from tests.services.seaweed import Bucket
+from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 __all__ = ["completed", "order", "patient_fal", "running", "storing"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -327,11 +328,11 @@ class Between:
         found = self.files(account, names, lock=lock and self.locking)
         if lock:
             self.looked.set()
-            self.erased.wait(1.0)
+            until(lambda: self.erased.is_set() or a_lock_is_awaited())
         return found
 
     def erase(self) -> str:
-        self.looked.wait(5.0)
+        self.looked.wait(HANG_SECONDS)
         try:
             uploads.erase(self.upload)
         except uploads.UploadInUse:
