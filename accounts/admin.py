@@ -1,12 +1,12 @@
-"""API keys and limits of users in the admin. Staff revoke keys and set limits; logging in is throttled."""
+"""API keys and user limits in the admin: staff revoke keys and set limits. Logins to the admin are throttled."""
 
 from __future__ import annotations
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
+from accounts import api_keys
 from accounts.login_throttle import AdminLoginForm
 from accounts.models import ApiKey, UserLimits
 from credits.read_only_admin import ReadOnlyAdmin, has_permission
@@ -29,16 +29,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset.filter(revoked_at=None):
-            # Guarded, so that a key keeps the moment at which it was revoked first.
-            if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        for key in queryset:
+            # A key that was revoked before gets no second line in the log.
+            if api_keys.revoke(key):
                 self.log_change(request, key, "Revoked")
-                messages.success(request, f"{key} opens nothing any more.")
+                messages.success(request, f"{key} is revoked.")
 
 
 @admin.register(UserLimits)
 class UserLimitsAdmin(admin.ModelAdmin[UserLimits]):
-    """The one table that staff edit: nothing follows from a row but what its customer may do next."""
+    """The only table that staff edit in forms: a row only limits what its user may do next, and no history depends on
+    it."""
 
     list_display = ("account", "requests_per_minute", "running_max", "credits_per_day", "credits_per_month")
     list_select_related = ("account__user",)

@@ -1,7 +1,8 @@
-"""API keys: made once and shown once, found again by their digest, revoked at once.
+"""API keys: issues, changes and revokes them, and knows which key the current request uses.
 
-The key of a request is known for as long as the request lasts (`in_use`), so that an order cannot forget to ask what
-its key may, whichever view it comes through.
+A key is shown once, when it is issued; the database has its SHA-256 only. `generations.http.authentication` finds the
+key of a request and sets it as the current one. It stays set until the request ends, so orders and erasures check what
+the key may do, whichever view they come from.
 """
 
 from __future__ import annotations
@@ -25,40 +26,45 @@ from errors import DomainError
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-# Tells a key of ours from any other secret, to a reader as to a scanner of leaked ones.
-MARK = "limn_"
-# The mark and seven characters: enough to recognise one's key, far too little to guess it.
+# Every key starts with it, so that people and scanners for leaked secrets recognise a key of Limn.
+KEY_START = "limn_"
+# How much of a key is stored and shown. `limn_` and seven characters tell its owner which key it is; the rest, 36
+# characters, cannot be guessed.
 PREFIX_CHARACTERS = 12
-# "Last used" is for people; a write with every request would be for nobody.
-LAST_USED_EVERY = timedelta(minutes=1)
+# "Last used" is read by people. Writing it with every request would turn each read into a write.
+LAST_USED_INTERVAL = timedelta(minutes=1)
 
-_of_this_request: ContextVar[ApiKey | None] = ContextVar("api_key", default=None)
+_current: ContextVar[ApiKey | None] = ContextVar("current_api_key", default=None)
 
 
-class TooStrong(DomainError):
-    """The new or changed key would be allowed more than the key that asks for it."""
+class RightsExceeded(DomainError):
+    """A key was asked to issue or change a key that would have more rights than itself."""
 
     code, status, title = "not_allowed", 403, "Permission denied"
 
 
 class Issued(NamedTuple):
+    """A new key, and the text that its owner sends with each request. The text cannot be shown again."""
+
     key: ApiKey
     plain: str
-    """What the customer sends. Nobody can show it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """What a key may."""
+    """What a key may do. The default is everything, for ever."""
 
     scopes: frozenset[str] = frozenset(Scope)
     expires_at: datetime | None = None
+    """None: never."""
     credits_max: int | None = None
+    """Credits that may be spent with the key in its lifetime. None: no limit."""
     models: frozenset[str] = frozenset()
-    """Empty: all."""
+    """Slugs of the models that may be ordered. Empty: all."""
 
     @classmethod
     def of(cls, key: ApiKey) -> Rights:
+        """Return the rights that are stored with a key."""
         return cls(
             scopes=frozenset(key.scopes),
             expires_at=key.expires_at,
@@ -68,6 +74,7 @@ class Rights:
 
     @property
     def columns(self) -> dict[str, Any]:
+        """The columns of ApiKey that store these rights."""
         return {
             "scopes": sorted(self.scopes),
             "expires_at": self.expires_at,
@@ -76,7 +83,7 @@ class Rights:
         }
 
     def within(self, other: Rights) -> bool:
-        """Whether whoever has `other` has all this too."""
+        """Return whether `other` includes all of these rights. An unlimited right is within an unlimited one only."""
         return (
             self.scopes <= other.scopes
             and (not other.models or (bool(self.models) and self.models <= other.models))
@@ -85,13 +92,26 @@ class Rights:
         )
 
 
-EVERYTHING = Rights()
+ALL_RIGHTS = Rights()
 
 
-def issue(user: User, name: str, *, rights: Rights = EVERYTHING, by: ApiKey | None = None) -> Issued:
-    """A new key; `by` is the key that asks for it, if it is a key that asks. Raises TooStrong."""
+# --- Issuing, changing and revoking ---
+
+
+def issue(user: User, name: str, *, rights: Rights = ALL_RIGHTS, by: ApiKey | None = None) -> Issued:
+    """Create a key.
+
+    Args:
+        user: Whom the key authenticates.
+        name: A label for its owner.
+        rights: What the key may do.
+        by: The key with which the request for a new key came. None: a person is logged in.
+
+    Raises:
+        RightsExceeded: `by` may not issue a key with these rights.
+    """
     _require_within(rights, by)
-    plain = MARK + secrets.token_urlsafe(32)
+    plain = KEY_START + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         user=user, name=name, prefix=plain[:PREFIX_CHARACTERS], digest=_digest(plain), **rights.columns
     )
@@ -99,10 +119,14 @@ def issue(user: User, name: str, *, rights: Rights = EVERYTHING, by: ApiKey | No
 
 
 def change(key: ApiKey, *, name: str | None = None, by: ApiKey | None = None, **rights: Any) -> None:
-    """Give it another name, or other rights by the names of `Rights`. Raises TooStrong."""
+    """Change a key's name, and those rights that are given by their names in `Rights`.
+
+    Raises:
+        RightsExceeded: The key would gain rights that `by` lacks.
+    """
     before = Rights.of(key)
     after = replace(before, **rights)
-    # To take something away from a key is anybody's who may manage keys.
+    # Taking rights away needs no rights: a key that manages keys may limit even a key that is stronger than itself.
     if not after.within(before):
         _require_within(after, by)
     key.name = key.name if name is None else name
@@ -111,63 +135,66 @@ def change(key: ApiKey, *, name: str | None = None, by: ApiKey | None = None, **
     key.save(update_fields=["name", *after.columns])
 
 
+def revoke(key: ApiKey) -> bool:
+    """Revoke a key at once. Returns False if it was revoked before; it then keeps the time of its revocation."""
+    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+
+
+# --- The key of a request ---
+
+
+def find(plain: str) -> ApiKey | None:
+    """Return the key with this text if it is usable, and record that it was used."""
+    usable = ApiKey.objects.usable().select_related("user__account__limits")
+    key = usable.filter(digest=_digest(plain)).first()
+    if key is None:
+        return None
+    now = timezone.now()
+    before = now - LAST_USED_INTERVAL
+    if key.last_used_at is None or key.last_used_at < before:
+        # The condition once more: of concurrent requests with one key, one writes.
+        stale = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=before), pk=key.pk)
+        best_effort.try_write(lambda: stale.update(last_used_at=now), default=0)
+    return key
+
+
+def set_current(key: ApiKey) -> None:
+    """Make `key` the key of the current request, until the request ends."""
+    _current.set(key)
+
+
+def current() -> ApiKey | None:
+    """Return the key of the current request. None: the request came with a session, or there is no request."""
+    return _current.get()
+
+
+@receiver([request_started, request_finished])
+def clear_current(**kwargs: Any) -> None:
+    """Forget the key. A thread serves one request after the other, and the next must not inherit the key."""
+    _current.set(None)
+
+
+def may_erase(api_key_id: int | None) -> bool:
+    """Return whether the current request may erase what was ordered with a key (None: ordered without a key).
+
+    A key without the scope `manage` may erase only what was ordered with the key itself.
+    """
+    key = current()
+    return key is None or Scope.MANAGE in key.scopes or api_key_id == key.pk
+
+
 def _require_within(rights: Rights, by: ApiKey | None) -> None:
     if by is None:
         return
     if by.credits_max is not None:
-        # Each could spend as much again.
-        raise TooStrong("A key with a cap on its credits makes no other keys, and none stronger. Use your login.")
+        # Every key has its own limit: with a second key as strong as itself, the key could spend twice its limit.
+        raise RightsExceeded("A key with a credit limit cannot issue keys or extend their rights. Log in instead.")
     if not rights.within(Rights.of(by)):
-        raise TooStrong("A key makes no key that may more than itself: in scopes, models, or time. Use your login.")
-
-
-def find(plain: str) -> ApiKey | None:
-    """The usable key that these characters are. Its use is noted, at most once a minute."""
-    found = ApiKey.objects.usable().select_related("user__account__limits").filter(digest=_digest(plain))
-    key = found.first()
-    if key is not None:
-        _note_use(key)
-    return key
-
-
-def revoke(key: ApiKey) -> bool:
-    """It opens nothing from now on. False when it already did not."""
-    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
-
-
-def in_use() -> ApiKey | None:
-    """The key with which this very request came, if it came with one."""
-    return _of_this_request.get()
-
-
-def may_erase(api_key_id: int | None) -> bool:
-    """Whether the key in use may erase what was ordered with the key `api_key_id` (None: ordered without a key).
-
-    A key without the scope `manage` erases only what was ordered with itself.
-    """
-    key = in_use()
-    return key is None or Scope.MANAGE in key.scopes or api_key_id == key.pk
-
-
-def use(key: ApiKey) -> None:
-    """From here to the end of the request, everything is done with this key."""
-    _of_this_request.set(key)
-
-
-@receiver([request_started, request_finished])
-def _forget(**kwargs: Any) -> None:
-    # Threads serve one request after the other.
-    _of_this_request.set(None)
-
-
-def _note_use(key: ApiKey) -> None:
-    now = timezone.now()
-    before = now - LAST_USED_EVERY
-    if key.last_used_at is None or key.last_used_at < before:
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=before)
-        rows = ApiKey.objects.filter(stale, pk=key.pk)
-        best_effort.try_write(lambda: rows.update(last_used_at=now), default=0)
+        raise RightsExceeded(
+            "A key cannot give another key scopes, models or a lifetime that it does not have itself. Log in instead."
+        )
 
 
 def _digest(plain: str) -> str:
+    # A plain hash, not a slow password hash: 256 random bits cannot be found by trying.
     return hashlib.sha256(plain.encode()).hexdigest()

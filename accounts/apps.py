@@ -1,4 +1,4 @@
-"""Accounts as a Django app."""
+"""Configuration of the `accounts` app."""
 
 from django.apps import AppConfig
 

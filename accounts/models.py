@@ -1,4 +1,4 @@
-"""Tables of the accounts app: API keys, rate-limit buckets, and limits of single users."""
+"""The tables of the accounts app: API keys, token buckets of rate limits, and limits of single users."""
 
 from __future__ import annotations
 
@@ -17,44 +17,48 @@ if TYPE_CHECKING:
 
 
 class Scope(models.TextChoices):
-    """What a key may be used for. Which address needs which: `api.authentication`."""
+    """What an API key may be used for. `generations.http.authentication` says which request needs which scope."""
 
-    READ = "read", "look at everything"
-    ORDER = "order", "order, cancel, and whatever else changes something"
-    MANAGE = "manage", "keys and webhook endpoints"
+    READ = "read", "read everything"
+    ORDER = "order", "order, cancel and change things"
+    MANAGE = "manage", "manage API keys and webhook endpoints"
 
 
 def default_scopes() -> list[str]:
-    """All that keys could do before there were scopes."""
+    """Return the scopes of a new key that asks for none: it reads and orders, but manages no keys."""
     return [Scope.READ, Scope.ORDER]
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def visible_to(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
+        """The user's own keys, revoked ones included."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(user=user)
 
     def usable(self) -> ApiKeyQuerySet:
+        """Keys that authenticate a request now: neither revoked nor expired, and of an active user."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
         return self.filter(unexpired, revoked_at=None, user__is_active=True)
 
 
 class ApiKey(models.Model):
-    """A key of the API. Shown once; only its SHA-256 is kept, which suffices for 256 random bits."""
+    """A key of the API. Rows are kept after a key is revoked, because orders refer to the key they came with."""
 
     uid = models.UUIDField(default=new_id, unique=True, editable=False)
-    """Its name to the outside: a number would tell how many there are."""
+    """The id in the API. The primary key would reveal how many keys exist."""
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, editable=False)
+    """The first characters, by which its owner recognises the key."""
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    """SHA-256 of the key in hexadecimal. The key itself is not stored."""
     scopes = models.JSONField(default=default_scopes)
     expires_at = models.DateTimeField(null=True)
     credits_max = models.BigIntegerField(null=True)
-    """What may be spent with it in all its life. Empty: as much as there is."""
+    """Credits that may be spent with the key in its lifetime. None: no limit."""
     model_slugs = models.JSONField(default=list)
-    """What may be ordered with it. Empty: everything."""
+    """Models that may be ordered with the key. Empty: all."""
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True)
@@ -69,7 +73,7 @@ class ApiKey(models.Model):
 
 
 class Bucket(models.Model):
-    """The state of a token bucket, as one moment: when it will be full again. See `accounts.token_bucket`."""
+    """A token bucket, stored as the moment when it will be full again. See `accounts.token_bucket`."""
 
     name = models.CharField(max_length=100, primary_key=True)
     full_at = models.DateTimeField(db_index=True)
@@ -79,7 +83,7 @@ class Bucket(models.Model):
 
 
 class UserLimits(models.Model):
-    """What staff allow one customer instead of the settings. Empty: as everybody; 0: without limit."""
+    """Limits that staff set for one account instead of the settings. None: the setting applies. 0: unlimited."""
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="limits")
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)

@@ -1,6 +1,7 @@
-"""What one user may do: requests a minute, generations at once, credits a day and a month.
+"""The limits of one user: requests per minute, concurrent generations, and credits per day and month.
 
-The settings `USER_…` hold for every account; staff override them for one account (`UserLimits`). 0 means unlimited.
+The settings `USER_…` apply to every account; staff override them for one account in the table `UserLimits`. 0 means
+unlimited. `generations.http.throttling` and `generations.ordering.quotas` enforce the limits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one customer. 0: without limit."""
+    """The limits that apply to one account. 0: unlimited."""
 
     requests_per_minute: int
     running_max: int
@@ -27,22 +28,22 @@ class Limits:
     credits_per_month: int
 
 
-NAMES = tuple(field.name for field in fields(Limits))
-
-
 def limits_of(account: Account | None) -> Limits:
-    """The settings, but for what staff have written for this account."""
+    """Return the limits of an account: what staff have set for it, and the settings for the rest.
+
+    Args:
+        account: The account, with `limits` selected to avoid a query. None: a user who has no account yet.
+    """
     own = getattr(account, "limits", None)
-    return Limits(
-        **{name: _first(getattr(own, name, None), getattr(settings, f"USER_{name.upper()}")) for name in NAMES}
-    )
+    values = {}
+    for field in fields(Limits):
+        value = getattr(own, field.name, None)
+        # 0 is a value of its own (unlimited), so only None falls back to the setting.
+        values[field.name] = getattr(settings, f"USER_{field.name.upper()}") if value is None else value
+    return Limits(**values)
 
 
 def request_rate_of(user: User) -> Rate | None:
-    """How often the API may be asked: a minute's worth at once, and then at its pace. None: without limit."""
+    """Return how often a user may call the API: a minute's requests at once, then steadily. None: unlimited."""
     per_minute = limits_of(getattr(user, "account", None)).requests_per_minute
     return Rate(per_minute=per_minute, burst=per_minute) if per_minute else None
-
-
-def _first(own: int | None, everybodys: int) -> int:
-    return everybodys if own is None else own

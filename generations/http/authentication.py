@@ -51,7 +51,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         # Here and not in a permission: a view that forgets its permissions still needs the scope.
         if (scope := scope_for(str(request.method), request.path)) not in key.scopes:
             raise PermissionDenied(f"This key lacks the scope “{scope}”.")
-        api_keys.use(key)
+        api_keys.set_current(key)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

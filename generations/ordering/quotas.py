@@ -93,7 +93,7 @@ def check(generation: Generation) -> None:
     limits = limits_of(account)
     _check_running(account, limits)
     _check_spending(generation, limits)
-    if (key := api_keys.in_use()) is not None:
+    if (key := api_keys.current()) is not None:
         _check_key(generation, key)
 
 

@@ -70,7 +70,7 @@ def test_what_was_erased_cannot_be_tried_again(api: APIClient, completed: Orderi
 
 
 def test_a_key_that_only_orders_erases_what_was_ordered_with_it(alice: User, completed: Ordering) -> None:
-    rights = replace(api_keys.EVERYTHING, scopes=frozenset({Scope.READ, Scope.ORDER}))
+    rights = replace(api_keys.ALL_RIGHTS, scopes=frozenset({Scope.READ, Scope.ORDER}))
     issued, shop = api_keys.issue(alice, "shop", rights=rights), APIClient()
     shop.credentials(HTTP_AUTHORIZATION=f"Token {issued.plain}")
     others, its_own = completed(), completed()

@@ -147,7 +147,7 @@ def use(key: ApiKey, work: Callable[[], object]) -> Callable[[], object]:
     """As in a request that came with this key."""
 
     def attempt() -> object:
-        api_keys.use(key)
+        api_keys.set_current(key)
         return refused(work)()
 
     return attempt
@@ -155,7 +155,7 @@ def use(key: ApiKey, work: Callable[[], object]) -> Callable[[], object]:
 
 def test_a_key_spends_no_more_than_its_cap(alice: Account, order: Ordering) -> None:
     key = key_of(alice, credits_max=2 * PRICE)
-    api_keys.use(key)
+    api_keys.set_current(key)
 
     ended, second, third = order(), order(), refused(order)()
     end(ended)
@@ -173,7 +173,7 @@ def test_what_another_key_spends_is_not_its_own(alice: Account, order: Ordering)
 
 
 def test_a_key_orders_the_models_on_its_list_only(alice: Account, order: Ordering) -> None:
-    api_keys.use(key_of(alice, models=frozenset({"flux-schnell"})))
+    api_keys.set_current(key_of(alice, models=frozenset({"flux-schnell"})))
 
     assert order("flux-schnell").model == "flux-schnell"
     with pytest.raises(ModelNotAllowed, match="may not order flux-dev"):
@@ -182,7 +182,7 @@ def test_a_key_orders_the_models_on_its_list_only(alice: Account, order: Orderin
 
 def test_a_key_that_is_changed_meanwhile_is_asked_as_it_is_now(alice: Account, order: Ordering) -> None:
     key = key_of(alice)
-    api_keys.use(key)
+    api_keys.set_current(key)
     api_keys.change(ApiKey.objects.get(pk=key.pk), credits_max=0)
 
     assert isinstance(refused(order)(), SpendCapReached)
