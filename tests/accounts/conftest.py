@@ -1,41 +1,17 @@
-"""Fixtures of the tests of accounts: Alice and her key."""
+"""Two users, and a way to issue keys."""
 
 from __future__ import annotations
 
-from tests.fixtures.api import (
-    addresses,
-    alice,
-    anonymous,
-    api,
-    batch,
-    bob,
-    completed,
-    customer,
-    failed,
-    nothing_is_left_over,
-    order,
-    patient_fal,
-    running,
-    staff,
-    storing,
-    streams_are_short,
-)
+import pytest
+from django.contrib.auth.models import User
 
-__all__ = [
-    "addresses",
-    "alice",
-    "anonymous",
-    "api",
-    "batch",
-    "bob",
-    "completed",
-    "customer",
-    "failed",
-    "nothing_is_left_over",
-    "order",
-    "patient_fal",
-    "running",
-    "staff",
-    "storing",
-    "streams_are_short",
-]
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def chief(db: None) -> User:
+    """A superuser with a password."""
+    return User.objects.create_superuser("chief", password="correct horse")

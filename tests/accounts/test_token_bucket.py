@@ -1,4 +1,5 @@
-"""Token buckets: exact for many at once, in the database and in Redis. Case G27."""
+"""Token buckets in the database and in Redis let exactly as many callers pass as their rate says. Case G27 of
+docs/failure-modes.md."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 import redis
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.django_db
 
 SLOW = Rate(per_minute=1, burst=7)
 QUICK = Rate(per_minute=6000, burst=1)
-MANY = 20
+RACERS = 20
 
-Take = Callable[..., float]
+Acquire = Callable[..., float]
 
 
 @pytest.fixture(params=["database", "redis"])
-def take(request: pytest.FixtureRequest) -> Iterator[Take]:
+def acquire(request: pytest.FixtureRequest) -> Iterator[Acquire]:
     if request.param == "database":
         yield token_bucket.acquire
         return
@@ -38,70 +38,70 @@ def take(request: pytest.FixtureRequest) -> Iterator[Take]:
         yield partial(redis_token_bucket.acquire, server)
 
 
-def test_a_burst_goes_through_and_the_next_hears_how_long_to_wait(take: Take) -> None:
+def test_a_burst_passes_and_the_next_caller_is_told_how_long_to_wait(acquire: Acquire) -> None:
     started = time.monotonic()
 
-    taken = [take("b", SLOW) for _ in range(8)]
+    waits = [acquire("b", SLOW) for _ in range(8)]
 
-    assert taken[:7] == [0] * 7
-    # What has passed meanwhile has been refilled; a second is allowed for the rounding of clocks.
-    assert 59 - (time.monotonic() - started) < taken[7] <= 60
-
-
-def test_what_was_taken_comes_back_with_time(take: Take) -> None:
-    assert take("b", QUICK) == 0
-
-    until(lambda: take("b", QUICK) == 0)
+    assert waits[:7] == [0] * 7
+    # Tokens come back while the test runs. The two clocks may be rounded to differ by up to a second.
+    assert 59 - (time.monotonic() - started) < waits[7] <= 60
 
 
-def test_a_long_rest_earns_no_more_than_a_burst() -> None:
+def test_tokens_come_back_with_time(acquire: Acquire) -> None:
+    assert acquire("b", QUICK) == 0
+
+    until(lambda: acquire("b", QUICK) == 0)
+
+
+def test_a_long_pause_earns_no_more_than_a_burst() -> None:
     Bucket.objects.create(name="b", full_at=timezone.now() - timedelta(hours=2))
 
     assert [token_bucket.acquire("b", SLOW) == 0 for _ in range(8)] == [True] * 7 + [False]
 
 
-def test_several_are_taken_together_or_not_at_all(take: Take) -> None:
-    taken = [take("b", SLOW, count=count) == 0 for count in (5, 3, 2, 1)]
+def test_several_tokens_are_taken_together_or_not_at_all(acquire: Acquire) -> None:
+    passed = [acquire("b", SLOW, count=count) == 0 for count in (5, 3, 2, 1)]
 
-    assert taken == [True, False, True, False]
-
-
-def test_buckets_do_not_know_each_other(take: Take) -> None:
-    assert take("a", SLOW, count=7) == take("b", SLOW, count=7) == 0
+    assert passed == [True, False, True, False]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_as_many_pass_as_there_is_room_for(take: Take) -> None:
-    results = race(*(partial(take, "b", SLOW) for _ in range(MANY)))
-
-    assert [result == 0 for result in results].count(True) == 7
+def test_buckets_are_independent(acquire: Acquire) -> None:
+    assert acquire("a", SLOW, count=7) == acquire("b", SLOW, count=7) == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_reads_first_and_writes_then_lets_too_many_pass() -> None:
-    """Negative control: this race is there to be lost."""
-    one, meeting = Rate(per_minute=1, burst=1), threading.Barrier(2)
+def test_of_concurrent_callers_as_many_pass_as_there_are_tokens(acquire: Acquire) -> None:
+    waits = race(*(partial(acquire, "b", SLOW) for _ in range(RACERS)))
+
+    assert [wait == 0 for wait in waits].count(True) == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reading_before_writing_lets_too_many_pass() -> None:
+    """Negative control: both callers read before either writes."""
+    one, barrier = Rate(per_minute=1, burst=1), threading.Barrier(2)
     Bucket.objects.create(name="b", full_at=timezone.now())
 
-    def naive() -> bool:
-        room = token_bucket.available("b", one)
-        meeting.wait(HANG_SECONDS)
+    def acquire_unsafely() -> bool:
+        tokens = token_bucket.available("b", one)
+        barrier.wait(HANG_SECONDS)
         Bucket.objects.update(full_at=timezone.now() + timedelta(seconds=60))
-        return room > 0
+        return tokens > 0
 
-    assert race(naive, naive) == [True, True]
+    assert race(acquire_unsafely, acquire_unsafely) == [True, True]
 
 
-def test_how_many_are_left_is_known_without_taking() -> None:
-    left: list[Any] = [token_bucket.available("b", SLOW)]
+def test_the_number_of_tokens_is_known_without_taking_one() -> None:
+    available = [token_bucket.available("b", SLOW)]
     for count in (3, 4):
         token_bucket.acquire("b", SLOW, count=count)
-        left.append(token_bucket.available("b", SLOW))
+        available.append(token_bucket.available("b", SLOW))
 
-    assert left == [7, 4, 0]
+    assert available == [7, 4, 0]
 
 
-def test_what_was_taken_for_nothing_is_given_back() -> None:
+def test_an_unused_token_is_given_back() -> None:
     token_bucket.acquire("b", SLOW, count=7)
 
     token_bucket.give_back("b", SLOW)
@@ -109,7 +109,7 @@ def test_what_was_taken_for_nothing_is_given_back() -> None:
     assert [token_bucket.acquire("b", SLOW) == 0 for _ in range(2)] == [True, False]
 
 
-def test_a_bucket_that_has_long_been_full_is_forgotten() -> None:
+def test_a_new_bucket_deletes_those_that_have_been_full_for_a_day() -> None:
     Bucket.objects.create(name="old", full_at=timezone.now() - timedelta(days=2))
     Bucket.objects.create(name="young", full_at=timezone.now() - timedelta(hours=2))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from credits.ledger import InsufficientCredits, NotOpen
 from credits.models import Account, Entry, Hold
-from tests.helpers.threads import WAIT_SECONDS_MAX
+from tests.services.waiting import HANG_SECONDS
 
 
 class UnsafeLedger:
@@ -20,7 +20,7 @@ class UnsafeLedger:
         self._barrier = threading.Barrier(racers)
 
     def _wait_for_the_others(self) -> None:
-        self._barrier.wait(WAIT_SECONDS_MAX)
+        self._barrier.wait(HANG_SECONDS)
 
     @transaction.atomic
     def hold(self, account: Account, amount: int, *, reference: str) -> None:

@@ -10,9 +10,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, connections
 
 from credits.ledger import LedgerError
-
-# Only a hang reaches it.
-WAIT_SECONDS_MAX = 60
+from tests.services.waiting import HANG_SECONDS
 
 Result = TypeVar("Result")
 
@@ -23,7 +21,7 @@ def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
 
     def run(number: int) -> Result:
         try:
-            start.wait(WAIT_SECONDS_MAX)
+            start.wait(HANG_SECONDS)
             return act(number)
         finally:
             # Each thread has connections of its own, which nothing else would close.

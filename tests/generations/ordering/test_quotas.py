@@ -9,11 +9,9 @@ from functools import partial
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
-from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, user_limits
+from accounts import api_keys
 from accounts.models import ApiKey, UserLimits
 from credits.models import Account
 from generations import lifecycle
@@ -78,15 +76,6 @@ def test_staff_may_allow_one_customer_more(settings, alice: Account, order: Orde
     placed = [refused(order)() for _ in range(4)]
 
     assert len([generation for generation in placed if isinstance(generation, Generation)]) == 1 + more
-
-
-def test_staff_write_it_in_the_admin(client: Client, alice: Account) -> None:
-    client.force_login(User.objects.create_superuser("chief"))
-
-    client.post("/admin/generations/userlimits/add/", {"account": alice.pk, "running_max": "0"})
-
-    own = user_limits.limits_of(Account.objects.get(pk=alice.pk))
-    assert (own.running_max, own.credits_per_day) == (0, 100_000)
 
 
 # --- For how much ---
