@@ -49,7 +49,7 @@ lock: $(filter .tool/bin/uv,$(UV)) ## Pin what pyproject.toml asks for; ARGS=--u
 	@$(COMPILE) $(ARGS) --group dev --output-file requirements-dev.lock >/dev/null
 
 docs: dev ## Build the documentation as a site in site/; a broken link or anchor is an error
-	@.venv/bin/zensical build --strict --clean
+	@$(PYTHON) -m zensical build --strict --clean
 
 chaos: dev ## Run Limn under load for an hour while faults are injected. ARGS="--seed 7 --seconds 300"
 	@$(PYTHON) -m quality.chaos $(ARGS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,8 +52,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     shutil.copy(ROOT / "mkdocs.yml", folder)
     shutil.copytree(ROOT / "docs", folder / "docs")
-    command = [Path(sys.executable).parent / "zensical", "build", "--strict"]
-    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    built = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "site"
 
@@ -75,3 +78,15 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
 
     assert len(loaded) > 5
     assert {address for address in loaded | styles if re.match(r"(?:https?:)?//", address)} == set()
+
+
+def test_every_relative_link_of_the_site_leads_to_a_file(site: Path) -> None:
+    links = [
+        (page, unquote(link.partition("#")[0]))
+        for page in site.rglob("*.html")
+        for link in re.findall(r'<a [^>]*href="([^"]*)"', page.read_text())
+        if not re.match(r"(?:https?:)?//|[#/]|$", link)
+    ]
+
+    assert len(links) > 100
+    assert {f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()} == set()

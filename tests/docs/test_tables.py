@@ -1,0 +1,27 @@
+"""The lists in the documentation are those of the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from quality.seeded_bugs.bugs import BUGS
+from quality.structure.source import ROOT
+
+pytestmark = pytest.mark.once
+
+
+def test_the_seeded_bugs_are_listed() -> None:
+    page = (ROOT / "docs/seeded-bugs.md").read_text()
+
+    assert re.findall(r"^\| (\d+[a-z]?) \| (.+) \|$", page, re.MULTILINE) == [
+        (bug.number, bug.sentence) for bug in BUGS
+    ]
+
+
+def test_every_word_of_make_is_explained() -> None:
+    words = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    pages = "\n".join(path.read_text() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+    assert [word for word in words if f"make {word}" not in pages] == ["help"]
