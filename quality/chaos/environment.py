@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,7 @@ class Environment:
 
     def __enter__(self) -> Environment:
         self._stack = ExitStack()
+        # `__exit__` is not called when `__enter__` fails, and everything that was started must still be stopped.
         try:
             self._start_services()
             self._start_limn()
@@ -81,9 +83,11 @@ class Environment:
         """Send a command to the simulator's control API: `always`, `clear`, `jwks`, `rotate`, `call_again`, …"""
         requests.post(f"{self._simulator_url}/_simulator/{command}", json=arguments, timeout=20).raise_for_status()
 
-    def restart_ended_processes(self) -> None:
-        for process in self.limn_processes:
-            process.restart_if_ended()
+    def keep_running(self, stop: threading.Event) -> None:
+        """Restart processes that have ended, as a service manager does, until `stop` is set."""
+        while not stop.wait(0.5):
+            for process in self.limn_processes:
+                process.restart_if_ended()
 
     def is_ready(self) -> bool:
         return local_http.status(f"{self.site_url}/health/ready") == 200
@@ -104,6 +108,7 @@ class Environment:
             "S3": self._start_proxy(s3_proxy, int(self.bucket.endpoint_url.rpartition(":")[2])),
             "fal": self._start_proxy(fal_proxy, simulator),
         }
+        # Later entries win: the simulator offers a complete environment, of which the run replaces some variables.
         self.variables |= {
             **dict.fromkeys(CLEARED_VARIABLES, ""),
             **SECRETS,
@@ -117,6 +122,7 @@ class Environment:
         }
 
     def _start_limn(self) -> None:
+        # This process reads the database itself, without the proxy: its checks go on while the proxy disturbs Limn.
         os.environ |= self.variables
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         subprocess.run(migrate, cwd=ROOT, check=True)

@@ -75,25 +75,25 @@ class FaultInjector:
             "kill -9 worker": lambda: self._worker().kill(),
             "kill -9 web": web.kill,
             "kill -9 web child": web.kill_child,
-            "SIGTERM worker": lambda: self._terminate(self._worker()),
-            "SIGTERM web": lambda: self._terminate(web),
-            "SIGSTOP worker": lambda: self._pause(self._worker(), LEASE_SECONDS * self.rng.uniform(1.2, 3)),
-            "SIGSTOP web": lambda: self._pause(web, LEASE_SECONDS),
+            "SIGTERM worker": lambda: self.terminate(self._worker()),
+            "SIGTERM web": lambda: self.terminate(web),
+            "SIGSTOP worker": lambda: self.pause(self._worker(), LEASE_SECONDS * self.rng.uniform(1.2, 3)),
+            "SIGSTOP web": lambda: self.pause(web, LEASE_SECONDS),
             "PostgreSQL crash": environment.postgres.crash,
-            "PostgreSQL terminates backends": self._terminate_backends,
-            "PostgreSQL locked rows": self._lock_rows,
-            **{f"PostgreSQL {mode}": partial(self._disturb, "PostgreSQL", mode) for mode in ("blackhole", "reset")},
-            "PostgreSQL delay": partial(self._disturb, "PostgreSQL", "delay", seconds=0.02),
-            **{f"S3 {mode}": partial(self._disturb, "S3", mode) for mode in ("reset", "blackhole", "cut", "delay")},
-            "S3 503": partial(self._disturb, "S3", "respond", response=S3_BUSY),
-            "S3 403": partial(self._disturb, "S3", "respond", response=S3_DENIED),
-            **{f"fal {mode}": partial(self._disturb, "fal", mode) for mode in ("reset", "blackhole", "cut", "delay")},
-            "fal locks the account": self._lock_fal_account,
-            "JWKS down": partial(self._break_keys, "down"),
-            "JWKS garbage": partial(self._break_keys, "garbage"),
+            "PostgreSQL terminates backends": self.terminate_backends,
+            "PostgreSQL locked rows": self.lock_rows,
+            **{f"PostgreSQL {mode}": partial(self.disturb, "PostgreSQL", mode) for mode in ("blackhole", "reset")},
+            "PostgreSQL delay": partial(self.disturb, "PostgreSQL", "delay", seconds=0.02),
+            **{f"S3 {mode}": partial(self.disturb, "S3", mode) for mode in ("reset", "blackhole", "cut", "delay")},
+            "S3 503": partial(self.disturb, "S3", "respond", response=S3_BUSY),
+            "S3 403": partial(self.disturb, "S3", "respond", response=S3_DENIED),
+            **{f"fal {mode}": partial(self.disturb, "fal", mode) for mode in ("reset", "blackhole", "cut", "delay")},
+            "fal locks the account": self.lock_fal_account,
+            "JWKS down": partial(self.break_keys, "down"),
+            "JWKS garbage": partial(self.break_keys, "garbage"),
             "JWKS rotated": partial(environment.control_simulator, "rotate", keep_previous=True),
             "JWKS rotated, old key removed": partial(environment.control_simulator, "rotate", keep_previous=False),
-            "adjusted by staff": self._adjust_balance,
+            "adjusted by staff": self.adjust_balance,
         }
 
     def repair(self) -> None:
@@ -110,41 +110,46 @@ class FaultInjector:
     def _worker(self) -> ManagedProcess:
         return self.rng.choice(self.environment.worker_processes)
 
-    def _terminate(self, process: ManagedProcess) -> None:
+    def terminate(self, process: ManagedProcess) -> None:
+        """Send SIGTERM: the process must end within the time that a service manager gives it (E2)."""
         if not process.terminate():
             self.counters.add_violation("E2", f"{process.name} had not ended 15 s after SIGTERM")
 
-    def _pause(self, process: ManagedProcess, seconds: float) -> None:
+    def pause(self, process: ManagedProcess, seconds: float) -> None:
+        """Stop a process for so long that its leases run out, and let it go on with work that it has lost."""
         process.pause()
         self.stop.wait(seconds / self.environment.time_scale)
         process.resume()
 
-    def _disturb(self, service: str, mode: str, **details: object) -> None:
+    def disturb(self, service: str, mode: str, **details: object) -> None:
+        """Set the mode of the proxy in front of a service for the duration of a fault."""
         proxy = self.environment.proxies[service]
         proxy.set_mode(mode, **{"seconds": 0.5, "bytes": self.rng.choice((0, 100, 2000)), **details})
         self._wait()
         proxy.set_mode("pass")
 
-    def _break_keys(self, mode: str) -> None:
+    def break_keys(self, mode: str) -> None:
+        """fal's signing keys cannot be fetched, or not be read."""
         self.environment.control_simulator("jwks", mode=mode)
         self._wait()
         self.environment.control_simulator("jwks", mode="ok")
 
-    def _lock_fal_account(self) -> None:
-        """fal refuses every order, as it does when the account is locked or unpaid."""
+    def lock_fal_account(self) -> None:
+        """fal refuses every order, as it does while the account is locked or has no credit."""
         refusal = self.rng.choice(("status:403", "status:401", "status:402"))
         self.environment.control_simulator("always", scenarios=[refusal])
         self._wait()
         self.environment.control_simulator("clear")
 
-    def _terminate_backends(self) -> None:
+    def terminate_backends(self) -> None:
+        """End every connection to PostgreSQL, in the middle of whatever it does."""
         with psycopg.connect(self.environment.postgres.url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
 
-    def _lock_rows(self) -> None:
+    def lock_rows(self) -> None:
         """Lock some generations and an account for longer than Limn waits for a lock."""
         with psycopg.connect(self.environment.postgres.url) as connection:
             connection.execute(
@@ -154,7 +159,8 @@ class FaultInjector:
             connection.execute("SELECT id FROM credits_account WHERE id = %s FOR UPDATE", [account_id])
             self.stop.wait(LOCK_SECONDS)
 
-    def _adjust_balance(self) -> None:
+    def adjust_balance(self) -> None:
+        """Change a balance by hand, as staff do, while orders are paid from it."""
         change = self.rng.choice((-50, -7, 7, 500))
         try:
             account = Account.objects.get(pk=self.rng.choice(self.account_ids))

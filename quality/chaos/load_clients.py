@@ -49,15 +49,17 @@ class ApiClient:
     token: str
     counters: Counters
 
-    def call(self, method: str, path: str, body: Any = None, idempotency_key: str = "") -> Answer | None:
+    def call(self, method: str, path: str, json_body: Any = None, idempotency_key: str = "") -> Answer | None:
         """Make one request. Returns None without an answer: the connection broke, or no server listens."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=25)
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         try:
-            connection.request(method, f"/api/v1/{path}", json.dumps(body) if body is not None else None, headers)
+            connection.request(
+                method, f"/api/v1/{path}", json.dumps(json_body) if json_body is not None else None, headers
+            )
             response = connection.getresponse()
-            content = response.read()
+            received = response.read()
         except (OSError, HTTPException):
             self.counters.count_event("requests without an answer")
             return None
@@ -66,7 +68,12 @@ class ApiClient:
         self.counters.count_event(f"answered {response.status}")
         if response.status >= 500 and response.status != 503:
             self.counters.add_violation("I16", f"{method} {path} was answered {response.status}")
-        return Answer(status=response.status, body=_parse_object(content))
+        try:
+            body = json.loads(received or b"{}")
+        except ValueError:
+            # A proxy's answer, or the first part of one.
+            body = {}
+        return Answer(status=response.status, body=body if isinstance(body, dict) else {})
 
     def call_until_final(
         self, method: str, path: str, body: Any, idempotency_key: str, stop: threading.Event
@@ -120,8 +127,9 @@ class LoadClient:
         """Place orders and poll them until the load phase ends."""
         while not self.stop.is_set():
             if len(self.unfinished) < UNFINISHED_MAX and self.order_limit.take():
-                self._order()
+                self.place_order()
             elif not self.unfinished:
+                # The limit is reached, and nothing is left to poll.
                 return
             self._poll_next()
 
@@ -138,9 +146,11 @@ class LoadClient:
         for generation_id in self.rng.sample(sorted(self.finished), min(count, len(self.finished))):
             self._observe(self.api.call("GET", f"generations/{generation_id}/"))
 
-    def _order(self) -> None:
+    def place_order(self) -> None:
+        """Place one order, and do with it what the plan draws: repeat it, reuse its key, cancel it."""
         key, body = str(uuid4()), self._order_body()
         if self._behaves("concurrent repeat"):
+            # Two requests with one key at the same time: both must be answered with the same generation.
             with ThreadPoolExecutor(1) as pool:
                 repeated = pool.submit(self.api.call_until_final, "POST", "generations/", body, key, self.stop)
                 first = self._place("generations/", body, key)
@@ -196,6 +206,7 @@ class LoadClient:
     def _poll_next(self) -> None:
         if not self.unfinished:
             return
+        # Each in its turn.
         generation_id = self.unfinished.pop(0)
         self.unfinished.append(generation_id)
         answer = self.api.call("GET", f"generations/{generation_id}/")
@@ -237,11 +248,3 @@ class LoadClient:
 def _final_state(body: Mapping[str, Any]) -> dict[str, Any]:
     outputs = [(output["index"], output["size"], output["sha256"]) for output in body.get("outputs", [])]
     return {"status": body["status"], "version": body["version"], "outputs": outputs, "error": body.get("error")}
-
-
-def _parse_object(content: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -68,33 +68,34 @@ class ProxyServer:
             return
         with suppress(OSError):
             if mode["mode"] == "respond":
+                # The client has sent its request, or the start of it, before it reads a response.
                 await reader.read(CHUNK_BYTES)
                 writer.write(mode["response"].encode())
                 await writer.drain()
             else:
-                await self._forward(reader, writer, response_bytes_max=int(mode.get("bytes", sys.maxsize)))
+                target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
+                # Remembered, so that a change of the mode can reset both ends.
+                pair = {writer, target_writer}
+                self._writers |= pair
+                response_bytes_max = int(mode.get("bytes", sys.maxsize))
+                try:
+                    await asyncio.gather(
+                        self._copy(reader, target_writer, sys.maxsize),
+                        self._copy(target_reader, writer, response_bytes_max),
+                    )
+                finally:
+                    self._writers -= pair
+                    target_writer.close()
         writer.close()
-
-    async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, response_bytes_max: int
-    ) -> None:
-        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        pair = {writer, target_writer}
-        self._writers |= pair
-        try:
-            await asyncio.gather(
-                self._copy(reader, target_writer, sys.maxsize), self._copy(target_reader, writer, response_bytes_max)
-            )
-        finally:
-            self._writers -= pair
-            target_writer.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_max: int) -> None:
         remaining = bytes_max
         while chunk := await reader.read(CHUNK_BYTES):
+            # The current mode, not the one at the start of the connection: a connection of a pool lives long.
             if self._mode["mode"] == "delay":
                 await asyncio.sleep(float(self._mode["seconds"]))
             if self._mode["mode"] == "blackhole":
+                # Both ends believe that the other one is slow.
                 continue
             writer.write(chunk[:remaining])
             await writer.drain()
@@ -102,6 +103,7 @@ class ProxyServer:
             if remaining <= 0:
                 _reset(writer)
                 return
+        # One side has ended its half of the connection; the other half may go on.
         with suppress(OSError):
             writer.write_eof()
 

@@ -93,16 +93,24 @@ class Phases:
         participants = self._participants
         clients = [self._start_thread(client.run) for client in participants.clients]
         injector = self._start_thread(participants.fault_injector.run)
-        for target in (participants.checks.run, participants.replayer.run, self._restart_ended_processes):
-            self._background.append(self._start_thread(target))
+        self._background = [
+            self._start_thread(participants.checks.run),
+            self._start_thread(participants.replayer.run),
+            self._start_thread(self._environment.keep_running, self._stop_all),
+        ]
         next_progress = started
-        while self._wants_more_orders(time.monotonic() - started) and any(thread.is_alive() for thread in clients):
+        # Clients end by themselves when the limit of orders is reached.
+        while any(thread.is_alive() for thread in clients):
+            elapsed, events = time.monotonic() - started, self._counters.events
+            # A busy machine gets twice the time to reach the minimum of orders.
+            has_enough = events["orders"] >= self._size.orders_min
+            if elapsed >= self._size.seconds * (1 if has_enough else 2):
+                break
             time.sleep(0.5)
             if time.monotonic() >= next_progress:
                 next_progress += PROGRESS_SECONDS
-                events = self._counters.events
                 ended = events["seen completed"] + events["seen failed"]
-                print(f"  {time.monotonic() - started:4.0f} s: {events['orders']} ordered, {ended} ended", flush=True)
+                print(f"  {elapsed:4.0f} s: {events['orders']} ordered, {ended} ended", flush=True)
         self._stop_load.set()
         for thread in clients:
             thread.join(timeout=JOIN_SECONDS)
@@ -115,6 +123,7 @@ class Phases:
         """Wait until everything has ended, and let late duplicates go on for a moment."""
         started = time.monotonic()
         deadline = started + RECOVERY_SECONDS_MAX
+        # The clients poll too: what the API shows must end as well as the rows.
         clients = [self._start_thread(client.finish, deadline) for client in self._participants.clients]
         while time.monotonic() < deadline:
             if not self._participants.has_unfinished_work() and self._environment.is_ready():
@@ -137,14 +146,6 @@ class Phases:
             self._counters.add_violation("I11", "Limn is not ready, though no fault is active")
         self._participants.run_final_checks()
         self._result.final_states = self._participants.final_states()
-
-    def _wants_more_orders(self, elapsed_seconds: float) -> bool:
-        has_enough = self._counters.events["orders"] >= self._size.orders_min
-        return elapsed_seconds < self._size.seconds * (1 if has_enough else 2)
-
-    def _restart_ended_processes(self) -> None:
-        while not self._stop_all.wait(0.5):
-            self._environment.restart_ended_processes()
 
     def _start_thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
         def guarded() -> None:

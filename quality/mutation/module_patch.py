@@ -23,6 +23,7 @@ def patched(module: ModuleType, source: str) -> Iterator[None]:
     namespace = {name: vars(module)[name] for name in ("__name__", "__file__", "__package__")}
     exec(compile(source, str(module.__file__), "exec"), namespace)  # noqa: S102
     with ExitStack() as undo:
+        # Names that only one of the two has are new imports or removed helpers; no other module can hold them.
         for name in namespace.keys() & vars(module).keys():
             old, new = vars(module)[name], namespace[name]
             if old is new or name.startswith("__"):
@@ -33,8 +34,10 @@ def patched(module: ModuleType, source: str) -> Iterator[None]:
                 for attribute, method in vars(new).items():
                     _replace_method(old, attribute, method, undo)
             elif old != new:
-                for holder in _modules_holding(name, old):
-                    _set(holder, name, new, undo)
+                # A constant was copied into every module that imported it.
+                for path, holder in list(sys.modules.items()):
+                    if path.startswith(PACKAGES) and vars(holder).get(name) is old:
+                        _set(holder, name, new, undo)
         yield
 
 
@@ -65,6 +68,7 @@ def _is_from_source(method: Any) -> TypeGuard[FunctionType]:
 
 
 def _replace_code(old: FunctionType, new: FunctionType, undo: ExitStack) -> None:
+    # The code that matters is in the innermost function; the wrappers of decorators are the same.
     old_layers, new_layers = list(_unwrap(old)), list(_unwrap(new))
     for name in FUNCTION_ATTRIBUTES:
         _set(old_layers[-1], name, getattr(new_layers[-1], name), undo)
@@ -88,11 +92,6 @@ def _call_only(func: Callable[..., Any], self: Any) -> Any:
         return func(*args, **kwargs)
 
     return inner
-
-
-def _modules_holding(name: str, value: Any) -> list[ModuleType]:
-    modules = [module for path, module in sys.modules.items() if path.startswith(PACKAGES)]
-    return [module for module in modules if vars(module).get(name) is value]
 
 
 def _set(owner: Any, name: str, value: Any, undo: ExitStack) -> None:

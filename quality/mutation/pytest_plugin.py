@@ -24,7 +24,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from quality.mutation.module_patch import patched
-from quality.mutation.operators import Mutant, mutants
+from quality.mutation.mutants import Mutant, mutants
 
 # A test that hangs has detected its mutant. The limit is a multiple of the time that the test took at first, since the
 # machine may be busier by now.
@@ -48,7 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
     hypothesis.settings.register_profile("mutation", derandomize=True, database=None, phases=phases, deadline=None)
     hypothesis.settings.load_profile("mutation")
-    signal.signal(signal.SIGALRM, _raise_too_slow)
+
+    def raise_too_slow(signal_number: int, frame: FrameType | None) -> None:
+        raise TooSlow
+
+    signal.signal(signal.SIGALRM, raise_too_slow)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
@@ -83,6 +87,7 @@ class MutantRunner:
             with _recording_calls(self._module_of_file, called):
                 failure = self._run(test)
             if failure:
+                # It could not tell a mutant from the original.
                 print_line(f"left out, because it fails without a mutant: {test.nodeid}\n{failure}")
                 continue
             self.seconds[test] = monotonic() - started
@@ -146,7 +151,3 @@ def _recording_calls(module_of_file: dict[str, str], called: set[str]) -> Iterat
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-
-
-def _raise_too_slow(signal_number: int, frame: FrameType | None) -> None:
-    raise TooSlow

@@ -54,13 +54,14 @@ def failures_without_bug(database: Database, bugs: Sequence[Bug]) -> str:
 def try_bug(bug: Bug) -> str:
     """Insert one bug, run its catching tests and print a line of the table. Returns the problem, if there is one."""
     started = monotonic()
-    problem = _problem(bug)
+    problem = find_problem(bug)
     result = problem or ", ".join(f"`{test.rpartition('::')[2]}`" for test in bug.caught_by)
     print(f"| {bug.number} | {bug.sentence} | {result} | {monotonic() - started:.0f} |", flush=True)
     return problem
 
 
-def _problem(bug: Bug) -> str:
+def find_problem(bug: Bug) -> str:
+    """Insert one bug into a copy and run its catching tests. Returns nothing if all of them fail because of it."""
     with working_copy.copy() as root:
         tests = [locate(name, root) for name in bug.caught_by]
         try:

@@ -8,7 +8,6 @@ call of `refuse` whose first argument is 404.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,21 +71,18 @@ def _matches(pattern: Any, node: Any) -> bool:
     if _is_wildcard(pattern):
         return isinstance(node, ast.expr | ast.stmt)
     if isinstance(pattern, list):
-        return isinstance(node, list) and _sequence_matches(pattern, node)
+        if pattern and _is_wildcard(pattern[-1]):
+            pattern, node = pattern[:-1], node[: len(pattern) - 1]
+        return len(pattern) == len(node) and all(map(_matches, pattern, node))
     if not isinstance(pattern, ast.AST):
         return bool(pattern == node)
     if type(pattern) is not type(node):
         return False
+    # `ctx` says whether a name is read or assigned, which depends on the place and not on the code.
     fields = [name for name in pattern._fields if name != "ctx"]
     if isinstance(pattern, ast.Call) and pattern.args and _is_wildcard(pattern.args[-1]) and not pattern.keywords:
         fields.remove("keywords")
     return all(_matches(getattr(pattern, name), getattr(node, name)) for name in fields)
-
-
-def _sequence_matches(patterns: Sequence[Any], nodes: Sequence[Any]) -> bool:
-    if patterns and _is_wildcard(patterns[-1]):
-        patterns, nodes = patterns[:-1], nodes[: len(patterns) - 1]
-    return len(patterns) == len(nodes) and all(map(_matches, patterns, nodes))
 
 
 def _is_wildcard(node: Any) -> bool:

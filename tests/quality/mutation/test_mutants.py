@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from quality.mutation.equivalent import EQUIVALENT
-from quality.mutation.operators import mutants
+from quality.mutation.mutants import mutants
 from quality.mutation.subjects import SUBJECTS
 from tests.helpers.source import ROOT
 
