@@ -76,8 +76,12 @@ def counted() -> list[Counted]:
     """By model, of the newest LOOKED_AT orders of a day that were made whole and of which fal has told the units."""
     known = Submission.objects.filter(billable_units__isnull=False, state=Submission.State.ACCEPTED)
     whole = known.filter(generation__pk__gte=first_id(timezone.now() - LIFE_MAX), generation__status=Status.COMPLETED)
-    rows = whole.filter(generation__captured=F("generation__credits"), generation__list_credits__isnull=False)
-    newest = rows.order_by("-generation").values_list("generation__model", "billable_units", "generation__list_credits")
+    rows = whole.filter(
+        generation__captured=F("generation__credits"), generation__list_price_millidollars__isnull=False
+    )
+    newest = rows.order_by("-generation").values_list(
+        "generation__model", "billable_units", "generation__list_price_millidollars"
+    )
     by_model: dict[str, list[tuple[Decimal, int]]] = {}
     for slug, units, reckoned in newest[:LOOKED_AT]:
         if slug in MODELS and units is not None and reckoned is not None:
