@@ -34,12 +34,12 @@ class ElevenV3(Inputs):
     timestamps: bool = Field(default=False, description="Return the time of each word in the details.")
 
 
-def _seconds_of_speech(inputs: Any) -> float | None:
+def seconds_of_speech(inputs: Any) -> float | None:
     text = getattr(inputs, "text", None)
     return None if text is None else max(1.0, len(text) / CHARACTERS_PER_SECOND)
 
 
-def _speech_extras(inputs: Any) -> dict[str, Any]:
+def speech_extras(inputs: Any) -> dict[str, Any]:
     if not inputs.timestamps:
         return {}
     entries = []
@@ -56,7 +56,7 @@ ELEVEN_V3 = Model(
     summary="Expressive speech in more than seventy languages.",
     kind="audio",
     inputs=ElevenV3,
-    output=Audio(extension="mp3", seconds=_seconds_of_speech, extras=_speech_extras),
+    output=Audio(extension="mp3", seconds=seconds_of_speech, extras=speech_extras),
     price=per_thousand_characters(100, of="text"),
     typical_seconds=8,
     unsure=(

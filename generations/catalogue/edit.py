@@ -86,7 +86,7 @@ class Flux2Edit(image.Flux2, UpToFour):
     pass
 
 
-def _flux_2_edit_credits(inputs: Any) -> int:
+def flux_2_edit_credits(inputs: Any) -> int:
     size = size_of(inputs)
     made = size.billed_megapixels * inputs.num_images if size else inputs.num_images
     # An order names its input images by URL; their sizes are not known here, so each counts as one megapixel.
@@ -103,7 +103,7 @@ FLUX_2_EDIT = Model(
     inputs=Flux2Edit,
     output=image.FLUX_2.output,
     price=by_formula(
-        _flux_2_edit_credits,
+        flux_2_edit_credits,
         description="12 credits per megapixel (rounded up), per image, and 12 per input image",
         unit=MEGAPIXELS,
         unit_formula=lambda inputs: 12,

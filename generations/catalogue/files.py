@@ -167,11 +167,11 @@ def is_own_file(value: Any) -> bool:
 # --- Validation ---
 
 
-def _validate_file(value: Any) -> FileValue:
+def validate_file(value: Any) -> FileValue:
     if isinstance(value, str):
         if len(value) > URL_CHARACTERS_MAX:
             raise PydanticCustomError("string_too_long", f"The URL has at most {URL_CHARACTERS_MAX} characters.")
-        return _validate_url(value)
+        return validate_url(value)
     if is_own_file(value):
         return dict(value)
     raise PydanticCustomError(
@@ -179,16 +179,16 @@ def _validate_file(value: Any) -> FileValue:
     )
 
 
-def _validate_weights(value: Any) -> str:
+def validate_weights(value: Any) -> str:
     # fal resolves names of Hugging Face itself. Formats that run code when they are loaded (pickles) are not taken.
     if isinstance(value, str) and _HUGGING_FACE.fullmatch(value):
         return value
-    if not isinstance(value, str) or not urlsplit(_validate_url(value)).path.endswith(".safetensors"):
+    if not isinstance(value, str) or not urlsplit(validate_url(value)).path.endswith(".safetensors"):
         raise ValueError("Give a public https URL of a .safetensors file, or owner/name of a Hugging Face repository.")
     return value
 
 
-def _validate_url(url: str) -> str:
+def validate_url(url: str) -> str:
     """Refuse URLs that fal could not fetch, or that lead into a private network.
 
     Loopback addresses with a port pass, because the simulator serves its files there. Whether a customer may name one
@@ -245,7 +245,7 @@ def file_schema(requirements: FileRequirements, *, optional: bool = False) -> di
 
 
 IMAGE, AUDIO, VIDEO = FileRequirements(kind="image"), FileRequirements(kind="audio"), FileRequirements(kind="video")
-FileUrl = Annotated[FileValue, PlainValidator(_validate_file)]
+FileUrl = Annotated[FileValue, PlainValidator(validate_file)]
 OptionalFileUrl = Annotated[FileUrl | None, Field(default=None)]
 ImageUrl = Annotated[FileUrl, WithJsonSchema(file_schema(IMAGE))]
 OptionalImageUrl = Annotated[OptionalFileUrl, WithJsonSchema(file_schema(IMAGE, optional=True))]
@@ -255,7 +255,7 @@ VideoUrl = Annotated[FileUrl, WithJsonSchema(file_schema(VIDEO))]
 OptionalVideoUrl = Annotated[OptionalFileUrl, WithJsonSchema(file_schema(VIDEO, optional=True))]
 WeightsPath = Annotated[
     str,
-    PlainValidator(_validate_weights),
+    PlainValidator(validate_weights),
     WithJsonSchema(
         {
             "type": "string",

@@ -43,7 +43,7 @@ class FluxDev(Flux):
     num_inference_steps: int = Field(default=28, ge=1, le=50, description=STEPS)
 
 
-def _flux_extras(inputs: Any) -> dict[str, Any]:
+def flux_extras(inputs: Any) -> dict[str, Any]:
     return {
         "timings": {"inference": 0.4},
         "seed": seed_of(inputs),
@@ -59,7 +59,7 @@ FLUX_SCHNELL = Model(
     summary="Text to image in one or two seconds; the cheapest way to try a prompt.",
     kind="image",
     inputs=FluxSchnell,
-    output=Images(extras=_flux_extras),
+    output=Images(extras=flux_extras),
     price=per_megapixel(3),
     typical_seconds=3,
     unsure=(MEGAPIXEL_UNSURE,),
@@ -72,7 +72,7 @@ FLUX_DEV = Model(
     summary="Text to image with more detail than schnell; slower.",
     kind="image",
     inputs=FluxDev,
-    output=Images(extras=_flux_extras),
+    output=Images(extras=flux_extras),
     price=per_megapixel(25),
     typical_seconds=8,
     unsure=(MEGAPIXEL_UNSURE, "the unit: an example on fal's pricing page bills images, all other sources megapixels"),
@@ -100,7 +100,7 @@ FLUX_ULTRA = Model(
     summary="Text to image with four megapixels, for print and large screens.",
     kind="image",
     inputs=FluxUltra,
-    output=Images(extras=_flux_extras),
+    output=Images(extras=flux_extras),
     price=per_image(60),
     typical_seconds=12,
     unsure=("fal also takes other aspect ratios, as free text",),
@@ -127,7 +127,7 @@ FLUX_2 = Model(
     summary="The second generation of FLUX: better hands, text and light.",
     kind="image",
     inputs=Flux2,
-    output=Images(extras=_flux_extras),
+    output=Images(extras=flux_extras),
     price=per_megapixel(12),
     typical_seconds=8,
     unsure=(MEGAPIXEL_UNSURE,),
@@ -145,7 +145,7 @@ class Flux2Pro(Inputs):
     seed: Seed = None
 
 
-def _flux_2_pro_credits(inputs: Any) -> int:
+def flux_2_pro_credits(inputs: Any) -> int:
     size = size_of(inputs)
     return 15 + 15 * (size.billed_megapixels if size else 1)
 
@@ -159,7 +159,7 @@ FLUX_2_PRO = Model(
     inputs=Flux2Pro,
     output=Images(extras=seed_extra),
     price=by_formula(
-        _flux_2_pro_credits,
+        flux_2_pro_credits,
         description="30 credits for the first megapixel, 15 for each further one (rounded up)",
         unit=MEGAPIXELS,
         unit_formula=lambda inputs: 30,
@@ -218,7 +218,7 @@ FAST_SDXL = Model(
     summary="An older text-to-image model, fast and cheap.",
     kind="image",
     inputs=FastSdxl,
-    output=Images(extras=_flux_extras),
+    output=Images(extras=flux_extras),
     price=per_image(3),
     typical_seconds=3,
     unsure=(
@@ -269,7 +269,7 @@ class NanoBananaPro(Inputs):
     system_prompt: str = Field(default="", max_length=4_000)
 
 
-def _nano_banana_surcharge(inputs: Any) -> int:
+def nano_banana_surcharge(inputs: Any) -> int:
     return (150 if inputs.resolution == "4K" else 0) + (15 if inputs.enable_web_search else 0)
 
 
@@ -284,7 +284,7 @@ NANO_BANANA_PRO = Model(
     output=Images(extras=lambda inputs: {"description": ""}),
     price=per_image(
         150,
-        surcharge=_nano_banana_surcharge,
+        surcharge=nano_banana_surcharge,
         description="150 credits per image, 300 in 4K; 15 more with web search",
     ),
     typical_seconds=20,

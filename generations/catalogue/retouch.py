@@ -36,7 +36,7 @@ class ClarityUpscaler(Inputs):
     enable_safety_checker: bool = SAFETY_CHECKER
 
 
-def _clarity_credits(inputs: Any) -> int:
+def clarity_credits(inputs: Any) -> int:
     megapixels: float = ASSUMED_INPUT_MEGAPIXELS * inputs.upscale_factor**2
     return 30 * math.ceil(megapixels)
 
@@ -54,7 +54,7 @@ CLARITY_UPSCALER = Model(
         extras=lambda inputs: {"seed": seed_of(inputs), "timings": {"inference": 4.0}},
     ),
     price=by_formula(
-        _clarity_credits,
+        clarity_credits,
         description="30 credits per megapixel of the result, for an assumed input of two megapixels: 240 at factor 2",
         unit=MEGAPIXELS,
         unit_formula=lambda inputs: 30,
@@ -86,7 +86,7 @@ class BirefnetV2(Inputs):
     mask_only: bool = Field(default=False, description="Return the mask instead of the image.")
 
 
-def _birefnet_files(inputs: Any) -> dict[str, str]:
+def birefnet_files(inputs: Any) -> dict[str, str]:
     files = {"image": image_type(inputs)}
     return files | ({"mask_image": MEDIA_TYPE_OF["png"]} if inputs.output_mask else {})
 
@@ -98,7 +98,7 @@ BIREFNET_V2 = Model(
     summary="Cut the subject of an image out of its background.",
     kind="image",
     inputs=BirefnetV2,
-    output=Files(named=_birefnet_files, paid=frozenset({"image"})),
+    output=Files(named=birefnet_files, paid=frozenset({"image"})),
     price=flat(5, unit="compute seconds"),
     typical_seconds=5,
     unsure=("the price: fal's page says $0 per compute second, an older one $0.00111; here it is 5 credits per image",),

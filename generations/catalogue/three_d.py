@@ -32,11 +32,11 @@ class TripoImageTo3D(Inputs):
     texture_seed: Seed = None
 
 
-def _tripo_credits(inputs: Any) -> int:
+def tripo_credits(inputs: Any) -> int:
     return {"no": 200, "standard": 300, "HD": 400}[inputs.texture] + (50 if inputs.quad else 0)
 
 
-def _tripo_files(inputs: Any) -> dict[str, str]:
+def tripo_files(inputs: Any) -> dict[str, str]:
     mesh = MEDIA_TYPE_OF["fbx" if inputs.quad else "glb"]
     files = {"model_mesh": mesh}
     if inputs.pbr:
@@ -44,7 +44,7 @@ def _tripo_files(inputs: Any) -> dict[str, str]:
     return files | {"rendered_image": "image/webp"}
 
 
-def _tripo_extras(inputs: Any) -> dict[str, Any]:
+def tripo_extras(inputs: Any) -> dict[str, Any]:
     return {"task_id": "tripo-task"}
 
 
@@ -55,10 +55,8 @@ TRIPO_V25 = Model(
     summary="A textured 3D model from one image.",
     kind="3d",
     inputs=TripoImageTo3D,
-    output=Files(named=_tripo_files, paid=frozenset({"model_mesh"}), extras=_tripo_extras),
-    price=by_formula(
-        _tripo_credits, description="200 credits without texture, 300 with, 400 in HD; 50 more with quads"
-    ),
+    output=Files(named=tripo_files, paid=frozenset({"model_mesh"}), extras=tripo_extras),
+    price=by_formula(tripo_credits, description="200 credits without texture, 300 with, 400 in HD; 50 more with quads"),
     # All presets of a model set the same inputs, so that switching to another leaves nothing of the first behind.
     presets={
         "draft": {"texture": "no", "pbr": False, "face_limit": 10_000},
@@ -90,13 +88,13 @@ class TripoH31(Inputs):
     texture_seed: Seed = None
 
 
-def _h31_credits(inputs: Any) -> int:
+def h31_credits(inputs: Any) -> int:
     textured = 400 if inputs.texture_quality == "detailed" else 300
     geometry = 200 if inputs.geometry_quality == "detailed" else 0
     return (textured if inputs.texture else 200) + geometry + (50 if inputs.quad else 0)
 
 
-def _h31_files(inputs: Any) -> dict[str, str]:
+def h31_files(inputs: Any) -> dict[str, str]:
     extension = "fbx" if inputs.quad else "glb"
     mesh = MEDIA_TYPE_OF[extension]
     files = {"model_mesh": mesh, f"model_urls.{extension}": mesh, "model_urls.base_model": mesh}
@@ -113,9 +111,9 @@ TRIPO_H31 = Model(
     kind="3d",
     inputs=TripoH31,
     seed="model_seed",
-    output=Files(named=_h31_files, paid=frozenset({"model_mesh"}), extras=_tripo_extras),
+    output=Files(named=h31_files, paid=frozenset({"model_mesh"}), extras=tripo_extras),
     price=by_formula(
-        _h31_credits,
+        h31_credits,
         description="200 credits without texture, 300 with, 400 with a detailed one; "
         "200 more for detailed geometry, 50 more with quads",
     ),
@@ -155,7 +153,7 @@ TRIPO_P1 = Model(
             "rendered_image": "image/webp",
         },
         paid=frozenset({"model_mesh"}),
-        extras=_tripo_extras,
+        extras=tripo_extras,
     ),
     price=by_formula(
         lambda inputs: 500 if inputs.texture else 400, description="400 credits without texture, 500 with"

@@ -55,18 +55,18 @@ class Veo31FromImage(Inputs):
     seed: Seed = None
 
 
-def _veo_rate(inputs: Any) -> int:
+def veo_rate(inputs: Any) -> int:
     silent = 400 if inputs.resolution == "4k" else 200
     return silent + (200 if inputs.generate_audio else 0)
 
 
-def _veo_fast_rate(inputs: Any) -> int:
+def veo_fast_rate(inputs: Any) -> int:
     silent = 300 if inputs.resolution == "4k" else 100
     return silent + (50 if inputs.generate_audio else 0)
 
 
-VEO_PRICE = per_second(_veo_rate, description="200 credits per second, 400 with audio; in 4K 400 and 600")
-VEO_FAST_PRICE = per_second(_veo_fast_rate, description="100 credits per second, 150 with audio; in 4K 300 and 350")
+VEO_PRICE = per_second(veo_rate, description="200 credits per second, 400 with audio; in 4K 400 and 600")
+VEO_FAST_PRICE = per_second(veo_fast_rate, description="100 credits per second, 150 with audio; in 4K 300 and 350")
 VEO_FAST_UNSURE = "the price of the fast variant: fal's page was not available"
 
 VEO_31 = Model(

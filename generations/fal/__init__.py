@@ -1,10 +1,11 @@
-"""fal's queue, in our words. Plain Python: no Django here, and nothing else imports fal_client or httpx.
+"""The client of fal.ai. Plain Python without Django; the only code that knows fal's words and imports its library.
 
-`client` speaks to fal, `wire` reads what it says, `webhooks` proves that a callback is fal's, `keys` holds the
-keys for that, `platform` asks about prices and bills, `errors` is what can go wrong.
+`client` sends submissions and asks about jobs, `wire` interprets fal's messages, `webhooks` and `keys` verify
+callbacks, `platform` reads prices and bills, `errors` and `messages` name what can go wrong. docs/fal.md has the facts
+about fal that this package relies on, with their sources.
 """
 
-from generations.fal.client import FalClient, Receipt
+from generations.fal.client import FalClient, ProviderReceipt
 from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable
 from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, Running
 
@@ -18,9 +19,9 @@ __all__ = [
     "Finished",
     "Forbidden",
     "Gone",
+    "ProviderReceipt",
     "Queued",
     "Reason",
-    "Receipt",
     "Rejected",
     "Running",
     "Unavailable",

@@ -1,8 +1,9 @@
-"""Speaks to fal's queue. One paid attempt is one POST, whatever happens on the wire.
+"""Sends submissions to fal and asks about jobs. One call of `submit` is one POST, whatever happens on the network.
 
-fal_client repeats a POST up to ten times on a dropped connection, a time-out, 408, 409, 429 or nginx's 502
-(fal-facts.md §1.5), and each one that fal accepted is a paid job. So its transport is ours: every outcome but a
-2xx leaves it as an exception that fal_client does not know and therefore does not retry.
+fal_client repeats a POST up to ten times after a dropped connection, a time-out, 408, 409, 429 or a 502 of nginx, and
+each POST that fal accepts is a paid job (measured with fal_client 1.0.3 in November 2026; docs/fal.md, section 1.5). So
+this module gives it a transport that turns every outcome but a 2xx into an exception that fal_client does not know and
+therefore does not retry. Every call has a time limit as a whole, and the key is sent to fal's hosts only.
 """
 
 from __future__ import annotations
@@ -32,23 +33,25 @@ DEFAULT_QUEUE_URL = "https://queue.fal.run"
 BACKUP_QUEUE_URL = "https://queue.falrun.com"
 PLATFORM_URL = "https://api.fal.ai/v1"
 OPENAPI_URL = "https://fal.ai/api/openapi/queue/openapi.json"
-# 100 requests a page: a thousand orders of one model within the minutes that we ask about.
+# With 100 requests per page: a thousand jobs of one model within the minutes that a search covers.
 RECORD_PAGES_MAX = 10
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
-# Per socket operation. Submitting happens while a user waits; the rest in the background.
+URL_CHARACTERS_MAX = 500
+DETAIL_CHARACTERS_MAX = 300
+# For each socket operation. A person may wait for a submission; everything else runs in the background.
 SUBMIT_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 ASK_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
-# In all, names and trickling servers included: what a socket's time-out cannot promise.
+# For a whole call. A time-out of socket operations limits neither name resolution nor a server that sends slowly.
 SUBMIT_SECONDS_MAX = 8.0
 ASK_SECONDS_MAX = 20.0
 
-# The key cannot have left with these; everything else may have reached fal.
+# After these, nothing of the request has left this machine. After any other error fal may have received it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """fal's receipt for a submission: its id, and the addresses to ask about it."""
+class ProviderReceipt:
+    """fal's reply to an accepted submission: the request id and three URLs, all on fal's own hosts."""
 
     request_id: str
     status_url: str
@@ -58,7 +61,7 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True)
 class FalClient:
-    """fal's queue. Safe to share between threads."""
+    """A client with one key. Safe to share between threads."""
 
     key: str = field(repr=False)
     queue_url: str = DEFAULT_QUEUE_URL
@@ -66,8 +69,21 @@ class FalClient:
 
     def submit(
         self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str, start_timeout_seconds: int
-    ) -> Receipt:
-        """Order once. Raises Rejected, Unavailable, Forbidden (not taken) or AnswerLost (perhaps taken)."""
+    ) -> ProviderReceipt:
+        """Submit a job with a single POST.
+
+        Args:
+            endpoint: fal's ID of the endpoint.
+            arguments: The inputs, as `Model.arguments` returns them.
+            webhook_url: Where fal sends the callback.
+            start_timeout_seconds: fal gives up if the job has not started by then.
+
+        Raises:
+            Rejected: fal will never accept it.
+            Unavailable: fal did not accept it now.
+            Forbidden: fal refuses the key or the account, or the key is malformed.
+            AnswerLost: fal may have accepted it.
+        """
 
         def post() -> fal_client.SyncRequestHandle:
             return self._paid.submit(
@@ -78,16 +94,29 @@ class FalClient:
         try:
             handle = _within(self.submit_seconds_max, post)
         except TimeoutError as error:
-            raise AnswerLost(f"no answer within {self.submit_seconds_max} s") from error
+            raise AnswerLost(f"no response within {self.submit_seconds_max} s") from error
         except (KeyError, TypeError, ValueError) as error:
-            # A 2xx whose body is not the receipt: the job may well exist.
-            raise AnswerLost(f"fal's receipt cannot be read: {error!r}"[:300]) from error
-        return self._checked(endpoint, handle)
+            # fal_client cannot read the body of a 2xx: the job may well exist.
+            raise AnswerLost(f"fal's receipt cannot be read: {error!r}"[:DETAIL_CHARACTERS_MAX]) from error
+        if not isinstance(handle.request_id, str) or not re.fullmatch(r"[\w.:-]{1,100}", handle.request_id, re.ASCII):
+            raise AnswerLost("fal's receipt has no usable request id")
+        urls = (handle.status_url, handle.response_url, handle.cancel_url)
+        if not all(isinstance(url, str) and self._is_fals_own(url) for url in urls):
+            # The job exists and its request id is good. Only the URLs must not receive the key.
+            logger.error("fal's receipt has foreign URLs; using derived ones", extra={"request_id": handle.request_id})
+            return self.receipt_for(endpoint, handle.request_id)
+        status_url, response_url, cancel_url = urls
+        return ProviderReceipt(
+            request_id=handle.request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url
+        )
 
-    def receipt_for(self, endpoint: str, request_id: str) -> Receipt:
-        """The addresses of a request whose receipt we never got, by fal's rule: owner and app, no sub-path."""
-        response_url = f"{self.queue_url}/{_app_of(endpoint)}/requests/{quote(request_id, safe='')}"
-        return Receipt(
+    def receipt_for(self, endpoint: str, request_id: str) -> ProviderReceipt:
+        """The receipt of a job whose own receipt was lost, with URLs built by fal's rule."""
+        # Owner and app without the sub-path; workflows and comfy have one segment more (docs/fal.md, section 1.3).
+        segments = endpoint.split("/")
+        app = "/".join(segments[:3] if segments[0] in ("workflows", "comfy") else segments[:2])
+        response_url = f"{self.queue_url}/{app}/requests/{quote(request_id, safe='')}"
+        return ProviderReceipt(
             request_id=request_id,
             status_url=f"{response_url}/status",
             response_url=response_url,
@@ -95,7 +124,13 @@ class FalClient:
         )
 
     def status(self, status_url: str) -> wire.Queued | wire.Running | wire.Finished:
-        """How far it is. Raises Gone, Forbidden, Unavailable."""
+        """Ask how far a job is.
+
+        Raises:
+            Gone: fal does not know the job.
+            Forbidden: fal refuses the key, or the URL is not fal's.
+            Unavailable: There is no answer now.
+        """
         response = self._ask("GET", f"{status_url}?logs=1")
         if response.status_code in (404, 410):
             raise Gone("fal does not know the request")
@@ -107,65 +142,67 @@ class FalClient:
         return wire.read_status(response.content)
 
     def result(self, response_url: str) -> wire.Verdict:
-        """The verdict, once the status is Finished. Raises Gone, Forbidden, Unavailable."""
+        """Ask for the verdict on a job whose status is Finished. Raises Gone, Forbidden, Unavailable."""
         response = self._ask("GET", response_url)
         return wire.read_result(response.status_code, response.headers, response.content)
 
     def cancel(self, cancel_url: str) -> wire.CancelVerdict:
-        """Ask fal to stop. The verdict on the job itself comes later. Raises Unavailable."""
+        """Ask fal to cancel a job. The verdict on the job itself comes later. Raises Forbidden, Unavailable."""
         response = self._ask("PUT", cancel_url)
         return wire.read_cancel(response.status_code, response.content)
 
     def find_requests(
         self, endpoint: str, arguments: Mapping[str, Any], *, since: datetime, until: datetime
     ) -> list[str]:
-        """The ids of the requests with exactly these arguments that fal has on record for that time.
+        """The ids of the jobs with exactly these arguments in fal's record of requests.
 
-        How a job is found whose receipt was lost. Raises Unavailable, also when the record is too long to be read
-        whole: half a record proves nothing. Raises Forbidden.
+        The reconciler finds a job whose receipt was lost with it.
+
+        Raises:
+            Unavailable: Also if the record has more than ten pages: a part of it proves nothing.
+            Forbidden: fal refuses the key.
         """
         query = {"endpoint_id": endpoint, "start": since.isoformat(), "end": until.isoformat()}
+        query |= {"expand": "payloads", "limit": "100"}
         found: list[str] = []
-        cursor = None
         for _ in range(RECORD_PAGES_MAX):
-            page = self._page_of_record(query | ({"cursor": cursor} if cursor else {}))
+            response = self.platform("models/requests/by-endpoint", query)
+            if response.status_code in (401, 403):
+                raise Forbidden(f"{response.status_code} for the record of requests")
+            if response.status_code != 200:
+                raise Unavailable(f"{response.status_code} for the record of requests")
+            page = wire.read_record(response.content)
             found += [item.request_id for item in page.items if item.arguments == arguments]
-            if (cursor := page.next_cursor) is None:
+            if page.next_cursor is None:
                 return found
-        raise Unavailable("fal's record of that time is too long to be read")
+            query["cursor"] = page.next_cursor
+        raise Unavailable("fal's record of requests is too long for that time")
 
     def platform(self, path: str, query: Mapping[str, str], *, method: str = "GET") -> httpx.Response:
-        """The Platform API's answer, whatever it is. Raises Unavailable, Forbidden without a key."""
-        return self._call(method, f"{self._platform_url}/{path}?{urlencode(query)}")
+        """The response of fal's Platform API, whatever its status. Raises Unavailable; Forbidden without a key."""
+        # The simulator serves the Platform API below the address of its queue.
+        home = PLATFORM_URL if self.queue_url == DEFAULT_QUEUE_URL else f"{self.queue_url}/v1"
+        return self._call(method, f"{home}/{path}?{urlencode(query)}")
 
     def openapi(self, endpoint: str) -> httpx.Response:
-        """fal's OpenAPI document of an endpoint. It stands on fal's website, which our key is no business of."""
+        """The response with fal's OpenAPI document of an endpoint, whatever its status. Raises Unavailable.
+
+        The document is on fal's website, so the request goes without the key.
+        """
         home = OPENAPI_URL if self.queue_url == DEFAULT_QUEUE_URL else f"{self.queue_url}{urlsplit(OPENAPI_URL).path}"
         return self._call("GET", f"{home}?{urlencode({'endpoint_id': endpoint})}", with_key=False)
 
-    def _page_of_record(self, query: Mapping[str, str]) -> wire.RecordPage:
-        response = self.platform("models/requests/by-endpoint", {**query, "expand": "payloads", "limit": "100"})
-        if response.status_code in (401, 403):
-            raise Forbidden(f"{response.status_code} for the record of requests")
-        if response.status_code != 200:
-            raise Unavailable(f"{response.status_code} for the record of requests")
-        return wire.read_record(response.content)
-
-    @property
-    def _platform_url(self) -> str:
-        # The simulator, and whoever stands in for fal, answers both under one address.
-        return PLATFORM_URL if self.queue_url == DEFAULT_QUEUE_URL else f"{self.queue_url}/v1"
-
     def close(self) -> None:
-        """Let the connections go. A client that is used again opens new ones."""
+        """Close the connections. A later call opens new ones."""
         for name in ("_paid", "_free"):
             client = self.__dict__.pop(name, None)
             if client is not None:
                 client.close()
 
     def _ask(self, method: str, url: str) -> httpx.Response:
-        """A call that may be repeated at will: it costs nothing."""
-        self._require_fals_own(url)
+        """A call about a job. It costs nothing and may be repeated."""
+        if not self._is_fals_own(url):
+            raise Forbidden("the recorded URL is not fal's; the key is not sent there")
         return self._call(method, url)
 
     def _call(self, method: str, url: str, *, with_key: bool = True) -> httpx.Response:
@@ -177,40 +214,22 @@ class FalClient:
         try:
             return _within(ASK_SECONDS_MAX, lambda: self._free.send(request))
         except TimeoutError as error:
-            raise Unavailable(f"no answer within {ASK_SECONDS_MAX} s") from error
+            raise Unavailable(f"no response within {ASK_SECONDS_MAX} s") from error
         except httpx.HTTPError as error:
-            raise Unavailable(f"{type(error).__name__}: {error}"[:300]) from error
-
-    def _checked(self, endpoint: str, handle: fal_client.SyncRequestHandle) -> Receipt:
-        """fal's receipt, with addresses that our key may be sent to."""
-        if not isinstance(handle.request_id, str) or not re.fullmatch(r"[\w.:-]{1,100}", handle.request_id, re.ASCII):
-            raise AnswerLost("fal's receipt has no usable request id")
-        urls = (handle.status_url, handle.response_url, handle.cancel_url)
-        if not all(isinstance(url, str) and self._is_fals_own(url) for url in urls):
-            # The job is ours and running; only the addresses are not to be trusted with the key.
-            logger.error("fal answered with foreign addresses; using our own", extra={"request_id": handle.request_id})
-            return self.receipt_for(endpoint, handle.request_id)
-        status_url, response_url, cancel_url = urls
-        return Receipt(
-            request_id=handle.request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url
-        )
+            raise Unavailable(f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]) from error
 
     def _is_fals_own(self, url: str) -> bool:
         homes = {self.queue_url} | ({BACKUP_QUEUE_URL} if self.queue_url == DEFAULT_QUEUE_URL else set())
-        return len(url) <= 500 and any(_origin(url) == _origin(home) for home in homes)
-
-    def _require_fals_own(self, url: str) -> None:
-        if not self._is_fals_own(url):
-            raise Forbidden("the address on record is not fal's; our key is not sent there")
+        return len(url) <= URL_CHARACTERS_MAX and any(_origin(url) == _origin(home) for home in homes)
 
     def _require_key(self) -> None:
-        # h11 would refuse a key with a newline only after the job's row says that it was sent.
+        # h11 rejects a key with a newline too, but only after the submission has been recorded as being sent.
         if not re.fullmatch(r"[\x21-\x7e]+", self.key):
-            raise Forbidden("FAL_KEY is empty or holds characters that no key has")
+            raise Forbidden("FAL_KEY is empty or contains characters that no key has")
 
     @cached_property
     def _paid(self) -> _PaidClient:
-        # fal_client hands default_timeout to httpx as it is, so it may be finer than one number.
+        # fal_client passes default_timeout to httpx unchanged, so it may be more than one number.
         return _PaidClient(key=self.key, queue_url=self.queue_url, default_timeout=cast(float, SUBMIT_TIMEOUT))
 
     @cached_property
@@ -225,7 +244,7 @@ class FalClient:
 
 @dataclass(frozen=True)
 class _PaidClient(fal_client.SyncClient):
-    """fal's client on our transport."""
+    """fal's client, whose submissions go through `_OnePost`."""
 
     queue_url: str = DEFAULT_QUEUE_URL
 
@@ -234,57 +253,55 @@ class _PaidClient(fal_client.SyncClient):
 
     @cached_property
     def _client(self) -> httpx.Client:
-        # A connection that fal has just closed would look like an answer that was lost: each order has its own.
-        fresh = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+        # fal may close an idle connection at the moment of a POST, which looks like a lost answer. So no connection is
+        # kept.
+        transport = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
         return httpx.Client(
-            transport=_OnePost(_Bounded(BackupDomainTransport(transport=fresh)), queue_url=self.queue_url),
+            transport=_OnePost(_Bounded(BackupDomainTransport(transport=transport)), queue_url=self.queue_url),
             headers=_headers(self.key or ""),
             follow_redirects=False,
         )
 
 
 class _OnePost(httpx.BaseTransport):
-    """Sends once, to the configured queue, and turns every outcome but a 2xx into one of our errors."""
+    """Sends a request once, to the configured queue, and turns every outcome but a 2xx into an error of this package.
+
+    It must not raise an error of httpx: fal_client would repeat the request.
+    """
 
     def __init__(self, inner: httpx.BaseTransport, *, queue_url: str) -> None:
         self.inner = inner
         self.queue_url = queue_url
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request = self._at_home(request)
-        try:
-            response = self.inner.handle_request(request)
-        except NOT_SENT as error:
-            raise Unavailable(f"fal cannot be reached: {error}"[:300]) from error
-        except httpx.LocalProtocolError as error:
-            raise Forbidden("the request cannot be written; is FAL_KEY well-formed?") from error
-        except httpx.HTTPError as error:
-            raise AnswerLost(f"{type(error).__name__}: {error}"[:300]) from error
-        if response.is_success:
-            return response
-        body = response.read()
-        raise wire.refusal(response.status_code, response.headers, body) or AnswerLost(
-            f"{response.status_code} from a gateway"
-        )
-
-    def _at_home(self, request: httpx.Request) -> httpx.Request:
-        # fal_client hard-codes https and reads its host at import; the simulator lives on loopback http.
+        # fal_client hard-codes https and reads its host when it is imported. The simulator is at http on loopback.
         path = str(request.url).removeprefix(QUEUE_URL_FORMAT)
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
-        return httpx.Request(
+        redirected = httpx.Request(
             request.method,
             f"{self.queue_url}/{path}",
-            headers=headers,
+            headers=[(name, value) for name, value in request.headers.raw if name.lower() != b"host"],
             content=request.content,
             extensions=request.extensions,
         )
+        try:
+            response = self.inner.handle_request(redirected)
+        except NOT_SENT as error:
+            raise Unavailable(f"fal cannot be reached: {error}"[:DETAIL_CHARACTERS_MAX]) from error
+        except httpx.LocalProtocolError as error:
+            raise Forbidden("the request cannot be written; is FAL_KEY well-formed?") from error
+        except httpx.HTTPError as error:
+            raise AnswerLost(f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]) from error
+        if response.is_success:
+            return response
+        known = wire.submission_error(response.status_code, response.headers, response.read())
+        raise known or AnswerLost(f"{response.status_code} from a gateway")
 
     def close(self) -> None:
         self.inner.close()
 
 
 class _Bounded(httpx.BaseTransport):
-    """Reads an answer whole, up to a size, and unpacked only by us."""
+    """Reads every response in full, up to a size, and refuses compressed ones: they may expand to any size."""
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
         self.inner = inner
@@ -294,29 +311,23 @@ class _Bounded(httpx.BaseTransport):
         response = self.inner.handle_request(request)
         try:
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise httpx.DecodingError("the answer is packed, and we did not ask for that")
-            body = _read_capped(response)
+                raise httpx.DecodingError("the response is compressed, although that was not requested")
+            body = bytearray()
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise httpx.ReadError(f"the response is larger than {ANSWER_BYTES_MAX} bytes")
         finally:
             response.close()
-        return httpx.Response(response.status_code, headers=_plain(response.headers), content=body, request=request)
+        # The body is at hand now, so the headers about its transfer no longer hold.
+        kept = [(name, value) for name, value in response.headers.items() if name not in _TRANSFER_HEADERS]
+        return httpx.Response(response.status_code, headers=kept, content=bytes(body), request=request)
 
     def close(self) -> None:
         self.inner.close()
 
 
-def _read_capped(response: httpx.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise httpx.ReadError(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
-    return bytes(body)
-
-
-def _plain(headers: httpx.Headers) -> list[tuple[str, str]]:
-    return [
-        (name, value) for name, value in headers.items() if name.lower() not in ("transfer-encoding", "content-length")
-    ]
+_TRANSFER_HEADERS = ("transfer-encoding", "content-length")
 
 
 def _headers(key: str) -> dict[str, str]:
@@ -324,6 +335,7 @@ def _headers(key: str) -> dict[str, str]:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port of a URL. A URL that two programs could read in two ways has no origin."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -334,14 +346,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, port
 
 
-def _app_of(endpoint: str) -> str:
-    # Status, result and cancel know only owner and app, without the model's sub-path.
-    parts = endpoint.split("/")
-    return "/".join(parts[:3] if parts[0] in ("workflows", "comfy") else parts[:2])
-
-
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The call's outcome, or TimeoutError. The call may go on behind our back; nobody hears its answer then."""
+    """The result of a call, or TimeoutError. A call that is abandoned goes on in its thread; its result is dropped."""
     outcome: Future[T] = Future()
 
     def run() -> None:

@@ -1,11 +1,13 @@
-"""What can go wrong with fal, in few words. Each says what to do.
+"""The errors of the fal client. Each class tells the caller what to do next.
 
 FalError
-├── Rejected      fal will never take this: release, do not retry
-├── Unavailable   fal did not take it, or has no answer now: retry later
-├── Forbidden     our key or account is refused: retry much later, and page a person
-├── Gone          fal no longer has what we ask for
-└── AnswerLost    fal may have taken it, and we do not know: never send it again, wait for fal's word
+├── Rejected      fal will never accept the submission: release the hold, do not retry
+├── Unavailable   fal did not accept it or has no answer now: retry later
+├── Forbidden     fal refuses the operator's key or account: retry much later, and alert the operator
+├── Gone          fal does not have it, or no longer
+└── AnswerLost    fal may have accepted the submission: never repeat it, wait for fal's callback or record
+
+`reason_from` translates fal's error bodies into a `Reason`: a code, and a message for the customer.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from generations.fal.sentences import sentence
+from generations.fal.messages import message_for
 
 Code = Literal[
     "invalid_input", "content_policy", "provider_error", "provider_timeout", "provider_unfunded", "cancelled"
@@ -23,25 +25,25 @@ Code = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Why fal did not deliver."""
+    """Why a job failed, or why fal rejected a submission."""
 
     code: Code
     retryable: bool
     """Whether the same order may succeed another time."""
     errors: list[dict[str, Any]] = field(default_factory=list)
-    """For invalid_input: which input, as {"loc", "msg", "type"}."""
+    """For `invalid_input`: what is wrong with which input, as {"loc", "msg", "type"}."""
     message: str = ""
-    """What happened, in a sentence for the customer; "" when fal's type of error is none that we know."""
+    """A sentence for the customer. Empty if the error type is unknown."""
     detail: str = ""
-    """fal's own words, for staff."""
+    """fal's own text, for staff only: it may quote the input."""
 
 
 class FalError(Exception):
-    """fal did not do what we asked."""
+    """fal did not do what it was asked to do."""
 
 
 class Rejected(FalError):
-    """fal will never take this."""
+    """fal will never accept this submission."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.detail)
@@ -49,27 +51,28 @@ class Rejected(FalError):
 
 
 class Unavailable(FalError):
-    """fal did not take it, or has no answer now."""
+    """fal did not accept the request, or has no answer now."""
 
     def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+        """How long fal asks to wait, 0 to 60 seconds, or None."""
 
 
 class Forbidden(FalError):
-    """Our key or our account is refused: wrong key, no balance, locked."""
+    """fal refuses the key or the account: a wrong key, no balance, or a locked account."""
 
 
 class Gone(FalError):
-    """fal no longer has it, or never had."""
+    """fal does not have what was asked for, or no longer."""
 
 
 class AnswerLost(FalError):
-    """The request went out and no understandable answer came back."""
+    """The request was sent, and no answer came that tells whether fal accepted it."""
 
 
-# fal's types (fal-facts.md §4.2, §4.3), and what each means to us. Everything else that fal calls a validation
-# error has HTTP 422 and is the customer's input.
+# fal's error types (docs/fal.md, sections 4.2 and 4.3): the code, and whether the same order may succeed another time.
+# Every type that is not listed comes with status 422 and is about the customer's input.
 _BY_TYPE: dict[str, tuple[Code, bool]] = {
     "content_policy_violation": ("content_policy", False),
     "no_media_generated": ("provider_error", False),
@@ -92,30 +95,49 @@ _BY_TYPE: dict[str, tuple[Code, bool]] = {
     "internal_error": ("provider_error", True),
 }
 ERRORS_MAX = 20
-REFUSED = "The model refused this input."
-WORDS_MAX = 500
+TYPE_CHARACTERS_MAX = 100
+DETAIL_CHARACTERS_MAX = 500
+DEFAULT_MESSAGE = "The model refused this input."
 
 
 def reason_from(payload: Any, *, status: int | None = None, error_type: str = "", error: str = "") -> Reason:
-    """The reason in a body of fal: {"detail": [{loc, msg, type}]} or {"detail": "text", "error_type": …}.
+    """Translate an error body of fal.
 
-    `status`, `error_type` and `error` are what was said around the body (HTTP status, header, callback).
+    Args:
+        payload: The decoded JSON: {"detail": [{"loc", "msg", "type", "ctx"}]} of a model error, {"detail": "text",
+            "error_type": "…"} of a request error, or anything else.
+        status: The HTTP status of the error, if it is known.
+        error_type: The type that fal names beside the body, in a header or in the status of a job.
+        error: The text that fal gives beside the body, in a callback or in the status of a job.
     """
-    detail = payload.get("detail") if isinstance(payload, Mapping) else None
+    body = payload if isinstance(payload, Mapping) else {}
+    detail = body.get("detail")
     items = [item for item in detail if isinstance(item, Mapping)] if isinstance(detail, list) else []
-    named = payload.get("error_type") if isinstance(payload, Mapping) else None
-    kind = str(items[0].get("type", "")) if items else str(named or error_type)
-    code, retryable = _BY_TYPE.get(kind) or _by_status(status)
+    if items:
+        kind, text = str(items[0].get("type", "")), items[0].get("msg", "")
+    else:
+        kind, text = str(body.get("error_type") or error_type), detail if isinstance(detail, str) else error
+    code, retryable = _BY_TYPE.get(kind) or _classify_status(status)
+    errors = []
+    for item in items[:ERRORS_MAX] if code == "invalid_input" else []:
+        item_type = clean(str(item.get("type", "")))[:TYPE_CHARACTERS_MAX]
+        # fal's own `msg` may quote the input and is kept for staff, in the detail.
+        message = message_for(item_type, item.get("ctx")) or DEFAULT_MESSAGE
+        location = item["loc"] if isinstance(item.get("loc"), list) else []
+        loc = [each if isinstance(each, int) else clean(str(each)) for each in location]
+        errors.append({"loc": loc, "msg": message, "type": item_type})
+    parts = [str(status or ""), kind, str(text or error)]
     return Reason(
         code=code,
         retryable=retryable,
-        errors=[_readable(item) for item in items[:ERRORS_MAX]] if code == "invalid_input" else [],
-        message=sentence(kind, items[0].get("ctx") if items else None),
-        detail=_words(status, kind, items, detail, error),
+        errors=errors,
+        message=message_for(kind, items[0].get("ctx") if items else None),
+        detail=clean(" ".join(part for part in parts if part))[:DETAIL_CHARACTERS_MAX],
     )
 
 
-def _by_status(status: int | None) -> tuple[Code, bool]:
+def _classify_status(status: int | None) -> tuple[Code, bool]:
+    """The code of an error without a known type, and whether the same order may succeed another time."""
     if status in (401, 402, 403):
         return "provider_unfunded", True
     if status in (400, 413, 415, 422):
@@ -127,22 +149,6 @@ def _by_status(status: int | None) -> tuple[Code, bool]:
     return "provider_error", status is None or status >= 500
 
 
-def _readable(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Which input, for its owner. What fal itself says of it is for staff, in the reason's detail."""
-    loc, kind = item.get("loc"), clean(str(item.get("type", "")))[:100]
-    return {
-        "loc": [part if isinstance(part, int) else clean(str(part)) for part in loc] if isinstance(loc, list) else [],
-        "msg": sentence(kind, item.get("ctx")) or REFUSED,
-        "type": kind,
-    }
-
-
-def _words(status: int | None, kind: str, items: list[Mapping[str, Any]], detail: Any, error: str) -> str:
-    said = items[0].get("msg", "") if items else detail if isinstance(detail, str) else error
-    parts = [str(status or ""), kind, str(said or error)]
-    return clean(" ".join(part for part in parts if part))[:WORDS_MAX]
-
-
 def clean(text: str) -> str:
-    """Text from outside, made storable: no NUL, no lone surrogates, no control characters."""
+    """A text of fal's that every database stores: control characters and lone surrogates become spaces."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from database.clock import from_now
 from database.time_scale import scaled
 from generations.catalogue import MODELS
-from generations.fal import Receipt
+from generations.fal import ProviderReceipt
 from generations.lifecycle.ending import failed
 from generations.lifecycle.erasing import reopen_erasure
 from generations.lifecycle.failures import Failure
@@ -46,7 +46,7 @@ def submitting(generation: Generation) -> Submission | None:
 
 
 @transaction.atomic
-def submitted(submission: Submission, receipt: Receipt) -> bool:
+def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
     """fal has accepted the submission, by its receipt, by a callback before the receipt, or by its own record.
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
@@ -87,7 +87,7 @@ def submitted(submission: Submission, receipt: Receipt) -> bool:
     return moved
 
 
-def _record_receipt(submission: Submission, receipt: Receipt, state: Submission.State) -> None:
+def _record_receipt(submission: Submission, receipt: ProviderReceipt, state: Submission.State) -> None:
     Submission.objects.filter(pk=submission.pk).update(
         state=state,
         request_id=receipt.request_id,

@@ -11,7 +11,7 @@ import time_machine
 from django.utils import timezone
 
 from generations import lifecycle
-from generations.fal import Receipt
+from generations.fal import ProviderReceipt
 from generations.fal.platform import BillingEvent, UnitPrice
 from generations.models import Generation, Output, Submission
 from generations.ordering import price_book
@@ -236,7 +236,7 @@ def test_a_failure_that_is_free_is_none(make: Making) -> None:
 def test_a_second_job_of_one_order_is_named_and_is_no_drift(make: Making) -> None:
     generation = make()
     again = Submission.objects.create(generation=generation, number=2, state=Submission.State.SENT)
-    lifecycle.submitted(again, Receipt(request_id="twin", status_url="", response_url="", cancel_url=""))
+    lifecycle.submitted(again, ProviderReceipt(request_id="twin", status_url="", response_url="", cancel_url=""))
     twin = BillingEvent(
         request_id="twin", endpoint="x/y", billed_at=timezone.now(), units=Decimal(1), dollars=Decimal("0.003")
     )

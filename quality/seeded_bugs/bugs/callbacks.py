@@ -11,7 +11,7 @@ PINS_ACCOUNT = "test_the_first_proven_callback_pins_the_fal_account"
 REFUSES_OTHER_ACCOUNT = "test_b3_a_true_signature_for_another_fal_account_is_refused"
 STORES_FOR_STAFF = "test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff"
 IGNORE_ACCOUNT_IN_HEADERS = ReplaceCode(
-    module="generations.fal.webhooks", old="user_id is not None and not claim.is_for_account(user_id)", new="False"
+    module="generations.fal.webhooks", old="user_id is not None and not signed.is_for_account(user_id)", new="False"
 )
 IGNORE_PINNED_ACCOUNT = ReplaceCode(
     module=VIEW, old="user_id is not None and not claim.is_for_account(user_id)", new="False"

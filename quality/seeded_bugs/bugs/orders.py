@@ -129,8 +129,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.fal.wire",
-                old="Finished(reason=_reason_in_status(message))",
-                new="Finished(reason=None)",
+                old="return Finished(reason=reason_from(...))",
+                new="return Finished(reason=None)",
             ),
         ),
         caught_by=(

@@ -206,7 +206,7 @@ def test_every_reason_can_be_stored(payload: Any, status: int) -> None:
     ],
 )
 def test_what_a_refused_submission_means(status: int, headers: dict[str, str], meaning: type) -> None:
-    assert isinstance(wire.refusal(status, headers, b"{}"), meaning)
+    assert isinstance(wire.submission_error(status, headers, b"{}"), meaning)
 
 
 def test_the_errors_form_one_family() -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
-from generations.fal import Receipt
+from generations.fal import ProviderReceipt
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 from generations.provider import clients
 from generations.workers import callback_inbox, surplus_canceller
@@ -110,7 +110,7 @@ def test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request(
     assert states(second) == ["accepted"]
 
 
-def posted(generation: Generation) -> tuple[Submission, Receipt]:
+def posted(generation: Generation) -> tuple[Submission, ProviderReceipt]:
     """fal has taken it; whoever sent it has not noted that yet."""
     attempt = lifecycle.submitting(generation)
     assert attempt is not None
