@@ -103,7 +103,7 @@ def test_the_simulator_bills_as_it_is_told(
 def test_a_long_bill_is_read_page_by_page_and_span_by_span(
     customer: Customer, admin: FalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "EVENTS_A_PAGE", 2)
+    monkeypatch.setattr(platform, "EVENTS_PER_PAGE", 2)
     ordered = [customer.completed(inputs={"seed": seed}).request_id for seed in range(3)]
 
     assert [event.request_id for event in events(admin, days=200)] == ordered
@@ -211,7 +211,7 @@ def test_a_cursor_that_runs_in_circles_ends(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(platform, "PAGES_MAX", 3)
     endless = json.dumps({"billing_events": [], "has_more": True, "next_cursor": "again"}).encode()
 
-    with answering(endless) as client, pytest.raises(Unavailable, match="too long"):
+    with answering(endless) as client, pytest.raises(Unavailable, match="too many pages"):
         events(client)
 
 

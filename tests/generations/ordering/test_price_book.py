@@ -55,7 +55,7 @@ def test_a_share_of_the_declared_price_is_rounded_up() -> None:
     write(percent=150)
 
     assert price_book.credits(find("flux-schnell"), FOX) == 5
-    assert price_book.find("flux-schnell").price.description.endswith("; at present 150 % of that")
+    assert price_book.find("flux-schnell").price.description.endswith("; currently 150 % of that")
     assert price_book.credits(find("flux-dev"), find("flux-dev").read({"prompt": "a fox"})) == 25
 
 
@@ -222,7 +222,7 @@ def test_the_pages_show_todays_price_and_nothing_that_is_off(client: Client, ali
     write("flux-dev", offered=False)
     client.force_login(alice.user)
 
-    assert "at present 1000 % of that" in client.get("/models/").text
+    assert "currently 1000 % of that" in client.get("/models/").text
     assert "/new/flux-dev/" not in client.get("/models/").text
     assert client.get("/new/flux-dev/").status_code == 404
     assert '<span class="amount">30</span>' in client.post("/new/flux-schnell/price/", {"prompt": "a fox"}).text
