@@ -48,6 +48,7 @@ def run_pytest(
         The ended process, or None when pytest was killed.
     """
     command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    # Many copies are made and deleted: compiled files would be written for nothing.
     environment = os.environ | {"TEST_DATABASE": database, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.run(

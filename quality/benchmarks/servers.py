@@ -83,6 +83,7 @@ def measure(name: str, environment: dict[str, str]) -> Measurement:
             if server.poll() is not None:
                 raise RuntimeError(f"{name} exited with status {server.returncode}. Start it by hand to see why.")
             time.sleep(0.05)
+        # The first requests open connections to the database and compile URL patterns.
         load(port, seconds=WARM_UP_SECONDS)
         durations = load(port, seconds=SECONDS)
     finally:
@@ -98,6 +99,7 @@ def load(port: int, *, seconds: float) -> list[float]:
 
     def send_requests() -> list[float]:
         until = time.perf_counter() + seconds
+        # One connection for all requests, as a reverse proxy keeps it.
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         durations = []
         while (started := time.perf_counter()) < until:

@@ -40,12 +40,14 @@ class ContinuousChecks:
 
     def check(self) -> None:
         """Take one snapshot and record what it violates."""
+        # One snapshot for everything: rows that are written meanwhile must not look like a violation.
         try:
             with invariants.snapshot():
                 findings = invariants.always()
                 finished = _rows(Generation.objects.filter(phase=Phase.DONE), FINAL_COLUMNS)
                 entries = _rows(Entry.objects.all(), ENTRY_COLUMNS)
         except (DatabaseError, PoolTimeout):
+            # The database is away. The next snapshot begins with a new connection.
             connection.close()
             self.counters.count_event("snapshots missed")
             return

@@ -83,6 +83,7 @@ class FaultInjector:
             "PostgreSQL terminates backends": self.terminate_backends,
             "PostgreSQL locked rows": self.lock_rows,
             **{f"PostgreSQL {mode}": partial(self.disturb, "PostgreSQL", mode) for mode in ("blackhole", "reset")},
+            # Each query is a round trip of its own, so even 20 ms a chunk make a request take seconds.
             "PostgreSQL delay": partial(self.disturb, "PostgreSQL", "delay", seconds=0.02),
             **{f"S3 {mode}": partial(self.disturb, "S3", mode) for mode in ("reset", "blackhole", "cut", "delay")},
             "S3 503": partial(self.disturb, "S3", "respond", response=S3_BUSY),

@@ -206,6 +206,7 @@ def draw(seed: int, *, is_short: bool) -> FaultPlan:
         for name, percent_max in ORDER_FAULTS.items()
         if name not in excluded
     }
+    # Environment faults take turns, so the plan says only which of them are active.
     environment_faults = [name for name in ENVIRONMENT_FAULTS if name not in excluded]
     if seed % 2 == 0:
         for name in rng.sample(sorted(order_faults), len(order_faults) // 2):

@@ -79,6 +79,7 @@ def run(evidence: Evidence) -> None:
     ):
         check(evidence)
     count_scenarios(evidence)
+    # A process prints a line when a failpoint strikes, since it may not live to do anything else.
     for process in evidence.environment.limn_processes:
         for line in re.findall(r"^failpoint \w+ \w+$", process.output, re.MULTILINE):
             evidence.counters.count_fault(line)
@@ -151,6 +152,7 @@ def check_results(evidence: Evidence) -> None:
         generation = submission.generation
         if generation.status == Status.COMPLETED and request.error is not None:
             evidence.counters.add_violation("I14", f"{generation.pk} is completed, and fal's job failed")
+        # fal delivered, and the customer got nothing: only an injected fault may be the reason.
         is_delivered = request.state == "COMPLETED" and request.error is None
         if generation.status != Status.FAILED or not is_delivered:
             continue

@@ -220,6 +220,7 @@ class LoadClient:
         """Compare what the API shows of a generation with what it showed before."""
         if answer is None or not answer.id:
             return
+        # Each change raises the version by one, so a lower version is an older state.
         before, version = self.versions.get(answer.id, 0), int(answer.body["version"])
         self.versions[answer.id] = max(before, version)
         if version < before:
@@ -232,6 +233,7 @@ class LoadClient:
             self.finished[answer.id] = _final_state(answer.body)
             self.counters.count_event(f"seen {answer.body['status']}")
             self.output_ids += [output["id"] for output in answer.body.get("outputs", [])]
+            # The answer to an order can show the end already.
             if answer.id in self.unfinished:
                 self.unfinished.remove(answer.id)
             if answer.body.get("fal_request_id"):

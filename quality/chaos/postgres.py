@@ -51,6 +51,7 @@ class Postgres:
         subprocesses.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        # No Unix socket: its path could be longer than the system allows.
         settings = (f"port={self._port}", "unix_socket_directories=", *SETTINGS)
         options = [word for setting in settings for word in ("-c", setting)]
         server = processes.start(
@@ -64,6 +65,7 @@ class Postgres:
             try:
                 psycopg.connect(self.url, connect_timeout=5).close()
             except psycopg.OperationalError:
+                # It is still starting, or recovering from the crash before.
                 if server.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)

@@ -34,6 +34,7 @@ class CallbackReplayer:
     def run(self) -> None:
         while not self.stop.wait(PAUSE_SECONDS):
             client = self.rng.choice(self.clients)
+            # Only jobs whose end a client has seen: what comes from here on must change nothing.
             if not client.finished_request_ids:
                 continue
             request_id = self.rng.choice(client.finished_request_ids)
@@ -42,6 +43,7 @@ class CallbackReplayer:
             try:
                 self.environment.control_simulator("call_again", request_id=request_id, kind=kind)
             except requests.RequestException:
+                # The simulator is restarted by no fault, but a busy machine may make it late.
                 self.counters.count_event("late duplicate not sent")
             else:
                 self.counters.count_fault("late contradiction" if contradicts else "late duplicate")

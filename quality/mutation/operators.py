@@ -55,6 +55,7 @@ def replace_expression(node: ast.AST) -> Iterator[ast.AST]:
                 yield ast.Compare(left, [*operators[:index], flipped, *operators[index + 1 :]], rights)
         case ast.BinOp(left, operator, right) if type(operator) in OPPOSITE:
             yield ast.BinOp(left, OPPOSITE[type(operator)](), right)
+            # `a | b` on sets and Q objects: one side of a union or of a condition.
             yield from (left, right) if isinstance(operator, ast.BitOr | ast.BitAnd) else ()
         case ast.BoolOp(operator, values):
             yield ast.BoolOp(OPPOSITE[type(operator)](), values)

@@ -144,6 +144,7 @@ def _recording_calls(module_of_file: dict[str, str], called: set[str]) -> Iterat
         if event == "call" and (module := module_of_file.get(frame.f_code.co_filename)):
             called.update((module, f"{module}:{frame.f_code.co_qualname}"))
 
+    # Tests of races start threads, which have a profile function of their own.
     threading.setprofile(record)
     sys.setprofile(record)
     try:

@@ -28,6 +28,7 @@ def locate(test: str, root: Path) -> str:
     Raises:
         TestNotFound: Not exactly one file defines the test.
     """
+    # All cases of a parametrized test are defined by one function.
     folder, _, name = test.rpartition("::")
     files = [
         file for file in _definitions(root)[name.partition("[")[0]] if file.startswith(f"{folder}/" if folder else "")

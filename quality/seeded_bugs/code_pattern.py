@@ -35,6 +35,7 @@ def find(source: str, pattern: str, *, within: str = "") -> list[Match]:
         within: The qualified name of the function or class to search, such as `Copier.run`. Without one, the whole
             module is searched.
     """
+    # An expression is parsed as a statement that consists of it, but may stand anywhere in the module.
     statement = ast.parse(pattern).body[0]
     wanted = statement.value if isinstance(statement, ast.Expr) else statement
     scope = find_definition(source, within) if within else ast.parse(source)
