@@ -39,7 +39,14 @@ REQUEST_PATH = r"/(?P<app>[^/_.][^/]*/[^/]+)/requests/(?P<request_id>[^/]+)"
 
 
 class Simulator:
-    """A simulated fal with one account, listening on a port of this machine."""
+    """A simulated fal with one account, listening on a port of this machine.
+
+    Args:
+        data_dir: Where keys and log are kept; None keeps them in memory.
+        port: 0 takes any free port.
+        speed: How many times faster than fal jobs run, results expire and callbacks are retried.
+        public_url: The base of all URLs in responses, if the simulator is behind a proxy.
+    """
 
     def __init__(
         self,
@@ -51,14 +58,7 @@ class Simulator:
         callback_policy: PolicyName = "2026",
         public_url: str = "",
     ) -> None:
-        """Bind the port and build all parts. Nothing is answered before `start`.
-
-        Args:
-            data_dir: Where keys and log are kept; None keeps them in memory.
-            port: 0 takes any free port.
-            speed: How many times faster than fal jobs run, results expire and callbacks are retried.
-            public_url: The base of all URLs in responses, if the simulator is behind a proxy.
-        """
+        """Bind the port and build all parts. Nothing is answered before `start`."""
         if speed <= 0:
             raise ValueError("The speed must be greater than 0.")
         folder = Path(data_dir) if data_dir is not None else None
@@ -70,7 +70,34 @@ class Simulator:
         self.log = Log(folder / "log.sqlite3" if folder else None)
         self._account = FalAccount(folder / "keys.json" if folder else None)
         self._scenarios = ScenarioQueue()
-        self._build(speed, callback_policy)
+        self._jobs = Scheduler(workers=JOB_WORKERS)
+        self._deliveries = Scheduler(workers=CALLBACK_WORKERS)
+        outcomes = OutcomeBuilder(base_url=self.url, canary_url=self.canary_url)
+        policy = RETRY_POLICIES[callback_policy]
+        self._callbacks = CallbackSender(
+            log=self.log, account=self._account, scheduler=self._deliveries, policy=policy, speed=speed
+        )
+        self._queue = JobQueue(
+            log=self.log, outcomes=outcomes, callbacks=self._callbacks, scheduler=self._jobs, speed=speed
+        )
+        self._files = FileServer(log=self.log, outcomes=outcomes, canary_url=self.canary_url, speed=speed)
+        self._bill = Bill(self.log)
+        self._status_api = StatusApi(
+            log=self.log, queue=self._queue, account=self._account, bill=self._bill, base_url=self.url, speed=speed
+        )
+        self._keys = jwks.KeyEndpoint(self._account, self.log)
+        self._submit_api = SubmitApi(
+            log=self.log,
+            queue=self._queue,
+            callbacks=self._callbacks,
+            account=self._account,
+            scenarios=self._scenarios,
+            stopping=self._server.stopping,
+            base_url=self.url,
+            canary_url=self.canary_url,
+            speed=speed,
+        )
+        self._server.application = Router(self._routes())
 
     def start(self) -> None:
         """Answer requests, and resume jobs and callbacks that an earlier process left unfinished."""
@@ -191,34 +218,6 @@ class Simulator:
         self._keys.reset()
         self.log.clear()
 
-    def _build(self, speed: float, callback_policy: PolicyName) -> None:
-        log, account = self.log, self._account
-        self._jobs = Scheduler(workers=JOB_WORKERS)
-        self._deliveries = Scheduler(workers=CALLBACK_WORKERS)
-        outcomes = OutcomeBuilder(base_url=self.url, canary_url=self.canary_url)
-        self._callbacks = CallbackSender(
-            log=log, account=account, scheduler=self._deliveries, policy=RETRY_POLICIES[callback_policy], speed=speed
-        )
-        self._queue = JobQueue(log=log, outcomes=outcomes, callbacks=self._callbacks, scheduler=self._jobs, speed=speed)
-        self._files = FileServer(log=log, outcomes=outcomes, canary_url=self.canary_url, speed=speed)
-        self._bill = Bill(log)
-        self._status_api = StatusApi(
-            log=log, queue=self._queue, account=account, bill=self._bill, base_url=self.url, speed=speed
-        )
-        self._keys = jwks.KeyEndpoint(account, log)
-        self._submit_api = SubmitApi(
-            log=log,
-            queue=self._queue,
-            callbacks=self._callbacks,
-            account=account,
-            scenarios=self._scenarios,
-            stopping=self._server.stopping,
-            base_url=self.url,
-            canary_url=self.canary_url,
-            speed=speed,
-        )
-        self._server.application = Router(self._routes())
-
     def _routes(self) -> list[Route]:
         control = control_api.ControlApi(self)
         platform = PlatformApi(log=self.log, account=self._account, bill=self._bill)
@@ -231,10 +230,14 @@ class Simulator:
             Route("*", rf"{canary_host.PREFIX}/.*", canary_host.CanaryHost(self.log).answer),
             Route("GET", jwks.PATH, self._keys.answer),
             Route("GET", r"/files/.+", self._files.serve),
-            Route("GET", r"/v1/models/requests/by-endpoint", platform.list_requests),
-            Route("GET", r"/v1/models/pricing", platform.list_prices),
-            Route("GET", r"/v1/models/billing-events", platform.list_billing_events),
-            Route("DELETE", r"/v1/models/requests/(?P<request_id>[^/]+)/payloads", platform.delete_payloads),
+            Route("GET", r"/v1/models/requests/by-endpoint", platform.require_key(platform.list_requests)),
+            Route("GET", r"/v1/models/pricing", platform.require_key(platform.list_prices)),
+            Route("GET", r"/v1/models/billing-events", platform.require_key(platform.list_billing_events, admin=True)),
+            Route(
+                "DELETE",
+                r"/v1/models/requests/(?P<request_id>[^/]+)/payloads",
+                platform.require_key(platform.delete_payloads, admin=True),
+            ),
             Route("GET", openapi_documents.PATH, openapi_documents.answer),
             Route("GET", rf"{REQUEST_PATH}/status", status.require_key(status.status)),
             Route("GET", REQUEST_PATH, status.require_key(status.result)),

@@ -43,18 +43,10 @@ def build(request: Request, kind: str, account: FalAccount) -> CallbackMessage:
     Args:
         kind: `true` for the correct callback, else the name of a fault.
     """
-    body = _build_body(request, kind)
-    signature = _sign(request, body, kind, account)
-    headers = {"Content-Type": "application/json", "User-Agent": "fal-webhook/1.0", **signature}
-    return CallbackMessage(body=body, headers=headers)
-
-
-def _build_body(request: Request, kind: str) -> bytes:
-    if kind == "garbage":
-        return b'{"request_id": "' + request.request_id.encode() + b'", "status": OK, payload: ['
+    outcome: dict[str, Any] = _outcome(request)
     if kind == "null_payload" and request.error is None:
         # Only a result can be missing: the callback of a failed request stays correct.
-        outcome: dict[str, Any] = {"status": "OK", "payload": None, "payload_error": PAYLOAD_ERROR}
+        outcome = {"status": "OK", "payload": None, "payload_error": PAYLOAD_ERROR}
     elif kind == "error_null_payload":
         # Observed in production: https://github.com/fal-ai/fal-js/issues/153
         error = f"Invalid status code: {request.status_code if request.error else 404}"
@@ -62,22 +54,19 @@ def _build_body(request: Request, kind: str) -> bytes:
     elif kind == "contradiction":
         detail = {"detail": "Runner disconnected", "error_type": "runner_disconnected"}
         outcome = {"status": "ERROR", "error": "Invalid status code: 503", "payload": detail}
-    else:
-        outcome = _outcome(request)
-    return encode_json({**_ids(request), **outcome})
-
-
-def _sign(request: Request, body: bytes, kind: str, account: FalAccount) -> dict[str, str]:
-    request_id = request.request_id
-    if kind == "forged":
-        return account.sign(body, request_id=request_id, key="unknown")
-    if kind == "wrong_account":
-        return account.sign(body, request_id=request_id, user_id="user_of_another_account")
-    if kind == "mismatch":
-        return account.sign(body, request_id=str(uuid.uuid4()))
-    if kind == "stale":
-        return account.sign(body, request_id=request_id, timestamp=int(time.time()) - STALE_SECONDS)
-    return account.sign(body, request_id=request_id)
+    body = encode_json({**_ids(request), **outcome})
+    if kind == "garbage":
+        body = b'{"request_id": "' + request.request_id.encode() + b'", "status": OK, payload: ['
+    # What is signed wrongly; nothing for the other kinds.
+    wrong: dict[str, dict[str, Any]] = {
+        "forged": {"key": "unknown"},
+        "wrong_account": {"user_id": "user_of_another_account"},
+        "mismatch": {"request_id": str(uuid.uuid4())},
+        "stale": {"timestamp": int(time.time()) - STALE_SECONDS},
+    }
+    signature = account.sign(body, **{"request_id": request.request_id, **wrong.get(kind, {})})
+    headers = {"Content-Type": "application/json", "User-Agent": "fal-webhook/1.0", **signature}
+    return CallbackMessage(body=body, headers=headers)
 
 
 def _ids(request: Request) -> dict[str, str]:

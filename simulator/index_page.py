@@ -8,7 +8,6 @@ from html import escape
 from simulator.http_messages import HttpRequest, HttpResponse
 from simulator.log import Log
 from simulator.outcomes import prompt_of
-from simulator.records import Request
 from simulator.scenario_table import as_html
 
 REQUESTS_SHOWN = 50
@@ -43,28 +42,25 @@ class IndexPage:
         self._log = log
 
     def answer(self, http_request: HttpRequest) -> HttpResponse:
-        """Render the page."""
-        rows = "".join(self._row(request) for request in self._log.recent(REQUESTS_SHOWN))
-        requests = f"<table>{TABLE_HEAD}{rows}</table>" if rows else "<p>None yet.</p>"
+        """Render the page. Everything that comes from clients is escaped."""
+        rows = []
+        for request in self._log.recent(REQUESTS_SHOWN):
+            links = []
+            for file in self._log.files(request.request_id):
+                path, role = escape(file.path), escape(file.role)
+                content = f'<img src="{path}" alt="{role}">' if file.media_type.startswith("image/") else role
+                links.append(f'<a href="{path}">{content}</a>')
+            cells = [
+                f"{datetime.fromtimestamp(request.accepted_at, UTC).astimezone():%H:%M:%S}",
+                f"{escape(request.endpoint)}<br><small>{request.request_id}</small>",
+                # The inputs are null once the payloads were deleted.
+                escape(prompt_of(request.inputs or {})[:200]),
+                escape(request.state if request.error is None else f"{request.state}: {request.error_type}"),
+                f"<code>{escape(request.scenarios)}</code>" if request.scenarios else "",
+                escape(request.callback),
+                " ".join(links),
+            ]
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        requests = f"<table>{TABLE_HEAD}{''.join(rows)}</table>" if rows else "<p>None yet.</p>"
         page = PAGE.format(requests=requests, scenarios=as_html())
         return HttpResponse(headers={"Content-Type": "text/html; charset=utf-8"}, body=page.encode())
-
-    def _row(self, request: Request) -> str:
-        links = []
-        for file in self._log.files(request.request_id):
-            path, role = escape(file.path), escape(file.role)
-            content = f'<img src="{path}" alt="{role}">' if file.media_type.startswith("image/") else role
-            links.append(f'<a href="{path}">{content}</a>')
-        # Prompts and error types come from clients: everything is escaped.
-        state = request.state if request.error is None else f"{request.state}: {request.error_type}"
-        cells = [
-            f"{datetime.fromtimestamp(request.accepted_at, UTC).astimezone():%H:%M:%S}",
-            f"{escape(request.endpoint)}<br><small>{request.request_id}</small>",
-            # The inputs are null once the payloads were deleted.
-            escape(prompt_of(request.inputs or {})[:200]),
-            escape(state),
-            f"<code>{escape(request.scenarios)}</code>" if request.scenarios else "",
-            escape(request.callback),
-            " ".join(links),
-        ]
-        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -180,7 +180,11 @@ class Log:
             # Called without the lock, because the predicate may call the simulator over HTTP.
             if predicate():
                 return True
-            if not self._wait_for_write(version, deadline - time.monotonic()):
+            with self._written:
+                while self._version == version and (left := deadline - time.monotonic()) > 0:
+                    self._written.wait(left)
+                timed_out = self._version == version
+            if timed_out:
                 return bool(predicate())
 
     def notify(self) -> None:
@@ -188,11 +192,6 @@ class Log:
         with self._written:
             self._version += 1
             self._written.notify_all()
-
-    def _wait_for_write(self, version: int, seconds: float) -> bool:
-        """Return whether anything was written after `version` within this time."""
-        with self._written:
-            return self._written.wait_for(lambda: self._version != version, timeout=max(seconds, 0))
 
     def _write(self, statement: str, values: Iterable[Any]) -> None:
         with self._written:
@@ -202,16 +201,18 @@ class Log:
     def _select(self, record_type: type[R], condition: str, *values: Any) -> list[R]:
         with self._written:
             rows = self._database.execute(f"SELECT * FROM {TABLES[record_type]} WHERE {condition}", values).fetchall()
-        columns = fields(record_type)
-        return [record_type(**{f.name: _from_column(f, row[f.name]) for f in columns}) for row in rows]
+        records = []
+        for row in rows:
+            columns: dict[str, Any] = dict(row)
+            for field in fields(record_type):
+                if field.metadata.get("json"):
+                    columns[field.name] = json.loads(columns[field.name])
+                elif field.type == "bool":
+                    # SQLite stores booleans as 0 and 1. Annotations are text here.
+                    columns[field.name] = bool(columns[field.name])
+            records.append(record_type(**columns))
+        return records
 
 
 def _to_column(column: Field[Any], value: Any) -> Any:
     return json.dumps(value) if column.metadata.get("json") else value
-
-
-def _from_column(column: Field[Any], value: Any) -> Any:
-    if column.metadata.get("json"):
-        return json.loads(value)
-    # SQLite stores booleans as 0 and 1. Annotations are strings here.
-    return bool(value) if column.type == "bool" else value

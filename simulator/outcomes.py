@@ -99,8 +99,7 @@ class OutcomeBuilder:
         files = []
         for output in outputs:
             content = self._draw(output.path, output.drawing)
-            url = self._url(output, content, plan)
-            set_at_path(answer, output.expected.role, _file_object(request, output, url, len(content)))
+            set_at_path(answer, output.expected.role, self._file_object(request, output, content, plan))
             files.append(
                 File(
                     path=output.path,
@@ -116,15 +115,24 @@ class OutcomeBuilder:
             )
         return Success(answer=answer, files=tuple(files))
 
-    def _url(self, output: Output, content: bytes, plan: Plan) -> str:
+    def _file_object(self, request: Request, output: Output, content: bytes, plan: Plan) -> dict[str, Any]:
+        """Return the JSON object of a file. At fal every field but `url` may be missing or null (docs/fal.md)."""
+        url = f"{self._base_url}{output.path}"
         for scenario in plan.all("outputs"):
-            if not scenario.applies_to(output.position):
-                continue
-            if scenario.choice == "evil_output_url":
-                return f"{self._canary_url}{output.path}"
-            if scenario.choice == "data_uri":
-                return f"data:{output.drawing.media_type};base64,{base64.b64encode(content).decode()}"
-        return f"{self._base_url}{output.path}"
+            if scenario.applies_to(output.position) and scenario.choice == "evil_output_url":
+                url = f"{self._canary_url}{output.path}"
+            if scenario.applies_to(output.position) and scenario.choice == "data_uri":
+                url = f"data:{output.drawing.media_type};base64,{base64.b64encode(content).decode()}"
+        found: dict[str, Any] = {"url": url, "content_type": output.content_type}
+        if _is_tripo_mesh(request, output.drawing):
+            return {**found, "file_size": len(content)}
+        # Some names and some sizes are null, so that clients cannot rely on them.
+        number = _pseudo_random(request.request_id, output.position)
+        found["file_name"] = None if number % 3 == 0 else output.path.rpartition("/")[2]
+        found["file_size"] = None if number % 5 == 0 else len(content)
+        if output.drawing.media_type.startswith("image/"):
+            found |= {"width": output.drawing.width, "height": output.drawing.height}
+        return found
 
     def _draw(self, path: str, drawing: Drawing) -> bytes:
         with self._lock:
@@ -212,20 +220,6 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
         path=f"/files/b/{digest[-16:]}/{name}.{EXTENSIONS[drawing.media_type]}",
         content_type="application/octet-stream" if _is_tripo_mesh(request, drawing) else drawing.media_type,
     )
-
-
-def _file_object(request: Request, output: Output, url: str, size_bytes: int) -> dict[str, Any]:
-    """Return the JSON object of a file. At fal every field but `url` may be missing or null (docs/fal.md)."""
-    found: dict[str, Any] = {"url": url, "content_type": output.content_type}
-    if _is_tripo_mesh(request, output.drawing):
-        return {**found, "file_size": size_bytes}
-    # Some names and some sizes are null, so that clients cannot rely on them.
-    number = _pseudo_random(request.request_id, output.position)
-    found["file_name"] = None if number % 3 == 0 else output.path.rpartition("/")[2]
-    found["file_size"] = None if number % 5 == 0 else size_bytes
-    if output.drawing.media_type.startswith("image/"):
-        found |= {"width": output.drawing.width, "height": output.drawing.height}
-    return found
 
 
 def _is_tripo_mesh(request: Request, drawing: Drawing) -> bool:

@@ -17,6 +17,11 @@ from simulator.log import Log
 from simulator.records import Request
 from simulator.signing import FalAccount
 
+Body = dict[str, Any]
+"""The JSON object of a response."""
+Handler = Callable[..., Body]
+"""Called with the HttpRequest and the named groups of the route. May raise InvalidQuery or NotListed."""
+
 DAY_SECONDS = 86_400
 PAGE_SIZE = 50
 REQUESTS_PAGE_SIZE_MAX = 100
@@ -35,55 +40,37 @@ class NotListed(LookupError):
 
 
 class PlatformApi:
-    """Handlers of the Platform API. Billing and deletion require the admin key."""
+    """Handlers of the Platform API. The routes wrap each in `require_key`."""
 
     def __init__(self, *, log: Log, account: FalAccount, bill: Bill) -> None:
         self._log = log
         self._account = account
         self._bill = bill
 
-    def list_requests(self, http_request: HttpRequest) -> HttpResponse:
-        """Handle GET of the requests of one endpoint, newest first, including those that have not completed."""
-        return self._answer(http_request, self._requests)
+    def require_key(self, handler: Handler, *, admin: bool = False) -> Callable[..., HttpResponse]:
+        """Return a handler that checks the key, and that renders the result and the errors of `handler`.
 
-    def list_prices(self, http_request: HttpRequest) -> HttpResponse:
-        """Handle GET of the price list."""
-        return self._answer(http_request, self._prices)
+        Args:
+            admin: Accept only the admin key: the other key gets 403.
+        """
 
-    def list_billing_events(self, http_request: HttpRequest) -> HttpResponse:
-        """Handle GET of the billing events, oldest first."""
-        return self._answer(http_request, self._billing_events, admin=True)
-
-    def delete_payloads(self, http_request: HttpRequest, request_id: str) -> HttpResponse:
-        """Handle DELETE of the payloads of a request: its inputs, its answer and its files."""
-
-        def delete(_: HttpRequest) -> dict[str, Any]:
-            if self._log.request(request_id) is None:
-                raise NotListed(f"There is no request {request_id}")
-            paths = [file.path for file in self._log.files(request_id)]
-            self._log.delete_payloads(request_id)
-            return {"cdn_delete_results": [{"link": path, "exception": None} for path in paths]}
-
-        return self._answer(http_request, delete, admin=True)
-
-    def _answer(
-        self, http_request: HttpRequest, handler: Callable[[HttpRequest], dict[str, Any]], *, admin: bool = False
-    ) -> HttpResponse:
-        """Check the key, call the handler, and render its errors."""
-        authorization = http_request.headers.get("authorization")
-        if authorization == f"Key {self._account.fal_key}":
-            if admin:
+        def handle(http_request: HttpRequest, **groups: str) -> HttpResponse:
+            authorization = http_request.headers.get("authorization")
+            if authorization == f"Key {self._account.fal_key}" and admin:
                 return _error(403, "authorization_error", "This needs a key with the ADMIN scope")
-        elif authorization != f"Key {self._account.admin_key}":
-            return _error(401, "authorization_error", "Authentication is required")
-        try:
-            return json_response(handler(http_request))
-        except InvalidQuery as error:
-            return _error(400, "validation_error", str(error))
-        except NotListed as error:
-            return _error(404, "not_found", str(error))
+            if authorization not in (f"Key {self._account.fal_key}", f"Key {self._account.admin_key}"):
+                return _error(401, "authorization_error", "Authentication is required")
+            try:
+                return json_response(handler(http_request, **groups))
+            except InvalidQuery as error:
+                return _error(400, "validation_error", str(error))
+            except NotListed as error:
+                return _error(404, "not_found", str(error))
 
-    def _requests(self, http_request: HttpRequest) -> dict[str, Any]:
+        return handle
+
+    def list_requests(self, http_request: HttpRequest) -> Body:
+        """Handle GET of the requests of one endpoint, newest first, including those that have not completed."""
         query = http_request.query
         endpoint = query.get("endpoint_id")
         if not endpoint:
@@ -91,16 +78,30 @@ class PlatformApi:
         start = _time_parameter(http_request, "start", time.time() - DAY_SECONDS)
         end = _time_parameter(http_request, "end", time.time() + DAY_SECONDS)
         request_id, status = query.get("request_id"), query.get("status")
-        found = [
-            request
-            for request in reversed(self._log.accepted_between(endpoint, start, end))
-            if request_id in (None, request.request_id) and status in (None, _outcome(request))
-        ]
-        with_payloads = "payloads" in query.get("expand", "")
-        items = [_request_item(request, with_payloads=with_payloads) for request in found]
+        items = []
+        for request in reversed(self._log.accepted_between(endpoint, start, end)):
+            if request_id not in (None, request.request_id) or status not in (None, request.outcome):
+                continue
+            item: Body = {
+                "request_id": request.request_id,
+                "endpoint_id": request.endpoint,
+                "sent_at": _iso(request.accepted_at),
+                "started_at": _iso(request.started_at),
+            }
+            if request.completed_at is not None:
+                started_at = request.started_at or request.accepted_at
+                item |= {
+                    "ended_at": _iso(request.completed_at),
+                    "status_code": request.status_code,
+                    "duration": round(request.completed_at - started_at, 3),
+                }
+            if "payloads" in query.get("expand", ""):
+                item |= {"json_input": request.inputs, "json_output": request.answer}
+            items.append(item)
         return _page("items", items, http_request, size_max=REQUESTS_PAGE_SIZE_MAX)
 
-    def _prices(self, http_request: HttpRequest) -> dict[str, Any]:
+    def list_prices(self, http_request: HttpRequest) -> Body:
+        """Handle GET of the price list: one price per endpoint, without surcharges for options."""
         endpoints = _ids(http_request, "endpoint_id")
         if not endpoints:
             raise InvalidQuery("endpoint_id is required")
@@ -116,9 +117,10 @@ class PlatformApi:
             raise NotListed(f"No pricing for {', '.join(missing)}")
         return {"prices": items, "has_more": False, "next_cursor": None}
 
-    def _billing_events(self, http_request: HttpRequest) -> dict[str, Any]:
+    def list_billing_events(self, http_request: HttpRequest) -> Body:
+        """Handle GET of the billing events, oldest first."""
         start = _time_parameter(http_request, "start", time.time() - DAY_SECONDS)
-        # One second more than now: the end is exclusive.
+        # One second later than now, because the end is exclusive.
         end = _time_parameter(http_request, "end", time.time() + 1)
         if end - start > SPAN_DAYS_MAX * DAY_SECONDS:
             raise InvalidQuery(f"The span is limited to {SPAN_DAYS_MAX} days")
@@ -143,8 +145,16 @@ class PlatformApi:
         ]
         return _page("billing_events", items, http_request, size_max=EVENTS_PAGE_SIZE_MAX)
 
+    def delete_payloads(self, http_request: HttpRequest, request_id: str) -> Body:
+        """Handle DELETE of the payloads of a request: its inputs, its answer and its files."""
+        if self._log.request(request_id) is None:
+            raise NotListed(f"There is no request {request_id}")
+        paths = [file.path for file in self._log.files(request_id)]
+        self._log.delete_payloads(request_id)
+        return {"cdn_delete_results": [{"link": path, "exception": None} for path in paths]}
 
-def _page(name: str, items: list[dict[str, Any]], http_request: HttpRequest, *, size_max: int) -> dict[str, Any]:
+
+def _page(name: str, items: list[Body], http_request: HttpRequest, *, size_max: int) -> Body:
     """Return one page of the items. The cursor is the position of the first item, as text."""
     first = _integer_parameter(http_request, "cursor", 0)
     limit = min(size_max, max(1, _integer_parameter(http_request, "limit", PAGE_SIZE)))
@@ -154,34 +164,6 @@ def _page(name: str, items: list[dict[str, Any]], http_request: HttpRequest, *, 
         "has_more": has_more,
         "next_cursor": str(first + limit) if has_more else None,
     }
-
-
-def _request_item(request: Request, *, with_payloads: bool) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "request_id": request.request_id,
-        "endpoint_id": request.endpoint,
-        "sent_at": _iso(request.accepted_at),
-        "started_at": _iso(request.started_at),
-    }
-    if request.completed_at is not None:
-        started_at = request.started_at or request.accepted_at
-        item |= {
-            "ended_at": _iso(request.completed_at),
-            "status_code": request.status_code,
-            "duration": round(request.completed_at - started_at, 3),
-        }
-    if with_payloads:
-        item |= {"json_input": request.inputs, "json_output": request.answer}
-    return item
-
-
-def _outcome(request: Request) -> str | None:
-    """Return `success`, `user_error` or `error`; None until the request has completed."""
-    if request.state != "COMPLETED":
-        return None
-    if request.error is None:
-        return "success"
-    return "user_error" if (request.status_code or 500) < 500 else "error"
 
 
 def _ids(http_request: HttpRequest, name: str) -> list[str]:

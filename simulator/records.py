@@ -58,6 +58,15 @@ class Request:
         return "/".join(self.endpoint.split("/")[:2])
 
     @property
+    def outcome(self) -> str | None:
+        """How the Platform API classifies it: `success`, `user_error` or `error`; None until it has completed."""
+        if self.state != "COMPLETED":
+            return None
+        if self.error is None:
+            return "success"
+        return "user_error" if (self.status_code or 500) < 500 else "error"
+
+    @property
     def result_seconds(self) -> int:
         """How long fal keeps the result, in fal's seconds. Large results expire sooner."""
         large = len(json.dumps(self.answer)) >= LARGE_RESULT_BYTES

@@ -74,6 +74,10 @@ class Plan:
         scenario = self.get(name)
         return default if scenario is None else scenario.number
 
+    def after(self, earlier: int) -> Plan:
+        """Return the scenarios that happen once more after `earlier` times."""
+        return Plan(tuple(scenario for scenario in self.scenarios if scenario.happens_after(earlier)))
+
     def __add__(self, other: Plan) -> Plan:
         return Plan(self.scenarios + other.scenarios)
 

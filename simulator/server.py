@@ -93,37 +93,33 @@ class ConnectionHandler(http.server.BaseHTTPRequestHandler):
 
     def do_any(self) -> None:
         """Answer one request of any method."""
-        http_request = self._read_request()
-        if http_request is None:
-            response = json_response({"detail": LENGTH_REQUIRED}, 411)
-        else:
+        length = self.headers.get("Content-Length", "0")
+        # Chunked bodies are not supported: no client of fal's sends them.
+        is_readable = "Transfer-Encoding" not in self.headers and length.isdigit() and int(length) <= BODY_BYTES_MAX
+        if is_readable:
+            url = urlsplit(self.path)
+            http_request = HttpRequest(
+                method=self.command,
+                path=unquote(url.path),
+                query=dict(parse_qsl(url.query, keep_blank_values=True)),
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=self.rfile.read(int(length)),
+            )
             response = self._respond(http_request)
+        else:
+            response = json_response({"detail": LENGTH_REQUIRED}, 411)
         send = send_head_only if self.command == "HEAD" else response.send
         try:
             reusable = send(Connection(socket=self.connection, stopping=self.server.stopping), response)
         except OSError:
             reusable = False
         # A body that was not read would be taken for the next request.
-        self.close_connection = self.close_connection or not reusable or http_request is None
+        self.close_connection = self.close_connection or not reusable or not is_readable
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_any
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing: the Log records every request with more detail."""
-
-    def _read_request(self) -> HttpRequest | None:
-        """Return the request, or None if its body has no acceptable Content-Length."""
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length) > BODY_BYTES_MAX:
-            return None
-        url = urlsplit(self.path)
-        return HttpRequest(
-            method=self.command,
-            path=unquote(url.path),
-            query=dict(parse_qsl(url.query, keep_blank_values=True)),
-            headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(int(length)),
-        )
 
     def _respond(self, http_request: HttpRequest) -> HttpResponse:
         try:

@@ -7,53 +7,24 @@ in the log with its outcome before it is answered, so that tests can count what 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from generations.catalogue import find_by_endpoint
 from simulator.callback_sender import CallbackSender
-from simulator.error_types import ACCOUNT_LOCKED
-from simulator.http_messages import HttpRequest, HttpResponse, Sender, json_response, send_whole
+from simulator.http_messages import HttpRequest, HttpResponse, json_response
 from simulator.job_queue import JobQueue, Submission
 from simulator.log import Log
-from simulator.records import Post, Request
-from simulator.response_faults import drip, drop, hang, reset
+from simulator.records import Post
+from simulator.response_faults import drop
 from simulator.scenario_queue import ScenarioQueue
 from simulator.scenarios import Plan, UnknownScenario, find_in, parse
 from simulator.signing import FalAccount
+from simulator.submit_faults import BEFORE_ACCEPT, refusal, spoil_acceptance
 
 SCENARIO_HEADER = "x-simulator-scenario"
-NGINX_PAGE = (
-    b"<html>\r\n<head><title>%(title)s</title></head>\r\n<body>\r\n<center><h1>%(title)s</h1></center>\r\n"
-    b"<hr><center>nginx/1.27.4</center>\r\n</body>\r\n</html>\r\n"
-)
-NGINX_TITLES = {502: b"502 Bad Gateway", 503: b"503 Service Temporarily Unavailable", 504: b"504 Gateway Time-out"}
-BIG_BYTES = 10_000_000
-
-DETAILS: Mapping[int, str] = {
-    400: "Bad request",
-    401: "invalid key credentials",
-    402: "Payment required",
-    403: ACCOUNT_LOCKED,
-    404: "Application not found",
-    408: "Request timeout",
-    409: "Conflict",
-    425: "Too early",
-    429: "Too many requests",
-    500: "Internal server error",
-    502: "Bad gateway",
-    503: "Service unavailable",
-    504: "Gateway timeout",
-}
-# Scenarios that end the connection before the job is accepted, with the outcome that is logged.
-BEFORE_ACCEPT: Mapping[str, tuple[str, Sender]] = {"drop_before_accept": ("dropped", drop), "reset": ("reset", reset)}
-# Scenarios that spoil the response to a job that was accepted.
-AFTER_ACCEPT: Mapping[str, Sender] = {"drop_after_accept": drop, "hang_after_accept": hang, "drip": drip}
 
 
 class SubmitApi:
@@ -87,8 +58,8 @@ class SubmitApi:
         """Handle a submission."""
         try:
             in_header = parse(http_request.headers.get(SCENARIO_HEADER, ""))
-        except UnknownScenario as error:
-            return self._refuse(http_request, Plan(), json_response({"detail": str(error)}, 400))
+        except UnknownScenario as unknown:
+            return self._refuse(http_request, Plan(), json_response({"detail": str(unknown)}, 400))
         plan = in_header + self._scenarios.pop() + find_in(_inputs(http_request))
         # Scenarios come before the checks, so that a fault does not depend on a correct key.
         if (fault := self._fault_before_accept(http_request, plan)) is not None:
@@ -99,8 +70,8 @@ class SubmitApi:
             if resets != self._resets:
                 # The simulator was reset meanwhile: this submission belongs to a test that has ended.
                 return HttpResponse(send=drop)
-        if (refusal := self._validate(http_request)) is not None:
-            return self._refuse(http_request, plan, refusal)
+        if (error := self._validate(http_request)) is not None:
+            return self._refuse(http_request, plan, error)
         return self._accept(http_request, plan)
 
     def reset(self) -> None:
@@ -109,9 +80,7 @@ class SubmitApi:
 
     def _fault_before_accept(self, http_request: HttpRequest, plan: Plan) -> HttpResponse | None:
         earlier = self._log.count_posts(_body_hash(http_request.body))
-        for scenario in plan.scenarios:
-            if not scenario.happens_after(earlier):
-                continue
+        for scenario in plan.after(earlier).scenarios:
             if scenario.name in BEFORE_ACCEPT:
                 outcome, send = BEFORE_ACCEPT[scenario.name]
                 self._record(http_request, plan, outcome)
@@ -149,12 +118,17 @@ class SubmitApi:
         # The new name of the header takes precedence over the old one (docs/fal.md).
         headers = http_request.headers
         timeout = headers.get("x-fal-request-start-timeout") or headers.get("x-fal-request-timeout", "")
+        timeout_seconds: float | None
+        try:
+            timeout_seconds = float(timeout)
+        except ValueError:
+            timeout_seconds = None
         submission = Submission(
             endpoint=_endpoint(http_request),
             inputs=_inputs(http_request),
             webhook_url=http_request.query.get("fal_webhook"),
             plan=plan,
-            start_timeout_seconds=_float_or_none(timeout),
+            start_timeout_seconds=timeout_seconds,
         )
         earlier = self._log.count_posts(_body_hash(http_request.body))
         # Under one lock, so that no reader sees the request without its POST.
@@ -166,15 +140,6 @@ class SubmitApi:
             completed = self._log.request(request.request_id)
             if completed is not None and completed.webhook_url is not None:
                 self._callbacks.send_now(completed)
-        happening = Plan(tuple(scenario for scenario in plan.scenarios if scenario.happens_after(earlier)))
-        response = self._acceptance(request)
-        if (garbage := happening.get("garbage200")) is not None:
-            response = self._spoil(garbage.choice, response)
-        senders = [AFTER_ACCEPT[scenario.name] for scenario in happening.scenarios if scenario.name in AFTER_ACCEPT]
-        return replace(response, send=senders[0] if senders else send_whole)
-
-    def _acceptance(self, request: Request) -> HttpResponse:
-        """Return the correct response to an accepted submission."""
         url = f"{self._base_url}/{request.app}/requests/{request.request_id}"
         body = {
             "status": "IN_QUEUE",
@@ -185,25 +150,8 @@ class SubmitApi:
             "cancel_url": f"{url}/cancel",
             "queue_position": request.ahead,
         }
-        return json_response(body, headers={"x-fal-request-id": request.request_id})
-
-    def _spoil(self, choice: str, correct: HttpResponse) -> HttpResponse:
-        """Return the unusable response of a `garbage200` scenario."""
-        body: dict[str, Any] = json.loads(correct.body)
-        if choice == "json":
-            return HttpResponse(
-                headers={"Content-Type": "application/json"}, body=correct.body[: len(correct.body) // 2]
-            )
-        if choice == "html":
-            return HttpResponse(headers={"Content-Type": "text/html"}, body=b"<!doctype html><h1>Welcome to fal</h1>")
-        if choice == "no_request_id":
-            del body["request_id"]
-            return json_response(body)
-        if choice == "big":
-            return json_response({**body, "padding": "0" * BIG_BYTES})
-        # wrong_host
-        urls = {name: str(body[name]).replace(self._base_url, self._canary_url) for name in body if "url" in name}
-        return json_response({**body, **urls})
+        response = json_response(body, headers={"x-fal-request-id": request.request_id})
+        return spoil_acceptance(response, plan.after(earlier), base_url=self._base_url, wrong_url=self._canary_url)
 
     def _record(self, http_request: HttpRequest, plan: Plan, outcome: str, request_id: str | None = None) -> None:
         self._log.add(
@@ -221,23 +169,6 @@ class SubmitApi:
         )
 
 
-def refusal(choice: str) -> HttpResponse:
-    """Return the response of a `status` scenario: `503`, `503-bare`, `503-nginx`, `429-retry-after`."""
-    code, _, variant = choice.partition("-")
-    status = int(code)
-    if variant == "nginx" or choice == "502":
-        page = NGINX_PAGE % {b"title": NGINX_TITLES[status]}
-        return HttpResponse(status=status, headers={"Content-Type": "text/html"}, body=page)
-    if status == 422:
-        entry = {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
-        return json_response({"detail": [entry]}, 422)
-    headers = {"Retry-After": "1"} if variant == "retry-after" else {}
-    # Clients may retry a 5xx without this header: then fal's gateway did not see the request.
-    if status >= 500 and variant != "bare":
-        headers["x-fal-request-id"] = _sha256(str(time.time_ns()).encode())[:32]
-    return json_response({"detail": DETAILS[status]}, status, headers)
-
-
 def _endpoint(http_request: HttpRequest) -> str:
     return http_request.path.strip("/")
 
@@ -250,20 +181,9 @@ def _inputs(http_request: HttpRequest) -> Any:
         return None
 
 
-def _float_or_none(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _body_hash(body: bytes) -> str:
     """Return the SHA-256 of a body, by which a repeated submission is recognised.
 
     The query strings of URLs are left out: they may be signed again for each attempt.
     """
-    return _sha256(re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", body))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", body)).hexdigest()

@@ -1,4 +1,8 @@
-"""Draws the files of an answer from the order: the same order and request give the same bytes, always."""
+"""Draws the content of output files from the inputs of a job.
+
+The outcome builder describes each file as a `Drawing`; `draw` turns it into bytes. The same drawing always gives the
+same bytes, so the simulator stores drawings instead of files. The files are valid: other programs open them.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,13 @@ EXTENSIONS = {
     "audio/mpeg": "mp3",
 }
 
-# What we draw in place of what we cannot: there is no H.264 here, and every browser plays VP8.
-STAND_INS = {"video/mp4": "video/webm"}
+# There is no H.264 encoder here. WebM can be written without one, and every browser plays it.
+SUBSTITUTES = {"video/mp4": "video/webm"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """What a file shall show."""
+    """What one file shows. Which fields matter depends on the media type."""
 
     media_type: str
     text: str
@@ -34,37 +38,30 @@ class Drawing:
     height: int = 1024
     seconds: float = 5.0
     black: bool = False
-    """What a safety checker makes of a picture."""
+    """A black image, as fal's safety checker returns it."""
 
 
 def drawn_type(media_type: str) -> str:
-    """The media type in which a file of this type is drawn."""
-    return STAND_INS.get(media_type, media_type)
+    """Return the media type in which a file of this type is drawn."""
+    return SUBSTITUTES.get(media_type, media_type)
 
 
 def draw(drawing: Drawing) -> bytes:
+    """Return the content of a file. Raises ValueError for a media type that is not in EXTENSIONS."""
+    text, caption, seed = drawing.text, drawing.caption, drawing.seed
     if drawing.media_type.startswith("image/"):
-        return _picture(drawing)
+        size = (drawing.width, drawing.height)
+        image = images.black(size) if drawing.black else images.draw(text, caption, seed=seed, size=size)
+        return images.encode(image, drawing.media_type)
     if drawing.media_type == "video/webm":
-        return webm.draw(drawing.text, drawing.caption, seed=drawing.seed, seconds=drawing.seconds, tall=_tall(drawing))
+        is_portrait = drawing.height > drawing.width
+        return webm.draw(text, caption, seed=seed, seconds=drawing.seconds, is_portrait=is_portrait)
     if drawing.media_type == "model/gltf-binary":
-        return glb.draw(drawing.text, drawing.caption, seed=drawing.seed)
+        return glb.draw(text, caption, seed=seed)
     if drawing.media_type == "audio/wav":
-        return wav.draw(caption=drawing.caption, seed=drawing.seed, seconds=drawing.seconds)
+        return wav.draw(caption=caption, seed=seed, seconds=drawing.seconds)
     if drawing.media_type == "audio/mpeg":
-        return mp3.draw(caption=drawing.caption, seed=drawing.seed, seconds=drawing.seconds)
+        return mp3.draw(caption=caption, seed=seed, seconds=drawing.seconds)
     if drawing.media_type == "application/octet-stream":
-        return fbx.draw(drawing.caption)
+        return fbx.draw(caption)
     raise ValueError(f"The simulator cannot draw {drawing.media_type}.")
-
-
-def _picture(drawing: Drawing) -> bytes:
-    size = (drawing.width, drawing.height)
-    if drawing.black:
-        return images.encode(images.black(size), drawing.media_type)
-    picture = images.draw(drawing.text, drawing.caption, seed=drawing.seed, size=size)
-    return images.encode(picture, drawing.media_type)
-
-
-def _tall(drawing: Drawing) -> bool:
-    return drawing.height > drawing.width

@@ -1,4 +1,4 @@
-"""FBX files: a cube of quads in the binary format, version 7.4.
+"""Draws 3D models as FBX files: a cube of six quads in the binary format, version 7.4.
 
 The format is not published; this follows https://code.blender.org/2013/08/fbx-binary-file-format-specification/
 """
@@ -13,15 +13,17 @@ VERSION = 7400
 # An empty node ends each list of nodes.
 END_OF_LIST = b"\0" * 13
 FOOTER_MAGIC = bytes.fromhex("f85a8c6adef5d97eece90ce3758f290b")
+# Bytes of a node before its name and properties, without the length byte of the name: three 32-bit numbers.
+NODE_HEAD_BYTES = 12
 
 CORNERS = [-1.0, -1, -1, 1, -1, -1, 1, 1, -1, -1, 1, -1, -1, -1, 1, 1, -1, 1, 1, 1, 1, -1, 1, 1]
-# The last corner of each quad is written as its complement.
+# The format marks the last corner of each quad by storing its complement.
 QUADS = [0, 3, 2, ~1, 4, 5, 6, ~7, 0, 1, 5, ~4, 2, 3, 7, ~6, 1, 2, 6, ~5, 3, 0, 4, ~7]
 
 
 @dataclass(frozen=True)
 class Node:
-    """A name, encoded properties, and nodes below it."""
+    """A name, encoded properties, and child nodes."""
 
     name: str
     properties: tuple[bytes, ...] = ()
@@ -29,56 +31,49 @@ class Node:
 
 
 def draw(caption: str) -> bytes:
-    nodes = (_header(), Node("Objects", (), (_geometry(caption),)))
+    """Return an FBX file with one mesh, which is named by the caption."""
+    header = Node(
+        "FBXHeaderExtension",
+        children=(
+            Node("FBXVersion", (b"I" + struct.pack("<i", VERSION),)),
+            Node("Creator", (_text(b"limn simulator"),)),
+        ),
+    )
+    geometry = Node(
+        "Geometry",
+        properties=(b"L" + struct.pack("<q", 1), _text(caption.encode() + b"\x00\x01Geometry"), _text(b"Mesh")),
+        children=(
+            Node("Vertices", (_array("d", 8, CORNERS),)),
+            Node("PolygonVertexIndex", (_array("i", 4, QUADS),)),
+        ),
+    )
     content = MAGIC + struct.pack("<I", VERSION)
-    for node in nodes:
-        content += _encoded(node, offset=len(content))
-    return content + END_OF_LIST + _footer(len(content) + len(END_OF_LIST))
+    for node in (header, Node("Objects", children=(geometry,))):
+        content += _encode(node, offset=len(content))
+    content += END_OF_LIST
+    # The footer is aligned to 16 bytes.
+    padding = b"\0" * (-len(content) % 16)
+    return content + b"\0" * 16 + padding + struct.pack("<II", 0, VERSION) + b"\0" * 120 + FOOTER_MAGIC
 
 
-def _header() -> Node:
-    version = Node("FBXVersion", (_whole(VERSION),))
-    return Node("FBXHeaderExtension", (), (version, Node("Creator", (_text("limn simulator"),))))
-
-
-def _geometry(caption: str) -> Node:
-    vertices = Node("Vertices", (_doubles(CORNERS),))
-    polygons = Node("PolygonVertexIndex", (_wholes(QUADS),))
-    return Node("Geometry", (_long(1), _text(f"{caption}\x00\x01Geometry"), _text("Mesh")), (vertices, polygons))
-
-
-def _encoded(node: Node, *, offset: int) -> bytes:
-    """A node begins with the offset at which it ends, so it must know where it stands."""
+def _encode(node: Node, *, offset: int) -> bytes:
+    """Return the bytes of a node that starts at this offset of the file. A node begins with the offset of its end."""
     name = node.name.encode()
     properties = b"".join(node.properties)
     body = struct.pack("<B", len(name)) + name + properties
     for child in node.children:
-        body += _encoded(child, offset=offset + 12 + len(body))
+        body += _encode(child, offset=offset + NODE_HEAD_BYTES + len(body))
     if node.children:
         body += END_OF_LIST
-    return struct.pack("<III", offset + 12 + len(body), len(node.properties), len(properties)) + body
+    end = offset + NODE_HEAD_BYTES + len(body)
+    return struct.pack("<III", end, len(node.properties), len(properties)) + body
 
 
-def _footer(length: int) -> bytes:
-    padding = b"\0" * (-length % 16)
-    return b"\0" * 16 + padding + struct.pack("<II", 0, VERSION) + b"\0" * 120 + FOOTER_MAGIC
+def _text(value: bytes) -> bytes:
+    return b"S" + struct.pack("<I", len(value)) + value
 
 
-def _text(value: str) -> bytes:
-    return b"S" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def _whole(value: int) -> bytes:
-    return b"I" + struct.pack("<i", value)
-
-
-def _long(value: int) -> bytes:
-    return b"L" + struct.pack("<q", value)
-
-
-def _doubles(values: list[float]) -> bytes:
-    return b"d" + struct.pack("<III", len(values), 0, 8 * len(values)) + struct.pack(f"<{len(values)}d", *values)
-
-
-def _wholes(values: list[int]) -> bytes:
-    return b"i" + struct.pack("<III", len(values), 0, 4 * len(values)) + struct.pack(f"<{len(values)}i", *values)
+def _array(code: str, item_bytes: int, values: list[float] | list[int]) -> bytes:
+    """Encode an uncompressed array: type, count, encoding 0, length in bytes, and the items."""
+    head = struct.pack("<III", len(values), 0, item_bytes * len(values))
+    return code.encode() + head + struct.pack(f"<{len(values)}{code}", *values)

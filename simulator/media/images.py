@@ -1,4 +1,4 @@
-"""Pictures: a soft background grown from the seed, and the order's words on it."""
+"""Draws images: a soft background chosen by the seed, and the prompt on it. Also used for videos and textures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 TEXT_CHARACTERS_MAX = 160
 LINE_CHARACTERS = 22
-# Fast rather than small: a simulator draws thousands of pictures in a test run.
+# Fast settings rather than small files: a test run draws thousands of images.
 ENCODERS: dict[str, dict[str, int]] = {
     "image/png": {"compress_level": 1},
     "image/jpeg": {"quality": 85},
@@ -24,47 +24,58 @@ ENCODERS: dict[str, dict[str, int]] = {
 
 
 def draw(text: str, caption: str, *, seed: int, size: Size) -> Image.Image:
-    picture = background(seed, size)
-    write(picture, text, caption)
-    return picture
+    """Return an image with the text in the middle and the caption at the bottom."""
+    image = background(seed, size)
+    write(image, text, caption)
+    return image
 
 
-def encode(picture: Image.Image, media_type: str) -> bytes:
+def encode(image: Image.Image, media_type: str) -> bytes:
+    """Return the image in the format of this media type."""
     out = io.BytesIO()
-    picture.save(out, format=media_type.removeprefix("image/"), **ENCODERS[media_type])
+    image.save(out, format=media_type.removeprefix("image/"), **ENCODERS[media_type])
     return out.getvalue()
 
 
 def black(size: Size) -> Image.Image:
+    """Return a black image."""
     return Image.new("RGB", size)
 
 
 def background(seed: int, size: Size) -> Image.Image:
-    """A few neighbouring hues on a small grid, blown up until they flow into each other."""
+    """Return a gradient between neighbouring hues: a grid of 5 × 5 pixels, enlarged with smooth interpolation."""
     chance = random.Random(seed)
     hue = chance.random()
+    pixels = []
+    for _ in range(25):
+        pixel_hue, value = hue + chance.uniform(-0.12, 0.12), chance.uniform(0.45, 0.85)
+        red, green, blue = colorsys.hsv_to_rgb(pixel_hue % 1, 0.62, value)
+        pixels.append((round(red * 255), round(green * 255), round(blue * 255)))
     grid = Image.new("RGB", (5, 5))
-    grid.putdata([_colour(hue + chance.uniform(-0.12, 0.12), chance.uniform(0.45, 0.85)) for _ in range(25)])
+    grid.putdata(pixels)
     return grid.resize(size, Image.Resampling.BICUBIC)
 
 
-def write(picture: Image.Image, text: str, caption: str) -> None:
-    """The words in the middle, the caption at the foot."""
-    width, height = picture.size
-    pen = ImageDraw.Draw(picture)
+def write(image: Image.Image, text: str, caption: str) -> None:
+    """Write the text in the middle of the image and the caption at the bottom, both in sizes that follow its width."""
+    width, height = image.size
+    canvas = ImageDraw.Draw(image)
     large = font(max(10, width // 18))
     small = font(max(8, width // 44))
     middle = (width / 2, height / 2)
-    pen.multiline_text(middle, wrap(text), font=large, fill="white", anchor="mm", align="center", spacing=width // 90)
-    pen.text((width / 2, height - width / 25), caption, font=small, fill=(255, 255, 255), anchor="mm")
+    canvas.multiline_text(
+        middle, wrap(text), font=large, fill="white", anchor="mm", align="center", spacing=width // 90
+    )
+    canvas.text((width / 2, height - width / 25), caption, font=small, fill=(255, 255, 255), anchor="mm")
 
 
 def wrap(text: str) -> str:
-    """At most 160 characters, in lines of about 22, broken between words where there are any."""
+    """Return at most 160 characters in lines of about 22, broken between words where possible."""
     if len(text) > TEXT_CHARACTERS_MAX:
         text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
     lines = [""]
     for word in text.split():
+        # Words longer than a line are cut.
         for piece in (word[i : i + LINE_CHARACTERS] for i in range(0, len(word), LINE_CHARACTERS)):
             if lines[-1] and len(lines[-1]) + len(piece) >= LINE_CHARACTERS:
                 lines.append("")
@@ -74,10 +85,5 @@ def wrap(text: str) -> str:
 
 @lru_cache(maxsize=32)
 def font(size: int) -> Font:
-    """Pillow's own typeface: the same on every machine, so the bytes are too."""
+    """Return Pillow's built-in font. It is the same on every machine, and so are the drawn bytes."""
     return ImageFont.load_default(size)
-
-
-def _colour(hue: float, value: float) -> tuple[int, int, int]:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, 0.62, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
