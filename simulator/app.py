@@ -198,7 +198,7 @@ class Simulator:
 
     # Waiting and resetting
 
-    def wait_until(self, predicate: Callable[[], Any], timeout: float = 10) -> bool:
+    def wait_until(self, predicate: Callable[[], Any], timeout: float = 60) -> bool:
         """Evaluate `predicate` now and after each write to the log. Returns whether it became true in time."""
         return self.log.wait_until(predicate, timeout)
 

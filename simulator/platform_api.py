@@ -14,7 +14,6 @@ from typing import Any
 from simulator.billing import Bill
 from simulator.http_messages import HttpRequest, HttpResponse, json_response
 from simulator.log import Log
-from simulator.records import Request
 from simulator.signing import FalAccount
 
 Body = dict[str, Any]

@@ -1,8 +1,9 @@
 """The table of all scenarios: the one list that the parser, the index page and docs/simulator.md are made from.
 
 `python -m simulator --words` prints it as Markdown. To add a scenario, add it here and handle it where its group is
-handled: `job` and `outcome` in job_queue and outcomes, `submit` in submit_api, `status`, `result` and `cancel` in
-status_api, `callback` in callback_sender and callback_faults, `cdn` in file_server, `bill` in billing.
+handled: `job` in job_queue, `outcome` and `outputs` in outcomes, `submit` in submit_api and submit_faults, `status`,
+`result` and `cancel` in status_api, `callback` in callback_sender and callback_faults, `cdn` in file_server and
+file_faults, `bill` in billing.
 """
 
 from __future__ import annotations

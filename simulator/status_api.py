@@ -67,9 +67,17 @@ class StatusApi:
             if scenario.choice == "back_to_queue" and request.state != "IN_PROGRESS":
                 continue
             count = self._count_fault(request, scenario.text)
-            fault = self._status_fault(request, scenario.choice, count)
-            if fault is not None and scenario.happens_after(count - 1):
-                return fault
+            if not scenario.happens_after(count - 1):
+                continue
+            if scenario.choice == "404":
+                return json_response(NOT_FOUND, 404)
+            if scenario.choice == "500":
+                return json_response({"detail": "Internal server error"}, 500)
+            if scenario.choice == "unknown":
+                return json_response({**self._status_body(request), "status": "PONDERING"}, 202)
+            if count == 2:
+                # back_to_queue: the first poll saw IN_PROGRESS, the second sees IN_QUEUE, as after a retry by fal.
+                return json_response({**self._status_body(request), "status": "IN_QUEUE", "queue_position": 0}, 202)
         body = self._status_body(request, with_logs=http_request.query.get("logs", "").lower() in ("1", "true"))
         return json_response(body, 200 if request.state == "COMPLETED" else 202, _id_header(request))
 
@@ -145,18 +153,6 @@ class StatusApi:
         with self._log.locked():
             self._faults[(request.request_id, scenario)] += 1
             return self._faults[(request.request_id, scenario)]
-
-    def _status_fault(self, request: Request, choice: str, count: int) -> HttpResponse | None:
-        if choice == "404":
-            return json_response(NOT_FOUND, 404)
-        if choice == "500":
-            return json_response({"detail": "Internal server error"}, 500)
-        if choice == "unknown":
-            return json_response({**self._status_body(request), "status": "PONDERING"}, 202)
-        if count == 2:
-            # back_to_queue: the first poll saw IN_PROGRESS, the second sees IN_QUEUE, as after a retry by fal.
-            return json_response({**self._status_body(request), "status": "IN_QUEUE", "queue_position": 0}, 202)
-        return None
 
     def _status_body(self, request: Request, *, with_logs: bool = False) -> dict[str, Any]:
         url = f"{self._base_url}/{request.app}/requests/{request.request_id}"

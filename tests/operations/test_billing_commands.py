@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from generations.catalogue import MODELS
 from simulator import Simulator
 from tests.fixtures.billing import Making, command
-from tests.simulator.customer import FLUX, VEO
+from tests.simulator.queue_client import FLUX, VEO
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings

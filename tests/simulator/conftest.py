@@ -1,4 +1,4 @@
-"""fal at two hundred times its speed, and somebody who orders there."""
+"""Fixtures of the simulator's tests: a simulator 200 times faster than fal, a client, and a receiver of callbacks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from simulator import Simulator
-from tests.simulator.customer import Customer, Receiver, receiver
+from tests.simulator.queue_client import CallbackReceiver, QueueClient, callback_receiver
+
+SPEED = 200
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """None of these tests needs our database."""
+    """Run these tests once, not for each database: the simulator does not use Limn's."""
     for item in items:
         if item.path.is_relative_to(__file__.rpartition("/")[0]):
             item.add_marker("once")
@@ -19,18 +21,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def fal() -> Iterator[Simulator]:
-    with Simulator(speed=200) as simulator:
+    with Simulator(speed=SPEED) as simulator:
         yield simulator
 
 
 @pytest.fixture
-def customer(fal: Simulator) -> Iterator[Customer]:
-    somebody = Customer(fal)
-    with somebody.http:
-        yield somebody
+def queue_client(fal: Simulator) -> Iterator[QueueClient]:
+    client = QueueClient(fal)
+    with client.http:
+        yield client
 
 
 @pytest.fixture
-def inbox() -> Iterator[Receiver]:
-    with receiver() as found:
-        yield found
+def receiver() -> Iterator[CallbackReceiver]:
+    with callback_receiver() as running:
+        yield running

@@ -12,7 +12,7 @@ from generations.models import Generation
 from tests.end_to_end.browser.test_pages import alice, complaints, log_in, member, tidy_connections
 from tests.helpers.background_work import Work
 from tests.helpers.images import picture
-from tests.simulator.customer import get
+from tests.simulator.queue_client import get
 
 __all__ = ["alice", "complaints", "member", "tidy_connections"]
 EDIT = "/new/flux-2-edit/"

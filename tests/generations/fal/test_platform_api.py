@@ -19,7 +19,7 @@ from generations.fal.platform import UnitPrice
 from generations.fal.wire import billable_units
 from simulator import Simulator
 from tests.fixtures.billing import client_of_fal
-from tests.simulator.customer import FLUX, VEO, Customer
+from tests.simulator.queue_client import FLUX, VEO, QueueClient
 
 __all__ = ["client_of_fal"]
 pytestmark = pytest.mark.once
@@ -27,8 +27,8 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def customer(fal: Simulator) -> Iterator[Customer]:
-    somebody = Customer(fal)
+def queue_client(fal: Simulator) -> Iterator[QueueClient]:
+    somebody = QueueClient(fal)
     with somebody.http:
         yield somebody
 
@@ -71,8 +71,8 @@ def test_a_new_price_is_seen(fal: Simulator, client_of_fal: FalClient) -> None:
 # --- The bill ---
 
 
-def test_the_bill_names_request_units_and_dollars(customer: Customer, admin: FalClient) -> None:
-    request = customer.completed(inputs={"num_images": 3})
+def test_the_bill_names_request_units_and_dollars(queue_client: QueueClient, admin: FalClient) -> None:
+    request = queue_client.run(inputs={"num_images": 3})
 
     (event,) = events(admin)
 
@@ -93,29 +93,29 @@ def test_the_bill_names_request_units_and_dollars(customer: Customer, admin: Fal
     ],
 )
 def test_the_simulator_bills_as_it_is_told(
-    customer: Customer, admin: FalClient, scenario: str, dollars: list[str]
+    queue_client: QueueClient, admin: FalClient, scenario: str, dollars: list[str]
 ) -> None:
-    customer.completed(scenario)
+    queue_client.run(scenario)
 
     assert [event.dollars for event in events(admin)] == [Decimal(each) for each in dollars]
 
 
 def test_a_long_bill_is_read_page_by_page_and_span_by_span(
-    customer: Customer, admin: FalClient, monkeypatch: pytest.MonkeyPatch
+    queue_client: QueueClient, admin: FalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "EVENTS_PER_PAGE", 2)
-    ordered = [customer.completed(inputs={"seed": seed}).request_id for seed in range(3)]
+    ordered = [queue_client.run(inputs={"seed": seed}).request_id for seed in range(3)]
 
     assert [event.request_id for event in events(admin, days=200)] == ordered
 
 
-def test_the_bill_wants_an_admin_key(client_of_fal: FalClient, customer: Customer) -> None:
+def test_the_bill_wants_an_admin_key(client_of_fal: FalClient, queue_client: QueueClient) -> None:
     with pytest.raises(Forbidden):
         events(client_of_fal)
 
 
-def test_a_result_says_how_many_units_it_is_billed_as(customer: Customer, client_of_fal: FalClient) -> None:
-    request = customer.completed(inputs={"num_images": 3})
+def test_a_result_says_how_many_units_it_is_billed_as(queue_client: QueueClient, client_of_fal: FalClient) -> None:
+    request = queue_client.run(inputs={"num_images": 3})
 
     verdict = client_of_fal.result(client_of_fal.receipt_for(FLUX, request.request_id).response_url)
 

@@ -33,7 +33,7 @@ from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
 from tests.helpers.images import laid
 from tests.services.seaweed import Bucket
-from tests.simulator.customer import get
+from tests.simulator.queue_client import get
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "a cat that nobody may know of"
