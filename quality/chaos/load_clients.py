@@ -206,7 +206,7 @@ class LoadClient:
     def _poll_next(self) -> None:
         if not self.unfinished:
             return
-        # Each in its turn.
+        # The polled generation goes to the end of the list, so all are polled in turn.
         generation_id = self.unfinished.pop(0)
         self.unfinished.append(generation_id)
         answer = self.api.call("GET", f"generations/{generation_id}/")

@@ -51,7 +51,7 @@ class Postgres:
         subprocesses.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # No Unix socket: its path could be longer than the system allows.
+        # No Unix socket: every client connects over TCP, most of them through the proxy.
         settings = (f"port={self._port}", "unix_socket_directories=", *SETTINGS)
         options = [word for setting in settings for word in ("-c", setting)]
         server = processes.start(

@@ -43,7 +43,7 @@ class CallbackReplayer:
             try:
                 self.environment.control_simulator("call_again", request_id=request_id, kind=kind)
             except requests.RequestException:
-                # The simulator is restarted by no fault, but a busy machine may make it late.
+                # No fault stops the simulator, but on a busy machine its answer may come too late.
                 self.counters.count_event("late duplicate not sent")
             else:
                 self.counters.count_fault("late contradiction" if contradicts else "late duplicate")
