@@ -114,7 +114,7 @@ class FaultInjector:
     def terminate(self, process: ManagedProcess) -> None:
         """Send SIGTERM: the process must end within the time that a service manager gives it (E2)."""
         if not process.terminate():
-            self.counters.add_violation("E2", f"{process.name} had not ended 15 s after SIGTERM")
+            self.counters.add_violation("E2", f"{process.name} had not ended 30 s after SIGTERM")
 
     def pause(self, process: ManagedProcess, seconds: float) -> None:
         """Stop a process for so long that its leases run out, and let it go on with work that it has lost."""

@@ -23,7 +23,8 @@ import psutil
 from config.management import subprocesses
 
 ROOT = Path(__file__).resolve().parents[2]
-TERMINATE_SECONDS_MAX = 15.0
+# Case E2 of docs/failure-modes.md: after SIGTERM, work ends or is handed back within this time.
+TERMINATE_SECONDS_MAX = 30.0
 # Linux sends the death signal of a child when the *thread* that started it ends. One thread, which lives as long as
 # this process, therefore starts all children.
 _starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
@@ -57,7 +58,7 @@ class ManagedProcess:
             self._process = self._start()
 
     def terminate(self) -> bool:
-        """Send SIGTERM, then start the program again. Returns whether it ended within 15 s."""
+        """Send SIGTERM, then start the program again. Returns whether it ended within 30 s."""
         with self._lock:
             subprocesses.ask(self._process)
             try:
