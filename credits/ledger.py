@@ -208,7 +208,7 @@ def _post(
     account: Account, kind: Entry.Kind, change: int, *, key: str, actor: str, reason: str, hold: Hold | None = None
 ) -> Entry:
     """Move `change` credits between the account and its counter-side, once per key."""
-    # Concurrent postings to one account wait here, so the second of two with one key finds the first one's entry.
+    # Concurrent postings to one account wait here, so the second of two with the same key finds the entry of the first.
     _lock(account)
     if posted := _find_posted(key, account, kind, change, hold=hold):
         return posted

@@ -29,7 +29,11 @@ class Migration(migrations.Migration):
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='account', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('balance__gte', 0)), name='credits_balance_not_negative'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='credits_held_not_negative'), models.CheckConstraint(condition=models.Q(('held__lte', models.F('balance'))), name='credits_held_within_balance')],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('balance__gte', 0)), name='credits_balance_not_negative'),
+                    models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='credits_held_not_negative'),
+                    models.CheckConstraint(condition=models.Q(('held__lte', models.F('balance'))), name='credits_held_within_balance'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -46,8 +50,14 @@ class Migration(migrations.Migration):
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='credits.account')),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('settled_at', None)), fields=['account'], name='credits_hold_open')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gte', 0), ('amount__lte', 2147483647)), name='credits_hold_amount'), models.CheckConstraint(condition=models.Q(('captured__gte', 0), ('released__gte', 0), models.Q(models.Q(('captured', 0), ('released', 0), ('settled_at', None)), models.Q(('amount', django.db.models.expressions.CombinedExpression(models.F('captured'), '+', models.F('released'))), ('settled_at__isnull', False)), _connector='OR')), name='credits_hold_settles_in_full'), models.CheckConstraint(condition=models.Q(('refunded__gte', 0), ('refunded__lte', models.F('captured'))), name='credits_refund_within_capture')],
+                'indexes': [
+                    models.Index(condition=models.Q(('settled_at', None)), fields=['account'], name='credits_hold_open'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('amount__gte', 0), ('amount__lte', 2147483647)), name='credits_hold_amount'),
+                    models.CheckConstraint(condition=models.Q(('captured__gte', 0), ('released__gte', 0), models.Q(models.Q(('captured', 0), ('released', 0), ('settled_at', None)), models.Q(('amount', django.db.models.expressions.CombinedExpression(models.F('captured'), '+', models.F('released'))), ('settled_at__isnull', False)), _connector='OR')), name='credits_hold_settles_in_full'),
+                    models.CheckConstraint(condition=models.Q(('refunded__gte', 0), ('refunded__lte', models.F('captured'))), name='credits_refund_within_capture'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -67,8 +77,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'entries',
-                'indexes': [models.Index(fields=['account', '-id'], name='credits_statement')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('kind', 'hold')), fields=('hold',), name='credits_hold_opens_once'), models.UniqueConstraint(condition=models.Q(('kind__in', ['capture', 'release'])), fields=('hold',), name='credits_hold_settles_once'), models.CheckConstraint(condition=models.Q(models.Q(('balance_change', 0), ('counter_side', '')), models.Q(('counter_side', ''), _negated=True), _connector='OR'), name='credits_change_has_two_sides'), models.CheckConstraint(condition=models.Q(models.Q(('hold__isnull', False), ('kind__in', ['hold', 'capture', 'release'])), models.Q(('hold__isnull', False), ('key__isnull', False), ('kind', 'refund')), models.Q(('hold__isnull', True), ('key__isnull', False), ('kind__in', ['grant', 'adjust'])), _connector='OR'), name='credits_entry_has_cause')],
+                'indexes': [
+                    models.Index(fields=['account', '-id'], name='credits_statement'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('kind', 'hold')), fields=('hold',), name='credits_hold_opens_once'),
+                    models.UniqueConstraint(condition=models.Q(('kind__in', ['capture', 'release'])), fields=('hold',), name='credits_hold_settles_once'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('balance_change', 0), ('counter_side', '')), models.Q(('counter_side', ''), _negated=True), _connector='OR'), name='credits_change_has_two_sides'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('hold__isnull', False), ('kind__in', ['hold', 'capture', 'release'])), models.Q(('hold__isnull', False), ('key__isnull', False), ('kind', 'refund')), models.Q(('hold__isnull', True), ('key__isnull', False), ('kind__in', ['grant', 'adjust'])), _connector='OR'), name='credits_entry_has_cause'),
+                ],
             },
         ),
         CreateTrigger(ENTRIES_ARE_APPEND_ONLY),
