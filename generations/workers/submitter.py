@@ -1,4 +1,7 @@
-"""Hands planned attempts to fal. One row, one POST; what becomes of it is the lifecycle's to hear."""
+"""Sends planned submissions to fal: one row, one POST. What becomes of it is reported to the lifecycle.
+
+`services` calls `submit_now` for a new order; the loop of `manage.py work` calls `run_once` for everything that waits.
+"""
 
 from __future__ import annotations
 
@@ -19,63 +22,58 @@ from generations import lifecycle
 from generations.catalogue import find
 from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
 from generations.fal.client import SUBMIT_SECONDS_MAX
-from generations.jobs import backoff, failpoints, leases
-from generations.jobs.parallel import run
-from generations.lifecycle import Failure, failure
+from generations.jobs import backoff, failpoints, leases, parallel
+from generations.lifecycle import failure
 from generations.models import FailureCode, Generation, Phase, Submission
 from generations.ordering import input_files
 from generations.provider import circuit_breaker, clients, dispatch_queue
 
 LEASE_SECONDS = scaled(20)
-# Who begins to send later than this might still be at it when the reconciler takes him for dead.
-OVERSLEPT = timedelta(seconds=lifecycle.SUBMITTING_SECONDS_MAX - SUBMIT_SECONDS_MAX)
+# A sender that begins later than this could still be sending when the reconciler takes it for dead.
+START_SECONDS_MAX = timedelta(seconds=lifecycle.SUBMITTING_SECONDS_MAX - SUBMIT_SECONDS_MAX)
 FIRST_RETRY_SECONDS = scaled(2)
 LONGEST_RETRY_SECONDS = scaled(60)
-# Our key or our money is the matter: a person has to act, and asking more often does not help.
+# fal refuses Limn's key or account. An operator has to act, and asking more often does not help.
 FORBIDDEN_RETRY_SECONDS = scaled(60)
-# Whose order took longer to hand over has waited for everybody: for a while, orders are left to the workers.
+# After a POST that took this long, new orders are left to the workers for a while, so that requests do not wait.
 SLOW_SECONDS = 2.0
 SLOW_FOR_SECONDS = 30.0
 
 
 def run_once(*, limit: int) -> int:
-    """Submit what is due, at most `limit` and what fal may be sent now; one probe at a time while it refuses us.
+    """Submits up to `limit` due generations, as far as fal's budget allows; accounts take turns. Returns how many.
 
-    Customers take turns. How many it took on.
+    While the circuit breaker is open, one of them is sent as a probe, and those past their deadline fail.
     """
     room = min(limit, dispatch_queue.available())
     if circuit_breaker.is_open():
-        _give_up_overdue(limit)
+        for generation in Generation.objects.filter(phase=Phase.QUEUED, deadline_at__lte=Now())[:limit]:
+            lifecycle.failed(generation, failure(FailureCode.PROVIDER_UNFUNDED), actor="limn")
         room = 1 if room and circuit_breaker.may_probe() else 0
     due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
-    return run(due, _submit_and_release, give_up=_give_up)
+    return parallel.run(due, _submit_claimed, give_up=_give_up)
 
 
-def _give_up_overdue(limit: int) -> None:
-    for generation in Generation.objects.filter(phase=Phase.QUEUED, deadline_at__lte=Now())[:limit]:
-        lifecycle.failed(generation, failure(FailureCode.PROVIDER_UNFUNDED), actor="limn")
-
-
-def _submit_and_release(generation: Generation) -> None:
-    submit_now(generation, is_its_turn=True)
+def _submit_claimed(generation: Generation) -> None:
+    submit_now(generation, is_claimed=True)
     leases.release(generation)
 
 
 def _give_up(generation: Generation) -> None:
-    lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died or stumbled over handing it in")
+    lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died while they submitted it")
     leases.release(generation)
 
 
-def submit_now(generation: Generation, *, is_its_turn: bool = False) -> None:
-    """Send the planned attempt, unless somebody else does. Bounded by the client's 8 s; never raises for fal's sake.
+def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
+    """Sends the planned submission, unless another process does. Takes at most SUBMIT_SECONDS_MAX.
 
-    What fal may not be sent now stays queued, and so does what would pass by others who wait for their turn; and, of
-    what a caller waits for, everything while fal is slow. A process without our key (a shell, say) leaves it all to the
-    workers: that it has none says nothing about fal.
+    What cannot be sent now stays queued for the workers, and no error of fal is raised. Without `is_claimed`, as for a
+    new order, the generation also stays queued if others wait for the budget, or while fal is slow. A process without
+    FAL_KEY, such as a shell, leaves everything to the workers: that says nothing about fal.
     """
     if not settings.FAL_KEY:
         return
-    if not is_its_turn and (slowness.lasts() or not dispatch_queue.has_room_for(generation)):
+    if not is_claimed and (slowness.lasts() or not dispatch_queue.has_room_for(generation)):
         return
     submission = _begin(generation)
     if submission is not None:
@@ -85,7 +83,7 @@ def submit_now(generation: Generation, *, is_its_turn: bool = False) -> None:
 
 @dataclass
 class _Slowness:
-    """Whether fal was slow a moment ago, as far as this process knows."""
+    """Whether a recent POST of this process to fal was slow."""
 
     _noticed_at: float = -math.inf
 
@@ -108,31 +106,31 @@ class _Slowness:
 slowness = _Slowness()
 
 
-class _NoRoom(Exception):
-    """fal has been sent as much as it may be."""
+class _BudgetUsedUp(Exception):
+    """fal has been sent as much as it may be. Rolls the transaction back."""
 
 
 def _begin(generation: Generation) -> Submission | None:
-    """Note the attempt and take its place in fal's budget: both, or neither."""
+    """Records the submission and takes its place in the budget: both are committed, or neither."""
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
             if submission is not None and not dispatch_queue.acquire(generation):
-                raise _NoRoom
+                raise _BudgetUsedUp
             return submission
-    except _NoRoom:
-        # What the transaction had written into the object is not so.
+    except _BudgetUsedUp:
+        # The object still has what the transaction wrote before it was rolled back.
         generation.refresh_from_db(fields=["status", "phase", "version", "next_attempt_at"])
         return None
 
 
 def _send(generation: Generation, submission: Submission) -> None:
     failpoints.reach("noted")
-    if _overslept(submission):
-        # Taken for dead by now, and perhaps another attempt is on its way: what was not sent stays unsent.
+    if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
+        # This process overslept: by now it is taken for dead, and another submission may be on its way.
         return
     try:
-        ticket = clients.fal().submit(
+        receipt = clients.fal().submit(
             generation.endpoint,
             input_files.arguments_for_fal(generation),
             webhook_url=clients.callback_url(submission),
@@ -141,32 +139,26 @@ def _send(generation: Generation, submission: Submission) -> None:
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))
     except Rejected as error:
+        # fal read the request, so it does not refuse the account.
         circuit_breaker.reset()
         lifecycle.rejected(submission, lifecycle.failure_for(generation, error.reason))
     except FalError as error:
-        _retry(generation, submission, error)
+        _retry_later(generation, submission, error)
     else:
         failpoints.reach("posted")
         circuit_breaker.reset()
-        lifecycle.submitted(submission, ticket)
+        lifecycle.submitted(submission, receipt)
 
 
-def _overslept(submission: Submission) -> bool:
-    return submission.sent_at is None or timezone.now() - submission.sent_at > OVERSLEPT
-
-
-def _retry(generation: Generation, submission: Submission, error: FalError) -> None:
+def _retry_later(generation: Generation, submission: Submission, error: FalError) -> None:
+    """fal did not accept it this time: plans another submission, or fails the generation at its deadline."""
     forbidden = isinstance(error, Forbidden)
     if forbidden:
         circuit_breaker.trip(str(error))
     if generation.deadline_at <= timezone.now():
-        lifecycle.rejected(submission, _out_of_patience(forbidden, error))
+        code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
+        lifecycle.rejected(submission, failure(code, detail=str(error)))
         return
     asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS
     wait = backoff.seconds(submission.number, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, asked=asked)
     lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait)
-
-
-def _out_of_patience(forbidden: bool, error: FalError) -> Failure:
-    code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
-    return failure(code, detail=str(error))

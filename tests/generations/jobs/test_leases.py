@@ -112,7 +112,7 @@ def test_what_was_put_down_is_not_handed_back_from_another(order: Ordering) -> N
 
     leases.release_all()
 
-    assert row.lease not in {lease for lease, _ in leases._in_hand}
+    assert row.lease not in {lease for lease, _ in leases._held}
 
 
 def test_e5_many_claimers_share_the_rows_without_overlap(order: Ordering) -> None:

@@ -197,7 +197,7 @@ def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Accoun
 
 
 def test_a_worker_looks_past_what_others_have_in_hand(order: Ordering) -> None:
-    for _ in range(dispatch_queue.LOOKED_AT + 2):
+    for _ in range(dispatch_queue.CANDIDATES_PER_ROW + 2):
         order()
 
     claims = [dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=1, seconds=30) for _ in range(6)]

@@ -221,7 +221,7 @@ def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, w
 
 def test_e4_at_its_deadline_fal_is_asked_to_stop_and_then_it_ends(stuck: Generation, fal: Simulator) -> None:
     past = timezone.now() - timedelta(seconds=1)
-    for deadline in (past, past - reconciler.VERDICT_PATIENCE):
+    for deadline in (past, past - reconciler.VERDICT_GRACE):
         Generation.objects.update(deadline_at=deadline)
         run_into_it(reconciler.run_once, Generation, times=2)
 
