@@ -35,7 +35,7 @@ def start(
         cwd=folder,
         user=user,
         start_new_session=True,
-        preexec_fn=_dies_with(os.getpid(), death_signal),  # noqa: PLW1509  (no threads here when children start)
+        preexec_fn=_prepare_child(os.getpid(), death_signal),  # noqa: PLW1509  (no threads here when children start)
     )
 
 
@@ -65,15 +65,16 @@ def kill(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def _dies_with(parent: int, death_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the command: ask Linux for a signal at our death, even by kill -9."""
-    if _LIBC is None:
-        return None
-    libc = _LIBC
+def _prepare_child(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
+    """What the child does between the fork and the command."""
 
     def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
-        if os.getppid() != parent:  # We died between the fork and this line.
-            os._exit(1)
+        # A background job of a shell ignores SIGINT, and so would every process that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if _LIBC is not None:
+            # Linux sends the child this signal when its parent dies, even by kill -9.
+            _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+            if os.getppid() != parent:  # The parent died before prctl was called.
+                os._exit(1)
 
     return prepare

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from config.management import subprocesses
 from config.management.supervisor import Part
 from tests.services.waiting import until
 
@@ -93,30 +89,3 @@ def test_who_does_not_end_when_asked_is_ended(part: MakePart) -> None:
     painter.reap(within_seconds=0.1)
 
     assert not painter.is_running
-
-
-def test_a_child_dies_with_its_parent_even_by_kill_9() -> None:
-    code = f"from config.management import children; import sys; \
-        print(children.start([sys.executable, '-c', '{FOREVER}']).pid, flush=True); {FOREVER}"
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    child = psutil.Process(int(parent.stdout.readline()))
-    parent.stdout.close()
-
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-
-    assert until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-
-
-def test_killing_a_child_ends_its_children_too(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("wb") as log:
-        code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '{FOREVER}']).pid, flush=True); \
-            {FOREVER}"
-        child = subprocesses.start([sys.executable, "-c", code], output=log)
-    grandchild = psutil.Process(int(until((tmp_path / "log").read_text)))
-
-    status = subprocesses.kill(child)
-
-    assert status == -signal.SIGKILL
-    assert until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)

@@ -123,7 +123,7 @@ def output_of(*arguments: str, environment: Mapping[str, str]) -> subprocess.Com
 
 def _ok(url: str) -> requests.Response | None:
     try:
-        response = _session.get(url, timeout=5, allow_redirects=False)
+        response = _session.get(url, timeout=HANG_SECONDS / 2, allow_redirects=False)
     except requests.RequestException:
         return None
     return response if response.status_code == 200 else None

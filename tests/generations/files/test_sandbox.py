@@ -176,7 +176,7 @@ def test_it_ends_with_us() -> None:
 
 
 def test_it_ends_when_we_are_killed() -> None:
-    program = "from generations import prober; prober._helper._start(); print('up', flush=True); input()"
+    program = "from generations.files import sandbox; sandbox._helper._start(); print('up', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, cwd=sandbox._PROJECT) as worker:
         assert worker.stdout is not None
         worker.stdout.readline()

@@ -89,7 +89,17 @@ def test_when_the_time_is_over_it_goes_on_and_no_worker_is_said(
     assert "No worker is alive (last seen: never). It waits until you start one: manage.py work" in said.err
 
 
-def test_ctrl_c_leaves_it_running_and_says_so(fal: Simulator, alice: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def sigint_is_heard() -> Iterator[None]:
+    """A test run that was started as a background job ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_it_running_and_says_so(
+    fal: Simulator, alice: Account, monkeypatch: pytest.MonkeyPatch, sigint_is_heard: None
+) -> None:
     fal.always("hold", "callback:lost")
     # At the first look, so that it meets the waiting for certain.
     monkeypatch.setattr(generate, "_silence", lambda: signal.raise_signal(signal.SIGINT))
