@@ -9,4 +9,4 @@ application = get_wsgi_application()
 
 from generations.callbacks import rejections  # noqa: E402  (models can be imported from here on)
 
-rejections.keep_writing()
+rejections.start_flushing()

@@ -1,4 +1,4 @@
-"""fal's callbacks prove themselves by signature and token. What a proxy made of their Host must not lose them."""
+"""Accepts fal's callbacks whatever Host header a proxy gave them: they are verified by signature and token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 
 class AnyHostMiddleware:
-    """A Host that we do not know is 400 everywhere else, and fal would hear it for every single picture."""
+    """Sets the Host of requests below /hooks/ to SITE_URL's. Django would answer an unknown Host with 400."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

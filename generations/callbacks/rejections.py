@@ -1,7 +1,7 @@
-"""How many callbacks were refused, and with which status. They are not kept, for anybody may send them; but counted.
+"""Counts rejected callbacks by status. They are not stored, because anyone on the internet can send them.
 
-A flood of forgeries must not become a flood of writes, and nothing may touch the database before a signature holds.
-So a process counts in memory, and a thread beside its requests writes down what has come, every few seconds at most.
+A flood of forgeries must not become a flood of writes, and nothing may touch the database before a signature is
+verified. So each process counts in memory, and a thread of it writes the counts to the database every few seconds.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from generations.models import RejectedCallbacks
 
 logger = logging.getLogger(__name__)
 
-# A process that is killed forgets what it counted within this time.
-SECONDS_BETWEEN_WRITES = 5.0
+# A process that is killed loses the counts of this time.
+SECONDS_BETWEEN_FLUSHES = 5.0
 
 _lock = threading.Lock()
-_counted: Counter[int] = Counter()
-_some = threading.Event()
+_counts: Counter[int] = Counter()
+_has_counts = threading.Event()
 
 
 def count(status: int) -> None:
-    """One more."""
+    """Counts one rejected callback."""
     with _lock:
-        _counted[status] += 1
-    _some.set()
+        _counts[status] += 1
+    _has_counts.set()
 
 
-def write_down() -> None:
-    """What was counted since the last time. A database that is away gets it with the next."""
+def flush() -> None:
+    """Adds the counts since the last flush to the table. If the database is away, they are kept for the next flush."""
     with _lock:
-        _some.clear()
-        taken = Counter(_counted)
-        _counted.clear()
+        _has_counts.clear()
+        counts = Counter(_counts)
+        _counts.clear()
     try:
         with transaction.atomic():
-            for status, number in sorted(taken.items()):
+            for status, number in sorted(counts.items()):
                 RejectedCallbacks.objects.get_or_create(status=status)
                 RejectedCallbacks.objects.filter(status=status).update(number=F("number") + number)
     except (Error, PoolTimeout):
-        logger.warning("refused callbacks are counted later", exc_info=True)
+        logger.warning("rejected callbacks could not be counted yet", exc_info=True)
         with _lock:
-            _counted.update(taken)
-        _some.set()
+            _counts.update(counts)
+        _has_counts.set()
 
 
-def keep_writing() -> None:
-    """From now on, in this process."""
-    threading.Thread(target=_write_for_ever, name="refused callbacks", daemon=True).start()
+def start_flushing() -> None:
+    """Starts the thread that flushes the counts of this process."""
+    threading.Thread(target=_flush_forever, name="rejected callbacks", daemon=True).start()
 
 
-def _write_for_ever() -> None:
+def _flush_forever() -> None:
     while True:
-        _some.wait()
-        write_down()
-        # A thread's connection is nobody's to close but its own.
+        _has_counts.wait()
+        flush()
+        # The thread has a connection of its own.
         connection.close()
-        time.sleep(SECONDS_BETWEEN_WRITES)
+        time.sleep(SECONDS_BETWEEN_FLUSHES)

@@ -1,7 +1,9 @@
-"""fal's callbacks. Prove, keep, tell the lifecycle, answer: in milliseconds, and never with a redirect.
+"""The webhook endpoint for fal's callbacks: verify, store, report to the lifecycle, answer.
 
-Cheapest checks first; nothing touches the database before the signature holds. Genuine → 200, repeated → 200;
-signature, time or account wrong → 401; no attempt of ours → 404; no keys to verify with, or our own failure → 503.
+It answers within milliseconds and never with a redirect. The cheapest checks come first, and nothing touches the
+database before the signature is verified. A genuine callback is answered with 200, a repeated one too; a wrong
+signature, time or account with 401; an unknown submission with 404; missing keys, or trouble of Limn's own, with 503,
+so that fal sends it again.
 """
 
 from __future__ import annotations
@@ -42,14 +44,14 @@ from generations.workers import callback_inbox, tasks
 
 logger = logging.getLogger(__name__)
 
-# fal's payloads are a few KB. We never ask for sync_mode, which would put whole files into them.
+# fal's payloads are a few KB. Limn never asks for sync_mode, which would put whole files into them.
 BODY_BYTES_MAX = 1024 * 1024
-# Replays too are refused for their time, so a person is told of skew no more often than this.
-SKEW_ALARM_SECONDS = 60
+# A replay is rejected for its time as well, so the log reports clock skew at most this often.
+SKEW_LOG_SECONDS = 60
 
 
 class CallbackRejected(Exception):
-    """Not to be acted on. `status` is what fal hears."""
+    """The callback is not acted upon. `status` is the HTTP status that fal gets."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -59,161 +61,153 @@ class CallbackRejected(Exception):
 @csrf_exempt
 @require_POST
 def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpResponse:
+    """Receives a callback. The URL names the submission and carries its secret token."""
     try:
-        _glance(request)
-        body = _read(request)
-        claim = _prove(request, body)
-        callback = _parse(claim, body)
-        submission = _find(submission_id, token, callback, claim, body)
-    except CallbackRejected as refusal:
-        rejections.count(refusal.status)
-        response = HttpResponse(status=refusal.status)
-        # Instead of Django's line, not beside it: a flood of forgeries fills the log fast enough.
-        words = ("callback refused: %s (attempt %s)", refusal, submission_id)
-        log_response(*words, response=response, request=request, logger=logger, level="warning")
+        _check_headers(request)
+        try:
+            body = request.read(BODY_BYTES_MAX)
+        except UnreadablePostError as error:
+            raise CallbackRejected(400, "the body broke off") from error
+        signed = _authenticate(request, body)
+        callback = _parse(signed, body)
+        submission = _find_submission(submission_id, token, callback, signed, body)
+    except CallbackRejected as rejection:
+        rejections.count(rejection.status)
+        response = HttpResponse(status=rejection.status)
+        # Replaces Django's own log line: a flood of forgeries fills the log fast enough with one.
+        line = ("callback rejected: %s (submission %s)", rejection, submission_id)
+        log_response(*line, response=response, request=request, logger=logger, level="warning")
         return response
-    _receive(submission, callback, body)
+    stored = _store(submission, callback, body)
+    if stored.outcome == ProviderCallback.Outcome.RECEIVED:
+        failpoints.reach("kept")
+        match callback_inbox.process(stored):
+            case ProviderCallback.Outcome.APPLIED:
+                tasks.enqueue_copy(submission.generation_id)
+            case ProviderCallback.Outcome.UNCLEAR:
+                tasks.enqueue_reconcile(submission.generation_id)
     return HttpResponse(status=200)
 
 
-def _glance(request: HttpRequest) -> None:
-    """What the headers alone give away is refused before its body is waited for: a slow body holds a thread."""
+def _check_headers(request: HttpRequest) -> None:
+    """Rejects by the headers alone what they give away, before the body is read: a slow body occupies a thread."""
     if request.headers.get("Content-Encoding"):
-        raise CallbackRejected(415, "the body is packed")
+        raise CallbackRejected(415, "the body is compressed")
     try:
         read_headers(request.headers, user_id=settings.FAL_USER_ID or None)
     except InvalidCallback as error:
         raise CallbackRejected(401, str(error)) from error
     if request.headers.get("Transfer-Encoding"):
-        raise CallbackRejected(411, "the body does not say how long it is")
+        raise CallbackRejected(411, "the body has no Content-Length")
     length = request.headers.get("Content-Length") or "0"
     if not re.fullmatch(r"[0-9]{1,18}", length) or int(length) > BODY_BYTES_MAX:
         raise CallbackRejected(413, "the body is too large")
 
 
-def _read(request: HttpRequest) -> bytes:
+def _authenticate(request: HttpRequest, body: bytes) -> SignedHeaders:
+    """Verifies fal's signature over the headers and the body."""
+    keys, now, user_id = clients.keys(), time.time(), settings.FAL_USER_ID or None
     try:
-        return request.read(BODY_BYTES_MAX)
-    except UnreadablePostError as error:
-        raise CallbackRejected(400, "the body broke off") from error
-
-
-def _prove(request: HttpRequest, body: bytes) -> SignedHeaders:
-    try:
-        return _verify(request, body)
+        known = keys.current()
+        try:
+            return verify(request.headers, body, keys=known, now=now, user_id=user_id)
+        except SignatureMismatch:
+            # fal rotates its keys. A flood of forgeries still causes at most one fetch a minute.
+            if (others := keys.newer_than(known)) is None:
+                raise
+            return verify(request.headers, body, keys=others, now=now, user_id=user_id)
     except KeysUnavailable as error:
         raise CallbackRejected(503, str(error)) from error
     except StaleTimestamp as error:
         _skew.count(error.seconds_off)
-        _look_into(error.request_id)
+        _reconcile_later(error.request_id)
         raise CallbackRejected(401, str(error)) from error
     except InvalidCallback as error:
         raise CallbackRejected(401, str(error)) from error
 
 
-def _verify(request: HttpRequest, body: bytes) -> SignedHeaders:
-    keys, now, user_id = clients.keys(), time.time(), settings.FAL_USER_ID or None
-    known = keys.current()
-    try:
-        return verify(request.headers, body, keys=known, now=now, user_id=user_id)
-    except SignatureMismatch:
-        # Keys rotate. A flood of forgeries still makes us fetch no more than once a minute.
-        if (others := keys.newer_than(known)) is None:
-            raise
-        return verify(request.headers, body, keys=others, now=now, user_id=user_id)
-
-
-class _Skew:
-    """True callbacks at the wrong time: one is a replay, many are a wrong clock, and a person should set it."""
+class _SkewLog:
+    """Logs genuine callbacks with a wrong time: one is a replay, many mean that this machine's clock is wrong."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rejected = 0
-        self._said_at = -math.inf
+        self._logged_at = -math.inf
 
     def count(self, seconds_off: int) -> None:
         with self._lock:
             self._rejected += 1
-            if time.monotonic() - self._said_at < SKEW_ALARM_SECONDS:
+            if time.monotonic() - self._logged_at < SKEW_LOG_SECONDS:
                 return
-            rejected, self._rejected, self._said_at = self._rejected, 0, time.monotonic()
+            rejected, self._rejected, self._logged_at = self._rejected, 0, time.monotonic()
         logger.error("callbacks rejected for skew", extra={"rejected": rejected, "seconds_off": seconds_off})
 
 
-_skew = _Skew()
+_skew = _SkewLog()
 
 
-def _look_into(request_id: str) -> None:
-    """fal did sign it once, so there may be news: ask fal instead of believing it."""
+def _reconcile_later(request_id: str) -> None:
+    """fal signed this once, so there may be news. fal is asked instead of believing a stale callback."""
     submission = Submission.objects.filter(request_id=request_id).first()
     if submission is not None:
         tasks.enqueue_reconcile(submission.generation_id)
 
 
-def _parse(claim: SignedHeaders, body: bytes) -> wire.Callback:
+def _parse(signed: SignedHeaders, body: bytes) -> wire.Callback:
     try:
         callback = wire.read_callback(body)
     except wire.InvalidMessage as error:
         raise CallbackRejected(400, f"not a callback: {error}") from error
-    if callback.request_id != claim.request_id:
+    if callback.request_id != signed.request_id:
         raise CallbackRejected(400, "the header and the body name different requests")
     return callback
 
 
-def _find(submission_id: UUID, token: str, callback: wire.Callback, claim: SignedHeaders, body: bytes) -> Submission:
+def _find_submission(
+    submission_id: UUID, token: str, callback: wire.Callback, signed: SignedHeaders, body: bytes
+) -> Submission:
+    """The submission that the callback belongs to: account, token and request id must all agree.
+
+    fal signs for every customer of fal, and the URL is not signed. So a valid signature alone proves nothing.
+    """
     user_id = clients.fal_user_id()
-    if user_id is not None and not claim.is_for_account(user_id):
+    if user_id is not None and not signed.is_for_account(user_id):
         raise CallbackRejected(401, "signed for another fal account")
     submission = Submission.objects.select_related("generation").filter(pk=submission_id).first()
     if submission is None or not hmac.compare_digest(submission.token.encode(), token.encode()):
         if user_id is not None:
-            # fal's word for our account about nothing we know: a restored database, perhaps. Staff will see it.
-            _keep(None, callback, body)
-        raise CallbackRejected(404, "no attempt of ours has this address")
-    if not _may_be_of(submission, callback.request_id):
-        _keep(None, callback, body)
-        raise CallbackRejected(404, "the request belongs to another attempt")
+            # fal reports to Limn's account about something unknown, for example after a restore. Staff see it.
+            _store(None, callback, body)
+        raise CallbackRejected(404, "no submission has this URL")
+    others = Submission.objects.filter(request_id=callback.request_id).exclude(generation=submission.generation_id)
+    if submission.state == Submission.State.PLANNED or others.exists():
+        # Never sent, or the request of another generation.
+        _store(None, callback, body)
+        raise CallbackRejected(404, "the request belongs to another submission")
     if user_id is None:
-        _pin(submission, claim)
+        _pin_account(submission, signed)
     return submission
 
 
-def _may_be_of(submission: Submission, request_id: str) -> bool:
-    """For an attempt that was sent: its own request, or one that no other generation has."""
-    others = Submission.objects.filter(request_id=request_id).exclude(generation=submission.generation_id)
-    return submission.state != Submission.State.PLANNED and not others.exists()
-
-
-def _pin(submission: Submission, claim: SignedHeaders) -> None:
-    """The first callback whose token and request id are ours tells which fal account is."""
-    _, pinned = FalAccount.objects.get_or_create(id=1, defaults={"user_id": claim.user_id, "pinned_by": submission})
+def _pin_account(submission: Submission, signed: SignedHeaders) -> None:
+    """Without FAL_USER_ID, the first callback whose token and request id agree names Limn's account at fal."""
+    _, pinned = FalAccount.objects.get_or_create(id=1, defaults={"user_id": signed.user_id, "pinned_by": submission})
     if pinned:
-        logger.warning("fal account pinned; set FAL_USER_ID to it", extra={"fal_user_id": claim.user_id})
+        logger.warning("fal account pinned; set FAL_USER_ID to it", extra={"fal_user_id": signed.user_id})
 
 
-def _receive(submission: Submission, callback: wire.Callback, body: bytes) -> None:
-    delivery = _keep(submission, callback, body)
-    if delivery.outcome != ProviderCallback.Outcome.RECEIVED:
-        return
-    failpoints.reach("kept")
-    match callback_inbox.tell(delivery):
-        case ProviderCallback.Outcome.APPLIED:
-            tasks.enqueue_copy(submission.generation_id)
-        case ProviderCallback.Outcome.UNCLEAR:
-            tasks.enqueue_reconcile(submission.generation_id)
+def _store(submission: Submission | None, callback: wire.Callback, body: bytes) -> ProviderCallback:
+    """Stores the callback as it came, once, and counts repetitions. Without a submission it is an orphan.
 
-
-def _keep(submission: Submission | None, callback: wire.Callback, body: bytes) -> ProviderCallback:
-    """The delivery's row. Committed by itself: it waits for nobody's lock, and what it says is told from there."""
+    Committed by itself: storing waits for no lock of a generation.
+    """
     defaults: dict[str, Any] = {"request_id": callback.request_id, "body": body}
+    identity: dict[str, Any] = {"submission": submission, "body_sha256": hashlib.sha256(body).hexdigest()}
     if submission is None:
         defaults["outcome"] = ProviderCallback.Outcome.ORPHAN
-    digest = hashlib.sha256(body).hexdigest()
-    identity: dict[str, Any] = {"submission": submission, "body_sha256": digest}
-    if submission is None:
         identity["request_id"] = callback.request_id
     with transaction.atomic():
-        delivery, new = ProviderCallback.objects.get_or_create(**identity, defaults=defaults)
-        if not new:
-            ProviderCallback.objects.filter(pk=delivery.pk).update(repeats=F("repeats") + 1)
-    return delivery
+        stored, is_new = ProviderCallback.objects.get_or_create(**identity, defaults=defaults)
+        if not is_new:
+            ProviderCallback.objects.filter(pk=stored.pk).update(repeats=F("repeats") + 1)
+    return stored

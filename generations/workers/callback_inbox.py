@@ -1,4 +1,4 @@
-"""The inbox of fal's callbacks: each was kept as it came, and from here the lifecycle hears of it, once."""
+"""The inbox of fal's callbacks: each was stored as it came, and here it is reported to the lifecycle, once."""
 
 from __future__ import annotations
 
@@ -16,44 +16,50 @@ logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
-def tell(delivery: ProviderCallback) -> ProviderCallback.Outcome:
-    """Tell the lifecycle what it says. One transaction: whoever dies in it has left everything to the next."""
-    submission, callback = _attempt(delivery), wire.read_callback(bytes(delivery.body))
-    ticket = clients.fal().receipt_for(submission.generation.endpoint, callback.request_id)
-    lifecycle.submitted(submission, ticket)
-    # From here on we hold the generation's lock; who had it before us may have told the very same.
-    unheard = ProviderCallback.objects.filter(pk=delivery.pk, outcome=ProviderCallback.Outcome.RECEIVED)
-    if not unheard.exists():
+def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
+    """Reports a stored callback to the lifecycle. Raises ValueError for one without a submission.
+
+    One transaction: a process that dies in it leaves the callback to the next one.
+    """
+    if stored.submission is None:
+        raise ValueError("a callback without a submission cannot be processed")
+    callback = wire.read_callback(bytes(stored.body))
+    # The callback may come before the receipt: then fal's acceptance is learnt from it.
+    receipt = clients.fal().receipt_for(stored.submission.generation.endpoint, callback.request_id)
+    lifecycle.submitted(stored.submission, receipt)
+    # `submitted` took the generation's lock. The process that held it before may have processed this very callback.
+    unprocessed = ProviderCallback.objects.filter(pk=stored.pk, outcome=ProviderCallback.Outcome.RECEIVED)
+    if not unprocessed.exists():
         return ProviderCallback.Outcome.IGNORED
-    # A second job of one attempt has got a row of its own.
     failpoints.reach("adopted")
-    outcome = _apply(Submission.objects.get(request_id=callback.request_id), callback)
-    # What comes after an erasure is heard, and not kept.
-    erased = Generation.objects.filter(pk=submission.generation_id, erased_at__isnull=False).exists()
-    unheard.update(outcome=outcome, **({"body": b""} if erased else {}))
+    # By the request id, because `submitted` gives a second job of one submission a row of its own.
+    outcome = _report(Submission.objects.get(request_id=callback.request_id), callback)
+    # The body of a callback for an erased generation is not kept: it may repeat the prompt.
+    is_erased = Generation.objects.filter(pk=stored.submission.generation_id, erased_at__isnull=False).exists()
+    unprocessed.update(outcome=outcome, **({"body": b""} if is_erased else {}))
     return outcome
 
 
 def catch_up(generation: Generation) -> bool:
-    """Tell what was kept and could not be told: the row was locked, or the process died. Whether anything moved."""
-    ours = ProviderCallback.objects.filter(submission__generation=generation, outcome=ProviderCallback.Outcome.RECEIVED)
-    kept = ours.select_related("submission__generation").order_by("pk")
-    return ProviderCallback.Outcome.APPLIED in [tell(delivery) for delivery in kept]
+    """Processes the callbacks that were stored and not processed: the row was locked, or the process died.
+
+    Returns whether one of them moved the generation.
+    """
+    unprocessed = ProviderCallback.objects.filter(
+        submission__generation=generation, outcome=ProviderCallback.Outcome.RECEIVED
+    )
+    in_order = unprocessed.select_related("submission__generation").order_by("pk")
+    return ProviderCallback.Outcome.APPLIED in [process(stored) for stored in in_order]
 
 
-def _attempt(delivery: ProviderCallback) -> Submission:
-    if delivery.submission is None:
-        raise ValueError("an orphan has nobody to be told of")
-    return delivery.submission
-
-
-def _apply(submission: Submission, callback: wire.Callback) -> ProviderCallback.Outcome:
+def _report(submission: Submission, callback: wire.Callback) -> ProviderCallback.Outcome:
     match callback.verdict:
         case Completed(answer=answer):
             moved = lifecycle.answered(submission, answer)
         case Failed(reason=reason):
             moved = lifecycle.answered_error(submission, reason)
         case wire.NoVerdict(why=why):
+            # The reconciler asks fal instead.
             logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
             return ProviderCallback.Outcome.UNCLEAR
     return ProviderCallback.Outcome.APPLIED if moved else ProviderCallback.Outcome.IGNORED

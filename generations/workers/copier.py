@@ -1,4 +1,9 @@
-"""Copies outputs into the owner's storage: fetched safely, recognised by their bytes, read back and compared."""
+"""Copies outputs from fal into the owner's storage.
+
+A file is fetched by the safe HTTP client, recognised by its bytes in the sandbox, stored, and read back to compare its
+size and SHA-256. Only then does the lifecycle hear of it. `workers.tasks` calls `copy_generation`; the loop of
+`manage.py work` calls `run_once`.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +21,11 @@ from django.utils import timezone
 
 from database.time_scale import scaled
 from generations import lifecycle
-from generations.catalogue import FoundFile, extract_files
+from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
 from generations.files import sandbox, storage
 from generations.files.inspection import Inspected, NotMedia
-from generations.jobs import backoff, failpoints, leases
-from generations.jobs.parallel import run
+from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
 from generations.provider import clients
@@ -30,70 +34,67 @@ from generations.safe_http.client import Fetched
 
 logger = logging.getLogger(__name__)
 
-# Renewed while the copy goes on, so it is short: a killed worker's files are taken up again in seconds.
+# Short, because it is renewed while the copy runs: the files of a killed worker are copied again within seconds.
 LEASE_SECONDS = scaled(15)
 FETCH_SECONDS_MAX = scaled(900)
 FILE_BYTES_MAX = 2 * 1024**3
 LONGEST_RETRY_SECONDS = scaled(60)
-# A server that stumbles is asked again soon. What is not there, or comes broken, may still be on its way through
-# the CDN; six times over two minutes, and it will not come.
-SOON_SECONDS = scaled(2)
-LATER_SECONDS = scaled(5)
-HOPELESS_MISSES = 6
-# Half-way there fal is asked for its answer once more: the file may have moved since.
+# The first pause after trouble on the way, which passes quickly.
+FIRST_RETRY_SECONDS = scaled(2)
+# The first pause after a miss: the file was not there, or was not what it should be. It may still be on its way
+# through the CDN; after six misses over two minutes it will not come.
+FIRST_RETRY_AFTER_MISS_SECONDS = scaled(5)
+MISSES_MAX = 6
+# Half-way fal is asked for its result once more: the file may have a new URL.
 ASK_AGAIN_MISSES = 3
 
 
 class Broken(Exception):
-    """The file came, and is not what it should be."""
+    """The fetched bytes are not the file that they should be."""
 
 
 def run_once(*, limit: int) -> int:
-    """Copy what is due, at most `limit`, side by side. How many it took on."""
+    """Copies up to `limit` due outputs, in parallel. Returns how many."""
     return _copy_all(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
 
 
 def copy_generation(generation_id: UUID) -> int:
-    """Copy what is due of one generation, side by side."""
+    """Copies the due outputs of one generation, in parallel. Returns how many."""
     due = Output.objects.to_copy().filter(generation=generation_id)
     return _copy_all(leases.claim(due, limit=64, seconds=LEASE_SECONDS))
 
 
 def _copy_all(outputs: list[Output]) -> int:
-    return run(outputs, _copy, give_up=_give_up)
+    def give_up(output: Output) -> None:
+        lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died while they copied it")
 
-
-def _give_up(output: Output) -> None:
-    lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died or stumbled over copying it")
+    return parallel.run(outputs, _copy, give_up=give_up)
 
 
 def _copy(output: Output) -> None:
     with leases.renewing(output, seconds=LEASE_SECONDS):
-        _copy_leased(output)
-
-
-def _copy_leased(output: Output) -> None:
-    try:
-        with tempfile.TemporaryFile() as file:
-            lifecycle.stored(output, _transfer(output, file))
-    except (http_client.AddressRefused, http_client.TooLarge) as error:
-        logger.error("an output may not be fetched", extra={"output": str(output.pk), "error": str(error)})
-        lifecycle.output_lost(output, detail=str(error))
-    except (http_client.Missing, Broken) as error:
-        _try_again(output, error, first=LATER_SECONDS, missed=True)
-    except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
-        _try_again(output, error, first=SOON_SECONDS, missed=False)
+        try:
+            with tempfile.TemporaryFile() as file:
+                lifecycle.stored(output, _transfer(output, file))
+        except (http_client.AddressRefused, http_client.TooLarge) as error:
+            # Final: the same URL is refused again, and the same file is too large again.
+            logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
+            lifecycle.output_lost(output, detail=str(error))
+        except (http_client.Missing, Broken) as error:
+            _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
+        except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
+            _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
 
 
 def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
-    fetched = _obtain(output, file)
+    fetched = _fetch(output, file)
     found = _recognise(output, file, fetched)
     key = key_of(output, found.extension)
     storage.put(key, file, content_type=found.content_type)
     failpoints.reach("copied")
     measured = storage.measure(key)
     if (measured.size_bytes, measured.sha256) != (fetched.size_bytes, fetched.sha256):
-        raise Broken("storage holds other bytes than were sent")
+        raise Broken("the storage holds other bytes than were sent")
     return StoredFile(
         key=key,
         kind=found.kind,
@@ -107,13 +108,13 @@ def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
 
 
 def key_of(output: Output, extension: str) -> str:
-    """Where it lies. Nothing from outside is in it, and a second try writes to the same place."""
+    """The storage key of an output. It contains nothing from outside, and a second attempt writes to the same key."""
     return f"generations/{output.generation_id}/{output.index}.{extension}"
 
 
-def _obtain(output: Output, file: IO[bytes]) -> Fetched:
+def _fetch(output: Output, file: IO[bytes]) -> Fetched:
     if output.source_url.startswith("data:"):
-        return _unpack(output.source_url, file)
+        return _decode(output.source_url, file)
     return http_client.fetch(
         output.source_url,
         file,
@@ -123,22 +124,23 @@ def _obtain(output: Output, file: IO[bytes]) -> Fetched:
     )
 
 
-def _unpack(data_url: str, file: IO[bytes]) -> Fetched:
-    # We never ask for sync_mode, and fal may still answer with a data: URI. The callback's cap bounds it.
-    head, _, packed = data_url.partition(",")
+def _decode(data_url: str, file: IO[bytes]) -> Fetched:
+    # Limn never orders with sync_mode, but fal may answer with a data: URI all the same. The size limit of callbacks
+    # bounds it.
+    head, _, encoded = data_url.partition(",")
     if not head.endswith(";base64"):
-        raise Broken("a data: address that is not base64")
+        raise Broken("a data: URI that is not base64")
     try:
-        content = base64.b64decode(packed, validate=True)
+        content = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
-        raise Broken("a data: address that cannot be unpacked") from error
+        raise Broken("a data: URI that cannot be decoded") from error
     file.write(content)
     return Fetched(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
     if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
-        # fal's file_size is right wherever it is given; a shorter file was cut on the way.
+        # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
         raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
         return sandbox.probe(file)
@@ -146,34 +148,31 @@ def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
 
 
-def _ask_again(output: Output) -> None:
-    """Where fal says the file is now. When that cannot be had, the old address has to do."""
-    try:
-        found = _found_at_fal(output)
-    except FalError as error:
-        logger.warning("fal could not be asked for its answer", extra={"output": str(output.pk), "error": str(error)})
-        return
-    if found is not None and found.url != output.source_url:
-        lifecycle.source_url_changed(output, source_url=found.url, claimed_size_bytes=found.claimed_size_bytes)
-
-
-def _found_at_fal(output: Output) -> FoundFile | None:
-    submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
-    verdict = clients.fal().result(submission.response_url) if submission else None
-    files = extract_files(verdict.answer) if isinstance(verdict, Completed) else []
-    return next((file for file in files if file.role == output.role), None)
-
-
-def _try_again(output: Output, error: Exception, *, first: float, missed: bool) -> None:
+def _retry_later(output: Output, error: Exception, *, first: float, missed: bool) -> None:
+    """Releases the output for another attempt, or gives it up after MISSES_MAX misses or at its deadline."""
     detail = f"{type(error).__name__}: {error}"[:500]
     extra = {"output": str(output.pk), "attempt": output.attempts, "error": detail}
     logger.warning("an output could not be copied", extra=extra)
     lifecycle.not_copied(output, detail=detail, missed=missed)
-    if (missed and output.misses >= HOPELESS_MISSES) or output.give_up_at <= timezone.now():
+    if (missed and output.misses >= MISSES_MAX) or output.give_up_at <= timezone.now():
         lifecycle.output_lost(output, detail=detail)
         return
     if missed and output.misses == ASK_AGAIN_MISSES:
-        _ask_again(output)
+        _refresh_source_url(output)
     asked = error.retry_after_seconds if isinstance(error, http_client.TryLater) else None
     wait = backoff.seconds(output.attempts, first=first, longest=LONGEST_RETRY_SECONDS, asked=asked)
     leases.release(output, retry_in_seconds=wait)
+
+
+def _refresh_source_url(output: Output) -> None:
+    """Asks fal for its result again, and takes the URL that it names now. If fal does not answer, the old one stays."""
+    submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
+    try:
+        result = clients.fal().result(submission.response_url) if submission else None
+    except FalError as error:
+        logger.warning("the result could not be read again", extra={"output": str(output.pk), "error": str(error)})
+        return
+    files = extract_files(result.answer) if isinstance(result, Completed) else []
+    found = next((file for file in files if file.role == output.role), None)
+    if found is not None and found.url != output.source_url:
+        lifecycle.source_url_changed(output, source_url=found.url, claimed_size_bytes=found.claimed_size_bytes)

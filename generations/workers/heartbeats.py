@@ -1,4 +1,4 @@
-"""When each part of the background work was last seen alive."""
+"""Heartbeats: when each part of the background work was last seen. Health checks and metrics read them."""
 
 from datetime import timedelta
 
@@ -9,17 +9,18 @@ from generations.models import Heartbeat
 
 
 def beat(name: str) -> None:
+    """Records that `name` is alive now, by the database's clock."""
     Heartbeat.objects.update_or_create(name=name, defaults={"seen_at": Now()})
 
 
 def age(name: str) -> timedelta | None:
-    """Time since it was last seen; None when it never was."""
+    """The time since the last heartbeat of `name`; None if there was none."""
     heartbeat = Heartbeat.objects.filter(name=name).first()
     return timezone.now() - heartbeat.seen_at if heartbeat else None
 
 
-def turn(name: str, *, every: timedelta) -> bool:
-    """Whether it is due; of several who ask at once, one hears yes. A turn counts as a beat."""
+def take_turn(name: str, *, every: timedelta) -> bool:
+    """Whether periodic work is due. Of several processes that ask at once, one gets True, which is a heartbeat."""
     if Heartbeat.objects.filter(name=name, seen_at__lte=Now() - every).update(seen_at=Now()):
         return True
     _, is_first = Heartbeat.objects.get_or_create(name=name, defaults={"seen_at": Now()})

@@ -1,4 +1,4 @@
-"""Clears away what is left over: surplus jobs at fal are withdrawn before they cost more."""
+"""Cancels surplus jobs at fal: a second job for one generation, which the operator would pay for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 def run_once(*, limit: int) -> int:
-    """Withdraw surplus jobs, at most `limit`. How many fal was told of."""
-    surplus = list(Submission.objects.to_withdraw().order_by("pk")[:limit])
-    return sum(map(_withdraw, surplus))
-
-
-def _withdraw(submission: Submission) -> bool:
-    try:
-        clients.fal().cancel(submission.cancel_url)
-    except FalError as error:
-        logger.warning("a surplus job could not be withdrawn", extra={"error": f"{error}"[:200]})
-        return False
-    lifecycle.surplus_cancelled(submission)
-    return True
+    """Asks fal to cancel up to `limit` surplus jobs. Returns how many fal was asked about."""
+    cancelled = 0
+    for submission in list(Submission.objects.to_withdraw().order_by("pk")[:limit]):
+        try:
+            clients.fal().cancel(submission.cancel_url)
+        except FalError as error:
+            logger.warning("a surplus job could not be cancelled", extra={"error": f"{error}"[:200]})
+            continue
+        lifecycle.surplus_cancelled(submission)
+        cancelled += 1
+    return cancelled

@@ -1,4 +1,7 @@
-"""Nudges: "look now". They may be lost, doubled or late; the rows are the truth and the sweep finds them anyway."""
+"""Queue messages that tell a worker to look at a generation now.
+
+Losing one is harmless, and so is receiving one twice: the workers poll the tables every second anyway.
+"""
 
 from __future__ import annotations
 
@@ -31,24 +34,26 @@ def copy(generation_id: str) -> None:
 
 
 def enqueue_reconcile(generation_id: UUID) -> None:
-    """Ask fal about it now, not at its next turn."""
+    """Makes the generation due now, and tells a worker to ask fal about it."""
     Generation.objects.in_progress().filter(pk=generation_id, next_attempt_at__gt=Now()).update(next_attempt_at=Now())
-    _nudge(reconcile, generation_id)
+    _enqueue(reconcile, generation_id)
 
 
 def enqueue_copy(generation_id: UUID) -> None:
-    _nudge(copy, generation_id)
+    """Tells a worker to copy the outputs of the generation now."""
+    _enqueue(copy, generation_id)
 
 
-def _nudge(which: Task[Any, Any], generation_id: UUID) -> None:
+def _enqueue(which: Task[Any, Any], generation_id: UUID) -> None:
     try:
         which.enqueue(str(generation_id))
     except Exception:
-        # The queue is away: the sweep finds the row within seconds, and nobody is told an error for that.
-        logger.warning("a nudge was lost", extra={"task": which.name, "generation": str(generation_id)}, exc_info=True)
+        # The queue is away. A worker finds the row within seconds, so the caller is not told an error.
+        extra = {"task": which.name, "generation": str(generation_id)}
+        logger.warning("a queue message was lost", extra=extra, exc_info=True)
 
 
 @receiver(task_finished)
-def _forget_result(task_result: Any, **kwargs: Any) -> None:
-    # Nobody reads a nudge's result, and Huey would keep it for ever.
+def _delete_result(task_result: Any, **kwargs: Any) -> None:
+    # The results are never read, and Huey would keep them for ever.
     HUEY.delete(KEY % task_result.id)

@@ -150,7 +150,7 @@ BUGS = (
     Bug(
         number="18b",
         sentence="A file that does not exist is requested until the last deadline",
-        changes=(ReplaceCode(module=COPIER, old="missed and output.misses >= HOPELESS_MISSES", new="False"),),
+        changes=(ReplaceCode(module=COPIER, old="missed and output.misses >= MISSES_MAX", new="False"),),
         caught_by=("test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing[cdn:404]",),
     ),
 )

@@ -112,9 +112,9 @@ def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_t
 def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_nothing(
     courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = callback_inbox.tell
+    tell = callback_inbox.process
     with monkeypatch.context() as doomed:
-        doomed.setattr(callback_inbox, "tell", lambda delivery: crash(tell(delivery)))
+        doomed.setattr(callback_inbox, "process", lambda delivery: crash(tell(delivery)))
         with pytest.raises(Crash):
             courier.deliver(submitted)
     version = Generation.objects.get().version

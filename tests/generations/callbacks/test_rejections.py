@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def nothing_counted() -> None:
     """A process counts on; what came before belongs to other tests."""
-    rejections._counted.clear()
+    rejections._counts.clear()
 
 
 def counted() -> dict[int, int]:
@@ -51,7 +51,7 @@ def test_b1_forgeries_are_counted_without_touching_the_database(
         for _ in range(3):
             client.post(path_of(submitted), b"{}", content_type="application/json")
 
-    rejections.write_down()
+    rejections.flush()
 
     assert scrape(client)["limn_callbacks_refused_total", "401"] == 3
 
@@ -63,8 +63,8 @@ def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulato
     courier.post(submitted.pk, submitted.token, b"other bytes", headers)
     courier.deliver(submitted)
 
-    rejections.write_down()
-    rejections.write_down()
+    rejections.flush()
+    rejections.flush()
 
     assert counted() == {401: 1, 404: 1}
 
@@ -75,10 +75,10 @@ def test_what_the_database_does_not_take_is_counted_with_the_next(
 ) -> None:
     rejections.count(401)
     with the_database_away(error):
-        rejections.write_down()
+        rejections.flush()
     rejections.count(401)
 
-    rejections.write_down()
+    rejections.flush()
 
     assert counted() == {401: 2}
     assert "refused callbacks are counted later" in caplog.text

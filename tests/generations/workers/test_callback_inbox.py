@@ -24,7 +24,7 @@ def test_b7_what_was_told_is_not_told_again(courier: Courier, submitted: Submiss
     courier.deliver(submitted, unclear(courier, submitted))
     delivery = ProviderCallback.objects.get()
 
-    assert (delivery.outcome, callback_inbox.tell(delivery)) == (
+    assert (delivery.outcome, callback_inbox.process(delivery)) == (
         ProviderCallback.Outcome.UNCLEAR,
         ProviderCallback.Outcome.IGNORED,
     )

@@ -58,11 +58,11 @@ def test_e11_of_several_who_look_whether_it_is_time_one_has_the_turn(known: bool
     if known:
         Heartbeat.objects.create(name="pass", seen_at=Now() - timedelta(days=2))
 
-    assert sum(at_once(8, lambda _: heartbeats.turn("pass", every=timedelta(days=1)))) == 1
+    assert sum(at_once(8, lambda _: heartbeats.take_turn("pass", every=timedelta(days=1)))) == 1
 
 
 def test_e11_a_turn_comes_round_again(db: None) -> None:
-    turns = [heartbeats.turn("pass", every=every) for every in (timedelta(days=1), timedelta(days=1), timedelta())]
+    turns = [heartbeats.take_turn("pass", every=every) for every in (timedelta(days=1), timedelta(days=1), timedelta())]
 
     assert turns == [True, False, True]
 

@@ -14,7 +14,7 @@ from generations.files import storage
 from generations.lifecycle import failed, failure
 from generations.models import FailureCode, Generation, Heartbeat, Output
 from generations.workers import heartbeats
-from generations.workers.storage_cleaner import PASS, Sweeper
+from generations.workers.storage_cleaner import PASS, StorageCleaner
 from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
@@ -37,7 +37,7 @@ def keys() -> set[str]:
 def sweep(*, hours_from_now: float = 25) -> int:
     """A pass as it will be in so many hours."""
     Heartbeat.objects.filter(name=PASS).delete()
-    return Sweeper(clock=lambda: timezone.now() + timedelta(hours=hours_from_now)).run_once(limit=100)
+    return StorageCleaner(clock=lambda: timezone.now() + timedelta(hours=hours_from_now)).run_once(limit=100)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_what_lies_beside_our_files_is_not_looked_at(done: Generation) -> None:
 def test_a_pass_goes_page_by_page(done: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "PAGE_KEYS_MAX", 2)
     leave(done.pk), leave(done.pk, "8.png")
-    sweeper = Sweeper(clock=lambda: timezone.now() + timedelta(hours=25))
+    sweeper = StorageCleaner(clock=lambda: timezone.now() + timedelta(hours=25))
 
     pages = [sweeper.run_once(limit=1) for _ in range(4)]
 
@@ -186,12 +186,12 @@ def test_a_missing_file_is_counted_once_however_small_the_pages(
 
 
 def test_a_pass_a_day_is_enough(done: Generation) -> None:
-    assert Sweeper().run_once(limit=5) == 1
-    assert Sweeper().run_once(limit=5) == 0
+    assert StorageCleaner().run_once(limit=5) == 1
+    assert StorageCleaner().run_once(limit=5) == 0
 
     Heartbeat.objects.update(seen_at=timezone.now() - timedelta(hours=25))
 
-    assert Sweeper().run_once(limit=5) == 1
+    assert StorageCleaner().run_once(limit=5) == 1
 
 
 # --- Only in a bucket ---
