@@ -97,6 +97,7 @@ class Bill:
         try:
             inputs = model.read(request.inputs)
         except InvalidInput:
+            # Only a failed job can have invalid inputs, and only the scenario `bill:failed` bills it: one unit.
             units = Fraction(1)
         else:
             # Surcharges appear as additional units, because the list has one price per unit.

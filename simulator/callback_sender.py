@@ -128,6 +128,7 @@ class CallbackSender:
                 self._attempt(request, delivery, attempt=attempt)
             return
         self._attempt(request, delivery, attempt=attempt)
+        # It has overtaken the callbacks that are held back; they follow now.
         with self._lock:
             released, self._held_back = list(self._held_back.values()), {}
         for other in released:
@@ -137,6 +138,7 @@ class CallbackSender:
         """Send once, record the answer, and schedule the next attempt if there is one."""
         if self._log.request(request.request_id) is None:
             return
+        # Built for each attempt, because the signature contains the time.
         message = build(request, delivery.kind, self._account)
         timeout = max(TIMEOUT_SECONDS_MIN, self._policy.timeout_seconds(attempt) / self._speed)
         status, error = _post(str(request.webhook_url), message, timeout)

@@ -115,6 +115,7 @@ class ControlApi:
         try:
             return json_response(function(argument) or {})
         except KeyError as error:
+            # A parameter that the command reads is not in the body or the query.
             return json_response({"detail": f"“{error.args[0]}” is missing."}, 400)
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
             # What the parameters caused: an unknown scenario or request, a number that cannot be read.

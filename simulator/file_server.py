@@ -70,6 +70,7 @@ class FileServer:
                 age = time.time() - (request.completed_at or time.time())
                 happens = age * self._speed >= EXPIRES_AFTER_SECONDS
             else:
+                # Counted for each file: a client that repeats one download must not use up the faults of another.
                 key = (file.path, scenario.text)
                 with self._log.locked():
                     self._faults[key] += 1

@@ -1,7 +1,7 @@
 """The life of a job: accepted, started, completed or cancelled. Only this module changes the state of a request.
 
 The submit API calls `accept`, the status API `cancel`, the control API `finish`; the scheduler starts and ends jobs in
-between. The times of the simulated fal are divided by the simulator's speed.
+between. All durations are fal's, and divided by the simulator's speed.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class JobQueue:
     def accept(self, submission: Submission) -> Request:
         """Accept a job. From here on it is billed, whether or not the client receives the response."""
         plan = submission.plan
+        # One by default, so that a client sees a position in the queue before the job starts.
         ahead = round(plan.number("queue", 1))
         model = find_by_endpoint(submission.endpoint)
         run_seconds = IMAGE_SECONDS if model is not None and model.kind == "image" else OTHER_SECONDS
@@ -71,6 +72,7 @@ class JobQueue:
             queue_seconds=float(ahead) if plan.has("queue") else QUEUE_SECONDS,
             run_seconds=HELD_SECONDS if plan.has("hold") else plan.number("slow", run_seconds),
             start_timeout_seconds=submission.start_timeout_seconds,
+            # Callbacks that are still pending after a restart are sent then.
             callback="pending" if submission.webhook_url else "none",
         )
         self._log.add(request)
@@ -82,6 +84,8 @@ class JobQueue:
         request = self._log.request(request_id)
         if request is None or request.state == "COMPLETED":
             return False
+        # The files are drawn before the state changes, so that a client that sees COMPLETED can fetch them. If the job
+        # is cancelled meanwhile, `_complete` changes nothing.
         completed = self._complete(self.with_outcome(request))
         if completed is not None:
             self._callbacks.schedule(completed)
@@ -96,20 +100,16 @@ class JobQueue:
         if request is None or request.state == "COMPLETED":
             return False
         cancelled = failure("client_cancelled")
-        return (
-            self._complete(
-                replace(
-                    request,
-                    status_code=cancelled.status,
-                    answer=cancelled.body,
-                    error=cancelled.error,
-                    error_type=cancelled.error_type,
-                    cancelled=True,
-                    callback="none",
-                )
-            )
-            is not None
+        completed = replace(
+            request,
+            status_code=cancelled.status,
+            answer=cancelled.body,
+            error=cancelled.error,
+            error_type=cancelled.error_type,
+            cancelled=True,
+            callback="none",
         )
+        return self._complete(completed) is not None
 
     def cancel_later(self, request_id: str) -> None:
         """Cancel a job half a second of fal's time later, as a runner that reacts to the signal."""
@@ -133,6 +133,7 @@ class JobQueue:
                     for file in outcome.files:
                         self._log.add(file)
             return replace(request, status_code=200, answer=outcome.answer)
+        # This scenario hides the failure from callbacks, so that only a client that polls learns of it.
         without_callback = parse(request.scenarios).has("result", "completed_with_error")
         return replace(
             request,
@@ -147,6 +148,7 @@ class JobQueue:
         self._call_later(request.queue_seconds, partial(self._start, request))
 
     def _start(self, request: Request) -> None:
+        # A cancelled job has left UNFINISHED and is not started; its `finish` then returns False.
         self._log.update_request(request.request_id, only_from=UNFINISHED, state="IN_PROGRESS", started_at=time.time())
         if request.run_seconds < HELD_SECONDS:
             self._call_later(request.run_seconds, partial(self.finish, request.request_id))

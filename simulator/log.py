@@ -48,10 +48,12 @@ class Log:
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the log at `path`, or in memory, and create missing tables."""
+        # One connection for all threads, guarded by `_written`. Without an isolation level each statement commits.
         self._database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._database.row_factory = sqlite3.Row
         # WAL survives a killed process; with synchronous=NORMAL only a power cut can lose the last rows.
         self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+        # Reentrant, because methods of the log are called inside `locked`.
         self._written = threading.Condition(threading.RLock())
         self._version = 0
         for record_type, table in TABLES.items():
@@ -132,6 +134,7 @@ class Log:
         """Insert a record. A record with the same key is replaced."""
         row = {f.name: _to_column(f, getattr(record, f.name)) for f in fields(record)}
         if row.get("number") == 0:
+            # SQLite numbers the row.
             del row["number"]
         marks = ", ".join("?" * len(row))
         self._write(f"INSERT OR REPLACE INTO {TABLES[type(record)]} ({', '.join(row)}) VALUES ({marks})", row.values())
@@ -141,6 +144,7 @@ class Log:
         columns = {f.name: f for f in fields(Request)}
         with self._written:
             request = self.request(request_id)
+            # Checked and changed under one lock: of two threads that complete a job, one gets None.
             if request is None or request.state not in only_from:
                 return None
             setting = ", ".join(f"{name} = ?" for name in changes)

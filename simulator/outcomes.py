@@ -63,6 +63,7 @@ class OutcomeBuilder:
         model = find_by_endpoint(request.endpoint)
         if model is None:
             return failure("bad_request")
+        # Decided by the planned time in the queue, not by the clock: a busy machine must not change the outcome.
         if request.start_timeout_seconds is not None and request.queue_seconds > request.start_timeout_seconds:
             return failure("request_timeout")
         # fal checks the inputs when the job starts, not when it is submitted.
@@ -95,8 +96,11 @@ class OutcomeBuilder:
         if has_flags:
             answer["has_nsfw_concepts"] = [output.drawing.black for output in outputs]
         if not outputs:
+            # An answer without files still has its lists, empty.
             answer |= {_list_name(file.role): [] for file in model.expected_files(inputs) if "[" in file.role}
         files = []
+        # Every output is stored as a file, even one that the answer gives as a data: URL or at the canary host: the log
+        # then has the SHA-256 to compare with.
         for output in outputs:
             content = self._draw(output.path, output.drawing)
             set_at_path(answer, output.expected.role, self._file_object(request, output, content, plan))

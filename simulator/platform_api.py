@@ -112,6 +112,7 @@ class PlatformApi:
             else:
                 unit_price = float(price.dollars)
                 items.append({"endpoint_id": endpoint, "unit_price": unit_price, "unit": price.unit, "currency": "USD"})
+        # fal refuses the whole query if one endpoint is unknown.
         if missing:
             raise NotListed(f"No pricing for {', '.join(missing)}")
         return {"prices": items, "has_more": False, "next_cursor": None}

@@ -16,6 +16,7 @@ from simulator.scenario_table import SCENARIO_TYPES, ScenarioType
 
 BY_NAME: Mapping[str, ScenarioType] = {scenario_type.name: scenario_type for scenario_type in SCENARIO_TYPES}
 
+# Name and value match as little as possible, so that a suffix is not taken for their end: `503x2` is 503, twice.
 PATTERN = re.compile(r"(?P<name>\w+?)(:(?P<value>[^\s\[\]@]+?))?(x(?P<times>\d{1,6}))?(@(?P<index>\d{1,3}))?")
 
 
@@ -112,6 +113,7 @@ def _parse_one(text: str) -> Scenario:
     scenario_type = BY_NAME.get(match["name"]) if match else None
     if match is None or scenario_type is None:
         raise UnknownScenario(f"There is no scenario “{text}”. Scenarios: {', '.join(BY_NAME)}.")
+    # The original text is kept, because faults are counted by it and the log stores it.
     choice, number = _parse_value(scenario_type, match["value"], text)
     return Scenario(
         name=scenario_type.name,

@@ -38,6 +38,7 @@ class Scheduler:
     def call_later(self, seconds: float, action: Action) -> None:
         """Run `action` on a worker thread after `seconds` of real time; at once if that is 0 or less."""
         if seconds <= 0:
+            # Without a detour through the thread that watches the clock, so that the order of calls is kept.
             self._ready.put((self._generation, action))
             return
         with self._changed:

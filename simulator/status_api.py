@@ -66,6 +66,7 @@ class StatusApi:
             # A job can only go back to the queue while it runs.
             if scenario.choice == "back_to_queue" and request.state != "IN_PROGRESS":
                 continue
+            # Polls are counted even after the fault has passed: `happens_after` needs the number.
             count = self._count_fault(request, scenario.text)
             if not scenario.happens_after(count - 1):
                 continue
@@ -118,6 +119,7 @@ class StatusApi:
             return json_response(NOT_FOUND, 404)
         if request.state == "COMPLETED" or choice == "already_completed":
             return json_response({"status": "ALREADY_COMPLETED"}, 400)
+        # fal removes a waiting job at once. A running one gets a signal, to which it may react or not.
         if choice == "ok" or (not choice and request.state == "IN_QUEUE"):
             self._queue.cancel(request.request_id)
             return json_response({"status": "OK"})
@@ -141,6 +143,7 @@ class StatusApi:
 
     def _find(self, app: str, request_id: str) -> Request | None:
         request = self._log.request(request_id)
+        # fal answers 404 if the URL names another app than the submission did.
         return request if request is not None and request.app == app else None
 
     def _has_expired(self, request: Request) -> bool:

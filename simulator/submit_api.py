@@ -130,12 +130,14 @@ class SubmitApi:
             plan=plan,
             start_timeout_seconds=timeout_seconds,
         )
+        # Counted before this POST is recorded: `x2` applies while fewer than two are in the log.
         earlier = self._log.count_posts(_body_hash(http_request.body))
         # Under one lock, so that no reader sees the request without its POST.
         with self._log.locked():
             request = self._queue.accept(submission)
             self._record(http_request, plan, "accepted", request.request_id)
         if plan.has("callback", "early"):
+            # In this thread, so that the callback has been answered when the client gets its response.
             self._queue.finish(request.request_id)
             completed = self._log.request(request.request_id)
             if completed is not None and completed.webhook_url is not None:

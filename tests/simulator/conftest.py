@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from simulator import Simulator
-from tests.simulator.queue_client import CallbackReceiver, QueueClient, callback_receiver
-
-SPEED = 200
+from tests.simulator.queue_client import SPEED, CallbackReceiver, QueueClient, callback_receiver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,6 +27,8 @@ SMALL = {"image_size": {"width": 256, "height": 256}}
 # Small files are drawn faster.
 SMALL_INPUTS: dict[str, dict[str, Any]] = {FLUX: SMALL, VEO: {"duration": "4s"}}
 
+# How many times faster than fal the simulator of the fixture `fal` is.
+SPEED = 200
 # Nothing here uses TLS, and loading the certificate authorities for each client takes 30 ms.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # Only a hang reaches it.

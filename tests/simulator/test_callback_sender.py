@@ -14,8 +14,7 @@ from simulator import Simulator
 from simulator.error_types import ERRORS, MODEL_ERRORS
 from simulator.retry_policies import RETRY_POLICIES
 from simulator.scenario_table import CALLBACKS
-from tests.simulator.conftest import SPEED
-from tests.simulator.queue_client import CallbackReceiver, QueueClient, ReceivedCallback, get
+from tests.simulator.queue_client import SPEED, CallbackReceiver, QueueClient, ReceivedCallback, get
 
 REFUSED_CONNECTION = "http://127.0.0.1:9/"
 

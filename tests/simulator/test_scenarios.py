@@ -11,8 +11,7 @@ import pytest
 from simulator import SCENARIO_TYPES, ScenarioType, Simulator
 from simulator.scenario_table import as_markdown
 from simulator.scenarios import find_in, parse
-from tests.simulator.conftest import SPEED
-from tests.simulator.queue_client import CallbackReceiver, QueueClient
+from tests.simulator.queue_client import SPEED, CallbackReceiver, QueueClient
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "simulator.md"
 

@@ -9,8 +9,7 @@ import pytest
 
 from simulator import Simulator, UnknownScenario
 from simulator.scenario_table import GARBAGE, REFUSALS
-from tests.simulator.conftest import SPEED
-from tests.simulator.queue_client import FLUX, NO_TLS, TRIPO, QueueClient
+from tests.simulator.queue_client import FLUX, NO_TLS, SPEED, TRIPO, QueueClient
 
 EDIT = "fal-ai/flux-2/edit"
 
