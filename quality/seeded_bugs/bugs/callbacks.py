@@ -14,7 +14,7 @@ IGNORE_ACCOUNT_IN_HEADERS = ReplaceCode(
     module="generations.fal.webhooks", old="user_id is not None and not signed.is_for_account(user_id)", new="False"
 )
 IGNORE_PINNED_ACCOUNT = ReplaceCode(
-    module=VIEW, old="user_id is not None and not claim.is_for_account(user_id)", new="False"
+    module=VIEW, old="user_id is not None and not signed.is_for_account(user_id)", new="False"
 )
 
 BUGS = (
@@ -24,8 +24,9 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=VIEW,
-                old="_receive(submission, callback, body)",
-                new="threading.Thread(target=_receive, args=(submission, callback, body)).start()",
+                old="stored = _store(submission, callback, body)",
+                new="threading.Thread(target=_store, args=(submission, callback, body)).start()\n"
+                "stored = ProviderCallback(outcome=ProviderCallback.Outcome.IGNORED)",
                 imports="import threading",
             ),
         ),

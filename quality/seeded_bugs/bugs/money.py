@@ -27,10 +27,10 @@ MOVE_FROM_ANY_PHASE = ReplaceCode(
 NO_FINAL_TRIGGER = RemoveTrigger(app="generations", table="generations_generation", kind="final")
 APPLY_ANY_OUTCOME = ReplaceCode(
     module=VIEW,
-    old="delivery.outcome != ProviderCallback.Outcome.RECEIVED",
-    new="delivery.outcome == ProviderCallback.Outcome.ORPHAN",
+    old="stored.outcome == ProviderCallback.Outcome.RECEIVED",
+    new="stored.outcome != ProviderCallback.Outcome.ORPHAN",
 )
-APPLY_AGAIN = ReplaceCode(module=INBOX, old="not unheard.exists()", new="False")
+APPLY_AGAIN = ReplaceCode(module=INBOX, old="not unprocessed.exists()", new="False")
 STORE_EACH_REPEAT = ReplaceCode(
     module=VIEW,
     old="ProviderCallback.objects.get_or_create(**identity, defaults=defaults)",

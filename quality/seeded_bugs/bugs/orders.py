@@ -117,7 +117,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=RECONCILER,
-                old="generation.deadline_at + VERDICT_PATIENCE <= now",
+                old="generation.deadline_at + VERDICT_GRACE <= now",
                 new="generation.deadline_at <= now",
             ),
         ),
