@@ -40,7 +40,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     actions = ("resend",)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        return has_permission(request, "generations.change_webhookdelivery")
+        return has_permission(request, "notifications.change_webhookdelivery")
 
     @admin.action(description="Send again", permissions=["resend"])
     def resend(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:

@@ -43,7 +43,7 @@ def laid(user: User) -> Upload:
     measured, thumbnail = storage.measure(key), storage.measure(small)
     found = {
         "content_type": "image/png",
-        "size": measured.size_bytes,
+        "size_bytes": measured.size_bytes,
         "sha256": measured.sha256,
         "width": 64,
         "height": 48,

@@ -162,7 +162,7 @@ def test_staff_may_send_again_if_they_may(client: Client, listen: Listen, chief:
     outbox.abandon(delivery, "test")
 
     answer = client.post(
-        "/admin/generations/webhookdelivery/", {"action": "resend", "_selected_action": [delivery.pk]}, follow=True
+        "/admin/notifications/webhookdelivery/", {"action": "resend", "_selected_action": [delivery.pk]}, follow=True
     )
 
     assert answer.status_code == sent

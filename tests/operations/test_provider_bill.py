@@ -125,7 +125,7 @@ def test_after_the_hour_its_units_will_never_be_known(make: Making, settings: Se
     as_if_called_back()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    with time_machine.travel(timezone.now() + 2 * billed_units.PATIENCE):
+    with time_machine.travel(timezone.now() + 2 * billed_units.RESULT_KEPT):
         billed_units.run_once(limit=10)
 
     assert Submission.objects.get().units_due_at is None
@@ -250,7 +250,7 @@ def test_a_second_job_of_one_order_is_named_and_is_no_drift(make: Making) -> Non
     "slug, came, said",
     [
         ("flux-schnell", {"width": 128, "height": 256}, "256 × 256 pixels were asked for, 128 × 256 came"),
-        ("veo3.1-fast", {"duration": 4.0}, "8 s were asked for, 4 s came"),
+        ("veo3.1-fast", {"duration_seconds": 4.0}, "8 s were asked for, 4 s came"),
     ],
 )
 def test_what_came_smaller_than_it_was_asked_for_is_named(
@@ -264,7 +264,7 @@ def test_what_came_smaller_than_it_was_asked_for_is_named(
 
 
 @pytest.mark.parametrize(
-    "slug, came", [("flux-schnell", {"width": 250, "height": 256}), ("veo3.1-fast", {"duration": 8.4})]
+    "slug, came", [("flux-schnell", {"width": 250, "height": 256}), ("veo3.1-fast", {"duration_seconds": 8.4})]
 )
 def test_a_little_more_or_less_is_no_finding(make: Making, slug: str, came: dict[str, float]) -> None:
     make(slug, **PROMPT)

@@ -202,7 +202,7 @@ def test_while_fal_refuses_us_every_admin_page_says_so(staff: Staff) -> None:
     assert "nobody can order: User is locked. Reason: Exhausted balance." in page
 
 
-@pytest.mark.parametrize("permissions, closed", [(("view_breaker",), False), (("change_breaker",), True)])
+@pytest.mark.parametrize("permissions, closed", [(("view_circuitbreaker",), False), (("change_circuitbreaker",), True)])
 def test_closing_the_breaker_needs_its_permission(staff: Staff, permissions: tuple[str, ...], closed: bool) -> None:
     circuit_breaker.trip("locked")
 

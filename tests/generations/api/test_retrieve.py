@@ -75,7 +75,7 @@ def test_a_failed_one_answers_the_four_questions_and_quotes_nobody(api: APIClien
 
     assert body["error"] == {
         "code": "content_policy",
-        "message": "The provider's content rules refused this. Change the prompt or the image.",
+        "message": "The provider's content policy refused this. Change the prompt or the image.",
         "retryable": False,
         "charged": 0,
         "refunded": 3,

@@ -65,10 +65,10 @@ FAILED = {
     "generation.next_attempt_at": None,
     "generation.retryable": True,
     "generation.failure_code": "provider_error",
-    "generation.failure_message": "The provider failed to make this.",
+    "generation.failure_message": "The provider failed to generate this.",
     "generation.rule": "provider_failed",
 }
-RUDE = "The provider's content rules refused this. Change the prompt or the image."
+RUDE = "The provider's content policy refused this. Change the prompt or the image."
 UNCOPIED = "The result could not be copied into storage."
 NEXT = {"submission 2.number": 2, "submission 2.state": "planned", "submission 2.units_due_at": "now"}
 AT_FAL = "http://127.0.0.1:9/fal-ai/flux/requests/job"
@@ -129,7 +129,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         sent,
         FACTS["rejected"],
         FAILED | _of("submission", {"state": "refused", "detail": "no", "answered_at": SOON}),
-        ("failed", "fal", "The provider failed to make this.", "no", -3, 0),
+        ("failed", "fal", "The provider failed to generate this.", "no", -3, 0),
     ),
     "in queue": (
         running,
@@ -166,7 +166,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         running,
         FACTS["answered nothing"],
         FAILED,
-        ("failed", "fal", "The provider failed to make this.", "an answer without a file", -3, 0),
+        ("failed", "fal", "The provider failed to generate this.", "an answer without a file", -3, 0),
     ),
     "answered an error": (
         running,
@@ -181,20 +181,20 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         FACTS["failed"],
         {name: value for name, value in FAILED.items() if name != "generation.next_attempt_at"}
         | {"generation.message": "", "output.state": "lost", "output.next_attempt_at": None},
-        ("failed", "test", "The provider failed to make this.", "no", -3, 0),
+        ("failed", "test", "The provider failed to generate this.", "no", -3, 0),
     ),
     "given up": (
         queued,
         FACTS["given up"],
         FAILED,
-        ("failed", "limn", "The provider failed to make this.", "it kills", -3, 0),
+        ("failed", "limn", "The provider failed to generate this.", "it kills", -3, 0),
     ),
     "stuck": (waiting, FACTS["given up"], {}, ("stuck", "limn", "", "it kills", 0, 0)),
     "cancelled by fal itself": (
         running,
         FACTS["cancelled"],
         FAILED,
-        ("failed", "fal", "The provider failed to make this.", "", -3, 0),
+        ("failed", "fal", "The provider failed to generate this.", "", -3, 0),
     ),
     "cancel asked": (
         waiting,
@@ -216,7 +216,7 @@ WRITTEN: dict[str, tuple[Fact, Fact, dict[str, Any], Line | None]] = {
         OF_FILES["stored"],
         _of("generation", {"status": "completed", "phase": "done", "message": "", "captured": 3, "finished_at": SOON})
         | _of("generation", {"rule": "delivered"})
-        | _of("output", {"state": "stored", "key": "k", "kind": "image", "content_type": "image/png", "size": 1})
+        | _of("output", {"state": "stored", "key": "k", "kind": "image", "content_type": "image/png", "size_bytes": 1})
         | _of("output", {"sha256": "s", "width": 4, "height": 2, "stored_at": SOON, "next_attempt_at": None}),
         ("completed", "limn", "", "", -3, -3),
     ),

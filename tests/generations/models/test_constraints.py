@@ -59,7 +59,7 @@ def _generation(**wrong: Any) -> Write:
 
 
 def _output(**wrong: Any) -> Write:
-    return lambda attempt: Output.objects.update(**{"key": "k", "sha256": "s", "size": 1, "state": "stored", **wrong})
+    return lambda attempt: Output.objects.update(**{"key": "k", "sha256": "s", "size_bytes": 1, "state": "stored", **wrong})
 
 
 def _second_output(attempt: Submission) -> None:
@@ -101,7 +101,7 @@ def _upload(**wrong: Any) -> Write:
         "key": "k",
         "thumbnail_key": "t",
         "sha256": "s",
-        "size": 1,
+        "size_bytes": 1,
         "state": "ready",
         "announced_size_bytes": 1,
         **wrong,
@@ -145,9 +145,9 @@ WRONG: list[tuple[str, Write]] = [
     ("generations_output_index_once", _second_output),
     ("generations_stored_is_verified", _output(key="")),
     ("generations_stored_is_verified", _output(sha256="")),
-    ("generations_stored_is_verified", _output(size=0)),
+    ("generations_stored_is_verified", _output(size_bytes=0)),
     # A CHECK that comes out as NULL would pass.
-    ("generations_stored_is_verified", _output(size=None)),
+    ("generations_stored_is_verified", _output(size_bytes=None)),
     ("generations_attempts_are_numbered", lambda attempt: Submission.objects.create(generation=attempt.generation)),
     ("generations_delivery_once", lambda attempt: _delivery(submission=attempt)(attempt)),
     ("generations_orphan_once", _delivery()),
@@ -168,8 +168,8 @@ WRONG: list[tuple[str, Write]] = [
     ("generations_upload_is_verified", _upload(key="")),
     ("generations_upload_is_verified", _upload(thumbnail_key="")),
     ("generations_upload_is_verified", _upload(sha256="")),
-    ("generations_upload_is_verified", _upload(size=0)),
-    ("generations_upload_is_verified", _upload(size=None)),
+    ("generations_upload_is_verified", _upload(size_bytes=0)),
+    ("generations_upload_is_verified", _upload(size_bytes=None)),
     ("generations_source_is_one_file", _source()),
     ("generations_source_is_one_file", _source(upload=True, output=True)),
     ("generations_one_source_a_place", _source(times=2, output=True)),
@@ -179,8 +179,8 @@ WRONG: list[tuple[str, Write]] = [
 COLUMNS = {
     "generations_charge_once": "endpoint, generations_charge.billed_at",
     "generations_event_number_once": "account_id, generations_event.number",
-    "generations_told_once": "version, generations_webhookdelivery.type, generations_webhookdelivery.endpoint_id",
-    "generations_order_told_once": "generation_id, .*version, generations_webhookdelivery.type$",
+    "generations_told_once": "version, notifications_webhookdelivery.type, notifications_webhookdelivery.endpoint_id",
+    "generations_order_told_once": "generation_id, .*version, notifications_webhookdelivery.type$",
     "generations_key_once_per_account": "account_id, generations_generation.idempotency_key",
     "generations_one_source_a_place": "generation_id, generations_generationsource.path",
     "generations_batch_key_once": "account_id, generations_batch.idempotency_key",

@@ -70,14 +70,14 @@ def test_a_page_says_so_and_keeps_what_was_typed(client: Client, alice: Account)
     assert "a purple fox" in page.text
 
 
-@pytest.mark.parametrize("permission, paused", [("view_intake", False), ("change_intake", True)])
+@pytest.mark.parametrize("permission, paused", [("view_orderintake", False), ("change_orderintake", True)])
 def test_staff_press_a_button_if_they_may_and_every_admin_page_tells(
     client: Client, permission: str, paused: bool
 ) -> None:
     sam = User.objects.create_user("sam", is_staff=True)
-    sam.user_permissions.set(Permission.objects.filter(codename__in={permission, "view_intake"}))
+    sam.user_permissions.set(Permission.objects.filter(codename__in={permission, "view_orderintake"}))
     client.force_login(sam)
-    switch = "/admin/generations/intake/"
+    switch = "/admin/generations/orderintake/"
     assert client.get(switch).status_code == 200
 
     client.post(switch, {"action": "pause", "_selected_action": ["1"]})
@@ -90,6 +90,6 @@ def test_staff_resume_with_a_button(client: Client) -> None:
     client.force_login(User.objects.create_superuser("chief"))
     order_intake.pause()
 
-    client.post("/admin/generations/intake/", {"action": "resume", "_selected_action": ["1"]})
+    client.post("/admin/generations/orderintake/", {"action": "resume", "_selected_action": ["1"]})
 
     assert not order_intake.is_paused()

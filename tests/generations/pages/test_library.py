@@ -161,7 +161,7 @@ def test_a_failure_answers_the_four_questions(browser_of_alice: Client, fal: Sim
 
     page = browser_of_alice.get(page_of(finished())).text
 
-    assert "content rules refused this" in page
+    assert "content policy refused this" in page
     assert "The content rules of the provider" in page
     assert "Not as it is: change the inputs first." in page
     assert "No. 3 credits went back to you." in page

@@ -122,7 +122,7 @@ def test_a_failure_says_why_and_what_it_cost(order: Ordering) -> None:
 
     assert end.data["error"] == {
         "code": "provider_error",
-        "message": "The provider failed to make this.",
+        "message": "The provider failed to generate this.",
         "retryable": True,
         "charged": 0,
         "refunded": generation.credits,

@@ -117,8 +117,8 @@ def test_a_video_that_goes_on_is_made_to_the_end(api: APIClient, made: Callable[
     "changes, kind",
     [
         ({"kind": "image"}, "not_a_video"),
-        ({"duration": 10.5}, "video_duration_too_long"),
-        ({"size": 51 * 1024**2}, "file_too_large"),
+        ({"duration_seconds": 10.5}, "video_duration_too_long"),
+        ({"size_bytes": 51 * 1024**2}, "file_too_large"),
     ],
 )
 def test_an_output_that_will_not_do_is_told_by_what_is_known_of_it(
