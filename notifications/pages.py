@@ -18,6 +18,7 @@ from credits.models import CREDITS_MAX, Account
 from generations.http import pagination
 from generations.http.login_required import UserRequest, login_required
 from generations.models import Retention
+from generations.safe_http.recipients import BadAddress
 from notifications import email, endpoints, outbox
 from notifications.endpoints import EndpointError
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
@@ -54,7 +55,7 @@ def mail(request: UserRequest) -> HttpResponse:
 def add(request: UserRequest) -> HttpResponse:
     try:
         endpoint = endpoints.add(Account.objects.for_user(request.user), **_typed(request.POST))
-    except EndpointError as error:
+    except (EndpointError, BadAddress) as error:
         return _show(request, status=422, refusal=str(error), typed=request.POST)
     # Not by way of a redirect: a secret belongs into no session and no cookie.
     return _show(request, secret=endpoints.secret_of(endpoint), whose=endpoint.url)

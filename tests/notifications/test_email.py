@@ -95,7 +95,7 @@ def test_who_wants_all_is_told_of_completion_and_of_failure(
     assert ready["To"] == "alice@example.com"
     assert "ready" in text_of(ready)
     assert f"/generations/{generation.pk}/" in text_of(ready)
-    assert "content rules" in text_of(not_made)
+    assert "content policy" in text_of(not_made)
     assert "<a href=" in text_of(ready, "html")
     assert "a cat" not in str(ready)
 

@@ -147,8 +147,8 @@ def test_i9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, liste
     Notice.objects.create(account=generation.account, generation=generation, next_attempt_at=generation.created_at)
     rows = [endpoint, delivery, Notice.objects.get(), Subscriber.objects.get()]
 
-    lists = [client.get(f"/admin/generations/{row._meta.model_name}/") for row in rows]
-    pages = [client.get(f"/admin/generations/{row._meta.model_name}/{row.pk}/change/") for row in rows]
+    lists = [client.get(f"/admin/notifications/{row._meta.model_name}/") for row in rows]
+    pages = [client.get(f"/admin/notifications/{row._meta.model_name}/{row.pk}/change/") for row in rows]
 
     secrets = [endpoint.salt, endpoint.previous_salt, Subscriber.objects.get().salt]
     assert {answer.status_code for answer in [*lists, *pages]} == {200}

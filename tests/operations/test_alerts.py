@@ -19,10 +19,11 @@ from database import ids
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
-from generations.models import CancelledBy, Generation, Heartbeat
+from generations.models import CancelledBy, Generation
 from generations.provider import billed_units, circuit_breaker
 from operations import alerts, statistics
 from operations.alerting import LOOK_SECONDS, Watchman
+from operations.models import Alert as ActiveAlert
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
 from tests.helpers.threads import race
@@ -58,7 +59,7 @@ def succeeds(order: Ordering, count: int) -> None:
 
 def pass_quietly() -> None:
     """As if nothing had been seen for longer than an episode lasts."""
-    Heartbeat.objects.update(seen_at=timezone.now() - timedelta(seconds=alerts.QUIET_SECONDS + 1))
+    ActiveAlert.objects.update(last_seen_at=timezone.now() - timedelta(seconds=alerts.QUIET_SECONDS + 1))
 
 
 # --- Episodes ---
@@ -254,7 +255,7 @@ def test_without_an_address_nobody_gets_mail(watchman, settings) -> None:
     circuit_breaker.trip("locked")
 
     assert watchman[0].run_once(limit=8) == 0
-    assert Heartbeat.objects.filter(name="alert breaker").exists()
+    assert ActiveAlert.objects.filter(name="breaker").exists()
 
 
 def test_a_mail_server_that_is_away_gets_it_later(watchman, settings) -> None:
@@ -272,7 +273,7 @@ def test_a_mail_server_that_is_away_gets_it_later(watchman, settings) -> None:
 
 
 def test_the_admin_shows_what_is_on_to_staff_alone(admin_client: Client, client: Client) -> None:
-    Heartbeat.objects.create(name="alert failures flux-dev", seen_at=timezone.now())
+    ActiveAlert.objects.create(name="failures", subject="flux-dev", last_seen_at=timezone.now())
 
     assert "Alert: many failures: flux-dev." in admin_client.get("/admin/").content.decode()
     assert "many failures" not in client.get("/admin/login/").content.decode()

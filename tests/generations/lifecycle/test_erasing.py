@@ -168,7 +168,7 @@ def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: O
     generation = ended()
     InputFile.objects.create(generation=order(), path="image_url", output=generation.outputs.get())
 
-    with pytest.raises(lifecycle.GenerationInUse, match="cancel it first"):
+    with pytest.raises(lifecycle.GenerationInUse, match="Cancel it, or wait"):
         erase(generation)
 
     assert not Erasure.objects.exists()

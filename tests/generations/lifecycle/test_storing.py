@@ -148,7 +148,7 @@ def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: st
 def test_how_long_it_plays_is_measured_or_else_what_fal_said(
     measured: float | None, said: float | None, kept: float, order: Ordering
 ) -> None:
-    (output,) = copying(order, files=1, duration_seconds=said)
+    (output,) = copying(order, files=1, duration=said)
     lifecycle.not_copied(output, detail="the first time", missed=True)
 
     lifecycle.stored(output, replace(FILE, duration_seconds=measured))

@@ -59,7 +59,9 @@ def _generation(**wrong: Any) -> Write:
 
 
 def _output(**wrong: Any) -> Write:
-    return lambda attempt: Output.objects.update(**{"key": "k", "sha256": "s", "size_bytes": 1, "state": "stored", **wrong})
+    return lambda attempt: Output.objects.update(
+        **{"key": "k", "sha256": "s", "size_bytes": 1, "state": "stored", **wrong}
+    )
 
 
 def _second_output(attempt: Submission) -> None:

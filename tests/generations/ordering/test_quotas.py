@@ -43,7 +43,7 @@ def test_one_too_many_has_to_wait_until_another_has_ended(settings, alice: Accou
     settings.USER_RUNNING_MAX = 2
     first, _ = order(), order()
 
-    with pytest.raises(TooManyRunning, match="2 generations of yours are under way, and 2 may be"):
+    with pytest.raises(TooManyRunning, match="You have 2 generations in progress, and the limit is 2"):
         order()
 
     end(first)
