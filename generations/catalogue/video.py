@@ -173,7 +173,8 @@ class Shots(Inputs):
         if not KLING_SECONDS_MIN <= seconds <= KLING_SECONDS_MAX:
             raise conflict(
                 "multi_prompt",
-                f"The shots add up to {seconds} seconds; a video lasts {KLING_SECONDS_MIN} to {KLING_SECONDS_MAX}.",
+                f"The shots add up to {seconds} seconds; "
+                f"a video lasts {KLING_SECONDS_MIN} to {KLING_SECONDS_MAX} seconds.",
             )
         if "duration" in self.model_fields_set and int(self.duration) != seconds:
             raise conflict("duration", f"The shots add up to {seconds} seconds. Give that number or leave it out.")

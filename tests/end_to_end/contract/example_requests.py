@@ -11,7 +11,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
 
 from generations.catalogue import MODELS, Model
-from tests.generations.catalogue.example_orders import CLIP, IMAGE, SOUND, WEIGHTS, examples, properties
+from tests.generations.catalogue.example_orders import AUDIO, IMAGE, VIDEO, WEIGHTS, examples, properties
 from tests.generations.http.test_openapi import BODIES
 from tests.helpers.images import picture
 
@@ -84,7 +84,7 @@ def _with(file: dict[str, str], value: Any) -> Any:
         return {name: _with(file, each) for name, each in value.items()}
     if isinstance(value, list):
         return [_with(file, each) for each in value]
-    return "a-fox/somewhere" if value == WEIGHTS else file if value in (IMAGE, SOUND, CLIP) else value
+    return "a-fox/somewhere" if value == WEIGHTS else file if value in (IMAGE, AUDIO, VIDEO) else value
 
 
 def _mixed(case: Case, right: dict[str, Any] | None, which: int | None) -> Case:

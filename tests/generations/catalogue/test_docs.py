@@ -1,4 +1,4 @@
-"""The page about models says what the catalogue says."""
+"""docs/models.md says what the catalogue and the reconciliation of the bill say."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ pytestmark = pytest.mark.once
 PAGE = (ROOT / "docs/models.md").read_text()
 
 
-def test_every_model_stands_on_its_page() -> None:
-    """`python -m generations.catalogue` prints what belongs there."""
+def test_the_tables_of_models_are_those_of_the_catalogue() -> None:
+    """`python -m generations.catalogue` prints them."""
     assert as_markdown() in PAGE
 
 
-def test_every_finding_of_the_bill_is_explained() -> None:
+def test_every_finding_about_the_bill_is_explained() -> None:
     assert [rule for rule in RULES if f"| `{rule}` |" not in PAGE] == []

@@ -1,4 +1,4 @@
-"""Every model on offer, ordered through the API and made by fal: its files lie in storage as what they should be."""
+"""Every model, ordered through the API and made by the simulator: the right files are stored for the right price."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from generations.provider import clients
 from simulator import Simulator
 from simulator.media import drawn_type
 from tests.fixtures.api import GENERATIONS
-from tests.generations.catalogue.example_orders import IMAGE, minimal
+from tests.generations.catalogue.example_orders import IMAGE, minimal_inputs
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-# What a person would look at, if the usual size takes long to draw.
+# Inputs whose default would take the simulator long to draw.
 SMALLER: dict[str, Any] = {"stable-audio-2.5": {"seconds_total": 3}}
 
 
@@ -32,12 +32,12 @@ def credits_for_a_long_video(alice: User) -> None:
     ledger.grant(Account.objects.for_user(alice), 10_000, key="for a long video", actor="test")
 
 
-def with_a_picture(fal: Simulator, order: dict[str, Any]) -> dict[str, Any]:
-    """The order, naming a picture that there is: pictures are looked at before an order is taken."""
-    if IMAGE not in (written := json.dumps(order)):
-        return order
-    picture = {"prompt": "a fox", "image_size": "square"}
-    clients.fal().submit("fal-ai/flux/schnell", picture, webhook_url="", start_timeout_seconds=60)
+def with_existing_image(fal: Simulator, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs with an image that exists: Limn inspects images before it takes an order."""
+    if IMAGE not in (written := json.dumps(inputs)):
+        return inputs
+    image = {"prompt": "a fox", "image_size": "square"}
+    clients.fal().submit("fal-ai/flux/schnell", image, webhook_url="", start_timeout_seconds=60)
     assert fal.wait_until(fal.log.files)
     changed: dict[str, Any] = json.loads(written.replace(IMAGE, f"{fal.url}{fal.log.files()[0].path}"))
     return changed
@@ -51,8 +51,8 @@ def completed(api: APIClient, work: Work, **order: Any) -> Generation:
     return generation
 
 
-def types_in_storage(generation: Generation) -> dict[str, str]:
-    """What each file is, by the bytes that lie in storage."""
+def stored_types(generation: Generation) -> dict[str, str]:
+    """JSON path → media type of each stored file, found from its bytes."""
     found = {}
     for output in generation.outputs.filter(state=Output.State.STORED):
         with storage.open_file(output.key) as file:
@@ -61,35 +61,32 @@ def types_in_storage(generation: Generation) -> dict[str, str]:
     return found
 
 
-def expected_types(model: Model, order: dict[str, Any], preset: str | None = None) -> dict[str, str]:
-    files = model.expected_files(model.read(order, preset=preset))
+def expected_types(model: Model, inputs: dict[str, Any], preset: str | None = None) -> dict[str, str]:
+    files = model.expected_files(model.read(inputs, preset=preset))
     return {file.role: drawn_type(file.media_type) for file in files}
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_an_order_of_every_model_ends_in_its_files_in_storage(
-    model: Model, fal: Simulator, api: APIClient, work: Work
-) -> None:
-    order = with_a_picture(fal, minimal(model) | SMALLER.get(model.slug, {}))
+def test_an_order_ends_with_its_files_in_storage(model: Model, fal: Simulator, api: APIClient, work: Work) -> None:
+    inputs = with_existing_image(fal, minimal_inputs(model) | SMALLER.get(model.slug, {}))
 
-    generation = completed(api, work, model=model.slug, input=order)
+    generation = completed(api, work, model=model.slug, input=inputs)
 
-    assert types_in_storage(generation) == expected_types(model, order)
-    assert generation.captured == generation.credits == model.credits(model.read(order)) > 0
+    assert stored_types(generation) == expected_types(model, inputs)
+    assert generation.captured == generation.credits == model.credits(model.read(inputs)) > 0
 
 
-@pytest.mark.parametrize("preset", ["draft", "standard", "high"])
-def test_a_preset_is_named_in_an_order_and_reaches_fal(preset: str, fal: Simulator, api: APIClient, work: Work) -> None:
-    model, order = find("tripo-h3.1"), with_a_picture(fal, {"image_url": IMAGE})
+def test_a_preset_reaches_fal(fal: Simulator, api: APIClient, work: Work) -> None:
+    model, inputs = find("tripo-h3.1"), with_existing_image(fal, {"image_url": IMAGE})
 
-    generation = completed(api, work, model=model.slug, input=order, preset=preset)
+    for preset in ("draft", "standard", "high"):
+        generation = completed(api, work, model=model.slug, input=inputs, preset=preset)
 
-    (request,) = fal.log.accepted(model.endpoint)
-    assert request.inputs.items() >= dict(model.presets[preset]).items()
-    assert types_in_storage(generation) == expected_types(model, order, preset)
+        assert fal.log.accepted(model.endpoint)[-1].inputs.items() >= dict(model.presets[preset]).items()
+        assert stored_types(generation) == expected_types(model, inputs, preset)
 
 
-def test_a_sound_can_be_heard_on_its_page(
+def test_audio_can_be_played_on_its_page(
     fal: Simulator, api: APIClient, work: Work, client: Client, alice: User
 ) -> None:
     generation = completed(api, work, model="eleven-v3", input={"text": "Hello, fox."})
@@ -101,24 +98,24 @@ def test_a_sound_can_be_heard_on_its_page(
     assert "Hello, fox." in page
 
 
-@pytest.mark.parametrize("preset", ["draft", "standard", "high"])
-@pytest.mark.parametrize("model", [model for model in MODELS.values() if model.kind == "3d"], ids=lambda m: m.slug)
-def test_a_preset_fills_the_form_in_and_shows_its_price(model: Model, preset: str, client: Client, alice: User) -> None:
+def test_a_preset_fills_in_the_form_and_shows_its_price(client: Client, alice: User) -> None:
     client.force_login(alice)
 
-    page = client.post(f"/new/{model.slug}/", {"preset": preset, "image_url": IMAGE})
+    for model in (model for model in MODELS.values() if model.kind == "3d"):
+        for preset, inputs in model.presets.items():
+            page = client.post(f"/new/{model.slug}/", {"preset": preset, "image_url": IMAGE})
 
-    form = page.context["form"]
-    assert (page.status_code, form.preset) == (200, preset)
-    assert form.values.items() >= dict(model.presets[preset]).items()
-    assert page.context["credits"] == model.credits(model.read({"image_url": IMAGE}, preset=preset))
+            form = page.context["form"]
+            assert (page.status_code, form.preset) == (200, preset)
+            assert form.values.items() >= dict(inputs).items()
+            assert page.context["credits"] == model.credits(model.read({"image_url": IMAGE}, preset=preset))
 
 
-def test_quads_come_as_fbx_wherever_a_mesh_stands(fal: Simulator, api: APIClient, work: Work) -> None:
-    order = with_a_picture(fal, {"image_url": IMAGE, "quad": True})
+def test_every_mesh_of_quads_is_an_fbx_file(fal: Simulator, api: APIClient, work: Work) -> None:
+    inputs = with_existing_image(fal, {"image_url": IMAGE, "quad": True})
 
-    found = types_in_storage(completed(api, work, model="tripo-h3.1", input=order))
+    found = stored_types(completed(api, work, model="tripo-h3.1", input=inputs))
 
-    meshes = {role for role, kind in found.items() if kind == "application/octet-stream"}
+    meshes = {role for role, media_type in found.items() if media_type == "application/octet-stream"}
     assert meshes == {"model_mesh", "model_urls.fbx", "model_urls.base_model", "model_urls.pbr_model"}
     assert found["rendered_image"] == "image/webp"

@@ -1,9 +1,10 @@
-"""Each declaration beside fal's own schema, copied where one is public: what we send, fal takes, and means the same."""
+"""Each declaration compared with a public copy of fal's own schema: fal takes what Limn sends and means the same."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,24 @@ pytestmark = pytest.mark.once
 
 COPIES: dict[str, Any] = json.loads(Path(__file__).with_name("fal_schemas.json").read_text())
 del COPIES["_"]
-NOT_OFFERED = (ROOT / "docs/models.md").read_text().partition("## Inputs that are not offered")[2].partition("\n## ")[0]
-copied = pytest.mark.parametrize(
-    "model", [model for model in MODELS.values() if model.endpoint in COPIES], ids=lambda model: model.slug
-)
-# Where we mean something else than fal by saying nothing, and say it: then it is sent, and wins.
-OUR_OWN_DEFAULTS = {("stable-audio-2.5", "seconds_total"): 30}
+PAGE = (ROOT / "docs/models.md").read_text()
+# Defaults that differ from fal's on purpose. Limn sends them, so they win.
+OWN_DEFAULTS = {("stable-audio-2.5", "seconds_total"): 30}
 
 
-def fals(model: Model) -> dict[str, dict[str, Any]]:
+def schema_of_fal(model: Model) -> dict[str, dict[str, Any]]:
     inputs: dict[str, dict[str, Any]] = COPIES[model.endpoint]["inputs"]
     return inputs
 
 
-def values_of(schema: dict[str, Any]) -> set[Any]:
+def inputs_of_all_models() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Slug, name of the input, its schema in the catalogue and its schema at fal."""
+    for slug, model in MODELS.items():
+        for name, schema in properties(model).items():
+            yield slug, name, schema, schema_of_fal(model)[name]
+
+
+def choices_of(schema: dict[str, Any]) -> set[Any]:
     return {value for part in schema.get("anyOf", [schema]) for value in part.get("enum", ())}
 
 
@@ -40,68 +45,64 @@ def bounds_of(schema: dict[str, Any]) -> tuple[float | None, float | None]:
     return (bounded[0].get("minimum"), bounded[0].get("maximum")) if bounded else (None, None)
 
 
-def test_every_model_on_offer_has_a_copy() -> None:
+def test_there_is_a_copy_of_every_schema_with_its_source() -> None:
     assert {model.slug for model in MODELS.values() if model.endpoint not in COPIES} == set()
     assert all(copy["source"] and copy["seen"] for copy in COPIES.values())
 
 
-@copied
-def test_fal_knows_every_input(model: Model) -> None:
-    """It ignores what it does not know: a misspelt input would be paid for and do nothing."""
-    assert set(properties(model)) <= set(fals(model))
-    assert set(COPIES[model.endpoint]["required"]) <= set(model.required_inputs())
+def test_fal_knows_every_input() -> None:
+    """fal ignores inputs that it does not know: a misspelt one would be paid for and do nothing."""
+    for slug, model in MODELS.items():
+        assert set(properties(model)) <= set(schema_of_fal(model)), slug
+        assert set(COPIES[model.endpoint]["required"]) <= set(model.required_inputs()), slug
 
 
-@copied
-def test_what_fal_takes_and_we_do_not_offer_is_said(model: Model) -> None:
-    said = {
-        name
-        for names, slugs in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", NOT_OFFERED, re.M)
-        if f"`{model.slug}`" in slugs or slugs == "all"
+def test_inputs_that_are_not_offered_are_documented() -> None:
+    table = PAGE.partition("## Inputs that are not offered")[2].partition("\n## ")[0]
+    documented = {
+        (slug, name)
+        for names, slugs in re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", table, re.M)
+        for slug in (MODELS if slugs == "all" else re.findall("`(.+?)`", slugs))
         for name in re.findall("`(.+?)`", names)
     }
 
-    assert set(fals(model)) - set(properties(model)) <= said
+    missing = {
+        (slug, name) for slug, model in MODELS.items() for name in set(schema_of_fal(model)) - set(properties(model))
+    }
+    assert missing - documented == set()
 
 
-@copied
-def test_fal_takes_every_value_that_we_offer(model: Model) -> None:
-    for name, schema in properties(model).items():
-        theirs = fals(model)[name]
-        if "enum" in theirs:
+def test_fal_takes_every_choice() -> None:
+    for slug, name, schema, of_fal in inputs_of_all_models():
+        if "enum" in of_fal:
             low, high = bounds_of(schema)
-            offered = values_of(schema) or set(range(int(low or 0), int(high or 0) + 1))
-            assert offered <= set(theirs["enum"]), name
+            offered = choices_of(schema) or set(range(int(low or 0), int(high or 0) + 1))
+            assert offered <= set(of_fal["enum"]), (slug, name)
 
 
-@copied
-def test_our_bounds_lie_within_fals(model: Model) -> None:
-    for name, schema in properties(model).items():
+def test_bounds_are_within_those_of_fal() -> None:
+    for slug, name, schema, of_fal in inputs_of_all_models():
         low, high = bounds_of(schema)
-        theirs = fals(model)[name]
-        assert "minimum" not in theirs or (low is not None and low >= theirs["minimum"]), name
-        assert "maximum" not in theirs or (high is not None and high <= theirs["maximum"]), name
-        if "maxLength" in theirs:
-            lengths = [part.get("maxLength") for part in schema.get("anyOf", [schema]) if part.get("type") == "string"]
-            assert max(lengths) <= theirs["maxLength"], name
+        assert "minimum" not in of_fal or (low is not None and low >= of_fal["minimum"]), (slug, name)
+        assert "maximum" not in of_fal or (high is not None and high <= of_fal["maximum"]), (slug, name)
+        if "maxLength" in of_fal:
+            texts = [part for part in schema.get("anyOf", [schema]) if part.get("type") == "string"]
+            assert max(part.get("maxLength") for part in texts) <= of_fal["maxLength"], (slug, name)
 
 
-@copied
-def test_free_sizes_lie_within_fals(model: Model) -> None:
-    sides = fals(model).get("image_size", {}).get("sides", {"minimum": 0, "maximum": 14_142})
-
-    shapes = [shape for shape in model.schema.get("$defs", {}).values() if "width" in shape["properties"]]
-    for schema in shapes:
-        for side in schema["properties"].values():
-            assert sides["minimum"] <= side["minimum"] < side["maximum"] <= sides["maximum"]
+def test_custom_sizes_are_within_those_of_fal() -> None:
+    for slug, model in MODELS.items():
+        sides = schema_of_fal(model).get("image_size", {}).get("sides", {"minimum": 0, "maximum": 14_142})
+        sizes = [shape for shape in model.schema.get("$defs", {}).values() if "width" in shape["properties"]]
+        for side in (side for size in sizes for side in size["properties"].values()):
+            assert sides["minimum"] <= side["minimum"] < side["maximum"] <= sides["maximum"], slug
 
 
-@copied
-def test_what_is_not_said_means_the_same_here_and_there(model: Model) -> None:
-    for name, schema in properties(model).items():
-        ours, theirs = schema.get("default"), fals(model)[name].get("default")
-        if (model.slug, name) in OUR_OWN_DEFAULTS:
-            assert ours == OUR_OWN_DEFAULTS[model.slug, name]
+def test_a_default_is_that_of_fal() -> None:
+    for slug, name, schema, of_fal in inputs_of_all_models():
+        default, default_of_fal = schema.get("default"), of_fal.get("default")
+        if (slug, name) in OWN_DEFAULTS:
+            assert default == OWN_DEFAULTS[slug, name]
         else:
-            # Without a default of ours nothing is sent, and fal's own holds.
-            assert ours is None or theirs is None or ours == theirs, name
+            # Without a default nothing is sent, and fal's own applies.
+            assert default is None or default_of_fal is None or default == default_of_fal, (slug, name)

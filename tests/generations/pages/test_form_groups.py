@@ -91,7 +91,7 @@ def test_what_is_wrong_with_a_shot_is_told_beside_it_and_nothing_typed_is_lost(b
 def test_shots_that_are_too_long_together_are_told_at_the_group(browser_of_alice: Client) -> None:
     page = browser_of_alice.post(KLING, shots(("a fox", "8"), ("a cat", "8")))
 
-    assert "The shots add up to 16 seconds; a video lasts 3 to 15." in page.text
+    assert "The shots add up to 16 seconds; a video lasts 3 to 15 seconds." in page.text
     assert page.text.count("add up to 16 seconds") == 1
 
 
