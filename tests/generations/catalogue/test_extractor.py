@@ -84,7 +84,9 @@ def test_the_claims_of_a_file_are_kept() -> None:
 
 
 def test_implausible_claims_are_dropped() -> None:
-    for claim in (None, "1000", -1, True, [], {}, float("nan"), float("inf"), 2**53, 10**400, -0.5):
+    wrong: list[Any] = [None, "1000", -1, True, [], {}, float("nan"), float("inf"), 2**53, 10**400, -0.5]
+
+    for claim in wrong:
         claims: dict[str, Any] = dict.fromkeys(("file_size", "width", "height", "duration"), claim)
         if not isinstance(claim, str):
             claims["content_type"] = claim
@@ -98,7 +100,10 @@ def test_images_that_the_safety_checker_blackened_are_flagged() -> None:
         ([True], [True, False, False]),
         ([True] * 9, [True] * 3),
         ([1, "true", [True]], [False] * 3),
-        *((flags, [False] * 3) for flags in ([], None, True, {"0": True})),
+        ([], [False] * 3),
+        (None, [False] * 3),
+        (True, [False] * 3),
+        ({"0": True}, [False] * 3),
     ]
 
     for flags, flagged in expected:
