@@ -17,7 +17,7 @@ export UV_NATIVE_TLS := true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format lock chaos seeded-bugs mutation bench structure clean dev services
+.PHONY: help install run test lint format lock docs chaos seeded-bugs mutation bench structure clean dev services
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
