@@ -139,7 +139,7 @@ SIGNED_URL_SECONDS = 3600
 UPLOAD_MEGABYTES_MAX = env.integer("UPLOAD_MEGABYTES_MAX", 2000, minimum=1, maximum=100_000_000)
 # A form with pictures is bounded before anybody writes them to disk, and before anybody is known to be logged in.
 FILE_UPLOAD_HANDLERS = [
-    "generations.pages.form_uploads.BoundedForms",
+    "generations.pages.form_uploads.FormSizeLimit",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
