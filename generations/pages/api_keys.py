@@ -33,9 +33,7 @@ class ApiKeyForm(forms.Form):
     scopes = forms.MultipleChoiceField(choices=Scope.choices, initial=default_scopes)
     lifetime = forms.ChoiceField(choices=list(LIFETIMES.items()), required=False)
     credits_max = forms.IntegerField(min_value=0, max_value=CREDITS_MAX, required=False)
-    models = forms.MultipleChoiceField(
-        choices=[(slug, model.title) for slug, model in MODELS.items()], required=False
-    )
+    models = forms.MultipleChoiceField(choices=[(slug, model.title) for slug, model in MODELS.items()], required=False)
 
     @property
     def rights(self) -> api_keys.Rights:

@@ -1,4 +1,8 @@
-"""Several at once: the page of a batch, and the form that makes infographics of a wish and a blog page."""
+"""The pages of a batch: the form that orders infographics, and the progress of generations that were ordered together.
+
+The infographics form builds a batch order from a prompt and, optionally, from the article of a web page; it shares its
+nonce, refusals and statuses with the other order form (`generations.pages.create`).
+"""
 
 from __future__ import annotations
 
@@ -21,73 +25,76 @@ from generations.catalogue import InvalidInput
 from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.infographics import prompts
 from generations.models import Batch, CancelledBy, Generation
-from generations.ordering import orders
-from generations.pages.create import REFUSALS, model_or_404, nonce_of, status_of
-from generations.pages.presenters import STORED, Showing
+from generations.ordering.orders import BatchOrder
+from generations.pages.create import REFUSALS, model_or_404, nonce_of, refusal_status
+from generations.pages.presenters import STORED_OUTPUTS, GenerationPresenter
 
 
 class InfographicsForm(forms.Form):
     prompt = forms.CharField(
-        label="What should it tell?", max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX, widget=forms.Textarea({"rows": 4})
+        max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX,
+        widget=forms.Textarea({"rows": 4}),
+        help_text="What the infographic should explain.",
     )
     blog_url = forms.URLField(
-        label="A page as material",
+        label="Web page",
         required=False,
         max_length=2048,
         assume_scheme="https",
-        help_text="Its article is read; optional.",
+        help_text="Optional. The article on this page is used as the source.",
     )
     aspect_ratio = forms.ChoiceField(choices=[(name, name) for name in prompts.ASPECT_RATIOS])
     resolution = forms.ChoiceField(choices=[(name, name) for name in prompts.RESOLUTIONS], initial="2K")
-    count = forms.IntegerField(label="How many", min_value=1, max_value=prompts.COUNT_MAX, initial=1)
-    notify = forms.BooleanField(label="Write me an e-mail when they are made", required=False)
-
-    def order(self, account: Account, nonce: str) -> orders.BatchOrder:
-        """Reads the page; raises InvalidInput when it cannot be read, outside.Busy."""
-        asked = self.cleaned_data
-        said = json.dumps(asked, sort_keys=True)
-        request_hash = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
-        infographic = prompts.InfographicRequest(
-            prompt=asked["prompt"],
-            article=prompts.read_page(account, asked["blog_url"]) if asked["blog_url"] else None,
-            aspect_ratio=asked["aspect_ratio"],
-            resolution=asked["resolution"],
-            count=asked["count"],
-        )
-        return orders.BatchOrder(
-            orders=infographic.orders(),
-            purpose=prompts.PURPOSE,
-            notify=asked["notify"],
-            # A double click is one order, as with any other form.
-            idempotency_key=f"page:{nonce}:{request_hash[:32]}",
-            request_hash=request_hash,
-        )
+    count = forms.IntegerField(label="Number of images", min_value=1, max_value=prompts.COUNT_MAX, initial=1)
+    notify = forms.BooleanField(label="Send me an e-mail when all of them have ended", required=False)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def new_infographics(request: UserRequest) -> HttpResponse:
+def infographics(request: UserRequest) -> HttpResponse:
+    """The form for infographics. A rejected order shows it again with everything that was entered."""
     if request.method != "POST":
-        return _show(request, InfographicsForm())
+        return _render_form(request, InfographicsForm())
     form = InfographicsForm(request.POST)
-    return _order(request, form) if form.is_valid() else _show(request, form, status=422)
-
-
-def _order(request: UserRequest, form: InfographicsForm) -> HttpResponse:
+    if not form.is_valid():
+        return _render_form(request, form, status=422)
+    model_or_404(prompts.MODEL)
     account = Account.objects.for_user(request.user)
     try:
-        model_or_404(prompts.MODEL)
-        batch, _ = services.place_batch(account, form.order(account, nonce_of(request)), actor=actor_of(request.user))
+        order = _batch_order(account, form.cleaned_data, nonce_of(request))
+        batch, _ = services.place_batch(account, order, actor=actor_of(request.user))
     except InvalidInput as error:
         for each in error.errors:
+            # An error of an input that the form does not show belongs to the form as a whole.
             form.add_error(each["loc"][0] if each["loc"][0] in form.fields else None, each["msg"])
-        return _show(request, form, status=422)
+        return _render_form(request, form, status=422)
     except tuple(REFUSALS) as error:
-        return _show(request, form, status=status_of(error), refusal=str(error))
+        return _render_form(request, form, status=refusal_status(error), refusal=str(error))
     return redirect("batch", batch.pk)
 
 
-def _show(request: UserRequest, form: InfographicsForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
+def _batch_order(account: Account, values: dict[str, Any], nonce: str) -> BatchOrder:
+    """The order of a valid form. Fetches the web page, if one is named. Raises InvalidInput, concurrency.Busy."""
+    canonical = json.dumps(values, sort_keys=True)
+    request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+    infographic = prompts.InfographicRequest(
+        prompt=values["prompt"],
+        article=prompts.read_page(account, values["blog_url"]) if values["blog_url"] else None,
+        aspect_ratio=values["aspect_ratio"],
+        resolution=values["resolution"],
+        count=values["count"],
+    )
+    return BatchOrder(
+        orders=infographic.orders(),
+        purpose=prompts.PURPOSE,
+        notify=values["notify"],
+        # A double click is one order. A changed form is another one.
+        idempotency_key=f"page:{nonce}:{request_hash[:32]}",
+        request_hash=request_hash,
+    )
+
+
+def _render_form(request: UserRequest, form: InfographicsForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
     context = {
         "form": form,
         "nonce": nonce_of(request),
@@ -102,14 +109,15 @@ def _show(request: UserRequest, form: InfographicsForm, *, status: int = 200, re
 @never_cache
 @login_required
 def batch(request: UserRequest, batch_id: UUID) -> HttpResponse:
-    return render(request, "pages/batch.html", _context(_mine(request, batch_id)))
+    return render(request, "pages/batch.html", _batch_context(_get_batch(request, batch_id)))
 
 
 @require_safe
 @never_cache
 @login_required
 def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
-    context = _context(_mine(request, batch_id))
+    """The progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
+    context = _batch_context(_get_batch(request, batch_id))
     if request.GET.get("version") == str(context["version"]):
         return HttpResponse(status=204)
     return render(request, "pages/_batch.html", context)
@@ -118,26 +126,30 @@ def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
 @require_POST
 @login_required
 def cancel(request: UserRequest, batch_id: UUID) -> HttpResponse:
-    mine = _mine(request, batch_id)
-    for each in mine.generations.all():
-        lifecycle.cancel_asked(each, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
-    messages.info(request, "What had not begun is cancelled; of the rest, the provider’s answer decides.")
-    return redirect("batch", mine.pk)
+    batch = _get_batch(request, batch_id)
+    for generation in batch.generations.all():
+        lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+    messages.info(
+        request,
+        "Generations that had not been submitted are cancelled. For the others, the provider has been asked to stop.",
+    )
+    return redirect("batch", batch.pk)
 
 
-def _mine(request: UserRequest, batch_id: UUID) -> Batch:
-    generations = Generation.objects.order_by("pk").prefetch_related(STORED)
-    mine = Batch.objects.visible_to(request.user).prefetch_related(Prefetch("generations", generations))
-    return get_object_or_404(mine, pk=batch_id)
+def _get_batch(request: UserRequest, batch_id: UUID) -> Batch:
+    generations = Generation.objects.order_by("pk").prefetch_related(STORED_OUTPUTS)
+    batches = Batch.objects.visible_to(request.user).prefetch_related(Prefetch("generations", generations))
+    return get_object_or_404(batches, pk=batch_id)
 
 
-def _context(batch: Batch) -> dict[str, Any]:
+def _batch_context(batch: Batch) -> dict[str, Any]:
     generations = list(batch.generations.all())
     return {
         "batch": batch,
-        "cards": [Showing(each) for each in generations],
-        "done": sum(each.is_done for each in generations),
-        "is_done": all(each.is_done for each in generations),
-        "version": sum(each.version for each in generations),
+        "cards": [GenerationPresenter(generation) for generation in generations],
+        "done": sum(generation.is_done for generation in generations),
+        "is_done": all(generation.is_done for generation in generations),
+        # Versions only grow, so their sum changes with every change of any of the generations.
+        "version": sum(generation.version for generation in generations),
         "prompt": generations[0].input.get("prompt", ""),
     }

@@ -1,4 +1,9 @@
-"""The pages that order: what is on offer, the form, its price, and once more what was ordered before."""
+"""The pages for placing an order: the list of models, the form of one model, its price, and the retry button.
+
+The views read the form, let `generations.services` place the order, and redirect to the page of the generation. A
+rejected order shows the form again with everything that was entered. Each rendered form carries a nonce, so a double
+click on its button places one order.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +31,14 @@ from generations.models import Generation, Status
 from generations.ordering import input_files, price_book, quotas
 from generations.ordering.orders import Order
 from generations.pages import form_uploads, forms
-from generations.pages.forms import Form
+from generations.pages.form_uploads import PLACEHOLDER_URL, SubmittedForm
+from generations.pages.forms import OrderForm
 from generations.safe_http import concurrency
 from generations.services import PlacedOrder
 
-# The price does not hang on these, and is wanted before they are filled in.
-STAND_INS: dict[str, Any] = {"prompt": "–", "image": form_uploads.STAND_IN, "images": [form_uploads.STAND_IN]}
-# Why an order is not taken, though its inputs fit. The form keeps what was typed, and says it.
+# Values for required inputs that the price does not depend on, so it can be shown before they are filled in.
+PLACEHOLDERS: dict[str, Any] = {"prompt": "–", "image": PLACEHOLDER_URL, "images": [PLACEHOLDER_URL]}
+# Reasons to reject an order whose inputs are valid, with the status of the form that is shown again.
 REFUSALS: dict[type[Exception], int] = {
     InsufficientCredits: 402,
     quotas.OrderRefused: 429,
@@ -51,37 +57,39 @@ def models(request: UserRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def new(request: UserRequest, slug: str) -> HttpResponse:
+def create(request: UserRequest, slug: str) -> HttpResponse:
+    """The form of one model. Its buttons order, apply a preset, or (without JavaScript) update the price."""
     model = model_or_404(slug)
     if request.method != "POST":
-        return _show(request, Form(model=model, values=_begin_with(request, model)))
-    sent = form_uploads.receive(request, model)
-    form = Form(model=model, values=sent.values, errors=sent.errors)
+        return _render_form(request, OrderForm(model=model, values=_initial_values(request, model)))
+    submitted = form_uploads.read_submitted(request, model)
+    form = OrderForm(model=model, values=submitted.values, errors=submitted.errors)
     if (preset := request.POST.get("preset")) is not None:
-        return _show(request, replace(form, values={**form.values, **model.presets.get(preset, {})}))
+        return _render_form(request, replace(form, values={**form.values, **model.presets.get(preset, {})}))
     if "price" in request.POST or form.errors:
-        return _show(request, form, status=422 if form.errors else 200)
-    return _order(request, form, sent)
+        return _render_form(request, form, status=422 if form.errors else 200)
+    return _place(request, form, lambda: _place_order(request, form, submitted))
 
 
 @require_POST
 @login_required
-def price(request: UserRequest, slug: str) -> HttpResponse:
+def quote(request: UserRequest, slug: str) -> HttpResponse:
+    """The price of the form as a fragment, which htmx requests while the form is filled in."""
     model = model_or_404(slug)
-    form = Form(model=model, values=form_uploads.awaited(request.POST, model))
-    return render(request, "pages/_price.html", _price(request, form))
+    form = OrderForm(model=model, values=form_uploads.read_for_quote(request.POST, model))
+    return render(request, "pages/_price.html", _price_context(request, form))
 
 
 @require_POST
 @login_required
 def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
+    """Orders a failed generation again. If that is rejected, its inputs are shown in the form of its model."""
     earlier = get_object_or_404(Generation.objects.visible_to(request.user), pk=generation_id)
     if earlier.status != Status.FAILED:
         return redirect("generation", earlier.pk)
     model = model_or_404(earlier.model)
-    # The nonce of the rendered page: two clicks on one page are one order.
+    # The nonce of the page that the button is on: two clicks are one order.
     key = f"page:{nonce_of(request)}:retry:{earlier.pk.hex}"
-    form = Form(model=model, values=_values_of(earlier, model))
 
     def place() -> PlacedOrder:
         return services.retry(
@@ -92,97 +100,94 @@ def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
             request_hash=hashlib.sha256(key.encode()).hexdigest(),
         )
 
-    return _place(request, form, place)
+    return _place(request, OrderForm(model=model, values=_values_of(earlier, model)), place)
 
 
-def _order(request: UserRequest, form: Form, sent: form_uploads.Sent) -> HttpResponse:
-    def place() -> PlacedOrder:
-        canonical = json.dumps([form.model.slug, form_uploads.by_content(form.values)])
-        request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
-        order = Order(
-            model=form.model,
-            inputs=form.model.read(form.values),
-            raw_input=form.values,
-            preset=form.preset,
-            # A double click is one order. Going back, changing the prompt and ordering again is another one.
-            idempotency_key=f"page:{nonce_of(request)}:{request_hash[:32]}",
-            request_hash=request_hash,
-        )
-        account = Account.objects.for_user(request.user)
-        placed = services.place_order(account, order, actor=actor_of(request.user))
-        if not placed.is_new:
-            sent.forget()
-        return placed
-
-    return _place(request, form, place)
+def _place_order(request: UserRequest, form: OrderForm, submitted: SubmittedForm) -> PlacedOrder:
+    canonical = json.dumps([form.model.slug, form_uploads.canonical_json(form.values)])
+    request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+    order = Order(
+        model=form.model,
+        inputs=form.model.read(form.values),
+        raw_input=form.values,
+        preset=form.preset,
+        # A double click is one order. Going back, changing the prompt and ordering again is another one.
+        idempotency_key=f"page:{nonce_of(request)}:{request_hash[:32]}",
+        request_hash=request_hash,
+    )
+    placed = services.place_order(Account.objects.for_user(request.user), order, actor=actor_of(request.user))
+    if not placed.is_new:
+        # The first click stored the same images, and the order refers to those.
+        submitted.discard_uploads()
+    return placed
 
 
-def _place(request: UserRequest, form: Form, place: Callable[[], PlacedOrder]) -> HttpResponse:
-    """Places the order. Redirects to its page; if it is refused, shows the form again with what was typed."""
+def _place(request: UserRequest, form: OrderForm, place: Callable[[], PlacedOrder]) -> HttpResponse:
+    """Calls `place` and redirects to the generation. A rejected order shows the form again, with its values."""
     try:
         placed = place()
     except (price_book.NotOffered, NotFound) as error:
-        # The model was taken off, or the generation erased, after the page was rendered.
+        # The model was withdrawn, or the generation erased, after the page was rendered.
         raise Http404(str(error)) from error
     except InvalidInput as error:
-        return _show(request, replace(form, errors=error.errors), status=422)
+        return _render_form(request, replace(form, errors=error.errors), status=422)
     except tuple(REFUSALS) as error:
-        return _show(request, form, status=status_of(error), refusal=str(error))
+        return _render_form(request, form, status=refusal_status(error), refusal=str(error))
     if not placed.is_new:
-        messages.info(request, "You have ordered this already; here it is. It was charged once.")
+        messages.info(request, "You have already placed this order. It was charged once.")
     return redirect("generation", placed.generation.pk)
 
 
-def _show(request: UserRequest, form: Form, *, status: int = 200, refusal: str = "") -> HttpResponse:
-    context = {"form": form, "nonce": nonce_of(request), "refusal": refusal, **_price(request, form)}
+def _render_form(request: UserRequest, form: OrderForm, *, status: int = 200, refusal: str = "") -> HttpResponse:
+    context = {"form": form, "nonce": nonce_of(request), "refusal": refusal, **_price_context(request, form)}
     return render(request, "pages/create.html", context, status=status)
 
 
-def _price(request: UserRequest, form: Form) -> dict[str, Any]:
-    credits, available = _quote(form), Account.objects.for_user(request.user).available
-    short = max(0, credits - available) if credits is not None else 0
-    return {"model": form.model, "credits": credits, "available": available, "short": short}
-
-
-def _quote(form: Form) -> int | None:
-    """What an order of these inputs would cost; None while they fit no order."""
+def _price_context(request: UserRequest, form: OrderForm) -> dict[str, Any]:
+    """The context of `_price.html`. `credits` is None as long as the values are not valid."""
     widgets = {name: schema.get("x-widget") for name, schema in form.model.schema["properties"].items()}
-    needed = (name for name in form.model.required_inputs(form.values) if widgets[name] in STAND_INS)
-    typed = {name: STAND_INS[widgets[name]] for name in needed} | dict(form.values)
+    required = [name for name in form.model.required_inputs(form.values) if widgets[name] in PLACEHOLDERS]
+    values = {name: PLACEHOLDERS[widgets[name]] for name in required} | dict(form.values)
+    credits: int | None
     try:
-        return form.model.credits(form.model.read(typed))
+        credits = form.model.credits(form.model.read(values))
     except InvalidInput:
-        return None
+        credits = None
+    available = Account.objects.for_user(request.user).available
+    missing = max(0, credits - available) if credits is not None else 0
+    return {"model": form.model, "credits": credits, "available": available, "missing": missing}
 
 
-def _begin_with(request: UserRequest, model: Model) -> Mapping[str, Any]:
-    """The model's defaults, and the picture that the address names; or what an earlier order of one's own asked for."""
+def _initial_values(request: UserRequest, model: Model) -> Mapping[str, Any]:
+    """The defaults of the model, changed by what the URL names: `?like=<generation>` or `?output=<output>`."""
+    defaults = forms.default_values(model)
     try:
         earlier = Generation.objects.visible_to(request.user).get(
             pk=UUID(request.GET.get("like", "")), model=model.slug
         )
     except (ValueError, Generation.DoesNotExist):
-        return {**forms.defaults(model), **form_uploads.prefilled(request, model)}
-    return {**forms.defaults(model), **_values_of(earlier, model)}
+        return {**defaults, **form_uploads.initial_file(request, model)}
+    return {**defaults, **_values_of(earlier, model)}
 
 
 def _values_of(generation: Generation, model: Model) -> dict[str, Any]:
-    # Through the API a preset's inputs are named, not spelled out.
+    # An order through the API may name a preset without repeating its inputs.
     return {**model.presets.get(generation.preset, {}), **generation.input}
 
 
-def status_of(refusal: Exception) -> int:
-    """One of REFUSALS, as an HTTP status."""
+def refusal_status(refusal: Exception) -> int:
+    """The HTTP status for an exception of one of the types in `REFUSALS`."""
     return next(status for kind, status in REFUSALS.items() if isinstance(refusal, kind))
 
 
 def nonce_of(request: HttpRequest) -> str:
-    """One a rendered form, so that a second click is known for one."""
+    """The nonce of the submitted form, or a new one for a form that is rendered."""
     given = request.POST.get("nonce", "")
     return given if re.fullmatch(r"[0-9a-f]{32}", given) else uuid4().hex
 
 
 def model_or_404(slug: str) -> Model:
+    """The model at today's price. Raises Http404 if it does not exist or is not offered."""
     try:
         return price_book.find(slug)
     except UnknownModel as error:

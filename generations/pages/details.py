@@ -1,4 +1,8 @@
-"""What came beside the files, as the page of a generation says it. Its shape is fal's: nothing of it is relied on."""
+"""Formats the details of a generation: what the model returned beside its files.
+
+The shape of details is fal's, and nothing about it is guaranteed. `describe` therefore finds the most readable form
+that fits: plain text, a table, or JSON. It is called by the presenter of a generation.
+"""
 
 from __future__ import annotations
 
@@ -7,60 +11,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What fits beside each other; a table of more says less than the JSON does.
+# As many columns fit beside each other. A wider table is harder to read than its JSON.
 COLUMNS_MAX = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """One thing that was said, in one of three ways."""
+    """One value in a readable form: either `text`, or `columns` and `rows`, or `json`."""
 
     label: str
-    words: str = ""
+    text: str = ""
     columns: tuple[str, ...] = ()
-    """Of a table: many things of one kind, such as the words of a speech."""
+    """The headings of a table, for a list of similar objects such as the words of a speech with their times."""
     rows: tuple[tuple[str, ...], ...] = ()
     json: str = ""
-    """Everything else."""
 
 
-def details_in_words(details: Mapping[str, Any]) -> list[Detail]:
-    """What can be said in a word or two stands first. PostgreSQL keeps no order, so there is one here."""
-    said = [_detail(name, value) for name, value in details.items()]
-    return sorted(said, key=lambda detail: (not detail.words, detail.label))
+def describe(details: Mapping[str, Any]) -> list[Detail]:
+    """The details in a readable form: texts first, then by label.
+
+    PostgreSQL does not keep the order of JSON objects, so they are sorted here.
+    """
+    described = [_describe(_label(name), value) for name, value in details.items()]
+    return sorted(described, key=lambda detail: (not detail.text, detail.label))
 
 
-def _detail(name: str, value: Any) -> Detail:
-    label = _label(name)
-    if _is_plain(value):
-        return Detail(label=label, words=_words(value))
-    if isinstance(value, list) and all(map(_is_plain, value)):
-        return Detail(label=label, words="\n".join(map(_words, value)))
+def _describe(label: str, value: Any) -> Detail:
+    if _is_scalar(value):
+        return Detail(label=label, text=_text(value))
+    if isinstance(value, list) and all(map(_is_scalar, value)):
+        return Detail(label=label, text="\n".join(map(_text, value)))
     if columns := _columns(value):
-        rows = tuple(tuple(_words(row.get(column)) for column in columns) for row in value)
+        rows = tuple(tuple(_text(row.get(column)) for column in columns) for row in value)
         return Detail(label=label, columns=tuple(map(_label, columns)), rows=rows)
     return Detail(label=label, json=json.dumps(value, ensure_ascii=False))
 
 
 def _columns(value: Any) -> list[str]:
-    """Of a list of objects that hold plain values, and not too many of them."""
-    if not isinstance(value, list) or not all(map(_is_row, value)):
+    """The keys of a list of objects with scalar values, in the order of the columns. Empty if it makes no table."""
+    is_table = isinstance(value, list) and all(
+        isinstance(row, dict) and all(map(_is_scalar, row.values())) for row in value
+    )
+    if not is_table:
         return []
     first, columns = value[0], {column for row in value for column in row}
-    # Words before numbers, and a start before an end.
-    in_order = sorted(
-        columns, key=lambda column: (not isinstance(first.get(column), str), _number(first, column), column)
-    )
-    return in_order if len(columns) <= COLUMNS_MAX else []
 
+    def position(column: str) -> tuple[bool, float, str]:
+        # Texts before numbers, and a start before an end: the first row decides.
+        cell = first.get(column)
+        return not isinstance(cell, str), cell if isinstance(cell, int | float) else 0, column
 
-def _is_row(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_plain, value.values()))
-
-
-def _number(row: Mapping[str, Any], column: str) -> float:
-    value = row.get(column)
-    return value if isinstance(value, int | float) else 0
+    return sorted(columns, key=position) if len(columns) <= COLUMNS_MAX else []
 
 
 def _label(name: str) -> str:
@@ -68,11 +69,11 @@ def _label(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _is_plain(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)

@@ -1,6 +1,8 @@
-"""The fields of a model's form, made from its JSON Schema, and what the typed strings mean.
+"""The form fields of a model, derived from the JSON Schema of its inputs.
 
-Nothing is judged here. A string that is no number stays a string, and the catalogue refuses it in its own words.
+`fields_of` turns a schema into `Field` objects, and `read_all` turns the strings that a browser submitted back into
+input values. Nothing is validated here: a text that is not a number stays a text, and the catalogue rejects it with
+its own message. `generations.pages.forms` adds values and errors to the fields.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ Widget = Literal[
     "text", "textarea", "lines", "image", "images", "audio", "video", "select", "checkbox", "number", "group"
 ]
 Schema = Mapping[str, Any]
-Brought = Mapping[str, Sequence[FileValue]]
-"""Field name → the files that came with the form."""
+UploadedFiles = Mapping[str, Sequence[FileValue]]
+"""Field name → references to the files that were uploaded with the form."""
 
-# A free text that may be longer than this deserves more than one line.
+# A free text that may be longer than this gets a text area instead of a single line.
 ONE_LINE_CHARACTERS_MAX = 250
-# Beyond this many digits it is no number that any model takes, and int() would be slow.
+# No model accepts a number with more digits, and int() is slow on very long strings.
 DIGITS_MAX = 20
-BY_HINT: dict[str | None, Widget] = {
+WIDGET_OF_HINT: dict[str | None, Widget] = {
     "image": "image",
     "images": "images",
     "audio": "audio",
@@ -33,24 +35,24 @@ BY_HINT: dict[str | None, Widget] = {
     "weights": "text",
     "prompt": "textarea",
 }
-BY_TYPE: dict[Any, Widget] = {"boolean": "checkbox", "integer": "number", "number": "number", "array": "lines"}
-LABEL_WORDS = {"num": "number of", "url": "address", "urls": "addresses", "pbr": "PBR"}
+WIDGET_OF_TYPE: dict[Any, Widget] = {"boolean": "checkbox", "integer": "number", "number": "number", "array": "lines"}
+LABEL_WORDS = {"num": "number of", "url": "URL", "urls": "URLs", "pbr": "PBR"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One input of a model, as a person meets it."""
+    """One form field. It stands for one input of a model, or for a group of inputs that can be repeated."""
 
     loc: Loc
-    """Where it stands in the input, as errors tell it: ("prompt",), ("elements", 0, "video_url")."""
+    """The path of the input, as in the errors of the catalogue: ("prompt",), ("elements", 0, "video_url")."""
     label: str
     help: str
     widget: Widget
     required: bool
     is_main: bool = False
-    """Whether it is the text that the order is about."""
+    """Whether this is the prompt of the order."""
     follows: str = ""
-    """The input that says this as well. Where that is filled in, what stands here by default is no contradiction."""
+    """The name of an input that replaces this one. If that input is filled in, this field is not read."""
     default: Any = None
     integral: bool = False
     choices: tuple[Any, ...] = ()
@@ -58,16 +60,16 @@ class Field:
     maximum: float | None = None
     length_max: int | None = None
     items: tuple[tuple[Field, ...], ...] = ()
-    """Of a group the fields of each item, for as many as there may be."""
+    """For a group: the fields of each item, as many items as the model accepts."""
 
     @property
     def key(self) -> str:
-        """Its name among the inputs that it belongs to."""
+        """The name of the input within the object that contains it."""
         return str(self.loc[-1])
 
     @property
     def name(self) -> str:
-        """Its name in the form."""
+        """The name of the form field, such as "elements-0-video_url"."""
         return "-".join(map(str, self.loc))
 
     @property
@@ -75,55 +77,57 @@ class Field:
         return not self.required and self.default is None and len(self.loc) == 1
 
     @property
-    def takes_uploads(self) -> bool:
-        """Whether a form may send files from the device for it."""
+    def accepts_uploads(self) -> bool:
+        """Whether image files can be uploaded with the form for this field."""
         return self.widget in {"image", "images"}
 
     @property
-    def takes_files(self) -> bool:
+    def accepts_files(self) -> bool:
         return self.widget in {"image", "images", "audio", "video"}
 
     @property
     def file_name(self) -> str:
-        """Under which a form sends pictures from the device."""
+        """The name of the form field for uploaded files."""
         return f"{self.name}-file"
 
     @property
     def file_label(self) -> str:
-        return re.sub(r" address(es)?$", lambda found: "s" if found[1] else "", self.label)
+        """The label of the field for uploaded files: "Image URLs" becomes "Images"."""
+        return re.sub(r" URL(s?)$", r"\1", self.label)
 
     @property
     def kept_name(self) -> str:
-        """Under which a form names files that lie with us: "upload:<id>", "output:<id>"."""
+        """The name of the form field for files that Limn stores already: "upload:<id>" or "output:<id>"."""
         return f"{self.name}-kept"
 
     def leaves(self) -> Iterator[Field]:
-        """Itself; of a group the fields of its items."""
+        """Yields the field itself, or the fields of all items if it is a group."""
         for item in self.items:
             for field in item:
                 yield from field.leaves()
         if not self.items:
             yield self
 
-    def read(self, typed: Mapping[str, Any], brought: Brought) -> Any:
-        """What stands in it. None when it was left empty."""
+    def read(self, typed: Mapping[str, Any], uploaded: UploadedFiles) -> Any:
+        """The value of the field in a submitted form, or None if it was left empty."""
         if self.items:
-            read = (read_all(item, typed, brought) for item in self.items)
-            return [item for item, fields in zip(read, self.items, strict=True) if _is_begun(item, fields)] or None
-        if self.takes_files:
-            return self._read_files(typed, brought.get(self.name, ()))
+            read = (read_all(item, typed, uploaded) for item in self.items)
+            return [item for item, fields in zip(read, self.items, strict=True) if _is_filled_in(item, fields)] or None
+        if self.accepts_files:
+            return self._read_files(typed, uploaded.get(self.name, ()))
         return self._read_text(typed.get(self.name))
 
-    def _read_files(self, typed: Mapping[str, Any], brought: Sequence[FileValue]) -> Any:
-        """Those that were kept, those named by address, those that came; where there is room for one, the last."""
-        kept = [_reference(text) for text in _all(typed, self.kept_name)]
-        addresses = _lines(_all(typed, self.name))
+    def _read_files(self, typed: Mapping[str, Any], uploaded: Sequence[FileValue]) -> Any:
+        stored = [_reference(text) for text in _all_values(typed, self.kept_name)]
+        urls = _lines(_all_values(typed, self.name))
         if self.widget == "images":
-            return [*kept, *addresses, *brought] or None
-        return next(iter([*reversed(brought), *addresses, *kept]), None)
+            return [*stored, *urls, *uploaded] or None
+        # Only one file fits. The most deliberate choice wins: a new upload, then a URL, then the file of before.
+        return next(iter([*reversed(uploaded), *urls, *stored]), None)
 
     def _read_text(self, text: str | None) -> Any:
         if self.widget == "checkbox":
+            # Browsers send nothing at all for an unticked box.
             return text is not None
         if text is None or not text.strip():
             return None
@@ -138,25 +142,26 @@ class Field:
 
 
 def fields_of(model: Model) -> list[Field]:
+    """The form fields of this model, in the order of its schema."""
     return _fields(model.schema, model.schema.get("$defs", {}), ())
 
 
-def read_all(fields: Iterable[Field], typed: Mapping[str, Any], brought: Brought) -> dict[str, Any]:
-    """By key what stands in them. What was left empty is left out."""
-    found = {field.key: field.read(typed, brought) for field in fields}
-    return {key: value for key, value in found.items() if value is not None}
+def read_all(fields: Iterable[Field], typed: Mapping[str, Any], uploaded: UploadedFiles) -> dict[str, Any]:
+    """The values of these fields by key. Fields that were left empty are left out."""
+    values = {field.key: field.read(typed, uploaded) for field in fields}
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def _is_begun(item: Mapping[str, Any], fields: Iterable[Field]) -> bool:
-    """Whether anything was filled in. A form shows one item more than there are."""
+def _is_filled_in(item: Mapping[str, Any], fields: Iterable[Field]) -> bool:
+    # The form always shows one empty item more than there are. If it holds nothing but defaults, it is not meant.
     defaults = {field.key: field.default for field in fields}
     return any(value != defaults[key] for key, value in item.items())
 
 
-def _all(typed: Mapping[str, Any], name: str) -> list[str]:
-    """Everything that came under this name: a browser's form may say it several times."""
-    several = getattr(typed, "getlist", None)
-    return list(several(name)) if several else [typed[name]] if name in typed else []
+def _all_values(typed: Mapping[str, Any], name: str) -> list[str]:
+    """Every value of this name: a QueryDict may hold several, a plain dict one."""
+    getlist = getattr(typed, "getlist", None)
+    return list(getlist(name)) if getlist else [typed[name]] if name in typed else []
 
 
 def _lines(texts: Iterable[str]) -> list[str]:
@@ -164,31 +169,47 @@ def _lines(texts: Iterable[str]) -> list[str]:
 
 
 def _reference(text: str) -> Any:
-    kind, _, name = text.partition(":")
-    reference = {kind: name}
+    kind, _, file_id = text.partition(":")
+    reference = {kind: file_id}
     return reference if is_own_file(reference) else text
 
 
-# --- From the schema ------------------------------------------------------------------------------------------------
+def _number(text: str, *, integral: bool) -> Any:
+    """The number in this text, or the text itself if it is not a plain decimal number."""
+    if re.fullmatch(rf"[+-]?[0-9]{{1,{DIGITS_MAX}}}", text):
+        return int(text)
+    if integral or not re.fullmatch(rf"[+-]?[0-9]{{0,{DIGITS_MAX}}}\.?[0-9]{{1,{DIGITS_MAX}}}", text):
+        return text
+    return number if math.isfinite(number := float(text)) else text
 
 
-def _fields(schema: Schema, shapes: Mapping[str, Schema], within: Loc) -> list[Field]:
-    # An item that was not begun lacks nothing; what is missing in one that was, the catalogue says.
-    required = () if within else schema.get("required", ())
+# --- From the JSON Schema -------------------------------------------------------------------------------------------
+
+
+def _fields(schema: Schema, definitions: Mapping[str, Schema], parent: Loc) -> list[Field]:
+    # Within an item no field is required, because the whole item may stay empty. The catalogue reports what is missing.
+    required = () if parent else schema.get("required", ())
     return [
-        _field((*within, name), each, shapes, required=name in required) for name, each in schema["properties"].items()
+        _field((*parent, name), each, definitions, required=name in required)
+        for name, each in schema["properties"].items()
     ]
 
 
-def _field(loc: Loc, schema: Schema, shapes: Mapping[str, Schema], *, required: bool) -> Field:
-    shape = _shape(schema)
-    items, title = _items(loc, shape, shapes)
+def _field(loc: Loc, schema: Schema, definitions: Mapping[str, Schema], *, required: bool) -> Field:
+    shape = _form_shape(schema)
+    label = _label(str(loc[-1]))
+    items: tuple[tuple[Field, ...], ...] = ()
+    if reference := shape.get("items", {}).get("$ref", ""):
+        # A list of objects becomes a group, with the fields of one object for each item.
+        definition = definitions[reference.rpartition("/")[2]]
+        label = f"{definition['title']}s"
+        items = tuple(tuple(_fields(definition, definitions, (*loc, n))) for n in range(shape["maxItems"]))
     hint = schema.get("x-widget")
     return Field(
         loc=loc,
-        label=f"{title}s" if title else _label(str(loc[-1])),
+        label=label,
         help=schema.get("description", ""),
-        widget="group" if items else _widget(shape, hint),
+        widget="group" if items else widget_of(shape, hint),
         required=required,
         is_main=hint == "prompt" and len(loc) == 1,
         follows=schema.get("x-follows", ""),
@@ -202,42 +223,26 @@ def _field(loc: Loc, schema: Schema, shapes: Mapping[str, Schema], *, required: 
     )
 
 
-def _items(loc: Loc, shape: Schema, shapes: Mapping[str, Schema]) -> tuple[tuple[tuple[Field, ...], ...], str]:
-    """The fields of a list of objects, and what one of these is called."""
-    reference = shape.get("items", {}).get("$ref", "")
-    if not reference:
-        return (), ""
-    inner = shapes[reference.rpartition("/")[2]]
-    return tuple(tuple(_fields(inner, shapes, (*loc, n))) for n in range(shape["maxItems"])), inner["title"]
-
-
-def _shape(schema: Schema) -> Schema:
-    """Of several shapes the one that fits a form: named sizes rather than pixels, a number rather than null."""
+def _form_shape(schema: Schema) -> Schema:
+    """Of several alternatives the one that suits a form: named sizes rather than pixels, a number rather than null."""
     for option in schema.get("anyOf", ()):
         if "enum" in option or option.get("type") not in {None, "null"}:
             return dict(option)
     return schema
 
 
-def _widget(shape: Schema, hint: str | None) -> Widget:
-    if hint in BY_HINT:
-        return BY_HINT[hint]
+def widget_of(shape: Schema, hint: str | None) -> Widget:
+    """The widget for an input of this shape. `hint` is the input's `x-widget`. Raises TypeError if none fits."""
+    if hint in WIDGET_OF_HINT:
+        return WIDGET_OF_HINT[hint]
     if "enum" in shape:
         return "select"
     kind = shape.get("type")
     if kind == "string":
         return "textarea" if shape.get("maxLength", 0) > ONE_LINE_CHARACTERS_MAX else "text"
-    if kind not in BY_TYPE:
+    if kind not in WIDGET_OF_TYPE:
         raise TypeError(f"There is no form field for {shape}.")
-    return BY_TYPE[kind]
-
-
-def _number(text: str, *, integral: bool) -> Any:
-    if re.fullmatch(rf"[+-]?[0-9]{{1,{DIGITS_MAX}}}", text):
-        return int(text)
-    if integral or not re.fullmatch(rf"[+-]?[0-9]{{0,{DIGITS_MAX}}}\.?[0-9]{{1,{DIGITS_MAX}}}", text):
-        return text
-    return number if math.isfinite(number := float(text)) else text
+    return WIDGET_OF_TYPE[kind]
 
 
 def _label(name: str) -> str:

@@ -1,4 +1,9 @@
-"""Pictures that come with a form: plain file inputs, no script. Each becomes an upload, and the form names it then."""
+"""Images that are uploaded with an order form, through plain file inputs.
+
+The form pages call `read_submitted` for a submitted form: each image becomes an upload of the user at once, so a form
+that is shown again still has it. `read_for_quote` reads a form whose images are chosen but not sent yet.
+`FormSizeLimit` is installed in `FILE_UPLOAD_HANDLERS` and rejects a form that is too large before any of it is stored.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +28,19 @@ from generations.models import Output, Upload
 from generations.pages import forms
 from generations.pages.fields import Field, fields_of
 
-# All pictures of a form together.
+# All images of one form together.
 FORM_BYTES_MAX = 128 * MEGABYTE
-# For a picture that is not there yet, where only its being there counts.
-STAND_IN = "https://example.com/"
-TROUBLES: dict[type[Exception], str] = {
-    uploads.StorageUnavailable: "it could not be stored just now. Please try again.",
-    sandbox.SandboxUnavailable: "it could not be looked at just now. Please try again.",
+FILE_NAME_CHARACTERS_MAX = 255
+# Stands for an image that is chosen but not uploaded yet. The price depends on the number of images only.
+PLACEHOLDER_URL = "https://example.com/"
+UNAVAILABLE_MESSAGES: dict[type[Exception], str] = {
+    uploads.StorageUnavailable: "it could not be stored. Please try again.",
+    sandbox.SandboxUnavailable: "it could not be inspected. Please try again.",
 }
 
 
-class BoundedForms(FileUploadHandler):
-    """The first to hear of a form with files. It refuses one that is too large as a whole, and leaves the rest."""
+class FormSizeLimit(FileUploadHandler):
+    """Rejects a form whose files are too large together. Everything else is left to the handlers after it."""
 
     def handle_raw_input(
         self,
@@ -45,7 +51,7 @@ class BoundedForms(FileUploadHandler):
         encoding: str | None = None,
     ) -> None:
         if content_length > FORM_BYTES_MAX:
-            raise RequestDataTooBig(f"A form may bring {FORM_BYTES_MAX // MEGABYTE} MB at a time.")
+            raise RequestDataTooBig(f"A form can carry at most {FORM_BYTES_MAX // MEGABYTE} MB.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         return raw_data
@@ -55,32 +61,88 @@ class BoundedForms(FileUploadHandler):
 
 
 @dataclass
-class Sent:
-    """A submitted form: the inputs that it stands for, and the pictures that it brought."""
+class SubmittedForm:
+    """The content of a submitted form, after its images were stored as uploads."""
 
     values: dict[str, Any] = dataclass_field(default_factory=dict)
+    """The inputs by name."""
     errors: list[dict[str, Any]] = dataclass_field(default_factory=list)
-    brought: list[Upload] = dataclass_field(default_factory=list)
+    """Why images were rejected, in the format of the catalogue's errors."""
+    stored: list[Upload] = dataclass_field(default_factory=list)
+    """The uploads that the images became."""
 
-    def forget(self) -> None:
-        """They were not needed after all."""
-        for upload in self.brought:
+    def discard_uploads(self) -> None:
+        """Erases the uploads of this form, for the case that no order uses them."""
+        for upload in self.stored:
             uploads.erase(upload)
 
 
-def receive(request: UserRequest, model: Model) -> Sent:
-    """Read the form, and keep each picture that came with it as an upload: whatever becomes of the order, the form that
-    is shown again has it."""
-    sent = Sent()
-    brought = {
-        field.name: [
-            kept for file in request.FILES.getlist(field.file_name) if (kept := _keep(request, field, file, sent))
-        ]
-        for field in _leaves(model)
-        if field.takes_uploads
-    }
-    sent.values = forms.read(model, request.POST, brought)
-    return sent
+def read_submitted(request: UserRequest, model: Model) -> SubmittedForm:
+    """Reads a submitted form and stores each of its images as an upload of the user.
+
+    An image that cannot be used becomes an error at its field. The others are stored whatever becomes of the order.
+    """
+    submitted = SubmittedForm()
+    references: dict[str, list[OwnFile]] = {}
+    for field in _leaves(model):
+        if field.accepts_uploads:
+            files = request.FILES.getlist(field.file_name)
+            found = [_store(request, field, file, submitted) for file in files]
+            references[field.name] = [reference for reference in found if reference is not None]
+    submitted.values = forms.read(model, request.POST, references)
+    return submitted
+
+
+def _store(request: UserRequest, field: Field, file: UploadedFile[Any], submitted: SubmittedForm) -> OwnFile | None:
+    """Stores one image. Returns a reference to the upload, or None after adding an error to `submitted`."""
+    # The browser chooses the name. Control characters could neither be stored nor shown.
+    name = "".join(c for c in file.name or "" if c.isprintable())[:FILE_NAME_CHARACTERS_MAX] or "image"
+    try:
+        account = Account.objects.for_user(request.user)
+        upload = uploads.create_from_form(account, file, file_name=name, size_bytes=file.size or 0)
+    except (uploads.UploadError, sandbox.SandboxUnavailable) as error:
+        message = UNAVAILABLE_MESSAGES.get(type(error)) or getattr(error, "reason", str(error))
+        # At the outermost field: an item of a group may not be shown again if nothing else was filled in.
+        submitted.errors.append({"loc": [field.loc[0]], "msg": f"{name}: {message}", "type": "upload"})
+        return None
+    submitted.stored.append(upload)
+    return {"upload": str(upload.pk)}
+
+
+def read_for_quote(form: QueryDict, model: Model) -> dict[str, Any]:
+    """The inputs of a form that was sent by htmx for its price, with a placeholder for each chosen image."""
+    # htmx sends the names of the chosen files, and none of their bytes.
+    chosen = {field.name: [PLACEHOLDER_URL] * len(form.getlist(field.file_name)) for field in _leaves(model)}
+    return forms.read(model, form, chosen)
+
+
+def canonical_json(values: Mapping[str, Any]) -> str:
+    """The inputs as JSON in which the id of each upload is replaced by the SHA-256 of its content.
+
+    The same form submitted twice stores its images twice, under different ids, and still has one canonical form.
+    """
+    text = json.dumps(values, sort_keys=True)
+    for upload_id, sha256 in Upload.objects.filter(pk__in=_upload_ids(values)).values_list("pk", "sha256"):
+        text = text.replace(str(upload_id), sha256)
+    return text
+
+
+def initial_file(request: UserRequest, model: Model) -> dict[str, Any]:
+    """The value of the first file field of the form, for `?output=<id>`.
+
+    Returns an empty dict if the URL names no stored output of the user, or the model has no field for its kind.
+    """
+    try:
+        output_id = UUID(request.GET.get("output", ""))
+    except ValueError:
+        return {}
+    output = Output.objects.visible_to(request.user).stored().filter(pk=output_id).first()
+    widgets = {"image", "images"} if output and output.kind == "image" else {output.kind} if output else set()
+    field = next((field for field in fields_of(model) if field.widget in widgets), None)
+    if field is None:
+        return {}
+    reference = {"output": str(output_id)}
+    return {field.key: [reference] if field.widget == "images" else reference}
 
 
 def _leaves(model: Model) -> Iterator[Field]:
@@ -88,57 +150,8 @@ def _leaves(model: Model) -> Iterator[Field]:
         yield from field.leaves()
 
 
-def _keep(request: UserRequest, field: Field, file: UploadedFile[Any], sent: Sent) -> OwnFile | None:
-    """The picture as an upload; what is wrong with it is noted, at the field that stands in the form for sure."""
-    name = _name(file)
-    try:
-        upload = uploads.create_from_form(
-            Account.objects.for_user(request.user), file, file_name=name, size_bytes=file.size or 0
-        )
-    except (uploads.UploadError, sandbox.SandboxUnavailable) as error:
-        words = TROUBLES.get(type(error)) or getattr(error, "reason", str(error))
-        sent.errors.append({"loc": [field.loc[0]], "msg": f"{name}: {words}", "type": "upload"})
-        return None
-    sent.brought.append(upload)
-    return {"upload": str(upload.pk)}
-
-
-def awaited(form: QueryDict, model: Model) -> dict[str, Any]:
-    """The inputs of a form whose pictures have been chosen and not sent yet; its price hangs on how many there are."""
-    # htmx names each file, and sends no bytes.
-    chosen = {field.name: [STAND_IN] * len(form.getlist(field.file_name)) for field in _leaves(model)}
-    return forms.read(model, form, chosen)
-
-
-def by_content(values: Mapping[str, Any]) -> str:
-    """The inputs in one line, an upload by what it shows: who sends the same form twice brings its pictures twice."""
-    said = json.dumps(values, sort_keys=True)
-    for upload_id, sha256 in Upload.objects.filter(pk__in=_uploads_in(values)).values_list("pk", "sha256"):
-        said = said.replace(str(upload_id), sha256)
-    return said
-
-
-def _uploads_in(values: Mapping[str, Any]) -> list[str]:
+def _upload_ids(values: Mapping[str, Any]) -> list[str]:
+    """The ids of all uploads that these inputs name, at any depth."""
     found = [each for value in values.values() for each in (value if isinstance(value, list) else [value])]
-    here = [each["upload"] for each in found if is_own_file(each) and "upload" in each]
-    return here + [name for each in found if isinstance(each, Mapping) for name in _uploads_in(each)]
-
-
-def _name(file: UploadedFile[Any]) -> str:
-    """As its owner calls it, without what could not be stored or shown."""
-    return "".join(c for c in file.name or "" if c.isprintable())[:255] or "picture"
-
-
-def prefilled(request: UserRequest, model: Model) -> dict[str, Any]:
-    """The first file of its kind in the form, when the address names an output of one's own: `?output=<id>`."""
-    try:
-        name = UUID(request.GET.get("output", ""))
-    except ValueError:
-        return {}
-    mine = Output.objects.visible_to(request.user).stored().filter(pk=name).first()
-    widgets = {"image", "images"} if mine and mine.kind == "image" else {mine.kind} if mine else set()
-    field = next((field for field in fields_of(model) if field.widget in widgets), None)
-    if field is None:
-        return {}
-    reference = {"output": str(name)}
-    return {field.key: [reference] if field.widget == "images" else reference}
+    own = [each["upload"] for each in found if is_own_file(each) and "upload" in each]
+    return own + [upload_id for each in found if isinstance(each, Mapping) for upload_id in _upload_ids(each)]

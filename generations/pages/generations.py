@@ -1,4 +1,8 @@
-"""The pages that look: the list of one's generations, one of them, and how far it is."""
+"""The library and the page of one generation: its progress, its files, and the buttons that cancel and erase it.
+
+Every view begins with the generations that are visible to the user. The page of a running generation polls `status`,
+through htmx or by reloading itself without JavaScript.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,7 @@ from uuid import UUID, uuid4
 from csp.constants import SELF, WASM_UNSAFE_EVAL
 from csp.decorators import csp_update
 from django.contrib import messages
-from django.db.models import QuerySet
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -19,39 +22,38 @@ from generations import lifecycle
 from generations.errors import NotFinished
 from generations.http import pagination
 from generations.http.login_required import UserRequest, actor_of, login_required
-from generations.models import CancelledBy, Generation, Status
-from generations.pages.presenters import STORED, Showing
+from generations.models import CancelledBy, Generation
+from generations.pages.labels import KINDS, STATUSES
+from generations.pages.presenters import STORED_OUTPUTS, GenerationPresenter
 
-# On pages with <model-viewer> 4.4.0 alone: the hash of the one style inside it, which admits that text and no other,
-# and WebAssembly, in which its decoder of compressed meshes is written.
+# Only on pages with <model-viewer> 4.4.0: the hash of the one style element inside it, which admits that text and no
+# other, and WebAssembly, in which its decoder of compressed meshes is written.
 VIEWER_POLICY = {
     "style-src": [SELF, "'sha256-PXtZZkJMMyc18o/DN1ZEFOJ2qEGq95IQbVaJFMOXOb0='"],
     "script-src": [SELF, WASM_UNSAFE_EVAL],
 }
-KINDS = {"image": "Pictures", "video": "Videos", "3d": "3D models", "audio": "Sounds"}
-STATUSES = {
-    Status.PENDING: "Pending",
-    Status.PROCESSING: "In the making",
-    Status.COMPLETED: "Complete",
-    Status.FAILED: "Not made",
-}
-CANCEL_ANSWERS = {
-    "released": "Cancelled. Your credits are back.",
-    "asked": "The provider has been asked to stop. Its answer decides whether this is charged.",
-    "finished": "It was finished already, so it could not be cancelled.",
+CANCEL_MESSAGES = {
+    "released": "Cancelled. The reserved credits were released.",
+    "asked": "The provider has been asked to cancel it. If it finishes nevertheless, it is charged.",
+    "finished": "It had already finished, so it could not be cancelled.",
 }
 
-
-# csp's types know only of views that take a request and nothing else.
+# The types of django-csp only know views whose single argument is the request.
 render_with_viewer = cast("Callable[..., HttpResponse]", csp_update(VIEWER_POLICY)(render))  # type: ignore[arg-type]
 
 
 @require_safe
 @login_required
-def generations(request: UserRequest) -> HttpResponse:
-    mine = Generation.objects.visible_to(request.user).prefetch_related(STORED)
-    page = pagination.newest(_filtered(mine, request.GET), before=request.GET.get("before"))
-    context = {"page": page, "cards": list(map(Showing, page.rows)), "kinds": KINDS, "statuses": STATUSES}
+def library(request: UserRequest) -> HttpResponse:
+    """The user's generations, newest first, filtered by `?kind=` and `?status=`."""
+    generations = Generation.objects.visible_to(request.user).prefetch_related(STORED_OUTPUTS)
+    # Unknown values are ignored, so an old bookmark still shows something.
+    if (kind := request.GET.get("kind")) in KINDS:
+        generations = generations.filter(kind=kind)
+    if (status := request.GET.get("status")) in STATUSES:
+        generations = generations.filter(status=status)
+    page = pagination.newest(generations, before=request.GET.get("before"))
+    context = {"page": page, "cards": list(map(GenerationPresenter, page.rows)), "kinds": KINDS, "statuses": STATUSES}
     return render(request, "pages/library.html", context)
 
 
@@ -59,7 +61,7 @@ def generations(request: UserRequest) -> HttpResponse:
 @never_cache
 @login_required
 def generation(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    shown = Showing(_mine(request, generation_id))
+    shown = GenerationPresenter(_get_generation(request, generation_id))
     show = render_with_viewer if shown.generation.kind == "3d" else render
     return show(request, "pages/generation.html", {"shown": shown, "nonce": uuid4().hex})
 
@@ -68,43 +70,36 @@ def generation(request: UserRequest, generation_id: UUID) -> HttpResponse:
 @never_cache
 @login_required
 def status(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    shown = Showing(_mine(request, generation_id))
+    """The progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
+    shown = GenerationPresenter(_get_generation(request, generation_id))
     if request.GET.get("version") == str(shown.generation.version):
-        # No news: htmx leaves the page, and whatever has the focus, as it is.
+        # htmx then leaves the page, and the focus, as they are.
         return HttpResponse(status=204)
-    return render(request, "pages/_status.html", {"shown": shown, "nonce": uuid4().hex, "is_news": True})
+    return render(request, "pages/_status.html", {"shown": shown, "nonce": uuid4().hex, "is_update": True})
 
 
 @require_POST
 @login_required
 def cancel(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    mine = _mine(request, generation_id)
-    answer = lifecycle.cancel_asked(mine, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
-    messages.info(request, CANCEL_ANSWERS[answer])
-    return redirect("generation", mine.pk)
+    generation = _get_generation(request, generation_id)
+    answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+    messages.info(request, CANCEL_MESSAGES[answer])
+    return redirect("generation", generation.pk)
 
 
 @require_POST
 @login_required
 def erase(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    mine = _mine(request, generation_id)
+    generation = _get_generation(request, generation_id)
     try:
-        lifecycle.erase(mine, actor=actor_of(request.user))
+        lifecycle.erase(generation, actor=actor_of(request.user))
     except (NotFinished, lifecycle.GenerationInUse) as error:
         messages.error(request, str(error))
     else:
-        messages.info(request, "Erased: what was asked for, and every file. What it cost stays in your statement.")
-    return redirect("generation", mine.pk)
+        messages.info(request, "The inputs and every file were erased. The charge remains in your statement.")
+    return redirect("generation", generation.pk)
 
 
-def _mine(request: UserRequest, generation_id: UUID) -> Generation:
-    return get_object_or_404(Generation.objects.visible_to(request.user).prefetch_related(STORED), pk=generation_id)
-
-
-def _filtered(rows: QuerySet[Generation], asked: QueryDict) -> QuerySet[Generation]:
-    """What no filter knows is ignored, so that an old link still shows something."""
-    if asked.get("kind") in KINDS:
-        rows = rows.filter(kind=asked["kind"])
-    if asked.get("status") in STATUSES:
-        rows = rows.filter(status=asked["status"])
-    return rows
+def _get_generation(request: UserRequest, generation_id: UUID) -> Generation:
+    generations = Generation.objects.visible_to(request.user).prefetch_related(STORED_OUTPUTS)
+    return get_object_or_404(generations, pk=generation_id)

@@ -1,4 +1,8 @@
-"""What happened, in words for its owner. Staff's notes and the provider's own text stay out."""
+"""The texts with which the pages describe generations, events, charges and failures to their owner.
+
+Everything that a page says about a row comes from here, and only from fields that are meant for the customer: notes
+for staff and fal's own words never appear. The functions are called by the presenters and by the statement.
+"""
 
 from __future__ import annotations
 
@@ -12,140 +16,171 @@ from generations.catalogue import MODELS
 from generations.lifecycle import charging_rules
 from generations.models import Event, FailureCode, Generation, Phase, Rule, Status
 
-HEADLINES = {
-    Phase.QUEUED: "Waiting to be handed over",
-    Phase.SUBMITTING: "Being handed over",
-    Phase.UNKNOWN: "Checking whether the provider has it",
-    Phase.WAITING: "Waiting in line",
-    Phase.RUNNING: "Being made",
-    Phase.STORING: "Being stored",
+KINDS = {"image": "Images", "video": "Videos", "3d": "3D models", "audio": "Audio"}
+STATUSES = {
+    Status.PENDING: "Pending",
+    Status.PROCESSING: "Generating",
+    Status.COMPLETED: "Completed",
+    Status.FAILED: "Failed",
 }
-FAULTS = {
-    FailureCode.INVALID_INPUT: "The inputs: something in them does not suit this model.",
-    FailureCode.CONTENT_POLICY: "The content rules of the provider; what was asked for falls under them.",
-    FailureCode.CANCELLED: "Nobody’s: it was cancelled.",
-    FailureCode.PROVIDER_UNFUNDED: "Ours. We have been told.",
-    FailureCode.COPY_FAILED: "Ours, not yours.",
-    FailureCode.RESULT_EXPIRED: "Ours, not yours.",
+PHASES = {
+    Phase.QUEUED: "Waiting to be submitted",
+    Phase.SUBMITTING: "Submitting",
+    Phase.UNKNOWN: "Checking whether the provider received it",
+    Phase.WAITING: "Waiting in the provider’s queue",
+    Phase.RUNNING: "Generating",
+    Phase.STORING: "Storing files",
 }
-NOT_YOURS = "The provider’s, not yours."
-HAPPENED: dict[str, str | Callable[[Event], str]] = {
-    "ordered": lambda event: f"Ordered; {credits_in_words(event.held_change)} set aside",
-    "submitting": "Handed to the provider",
-    "submitted": "The provider has taken it",
-    "submission_lost": "The provider’s receipt was lost; we ask whether it has the order",
-    "not_taken": "The provider could not take it just now; we try again",
-    "progressed": lambda event: "Begun" if event.phase == Phase.RUNNING else "Back in the provider’s line",
-    "answered": "Made; its files are being copied into storage",
-    "stuck": "Something is wrong on our side; we have been told, and look into it",
-    "cancel_asked": "Asked to stop",
-    "erased": "Erased: what was asked for, and every file",
-    "completed": lambda event: f"Complete; {credits_in_words(-event.balance_change)} charged",
-    "failed": lambda event: f"Ended without a result; {credits_in_words(-event.held_change)} returned",
+RESPONSIBLE = {
+    FailureCode.INVALID_INPUT: "The inputs. At least one of them does not suit this model.",
+    FailureCode.CONTENT_POLICY: "The request. It falls under the provider’s content policy.",
+    FailureCode.CANCELLED: "It was cancelled.",
+    FailureCode.PROVIDER_UNFUNDED: "This service, not you. The operator has been notified.",
+    FailureCode.COPY_FAILED: "This service, not you.",
+    FailureCode.RESULT_EXPIRED: "This service, not you.",
 }
-POSTED = {
-    Entry.Kind.GRANT: "Credits granted",
-    Entry.Kind.HOLD: "Set aside",
+PROVIDER_RESPONSIBLE = "The provider, not you."
+EVENTS: dict[str, str | Callable[[Event], str]] = {
+    "ordered": lambda event: f"Ordered; {credits_text(event.held_change)} reserved",
+    "submitting": "Submitting to the provider",
+    "submitted": "Accepted by the provider",
+    "submission_lost": "The provider’s answer was lost; checking whether it accepted the order",
+    "not_on_record": "The provider has not received it; submitting again",
+    "not_taken": "The provider cannot accept it at the moment; trying again",
+    "surplus": "The provider started it twice; you are charged once at most",
+    "progressed": lambda event: "Generating" if event.phase == Phase.RUNNING else "Back in the provider’s queue",
+    "answered": "Generated; copying the files into storage",
+    "stuck": "Delayed by a problem of this service; the operator has been notified",
+    "cancel_asked": "Cancellation requested",
+    "erased": "Erased: the inputs and every file",
+    "completed": lambda event: f"Completed; {credits_text(-event.balance_change)} charged",
+    "failed": lambda event: f"Ended without a result; {credits_text(-event.held_change)} released",
+}
+ENTRIES = {
+    Entry.Kind.GRANT: "Granted",
+    Entry.Kind.HOLD: "Reserved",
     Entry.Kind.CAPTURE: "Charged",
-    Entry.Kind.RELEASE: "Returned",
+    Entry.Kind.RELEASE: "Released",
     Entry.Kind.REFUND: "Refunded",
-    Entry.Kind.ADJUST: "Corrected by hand",
+    Entry.Kind.ADJUST: "Adjusted",
+}
+RULES = {
+    Rule.DELIVERED: "All files delivered",
+    Rule.PARTLY_DELIVERED: "Some files delivered",
+    Rule.FLAGGED: "Blackened by the safety checker",
+    Rule.REFUSED_INPUT: "Inputs rejected",
+    Rule.CONTENT_POLICY: "Content policy",
+    Rule.PROVIDER_FAILED: "Provider failed",
+    Rule.CANCELLED_QUEUED: "Cancelled before it ran",
+    Rule.CANCELLED_RUNNING: "Cancelled while it ran",
+    Rule.OUR_DEADLINE: "Deadline passed",
+    Rule.NOT_STORED: "Files not stored",
+    Rule.NEVER_CLEAR: "Submission not confirmed",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
-    """The four questions that a failure leaves."""
+class FailureExplanation:
+    """The answers to the four questions that a customer has about a failed generation."""
 
     what_happened: str
-    whose_fault: str
-    may_i_retry: str
-    was_i_charged: str
+    responsible: str
+    can_retry: str
+    was_charged: str
 
 
-def credits_in_words(amount: int) -> str:
+def credits_text(amount: int) -> str:
+    """“1 credit”, “1,200 credits”."""
     return f"{amount:,} credit{'' if abs(amount) == 1 else 's'}"
 
 
-def title_of(generation: Generation) -> str:
-    """A model that is no longer on offer keeps its slug for a name."""
+def signed(change: int) -> str:
+    """“+25”, “−25”, and an empty string for 0."""
+    return f"{change:+,}".replace("-", "−") if change else ""
+
+
+def model_title(generation: Generation) -> str:
+    """The title of the model, or its slug if it is no longer in the catalogue."""
     model = MODELS.get(generation.model)
     return model.title if model else generation.model
 
 
-def prompt_of(generation: Generation) -> str:
-    """What was asked for, in one line of any model."""
+def prompt_text(generation: Generation) -> str:
+    """The text that identifies a generation in a list: its prompt, or what comes closest to one."""
     if generation.erased_at:
         return "Erased"
-    asked = generation.input
-    shots = [shot["prompt"] for shot in asked.get("multi_prompt") or ()]
-    if said := asked.get("prompt") or asked.get("text") or " · ".join(shots):
-        return str(said)
-    image_url = asked.get("image_url")
+    inputs = generation.input
+    shots = [shot["prompt"] for shot in inputs.get("multi_prompt") or ()]
+    if text := inputs.get("prompt") or inputs.get("text") or " · ".join(shots):
+        return str(text)
+    # Models that work from an image alone have no text at all.
+    image_url = inputs.get("image_url")
     if isinstance(image_url, str) and image_url:
         return f"From {PurePosixPath(urlsplit(image_url).path).name or urlsplit(image_url).hostname}"
-    return title_of(generation)
+    return model_title(generation)
 
 
-def headline(generation: Generation) -> str:
+def status_text(generation: Generation) -> str:
+    """The status in one to five words. Finer than `Generation.status`, because it tells the phases apart."""
     if generation.is_done:
-        return "Complete" if generation.status == Status.COMPLETED else "Not made"
+        return STATUSES[Status(generation.status)]
+    # The provider has delivered by then, so a cancellation no longer has an effect.
     if generation.cancel_asked_at and generation.phase != Phase.STORING:
-        return "Being cancelled"
-    return HEADLINES[Phase(generation.phase)]
+        return "Cancelling"
+    return PHASES[Phase(generation.phase)]
 
 
-def progress(generation: Generation) -> str:
-    """How far it is, as far as anybody has said."""
+def progress_text(generation: Generation) -> str:
+    """The position in the provider's queue, or the last progress message. Empty if neither is known."""
     if generation.phase == Phase.WAITING and generation.queue_position is not None:
         ahead = generation.queue_position
-        return "Next in line" if ahead == 0 else f"{ahead:,} before it in line"
+        return "Next in the queue" if ahead == 0 else f"{ahead:,} ahead of it"
     return generation.message
 
 
-def cost(generation: Generation) -> str:
-    held = f"{generation.credits:,} held"
+def price_text(generation: Generation) -> str:
+    """What was reserved, and what has become of it."""
     if not generation.is_done:
-        return f"{credits_in_words(generation.credits)} held; charged only when it is complete"
+        return f"{credits_text(generation.credits)} reserved; charged only when it is completed"
+    if generation.credits == 0:
+        return "Free of charge"
+    reserved = f"{generation.credits:,} reserved"
     if generation.captured == 0:
-        return f"{held} → nothing charged, all returned" if generation.credits else "Free of charge"
-    returned = f", {generation.released:,} returned" if generation.released else ""
-    return f"{held} → {generation.captured:,} charged{returned}"
+        return f"{reserved} → nothing charged, all released"
+    released = f", {generation.released:,} released" if generation.released else ""
+    return f"{reserved} → {generation.captured:,} charged{released}"
 
 
-def why(generation: Generation) -> str:
-    """The rule that settled it, in a sentence; nothing where there is nothing to explain."""
+def charge_text(generation: Generation) -> str:
+    """The same in two or three words, for lists."""
+    if not generation.is_done:
+        return f"{generation.credits:,} reserved"
+    return credits_text(generation.captured) if generation.captured else "not charged"
+
+
+def charge_reason(generation: Generation) -> str:
+    """The sentence of the charging rule that applied. Empty while it runs, and for a complete delivery."""
     if generation.rule in {"", Rule.DELIVERED}:
         return ""
     return charging_rules.TABLE[Rule(generation.rule)].because
 
 
-def charge(generation: Generation) -> str:
-    """The cost in a word or two."""
-    if not generation.is_done:
-        return f"{generation.credits:,} held"
-    return credits_in_words(generation.captured) if generation.captured else "not charged"
-
-
-def happened(event: Event) -> str:
-    words = HAPPENED.get(event.fact, event.fact.replace("_", " ").capitalize())
-    return words(event) if callable(words) else words
-
-
-def answers(generation: Generation) -> Answers:
-    again = "Yes, as it is." if generation.retryable else "Not as it is: change the inputs first."
-    return Answers(
+def explain_failure(generation: Generation) -> FailureExplanation:
+    """Explains a generation whose status is FAILED."""
+    return FailureExplanation(
         what_happened=generation.failure_message,
-        whose_fault=FAULTS.get(FailureCode(generation.failure_code), NOT_YOURS),
-        may_i_retry=again,
-        was_i_charged=f"No. {credits_in_words(generation.released)} went back to you.",
+        responsible=RESPONSIBLE.get(FailureCode(generation.failure_code), PROVIDER_RESPONSIBLE),
+        can_retry="Yes, without changes." if generation.retryable else "Only after you have changed the inputs.",
+        was_charged=f"No; {credits_text(generation.released)} released.",
     )
 
 
-def posted(entry: Entry) -> str:
-    return POSTED[Entry.Kind(entry.kind)]
+def event_text(event: Event) -> str:
+    """One line of the timeline. A fact without a text of its own is shown by its name."""
+    text = EVENTS.get(event.fact, event.fact.replace("_", " ").capitalize())
+    return text(event) if callable(text) else text
 
 
-def signed(change: int) -> str:
-    """“+25”, “−25”, and nothing for no change."""
-    return f"{change:+,}".replace("-", "−") if change else ""
+def entry_text(entry: Entry) -> str:
+    """The kind of a ledger entry."""
+    return ENTRIES[Entry.Kind(entry.kind)]

@@ -1,4 +1,4 @@
-"""The login page: Django's own, with a limit on guessing."""
+"""The login page: Django's own view, with the form that limits the number of attempts."""
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
@@ -13,6 +13,7 @@ class Login(LoginView):
     form_class = LoginForm
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Answers 429 instead of 200 if the login was rejected for too many attempts."""
         response = super().form_invalid(form)
         if isinstance(form, LoginForm) and form.wait_seconds:
             response.status_code = 429

@@ -1,4 +1,4 @@
-"""How long one's things are kept: set on the page of notices."""
+"""The retention form on the page of notifications: after how many days generations and uploads are erased."""
 
 from __future__ import annotations
 
@@ -14,44 +14,40 @@ from credits.models import Account
 from generations.http.login_required import UserRequest, login_required
 from generations.models import Retention
 
-# As the API has it.
+# The same limit as in the API.
 DAYS_MAX = 3650
 
 
-class KeepingForm(forms.Form):
-    """After how many days things go; nothing for never."""
-
+class RetentionForm(forms.Form):
     days = forms.IntegerField(
         min_value=1,
         max_value=DAYS_MAX,
         required=False,
-        error_messages={"invalid": f"The days are a whole number from 1 to {DAYS_MAX:,}."},
+        error_messages={"invalid": f"Days must be a whole number from 1 to {DAYS_MAX:,}."},
     )
+    """Empty: nothing is erased automatically."""
     sure = forms.BooleanField(required=False)
 
     def clean(self) -> dict[str, Any]:
-        asked = super().clean() or self.cleaned_data
-        # What has been here for longer goes within the hour, and nobody brings it back.
-        if asked.get("days") and not asked.get("sure"):
-            raise forms.ValidationError("Say that you are sure: what is older goes at once, and for good.")
-        return asked
+        values = super().clean() or self.cleaned_data
+        # Whatever is older is erased within the hour and cannot be restored, so it takes a second confirmation.
+        if values.get("days") and not values.get("sure"):
+            raise forms.ValidationError("Please confirm that everything older is erased at once and for good.")
+        return values
 
 
 @require_POST
 @login_required
-def keep(request: UserRequest) -> HttpResponse:
-    form = KeepingForm(request.POST)
-    if form.is_valid():
-        messages.info(request, _kept(request, form.cleaned_data["days"]))
-    else:
-        messages.error(request, " ".join(f"{said}" for field in form.errors.values() for said in field))
-    return redirect("notifications")
-
-
-def _kept(request: UserRequest, days: int | None) -> str:
-    account = Account.objects.for_user(request.user)
+def save(request: UserRequest) -> HttpResponse:
+    form = RetentionForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
+        return redirect("notifications")
+    account, days = Account.objects.for_user(request.user), form.cleaned_data["days"]
     if days is None:
         Retention.objects.filter(account=account).delete()
-        return "Noted. Things are kept until you erase them."
-    Retention.objects.update_or_create(account=account, defaults={"days": days})
-    return f"Noted. Things are erased {days:,} day{'' if days == 1 else 's'} after their end."
+        messages.info(request, "Saved. Everything is kept until you erase it.")
+    else:
+        Retention.objects.update_or_create(account=account, defaults={"days": days})
+        messages.info(request, f"Saved. Everything is erased {days:,} day{'' if days == 1 else 's'} after its end.")
+    return redirect("notifications")

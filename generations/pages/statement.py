@@ -1,8 +1,11 @@
-"""The statement: every credit that came, was set aside, and went."""
+"""The statement of the user's credits, and the public page of the charging rules.
+
+The statement lists ledger entries, newest first, each with the credits that were available after it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,27 +21,31 @@ from generations.lifecycle import charging_rules
 from generations.models import Generation
 from generations.pages import labels
 
+LINES_PER_PAGE = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """An entry, and what was available after it."""
+    """One ledger entry of the statement."""
 
     entry: Entry
-    words: str
+    text: str
     generation: Generation | None
+    """The generation that the entry is about, if it is about one that the user may see."""
     available: int
+    """The credits that were available after the entry."""
 
     @property
     def subject(self) -> str:
-        """What it was for: an order, or a reason that somebody gave."""
-        return labels.title_of(self.generation) if self.generation else self.entry.reason
+        """The model of the generation, or the reason that staff gave."""
+        return labels.model_title(self.generation) if self.generation else self.entry.reason
 
     @property
-    def held(self) -> str:
+    def held_change(self) -> str:
         return labels.signed(self.entry.held_change)
 
     @property
-    def balance(self) -> str:
+    def balance_change(self) -> str:
         return labels.signed(self.entry.balance_change)
 
 
@@ -46,42 +53,40 @@ class Line:
 @login_required
 def statement(request: UserRequest) -> HttpResponse:
     account = Account.objects.for_user(request.user)
-    page = pagination.newest(account.entries.select_related("hold"), before=request.GET.get("before"), size=50)
-    lines = _lines(account, page.rows, Generation.objects.visible_to(request.user))
-    return render(request, "pages/statement.html", {"account": account, "page": page, "lines": list(lines)})
+    entries = account.entries.select_related("hold")
+    page = pagination.newest(entries, before=request.GET.get("before"), size=LINES_PER_PAGE)
+    lines = statement_lines(account, page.rows, Generation.objects.visible_to(request.user))
+    return render(request, "pages/statement.html", {"account": account, "page": page, "lines": lines})
 
 
-def _lines(account: Account, entries: list[Entry], visible: QuerySet[Generation]) -> Iterator[Line]:
-    named = visible.in_bulk(list(filter(None, map(_generation_id, entries))))
-    available = _available_after(account, entries[0]) if entries else 0
-    for entry in entries:
-        generation_id = _generation_id(entry)
-        yield Line(
-            entry=entry,
-            words=labels.posted(entry),
-            generation=named.get(generation_id) if generation_id else None,
-            available=available,
-        )
+def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySet[Generation]) -> list[Line]:
+    """The statement for consecutive entries of the account, newest first. Two queries, however many entries."""
+    if not entries:
+        return []
+    ids = [_generation_id(entry) for entry in entries]
+    generations = visible.in_bulk([generation_id for generation_id in ids if generation_id])
+    # Counted back from the current balance, so a page does not have to add up every entry since the first.
+    newer = account.entries.filter(pk__gt=entries[0].pk)
+    change = newer.aggregate(sum=Sum(F("balance_change") - F("held_change")))["sum"] or 0
+    available, lines = account.available - change, []
+    for entry, generation_id in zip(entries, ids, strict=True):
+        generation = generations.get(generation_id) if generation_id else None
+        lines.append(Line(entry=entry, text=labels.entry_text(entry), generation=generation, available=available))
         available -= entry.balance_change - entry.held_change
-
-
-def _available_after(account: Account, entry: Entry) -> int:
-    """Counted back from today's, so that the page need not add up all entries since the first."""
-    later = account.entries.filter(pk__gt=entry.pk).aggregate(change=Sum(F("balance_change") - F("held_change")))
-    return account.available - (later["change"] or 0)
+    return lines
 
 
 def _generation_id(entry: Entry) -> UUID | None:
-    """The ledger knows references, not things; ours are "generation:<uuid>"."""
-    kind, _, name = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
+    """The generation that the entry's hold refers to. The ledger does not interpret references; this is its reader."""
+    kind, _, generation_id = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
     try:
-        return UUID(name) if kind == "generation" else None
+        return UUID(generation_id) if kind == "generation" else None
     except ValueError:
         return None
 
 
 @require_safe
-def charges(request: HttpRequest) -> HttpResponse:
-    """The rule table. Whoever thinks about an account may read it."""
-    clauses = [(rule.label, clause) for rule, clause in charging_rules.TABLE.items()]
+def rules(request: HttpRequest) -> HttpResponse:
+    """The charging rules. Public, since they concern people who consider an account as well."""
+    clauses = [(labels.RULES[rule], clause) for rule, clause in charging_rules.TABLE.items()]
     return render(request, "pages/charging_rules.html", {"clauses": clauses})

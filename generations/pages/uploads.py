@@ -1,4 +1,4 @@
-"""The page of the pictures that one brought: what is there, how much room it takes, and the way to get rid of it."""
+"""The page of the user's uploads: which there are, how much of the quota they use, and the button that deletes one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from generations.models import Upload
 @never_cache
 @login_required
 def show(request: UserRequest) -> HttpResponse:
-    # What was refused or never came is of interest as long as it takes room.
-    mine = Upload.objects.visible_to(request.user).taking_room()
-    used = mine.annotate(used_by=Count("uses__generation", distinct=True))
+    # Rejected and unfinished uploads are listed as well, as long as they count towards the quota.
+    counted = Upload.objects.visible_to(request.user).taking_room()
+    with_use = counted.annotate(used_by=Count("uses__generation", distinct=True))
     context = {
-        "page": pagination.newest(used, before=request.GET.get("before")),
-        "bytes_taken": uploads.bytes_taken(Account.objects.for_user(request.user)),
+        "page": pagination.newest(with_use, before=request.GET.get("before")),
+        "bytes_used": uploads.bytes_taken(Account.objects.for_user(request.user)),
         "bytes_max": settings.UPLOAD_MEGABYTES_MAX * MEGABYTE,
     }
     return render(request, "pages/uploads.html", context)
@@ -38,13 +38,14 @@ def show(request: UserRequest) -> HttpResponse:
 @require_POST
 @login_required
 def erase(request: UserRequest, upload_id: UUID) -> HttpResponse:
-    mine = get_object_or_404(Upload.objects.visible_to(request.user), pk=upload_id)
+    upload = get_object_or_404(Upload.objects.visible_to(request.user), pk=upload_id)
     try:
-        uploads.erase(mine)
+        uploads.erase(upload)
     except uploads.StorageUnavailable:
-        messages.info(request, "Deleted. Storage does not answer just now: its room is free when the files are gone.")
+        # The row is erased already. The storage cleaner removes the files once the storage answers.
+        messages.info(request, "Deleted. It counts towards your quota until its files are removed from storage.")
     except uploads.UploadInUse as error:
         messages.error(request, str(error))
     else:
-        messages.info(request, f"Deleted: {mine.file_name}.")
+        messages.info(request, f"Deleted: {upload.file_name}.")
     return redirect("uploads")
