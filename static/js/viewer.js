@@ -1,5 +1,5 @@
-// <model-viewer> would fetch these from public CDNs, and the page's policy would refuse it. The files that we show
-// need none of them; if one ever does, its decoder is vendored here.
+// <model-viewer> loads these decoders from public CDNs by default, which the content security policy of the page
+// blocks. The files of the catalogue's models need none of them. If one ever does, its decoder is vendored here.
 self.ModelViewerElement = {
   dracoDecoderLocation: "/static/vendor/decoders/",
   ktx2TranscoderLocation: "/static/vendor/decoders/",
