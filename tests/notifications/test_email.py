@@ -93,7 +93,7 @@ def test_who_wants_all_is_told_of_completion_and_of_failure(
 
     ready, not_made = sorted(post_office.taken, key=lambda mail: str(mail["Subject"]), reverse=True)
     assert ready["To"] == "alice@example.com"
-    assert "ready" in text_of(ready)
+    assert "completed" in text_of(ready)
     assert f"/generations/{generation.pk}/" in text_of(ready)
     assert "content policy" in text_of(not_made)
     assert "<a href=" in text_of(ready, "html")
@@ -289,7 +289,7 @@ def test_rfc_8058_one_post_without_login_or_cookie_stops_the_mail(
 def test_looking_at_the_link_stops_nothing(mail: EmailMessage, client: Client) -> None:
     page = client.get(way_out(mail))
 
-    assert "No more mail?" in page.text
+    assert "Unsubscribe?" in page.text
     assert Subscriber.objects.get().mail == Subscriber.Mail.WHEN_ASKED
     assert way_out(mail) in text_of(mail)
 

@@ -86,7 +86,7 @@ def test_what_was_sent_is_shown_with_every_attempt_and_can_be_sent_again(browser
     again = browser.post(f"{address}resend/", follow=True).text
 
     assert [word in page for word in ("418", "12 ms", "&lt;b&gt;tea")] == [True] * 3
-    assert ("Given up" in given_up, "Waiting" in again) == (True, True)
+    assert ("Failed" in given_up, "Pending" in again) == (True, True)
     assert WebhookDelivery.objects.get().state == "pending"
 
 
@@ -177,7 +177,7 @@ def test_an_owner_says_how_long_things_are_kept(browser: Client, alice: User) ->
     page = browser.post("/notices/keeping/", {"days": "1000", "sure": "on"}, follow=True).text
 
     assert Retention.objects.get(account__user=alice).days == 1000
-    assert "1,000 days after their end" in page
+    assert "1,000 days after its end" in page
     assert 'name="days" min="1" max="3650" value="1000"' in page
 
 
@@ -204,5 +204,5 @@ def test_what_is_no_number_of_days_changes_nothing(browser: Client, alice: User,
 def test_who_is_not_sure_erases_nothing(browser: Client) -> None:
     page = browser.post("/notices/keeping/", {"days": "3"}, follow=True)
 
-    assert "Say that you are sure" in page.text
+    assert "Please confirm" in page.text
     assert not Retention.objects.exists()

@@ -28,7 +28,7 @@ def test_a_person_sees_a_page() -> None:
     page = after(RuntimeError("secret"), "/credits/")
 
     assert page.status_code == 500
-    assert b"Something broke here" in page.content
+    assert b"Internal error" in page.content
     assert b"secret" not in page.content
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the pages' tests: Alice in front of her browser."""
+"""Fixtures of this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several at once, in the browser."""
+"""The infographics form and the page of a batch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from simulator import Simulator
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WISH = {"prompt": "How tea is made", "aspect_ratio": "16:9", "resolution": "2K", "count": "2"}
+FORM = {"prompt": "How tea is made", "aspect_ratio": "16:9", "resolution": "2K", "count": "2"}
 
 
 def order(browser: Client, **changes: Any) -> Any:
-    return browser.post("/infographics/", {**WISH, "nonce": "0" * 32, **changes})
+    return browser.post("/infographics/", {**FORM, "nonce": "0" * 32, **changes})
 
 
-def test_infographics_are_ordered_and_made(browser_of_alice: Client, alice: User, fal: Simulator) -> None:
+def test_infographics_are_ordered_and_generated(browser_of_alice: Client, alice: User, fal: Simulator) -> None:
     page = order(browser_of_alice, notify="on")["Location"]
     assert "0 of 2 ended" in browser_of_alice.get(page).text
 
@@ -32,14 +32,14 @@ def test_infographics_are_ordered_and_made(browser_of_alice: Client, alice: User
     assert (Batch.objects.get().notify, Batch.objects.get().purpose) == (True, "infographics")
 
 
-def test_a_double_click_is_one_order(browser_of_alice: Client, alice: User) -> None:
+def test_a_double_click_places_one_order(browser_of_alice: Client, alice: User) -> None:
     assert order(browser_of_alice)["Location"] == order(browser_of_alice)["Location"]
 
     assert Account.objects.for_user(alice).held == 300
 
 
 @pytest.mark.parametrize(
-    "wrong, words",
+    "wrong, message",
     [
         ({"prompt": ""}, "This field is required."),
         ({"count": "11"}, "less than or equal to 10"),
@@ -47,17 +47,15 @@ def test_a_double_click_is_one_order(browser_of_alice: Client, alice: User) -> N
         ({"aspect_ratio": "7:9"}, "Select a valid choice"),
     ],
 )
-def test_what_does_not_fit_is_said_beside_its_field(
-    browser_of_alice: Client, wrong: dict[str, str], words: str
-) -> None:
+def test_a_mistake_is_reported_in_the_form(browser_of_alice: Client, wrong: dict[str, str], message: str) -> None:
     response = order(browser_of_alice, **wrong)
 
     assert response.status_code == 422
-    assert words in response.text
+    assert message in response.text
     assert Generation.objects.count() == 0
 
 
-def test_who_cannot_pay_reads_how_much_is_needed(client: Client, bob: User) -> None:
+def test_without_enough_credits_the_form_names_the_price(client: Client, bob: User) -> None:
     client.force_login(bob)
 
     response = order(client)
@@ -66,7 +64,7 @@ def test_who_cannot_pay_reads_how_much_is_needed(client: Client, bob: User) -> N
     assert "300" in response.text
 
 
-def test_while_nothing_changes_nothing_is_sent(browser_of_alice: Client) -> None:
+def test_a_poll_without_changes_is_answered_without_content(browser_of_alice: Client) -> None:
     page = order(browser_of_alice)["Location"]
     version = browser_of_alice.get(page).context["version"]
 
@@ -74,7 +72,7 @@ def test_while_nothing_changes_nothing_is_sent(browser_of_alice: Client) -> None
     assert browser_of_alice.get(f"{page}status/?version=0").status_code == 200
 
 
-def test_cancelled_together(browser_of_alice: Client, alice: User) -> None:
+def test_one_button_cancels_the_whole_batch(browser_of_alice: Client, alice: User) -> None:
     page = order(browser_of_alice)["Location"]
 
     browser_of_alice.post(f"{page}cancel/")
@@ -83,17 +81,17 @@ def test_cancelled_together(browser_of_alice: Client, alice: User) -> None:
     assert Account.objects.for_user(alice).held == 0
 
 
-def test_somebody_elses_batch_does_not_exist(browser_of_alice: Client, client: Client, bob: User) -> None:
+def test_the_batch_of_another_user_is_not_found(browser_of_alice: Client, bob: User) -> None:
     page = order(browser_of_alice)["Location"]
-    stranger = Client()
-    stranger.force_login(bob)
+    browser_of_bob = Client()
+    browser_of_bob.force_login(bob)
 
-    answers = [stranger.get(page), stranger.get(f"{page}status/"), stranger.post(f"{page}cancel/")]
+    responses = [browser_of_bob.get(page), browser_of_bob.get(f"{page}status/"), browser_of_bob.post(f"{page}cancel/")]
 
-    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert [response.status_code for response in responses] == [404, 404, 404]
 
 
-def test_while_orders_are_paused_the_page_says_so(browser_of_alice: Client) -> None:
+def test_while_orders_are_paused_the_form_says_so(browser_of_alice: Client) -> None:
     order_intake.pause()
 
     response = order(browser_of_alice)

@@ -1,4 +1,4 @@
-"""What came beside the files, as its owner reads it on the page."""
+"""The details of a generation (what the model returned beside the files) on its page."""
 
 from __future__ import annotations
 
@@ -10,69 +10,71 @@ from django.test import Client
 
 from generations import lifecycle
 from generations.models import Generation
-from generations.pages.details import COLUMNS_MAX, Detail, details_in_words
-from tests.fixtures.pages import Place, page_of
+from generations.pages.details import COLUMNS_MAX, Detail, describe
+from tests.fixtures.pages import PlaceOrder, page_of
 from tests.helpers.attack_strings import ATTACKS, LIVE
 
 pytestmark = pytest.mark.django_db(transaction=True)
+HEADING = "Details</h2>"
 
 
 @pytest.fixture
-def saying(order: Place) -> Any:
-    """`saying(seed=42)`: an order of Alice's, as if fal had said so."""
+def with_details(order: PlaceOrder) -> Any:
+    """`with_details(seed=42)` is an order of Alice with these details."""
 
     def place(**details: Any) -> Generation:
-        Generation.objects.filter(pk=(generation := order()).pk).update(details=details)
+        generation = order()
+        Generation.objects.filter(pk=generation.pk).update(details=details)
         return generation
 
     return place
 
 
-def said_on(page: str) -> str:
-    """The words of that part of the page."""
-    part = page.partition("What came with it</h2>")[2].partition("</section>")[0]
-    return " ".join(re.sub(r"<[^>]+>", " ", part).split())
+def details_on(page: str) -> str:
+    """The text of the section "Details"."""
+    section = page.partition(HEADING)[2].partition("</section>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", section).split())
 
 
-def test_the_seed_stands_on_the_page(browser_of_alice: Client, finished: Place) -> None:
+def test_the_page_shows_the_seed(browser_of_alice: Client, finished: PlaceOrder) -> None:
     generation = finished(prompt="a fox", seed=42)
 
-    assert said_on(browser_of_alice.get(page_of(generation)).text) == "Seed 42"
+    assert details_on(browser_of_alice.get(page_of(generation)).text) == "Seed 42"
 
 
-def test_the_words_of_a_speech_are_a_table(browser_of_alice: Client, finished: Place) -> None:
+def test_the_words_of_a_speech_are_shown_as_a_table(browser_of_alice: Client, finished: PlaceOrder) -> None:
     generation = finished("eleven-v3", text="Hello, fox.", timestamps=True)
 
-    said = said_on(browser_of_alice.get(page_of(generation)).text)
+    text = details_on(browser_of_alice.get(page_of(generation)).text)
 
-    assert said == "Timestamps Text Start End Hello, 0.0 0.4 fox. 0.467 0.733"
-
-
-def test_who_watches_sees_it_come(browser_of_alice: Client, saying: Any) -> None:
-    generation = saying(description="A fox,\nlooking back.", looped=True, sizes=[1, 2.5])
-
-    said = said_on(browser_of_alice.get(page_of(generation, "generation-status")).text)
-
-    assert said == "Description A fox, looking back. Looped yes Sizes 1 2.5"
+    assert text == "Timestamps Text Start End Hello, 0.0 0.4 fox. 0.467 0.733"
 
 
-def test_where_nothing_was_said_nothing_is_shown(browser_of_alice: Client, finished: Place, order: Place) -> None:
+def test_the_polled_fragment_shows_the_details(browser_of_alice: Client, with_details: Any) -> None:
+    generation = with_details(description="A fox,\nlooking back.", looped=True, sizes=[1, 2.5])
+
+    text = details_on(browser_of_alice.get(page_of(generation, "generation-status")).text)
+
+    assert text == "Description A fox, looking back. Looped yes Sizes 1 2.5"
+
+
+def test_without_details_there_is_no_section(browser_of_alice: Client, finished: PlaceOrder, order: PlaceOrder) -> None:
     erased = finished(prompt="a fox", seed=42)
     lifecycle.erase(erased, actor="user:alice")
 
     pages = [browser_of_alice.get(page_of(generation)).text for generation in (erased, order())]
 
-    assert ["What came with it" in page for page in pages] == [False, False]
+    assert [HEADING in page for page in pages] == [False, False]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_of_the_models_is_shown_as_it_came(browser_of_alice: Client, saying: Any, attack: str) -> None:
-    generation = saying(**{attack: attack, "rows": [{attack: attack}], "deep": {attack: [[attack]]}})
+def test_markup_in_details_is_escaped(browser_of_alice: Client, with_details: Any) -> None:
+    for attack in ATTACKS:
+        generation = with_details(**{attack: attack, "rows": [{attack: attack}], "deep": {attack: [[attack]]}})
 
-    page = browser_of_alice.get(page_of(generation)).text
+        page = browser_of_alice.get(page_of(generation)).text
 
-    assert "What came with it" in page
-    assert [word for word in LIVE if word in page] == []
+        assert HEADING in page
+        assert [markup for markup in LIVE if markup in page] == [], attack
 
 
 @pytest.mark.once
@@ -84,16 +86,16 @@ def test_an_attack_of_the_models_is_shown_as_it_came(browser_of_alice: Client, s
         ([{"text": "a"}, None], {"json": '[{"text": "a"}, null]'}),
         ([{"end": 2, "start": 1, "text": "a"}], {"columns": ("Text", "Start", "End"), "rows": (("a", "1", "2"),)}),
         ([{"a_b": "x"}, {"c": True}], {"columns": ("A b", "C"), "rows": (("x", ""), ("", "yes"))}),
-        (["a", None, False], {"words": "a\n\nno"}),
+        (["a", None, False], {"text": "a\n\nno"}),
     ],
     ids=str,
 )
-def test_every_shape_is_said_somehow(value: Any, shown: dict[str, Any]) -> None:
-    assert details_in_words({"what_is_said": value}) == [Detail(label="What is said", **shown)]
+def test_a_value_of_any_shape_can_be_shown(value: Any, shown: dict[str, Any]) -> None:
+    assert describe({"some_value": value}) == [Detail(label="Some value", **shown)]
 
 
 @pytest.mark.once
-def test_what_is_too_wide_for_a_table_is_none() -> None:
-    (shown,) = details_in_words({"rows": [{str(number): 1} for number in range(COLUMNS_MAX + 1)]})
+def test_a_table_that_would_be_too_wide_is_shown_as_json() -> None:
+    (shown,) = describe({"rows": [{str(number): 1} for number in range(COLUMNS_MAX + 1)]})
 
     assert (shown.columns, shown.json[:9]) == ((), '[{"0": 1}')
