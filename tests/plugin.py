@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from simulator import Simulator
+from tests import kinds
 from tests.services import coverage_report, scratch
 from tests.services.postgres import postgresql
 
@@ -37,6 +39,7 @@ _UNSET = (
 )
 _running = ExitStack()
 simulator: pytest.StashKey[Simulator] = pytest.StashKey()
+_kind: pytest.StashKey[str] = pytest.StashKey()
 
 
 # A wrapper, because pytest-django reads the settings inside this very hook.
@@ -78,13 +81,18 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Static files are looked up when they are asked for. Each test's client would list them all, in 50 ms.
     settings.WHITENOISE_AUTOREFRESH = True
-    config.addinivalue_line("markers", "once: needs no database of ours, so it runs in the SQLite pass alone.")
-    config.addinivalue_line(
-        "markers", "only_postgresql: about what SQLite settles by its own means, such as locks, or lets pass."
-    )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.option.markexpr == "unit" and kinds.has_no_unit_test(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        kind = item.stash[_kind] = kinds.kind_of(item)
+        if not item.get_closest_marker(kind):
+            item.add_marker(kind)
     unwanted = "once" if DATABASE == "postgresql" else "only_postgresql"
     deselected = [item for item in items if item.get_closest_marker(unwanted)]
     items[:] = [item for item in items if item not in set(deselected)]
@@ -96,7 +104,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    with coverage_report.paused(unless=_is_first_of_its_kind(item)):
+    with coverage_report.paused(unless=_is_first_of_its_kind(item)), kinds.held_to(item.stash[_kind]):
         return (yield)
 
 

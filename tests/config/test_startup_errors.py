@@ -8,7 +8,7 @@ import pytest
 
 from tests.services.processes import output_of
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 WRONG = {
     "DEBUG": "perhaps",

@@ -14,7 +14,7 @@ import pytest
 from config.management import subprocesses
 from tests.services.waiting import until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FOREVER = "import signal; signal.pause()"
 

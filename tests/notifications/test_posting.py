@@ -14,7 +14,7 @@ from tests.helpers.scripted_servers import Behaviour, Names, Visit, says, servin
 from tests.services.waiting import HANG_SECONDS
 
 __all__ = ["authority", "names"]
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def post(url: str, *, loopback_allowed: bool = True, seconds_max: float = 10) -> Answer:

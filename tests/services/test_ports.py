@@ -9,6 +9,8 @@ import pytest
 
 from config.management import ports
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 

@@ -144,6 +144,7 @@ def test_a_contradictory_callback_follows_the_correct_one(
     assert [callback.json["status"] for callback in receiver.callbacks] == ["OK", "ERROR"]
 
 
+@pytest.mark.slow
 def test_a_reordered_callback_follows_that_of_the_next_request(receiver: CallbackReceiver) -> None:
     # At fal's own speed, the first callback waits for the second for 30 s.
     with Simulator(speed=1) as fal, (client := QueueClient(fal)).http:
@@ -187,6 +188,7 @@ def test_a_redirected_callback_is_not_retried(
     assert len(receiver.callbacks) == 1
 
 
+@pytest.mark.slow
 def test_the_classic_policy_gives_up_after_ten_retries() -> None:
     with Simulator(speed=100_000, callback_policy="classic") as fal, (client := QueueClient(fal)).http:
         request_id = client.enqueue(webhook=REFUSED_CONNECTION)
@@ -196,6 +198,7 @@ def test_the_classic_policy_gives_up_after_ten_retries() -> None:
         assert {callback.status for callback in fal.log.callbacks()} == {None}
 
 
+@pytest.mark.slow
 def test_the_current_policy_gives_up_when_the_result_expires() -> None:
     with Simulator(speed=20_000) as fal, (client := QueueClient(fal)).http:
         request_id = client.enqueue(webhook=REFUSED_CONNECTION)

@@ -137,6 +137,7 @@ HEAR = """async (source) => {
 }"""
 
 
+@pytest.mark.slow
 def test_videos_and_sounds_play_in_a_browser() -> None:
     source = "data:video/webm;base64," + base64.b64encode(draw(drawing("video/webm"))).decode()
     sounds = [base64.b64encode(draw(drawing(kind, seconds=3))).decode() for kind in ("audio/mpeg", "audio/wav")]

@@ -16,6 +16,8 @@ from simulator import Simulator
 from tests.services.waiting import HANG_SECONDS
 from tests.simulator.queue_client import CallbackReceiver, QueueClient, get
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def program(*options: str) -> Iterator[subprocess.Popen[str]]:

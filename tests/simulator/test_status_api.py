@@ -112,6 +112,7 @@ def test_a_job_that_does_not_start_in_time_fails(queue_client: QueueClient) -> N
         assert (response.status_code, response.headers["X-Fal-Request-Timeout-Type"]) == (504, "user"), header
 
 
+@pytest.mark.slow
 def test_a_result_expires_after_an_hour() -> None:
     # An hour of fal's is 0.18 s here.
     with Simulator(speed=20_000) as fal, (client := QueueClient(fal)).http:

@@ -22,7 +22,7 @@ from tests.fixtures.billing import client_of_fal
 from tests.simulator.queue_client import FLUX, VEO, QueueClient
 
 __all__ = ["client_of_fal"]
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 NOW = datetime.now(UTC)
 
 

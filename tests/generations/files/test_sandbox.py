@@ -21,7 +21,7 @@ from generations.files.sandbox import SandboxUnavailable, probe
 from tests.generations.files.example_files import FILES, box, picture
 from tests.services.waiting import until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

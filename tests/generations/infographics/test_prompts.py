@@ -36,6 +36,7 @@ def test_braces_are_only_braces() -> None:
     assert "{title}" in prompts.prompt("{title}", Article(title="{wish}", text="{text}"))
 
 
+@pytest.mark.slow
 def test_a_page_that_takes_too_much_memory_ends_its_reader_alone() -> None:
     with pytest.raises(articles.NoArticle):
         articles.reduce(b"<div>" * 600_000)

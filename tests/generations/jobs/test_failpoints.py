@@ -12,7 +12,7 @@ import pytest
 from quality.chaos import fault_plan
 from quality.chaos.processes import ROOT
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 PROGRAM = "from generations.jobs import failpoints; failpoints.reach('posted'); print('alive')"
 

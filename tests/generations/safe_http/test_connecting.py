@@ -16,7 +16,7 @@ from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Behaviour, Names, Visit, fetch, says, serving
 from tests.services.waiting import HANG_SECONDS
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 PUBLIC, ANOTHER = "93.184.216.34", "151.101.1.69"
 

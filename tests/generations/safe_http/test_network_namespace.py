@@ -13,7 +13,7 @@ import pytest
 from tests.generations.safe_http import network_namespace
 from tests.services.waiting import HANG_SECONDS
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 _ROOT = Path(__file__).resolve().parents[3]
 ALONE = ["unshare", "--net", "--mount"]

@@ -15,7 +15,7 @@ from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
 from tests.helpers.scripted_servers import Behaviour, Server, Visit, fetch, says, serving
 from tests.services.waiting import HANG_SECONDS
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FILE = bytes(range(256)) * 1024
 

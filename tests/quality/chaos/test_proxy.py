@@ -12,7 +12,7 @@ from config.management.ports import free_port
 from quality.chaos.proxy import Proxy
 from tests.services.waiting import until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 RESPONSE = b"x" * 5000
 
 

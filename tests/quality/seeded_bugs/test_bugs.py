@@ -19,6 +19,7 @@ pytestmark = pytest.mark.once
 NUMBERS = set(range(1, 21))
 
 
+@pytest.mark.slow
 def test_every_bug_applies_to_the_current_code() -> None:
     assert [problem for bug in BUGS if (problem := why_not_applicable(bug))] == []
 
@@ -31,6 +32,7 @@ def why_not_applicable(bug: Bug) -> str:
     return ""
 
 
+@pytest.mark.slow
 def test_every_bug_uses_only_names_that_are_defined(tmp_path: Path) -> None:
     """A bug that raises NameError would make every test fail, and so would seem to be caught."""
     for bug in BUGS:

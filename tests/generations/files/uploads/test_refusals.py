@@ -216,6 +216,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sandbox.close()
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_cleaner_that_dies_of_it_is_a_refusal(impatient: None, tmp_path) -> None:
     with (
