@@ -10,7 +10,7 @@ import pytest
 
 from credits import ledger
 from credits.models import CREDITS_MAX, KEY_CHARACTERS_MAX, Account
-from tests.credits.tables import BY_STAFF, all_rows, assert_refused
+from tests.credits.tables import BY_STAFF, all_rows, assert_refused, balance_and_held
 
 # D9 and D11: credits are whole numbers within a range.
 NO_AMOUNTS: list[Any] = [True, 1.0, 0.5, "1", Decimal(1), CREDITS_MAX + 1, float("nan")]
@@ -52,12 +52,25 @@ def test_d9_a_refund_takes_whole_credits_only(alice: Account) -> None:
             ledger.refund("fox", amount, key="sorry", **BY_STAFF)
 
 
+def test_d9_the_smallest_and_the_largest_amounts_are_accepted(bob: Account) -> None:
+    """The other side of the refusals above."""
+    ledger.grant(bob, 1, key="one", actor="staff")
+    ledger.grant(bob, CREDITS_MAX, key="all", actor="staff")
+    ledger.hold(bob, CREDITS_MAX, reference="fox")
+    ledger.capture("fox", CREDITS_MAX)
+    ledger.refund("fox", 1, key="sorry", **BY_STAFF)
+    ledger.adjust(bob, -1, key="fix", **BY_STAFF)
+
+    assert balance_and_held(bob) == (1, 0)
+
+
 def test_d4_a_hold_that_the_account_cannot_afford_is_refused(alice: Account) -> None:
     before = all_rows()
 
     with pytest.raises(ledger.InsufficientCredits) as refusal:
         ledger.hold(alice, 101, reference="fox")
 
+    assert (refusal.value.code, refusal.value.status) == ("insufficient_credits", 402)
     assert (refusal.value.needed, refusal.value.available) == (101, 100)
     assert all_rows() == before
 
