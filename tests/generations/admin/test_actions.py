@@ -17,7 +17,7 @@ from credits.models import Account, Entry, Hold
 from generations.models import CircuitBreaker, Generation
 from generations.provider import circuit_breaker
 from simulator import Simulator
-from tests.fixtures.pages import Place
+from tests.fixtures.pages import PlaceOrder
 from tests.generations.admin.conftest import Staff
 from tests.helpers.background_work import Work
 
@@ -56,7 +56,7 @@ def api_key(alice: User) -> ApiKey:
     "permissions, status", [(LOOKING, 403), (("change_generation",), 302), ((*LOOKING, "change_generation"), 302)]
 )
 def test_acting_on_generations_needs_its_permission(
-    staff: Staff, order: Place, permissions: tuple[str, ...], status: int, action: str
+    staff: Staff, order: PlaceOrder, permissions: tuple[str, ...], status: int, action: str
 ) -> None:
     assert act(staff(*permissions), order(), action) == status
 
@@ -89,7 +89,7 @@ def test_who_is_no_staff_is_sent_to_the_login(client: Client, alice: User, accou
     assert Entry.objects.count() == 1
 
 
-def test_without_permission_no_button_is_shown(staff: Staff, order: Place, account: Account) -> None:
+def test_without_permission_no_button_is_shown(staff: Staff, order: PlaceOrder, account: Account) -> None:
     looker, detail = staff(*LOOKING), f"{GENERATIONS}{order().pk}/change/"
 
     assert 'value="cancel"' not in looker.get(detail).text
@@ -97,7 +97,9 @@ def test_without_permission_no_button_is_shown(staff: Staff, order: Place, accou
     assert 'value="cancel"' in staff(*LOOKING, "change_generation").get(detail).text
 
 
-def test_cancelling_gives_the_credits_back_and_names_who_did_it(chief: Client, order: Place, account: Account) -> None:
+def test_cancelling_gives_the_credits_back_and_names_who_did_it(
+    chief: Client, order: PlaceOrder, account: Account
+) -> None:
     generation = order()
 
     act(chief, generation, "cancel")
@@ -108,7 +110,7 @@ def test_cancelling_gives_the_credits_back_and_names_who_did_it(chief: Client, o
     assert LogEntry.objects.get().get_change_message() == "Cancel: released"
 
 
-def test_asking_fal_makes_it_due(chief: Client, fal: Simulator, order: Place) -> None:
+def test_asking_fal_makes_it_due(chief: Client, fal: Simulator, order: PlaceOrder) -> None:
     fal.script("hold", "callback:lost")
     generation = order()
     Work().submit()
@@ -182,7 +184,7 @@ def test_an_adjustment_takes_away(chief: Client, account: Account) -> None:
     assert account.balance == 900
 
 
-def test_a_refund_is_never_more_than_was_charged(chief: Client, account: Account, finished: Place) -> None:
+def test_a_refund_is_never_more_than_was_charged(chief: Client, account: Account, finished: PlaceOrder) -> None:
     finished()
     hold = Hold.objects.get()
 

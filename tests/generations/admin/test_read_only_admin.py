@@ -26,7 +26,7 @@ from generations.models import (
     Submission,
     Upload,
 )
-from tests.fixtures.pages import Place
+from tests.fixtures.pages import PlaceOrder
 from tests.helpers.attack_strings import ATTACKS, LIVE
 from tests.helpers.images import laid
 
@@ -52,7 +52,7 @@ def address(row, view: str = "change") -> str:
 
 
 @pytest.fixture
-def one_of_each(finished: Place, alice: User) -> list:
+def one_of_each(finished: PlaceOrder, alice: User) -> list:
     """A finished order with all that hangs on it, and a row of every table beside."""
     generation = finished()
     submission = generation.submissions.get()
@@ -109,7 +109,7 @@ def test_no_page_shows_a_secret(chief: Client, one_of_each: list) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_is_shown_as_it_was_typed(chief: Client, order: Place, attack: str) -> None:
+def test_an_attack_is_shown_as_it_was_typed(chief: Client, order: PlaceOrder, attack: str) -> None:
     generation = order(prompt=attack)
 
     pages = [chief.get(GENERATIONS, {"q": attack}).text, chief.get(address(generation)).text]
@@ -128,7 +128,9 @@ def test_an_attack_in_a_callback_is_shown_as_it_came(chief: Client, db: None) ->
     assert escape(ATTACKS[0]) in page
 
 
-def test_a_generation_is_found_by_all_that_a_customer_may_write(chief: Client, finished: Place, order: Place) -> None:
+def test_a_generation_is_found_by_all_that_a_customer_may_write(
+    chief: Client, finished: PlaceOrder, order: PlaceOrder
+) -> None:
     wanted, request = finished(prompt="a purple fox"), str(Submission.objects.get().request_id)
     order(prompt="something else")
 
@@ -139,7 +141,7 @@ def test_a_generation_is_found_by_all_that_a_customer_may_write(chief: Client, f
 
 
 @pytest.mark.parametrize("query", ["model=flux-schnell", "status__exact=pending", "phase__exact=queued"])
-def test_the_list_can_be_narrowed(chief: Client, order: Place, query: str) -> None:
+def test_the_list_can_be_narrowed(chief: Client, order: PlaceOrder, query: str) -> None:
     order()
 
     assert chief.get(f"{GENERATIONS}?{query}").context["cl"].result_count == 1
@@ -147,7 +149,7 @@ def test_the_list_can_be_narrowed(chief: Client, order: Place, query: str) -> No
 
 
 @pytest.mark.parametrize("model", [Generation, Submission, Hold, Entry], ids=lambda model: model.__name__)
-def test_the_number_of_queries_does_not_grow_with_the_list(chief: Client, order: Place, model) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_list(chief: Client, order: PlaceOrder, model) -> None:
     counts = []
     for more in (2, 20):
         for _ in range(more):
@@ -159,7 +161,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(chief: Client, order:
     assert counts[0] == counts[1] < 12
 
 
-def test_an_account_leads_to_its_entries(chief: Client, order: Place, alice: User) -> None:
+def test_an_account_leads_to_its_entries(chief: Client, order: PlaceOrder, alice: User) -> None:
     order()
     account = Account.objects.get(user=alice)
 
@@ -170,7 +172,7 @@ def test_an_account_leads_to_its_entries(chief: Client, order: Place, alice: Use
     assert entries.context["cl"].result_count == 2
 
 
-def test_a_long_list_is_counted_only_so_far(chief: Client, order: Place) -> None:
+def test_a_long_list_is_counted_only_so_far(chief: Client, order: PlaceOrder) -> None:
     order()
 
     with CaptureQueriesContext(connection) as queries:
