@@ -1,5 +1,10 @@
-"""The admin of the generations app. Django imports this package; each module registers its tables."""
+"""The admin of the generations app.
 
-from generations.admin import erasures, generations, pricing, uploads
+Rows are read-only (`credits.read_only_admin`), and only the price book takes new ones. Staff act through actions, which
+call the lifecycle and the switches like any other caller. Django imports this package; each module registers its
+tables.
+"""
 
-__all__ = ["erasures", "generations", "pricing", "uploads"]
+from generations.admin import erasures, generations, heartbeats, order_intake, pricing, provider, uploads
+
+__all__ = ["erasures", "generations", "heartbeats", "order_intake", "pricing", "provider", "uploads"]

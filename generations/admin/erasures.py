@@ -1,4 +1,4 @@
-"""Erasures in the admin, and for how long owners want things kept: to look at. One that is stuck says why."""
+"""Erasures and retentions in the admin. The detail of an erasure says why it is not done yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The price book and fal's bill in the admin: entries are written here, and never changed; a bill is only looked at."""
+"""The price book in the admin: staff with the permission add entries, and no entry is ever changed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ from generations.catalogue import MODELS
 from generations.models import PERCENT_MAX, PriceBookEntry
 from generations.ordering import price_book
 
-ASKED = ("model", "percent", "offered", "effective_from", "note")
+FORM_FIELDS = ("model", "percent", "offered", "effective_from", "note")
 
 
 class EntryForm(forms.ModelForm[PriceBookEntry]):
-    """One more entry."""
-
     model = forms.ChoiceField(choices=[(slug, f"{model.title} ({slug})") for slug, model in MODELS.items()])
     percent = forms.IntegerField(
-        required=False, min_value=0, max_value=PERCENT_MAX, help_text="Of the declared price. Empty: as declared."
+        required=False,
+        min_value=0,
+        max_value=PERCENT_MAX,
+        help_text="Percentage of the list price. Empty: the list price.",
     )
-    effective_from = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="UTC. Empty: from now on."
-    )
+    effective_from = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC. Empty: now.")
 
     class Meta:
         model = PriceBookEntry
-        fields = ASKED
+        fields = FORM_FIELDS
 
     def clean_effective_from(self) -> datetime | None:
-        moment: datetime | None = self.cleaned_data["effective_from"]
-        if moment is not None and moment < timezone.now():
-            raise forms.ValidationError("A price cannot change in the past. Leave it empty for “from now on”.")
-        return moment
+        effective_from: datetime | None = self.cleaned_data["effective_from"]
+        if effective_from is not None and effective_from < timezone.now():
+            raise forms.ValidationError("A price cannot change in the past. Leave the field empty for “now”.")
+        return effective_from
 
 
 @admin.register(PriceBookEntry)
@@ -52,15 +51,16 @@ class PriceBookEntryAdmin(ReadOnlyAdmin):
         return has_permission(request, "generations.add_pricebookentry")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ASKED if obj is None else super().get_fields(request, obj)
+        return FORM_FIELDS if obj is None else super().get_fields(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # Only the form for a new entry has editable fields.
         return [] if obj is None else super().get_readonly_fields(request, obj)
 
     def save_model(self, request: HttpRequest, obj: PriceBookEntry, form: Any, change: bool) -> None:
-        asked = {name: form.cleaned_data[name] for name in ASKED[1:]}
-        written = price_book.write(obj.model, actor=staff_actor(request), **asked)
-        # The admin's own log names it by these.
+        values = {name: form.cleaned_data[name] for name in FORM_FIELDS if name != "model"}
+        written = price_book.write(obj.model, actor=staff_actor(request), **values)
+        # Django logs the addition of `obj`, so it must have the key and the time of the row that was written.
         obj.pk, obj.effective_from = written.pk, written.effective_from
 
     @admin.display(description="in force", boolean=True)

@@ -1,4 +1,4 @@
-"""Uploads in the admin, and what generations work on: to look at."""
+"""Uploads in the admin, and the input files of a generation as an inline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from credits.read_only_admin import ReadOnlyAdmin, ReadOnlyInline
 from generations.models import InputFile, Upload
 
 
-class SourceInline(ReadOnlyInline):
+class InputFileInline(ReadOnlyInline):
+    """The uploads and outputs that a generation works on."""
+
     model = InputFile
     fk_name = "generation"
     fields = ("path", "upload", "output")
