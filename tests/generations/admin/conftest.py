@@ -1,4 +1,4 @@
-"""Staff with and without permissions, in front of the admin."""
+"""Staff with and without permissions, each in a browser."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ Staff = Callable[..., Client]
 
 @pytest.fixture
 def staff(db: None) -> Staff:
-    """`staff("view_generation")`: a browser of somebody of the staff who has these permissions."""
+    """`staff("view_generation")` is the browser of a staff member with exactly these permissions."""
 
     def hire(*codenames: str) -> Client:
+        permissions = Permission.objects.filter(codename__in=codenames)
+        # A misspelt permission would make every test of a missing permission pass.
+        assert {permission.codename for permission in permissions} == set(codenames)
         user = User.objects.create_user("-".join(["sam", *codenames])[:150], is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-        return _browser(user)
+        user.user_permissions.set(permissions)
+        return logged_in(user)
 
     return hire
 
 
 @pytest.fixture
-def chief(db: None) -> Client:
-    return _browser(User.objects.create_superuser("chief"))
+def superuser(db: None) -> Client:
+    return logged_in(User.objects.create_superuser("chief"))
 
 
-def _browser(user: User) -> Client:
+def logged_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client

@@ -1,4 +1,4 @@
-"""What staff may do: cancel, ask fal, revoke a key, and move credits. Each needs its own permission."""
+"""Actions of staff: cancel, ask fal, revoke a key, move credits, and the switches. Each needs its own permission."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from credits.audit import audit
 from credits.models import Account, Entry, Hold
-from generations.models import CircuitBreaker, Generation
+from generations.models import CircuitBreaker, Generation, OrderIntake
+from generations.ordering import order_intake
 from generations.provider import circuit_breaker
 from simulator import Simulator
 from tests.fixtures.pages import PlaceOrder
@@ -23,22 +24,22 @@ from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GENERATIONS = "/admin/generations/generation/"
-LOOKING = ("view_generation", "view_account", "view_hold", "view_apikey")
+VIEW = ("view_generation", "view_account", "view_hold", "view_apikey")
 
 
 def act(client: Client, row: object, action: str) -> int:
-    """Choose the row in its list and press the button. The status of the answer."""
+    """Selects the row in its list and runs the action. Returns the status of the response."""
     meta = row._meta  # type: ignore[attr-defined]
     form = {"action": action, "_selected_action": [row.pk]}  # type: ignore[attr-defined]
     return client.post(f"/admin/{meta.app_label}/{meta.model_name}/", form).status_code
 
 
-def money(amount: int | str, reason: str = "a birthday", nonce: str = "") -> dict[str, str]:
+def credits_form(amount: int | str, reason: str = "a birthday", nonce: str = "") -> dict[str, str]:
     return {"amount": str(amount), "reason": reason, "nonce": nonce or str(uuid4())}
 
 
-def address(row: Account | Hold, verb: str) -> str:
-    return f"/admin/credits/{row._meta.model_name}/{row.pk}/{verb}/"
+def url_of(row: Account | Hold, operation: str) -> str:
+    return f"/admin/credits/{row._meta.model_name}/{row.pk}/{operation}/"
 
 
 @pytest.fixture
@@ -51,58 +52,64 @@ def api_key(alice: User) -> ApiKey:
     return ApiKey.objects.create(user=alice, name="laptop", prefix="limn_abcd", digest="d" * 64)
 
 
-@pytest.mark.parametrize("action", ["cancel", "ask_fal"])
+# --- Permissions ---
+
+
 @pytest.mark.parametrize(
-    "permissions, status", [(LOOKING, 403), (("change_generation",), 302), ((*LOOKING, "change_generation"), 302)]
+    "permissions, status", [(VIEW, 403), (("change_generation",), 302), ((*VIEW, "change_generation"), 302)]
 )
-def test_acting_on_generations_needs_its_permission(
-    staff: Staff, order: PlaceOrder, permissions: tuple[str, ...], status: int, action: str
+def test_actions_on_generations_need_their_permission(
+    staff: Staff, order: PlaceOrder, permissions: tuple[str, ...], status: int
 ) -> None:
-    assert act(staff(*permissions), order(), action) == status
+    browser, generation = staff(*permissions), order()
+
+    assert [act(browser, generation, action) for action in ("cancel", "ask_fal")] == [status, status]
 
 
-@pytest.mark.parametrize("permissions, status", [(LOOKING, 403), ((*LOOKING, "change_apikey"), 302)])
-def test_revoking_needs_its_permission(
+@pytest.mark.parametrize("permissions, status", [(VIEW, 403), ((*VIEW, "change_apikey"), 302)])
+def test_revoking_a_key_needs_its_permission(
     staff: Staff, api_key: ApiKey, permissions: tuple[str, ...], status: int
 ) -> None:
     assert act(staff(*permissions), api_key, "revoke") == status
     assert ApiKey.objects.usable().exists() == (status == 403)
 
 
-@pytest.mark.parametrize("verb", ["grant", "adjust"])
-@pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("permissions", [(), LOOKING, ("change_generation", "change_hold", "change_entry")])
-def test_money_needs_its_permission(
-    staff: Staff, account: Account, permissions: tuple[str, ...], method: str, verb: str
-) -> None:
-    answer = getattr(staff(*permissions), method)(address(account, verb), money(5))
+@pytest.mark.parametrize("permissions", [(), VIEW, ("change_generation", "change_hold", "change_entry")])
+def test_moving_credits_needs_its_permission(staff: Staff, account: Account, permissions: tuple[str, ...]) -> None:
+    browser = staff(*permissions)
 
-    assert answer.status_code == 403
+    for operation in ("grant", "adjust"):
+        assert browser.get(url_of(account, operation)).status_code == 403
+        assert browser.post(url_of(account, operation), credits_form(5)).status_code == 403
+
     assert Entry.objects.count() == 1
 
 
-def test_who_is_no_staff_is_sent_to_the_login(client: Client, alice: User, account: Account) -> None:
+def test_a_customer_is_sent_to_the_login_of_the_admin(client: Client, alice: User, account: Account) -> None:
     client.force_login(alice)
 
-    assert client.post(address(account, "grant"), money(5)).headers["Location"].startswith("/admin/login/")
+    assert client.post(url_of(account, "grant"), credits_form(5)).headers["Location"].startswith("/admin/login/")
     assert act(client, account, "cancel") == 302
     assert Entry.objects.count() == 1
 
 
-def test_without_permission_no_button_is_shown(staff: Staff, order: PlaceOrder, account: Account) -> None:
-    looker, detail = staff(*LOOKING), f"{GENERATIONS}{order().pk}/change/"
+def test_without_the_permission_no_button_is_shown(staff: Staff, order: PlaceOrder, account: Account) -> None:
+    viewer, detail = staff(*VIEW), f"{GENERATIONS}{order().pk}/change/"
 
-    assert 'value="cancel"' not in looker.get(detail).text
-    assert "Grant credits" not in looker.get(f"/admin/credits/account/{account.pk}/change/").text
-    assert 'value="cancel"' in staff(*LOOKING, "change_generation").get(detail).text
+    assert 'value="cancel"' not in viewer.get(detail).text
+    assert "Grant credits" not in viewer.get(f"/admin/credits/account/{account.pk}/change/").text
+    assert 'value="cancel"' in staff(*VIEW, "change_generation").get(detail).text
 
 
-def test_cancelling_gives_the_credits_back_and_names_who_did_it(
-    chief: Client, order: PlaceOrder, account: Account
+# --- Generations and keys ---
+
+
+def test_cancelling_releases_the_credits_and_names_the_staff_member(
+    superuser: Client, order: PlaceOrder, account: Account
 ) -> None:
     generation = order()
 
-    act(chief, generation, "cancel")
+    act(superuser, generation, "cancel")
 
     account.refresh_from_db()
     assert (account.balance, account.held) == (1000, 0)
@@ -110,28 +117,31 @@ def test_cancelling_gives_the_credits_back_and_names_who_did_it(
     assert LogEntry.objects.get().get_change_message() == "Cancel: released"
 
 
-def test_asking_fal_makes_it_due(chief: Client, fal: Simulator, order: PlaceOrder) -> None:
+def test_asking_fal_makes_a_generation_due(superuser: Client, fal: Simulator, order: PlaceOrder) -> None:
     fal.script("hold", "callback:lost")
     generation = order()
     Work().submit()
     Generation.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))
 
-    act(chief, generation, "ask_fal")
+    act(superuser, generation, "ask_fal")
 
     assert Generation.objects.to_reconcile().count() == 1
 
 
-def test_a_revoked_key_keeps_its_first_moment(chief: Client, api_key: ApiKey) -> None:
-    act(chief, api_key, "revoke")
+def test_revoking_a_key_twice_keeps_the_first_time(superuser: Client, api_key: ApiKey) -> None:
+    act(superuser, api_key, "revoke")
     first = ApiKey.objects.get().revoked_at
-    act(chief, api_key, "revoke")
+    act(superuser, api_key, "revoke")
 
     assert ApiKey.objects.get().revoked_at == first
     assert LogEntry.objects.count() == 1
 
 
-def test_a_grant_is_in_the_ledger_and_in_the_log_with_its_reason(chief: Client, account: Account) -> None:
-    chief.post(address(account, "grant"), money(50, "sorry for the outage"))
+# --- Credits ---
+
+
+def test_a_grant_is_recorded_in_the_ledger_and_in_the_log(superuser: Client, account: Account) -> None:
+    superuser.post(url_of(account, "grant"), credits_form(50, "sorry for the outage"))
 
     entry = Entry.objects.newest_first()[0]
     account.refresh_from_db()
@@ -139,75 +149,90 @@ def test_a_grant_is_in_the_ledger_and_in_the_log_with_its_reason(chief: Client, 
     assert LogEntry.objects.get().get_change_message() == "grant +50 credits: sorry for the outage"
 
 
-def test_a_double_click_grants_once(chief: Client, account: Account) -> None:
-    form = money(50, nonce=str(uuid4()))
+def test_a_double_click_grants_once(superuser: Client, account: Account) -> None:
+    form = credits_form(50)
 
-    answers = [chief.post(address(account, "grant"), form, follow=True) for _ in range(2)]
+    responses = [superuser.post(url_of(account, "grant"), form, follow=True) for _ in range(2)]
 
     account.refresh_from_db()
     assert account.balance == 1050
     assert LogEntry.objects.count() == 1
-    assert "This form was already submitted; nothing was changed again." in answers[1].text
+    assert "This form was already submitted; nothing was changed again." in responses[1].text
 
 
-def test_every_form_has_a_nonce_of_its_own(chief: Client, account: Account) -> None:
-    forms = [chief.get(address(account, "grant")).context["form"] for _ in range(2)]
+def test_every_rendered_form_has_its_own_nonce(superuser: Client, account: Account) -> None:
+    forms = [superuser.get(url_of(account, "grant")).context["form"] for _ in range(2)]
 
     assert forms[0]["nonce"].value() != forms[1]["nonce"].value()
 
 
 @pytest.mark.parametrize(
-    "verb, form, words",
+    "operation, form, message",
     [
-        ("grant", money(0), "greater than or equal to 1"),
-        ("grant", money("1.5"), "Enter a whole number"),
-        ("grant", money(2**31), "less than or equal to"),
-        ("grant", money(5, reason=" "), "This field is required"),
-        ("adjust", money(0), "The amount of an adjustment cannot be 0."),
-        ("adjust", money(-1001), "1000 are available"),
+        ("grant", credits_form(0), "greater than or equal to 1"),
+        ("grant", credits_form("1.5"), "Enter a whole number"),
+        ("grant", credits_form(2**31), "less than or equal to"),
+        ("grant", credits_form(5, reason=" "), "This field is required"),
+        ("adjust", credits_form(0), "The amount of an adjustment cannot be 0."),
+        ("adjust", credits_form(-1001), "1000 are available"),
     ],
+    ids=["zero", "fraction", "too large", "no reason", "no change", "more than available"],
 )
-def test_nonsense_is_refused_in_words(
-    chief: Client, account: Account, verb: str, form: dict[str, str], words: str
+def test_an_invalid_amount_is_rejected_with_a_reason(
+    superuser: Client, account: Account, operation: str, form: dict[str, str], message: str
 ) -> None:
-    answer = chief.post(address(account, verb), form)
+    response = superuser.post(url_of(account, operation), form)
 
-    assert words in answer.text
+    assert message in response.text
     assert Entry.objects.count() == 1
     assert not LogEntry.objects.exists()
 
 
-def test_an_adjustment_takes_away(chief: Client, account: Account) -> None:
-    chief.post(address(account, "adjust"), money(-100, "granted by mistake"))
+def test_an_adjustment_can_take_credits_away(superuser: Client, account: Account) -> None:
+    superuser.post(url_of(account, "adjust"), credits_form(-100, "granted by mistake"))
 
     account.refresh_from_db()
     assert account.balance == 900
 
 
-def test_a_refund_is_never_more_than_was_charged(chief: Client, account: Account, finished: PlaceOrder) -> None:
+def test_a_refund_cannot_exceed_the_charge(superuser: Client, account: Account, finished: PlaceOrder) -> None:
     finished()
     hold = Hold.objects.get()
 
-    answers = [chief.post(address(hold, "refund"), money(amount)) for amount in (2, 2)]
+    responses = [superuser.post(url_of(hold, "refund"), credits_form(amount)) for amount in (2, 2)]
 
     account.refresh_from_db()
-    assert [answer.status_code for answer in answers] == [302, 200]
+    assert [response.status_code for response in responses] == [302, 200]
     assert account.balance == 999
     assert audit().clean
 
 
-def test_while_fal_refuses_us_every_admin_page_says_so(staff: Staff) -> None:
+# --- Switches ---
+
+
+def test_while_the_circuit_breaker_is_open_every_admin_page_says_so(staff: Staff) -> None:
     circuit_breaker.trip("User is locked. Reason: Exhausted balance.")
 
-    page = staff("view_generation").get("/admin/").content.decode()
+    page = staff("view_generation").get("/admin/").text
 
-    assert "nobody can order: User is locked. Reason: Exhausted balance." in page
+    assert "no orders are accepted: User is locked. Reason: Exhausted balance." in page
 
 
-@pytest.mark.parametrize("permissions, closed", [(("view_circuitbreaker",), False), (("change_circuitbreaker",), True)])
-def test_closing_the_breaker_needs_its_permission(staff: Staff, permissions: tuple[str, ...], closed: bool) -> None:
+@pytest.mark.parametrize("permission, closed", [("view_circuitbreaker", False), ("change_circuitbreaker", True)])
+def test_closing_the_circuit_breaker_needs_its_permission(staff: Staff, permission: str, closed: bool) -> None:
     circuit_breaker.trip("locked")
 
-    act(staff(*permissions), CircuitBreaker.objects.get(), "close")
+    act(staff(permission), CircuitBreaker.objects.get(), "close")
 
     assert circuit_breaker.is_open() is not closed
+
+
+@pytest.mark.parametrize("permission, paused", [("view_orderintake", False), ("change_orderintake", True)])
+def test_pausing_orders_needs_its_permission(staff: Staff, permission: str, paused: bool) -> None:
+    browser = staff(permission)
+    browser.get("/admin/generations/orderintake/")
+
+    act(browser, OrderIntake.objects.get(), "pause")
+
+    assert order_intake.is_paused() is paused
+    assert ("New orders are paused" in browser.get("/admin/").text) is paused
