@@ -1,4 +1,4 @@
-"""fal's key set: cached for a day, fetched again at most once a minute."""
+"""fal's keys are cached for a day, and fetched at most once a minute."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_keys_are_fetched_once_a_day(fal: Simulator, keys: KeySet, clock: Cl
     assert fal.jwks_fetches == 2
 
 
-def test_within_a_minute_they_are_not_fetched_again(fal: Simulator, keys: KeySet, clock: Clock) -> None:
+def test_the_keys_are_not_fetched_twice_within_a_minute(fal: Simulator, keys: KeySet, clock: Clock) -> None:
     keys.current()
     fal.rotate_keys()
 
@@ -50,7 +50,7 @@ def test_within_a_minute_they_are_not_fetched_again(fal: Simulator, keys: KeySet
     assert fal.jwks_fetches == 2
 
 
-def test_a_refetch_that_brings_nothing_new_says_so(keys: KeySet, clock: Clock) -> None:
+def test_a_refetch_of_the_same_keys_reports_no_change(keys: KeySet, clock: Clock) -> None:
     keys.current()
     clock.now += REFETCH_SECONDS
 
@@ -58,7 +58,7 @@ def test_a_refetch_that_brings_nothing_new_says_so(keys: KeySet, clock: Clock) -
 
 
 @pytest.mark.parametrize("mode", ["down", "garbage", "empty", "huge"])
-def test_a_failing_key_page_leaves_the_known_keys_for_their_day(
+def test_known_keys_stay_valid_for_their_day_while_the_page_fails(
     mode: str, fal: Simulator, keys: KeySet, clock: Clock
 ) -> None:
     known = keys.current()
@@ -73,7 +73,7 @@ def test_a_failing_key_page_leaves_the_known_keys_for_their_day(
         keys.current()
 
 
-def test_an_unreachable_key_page_is_tried_once_a_minute(clock: Clock) -> None:
+def test_an_unreachable_page_is_tried_once_a_minute(clock: Clock) -> None:
     keys = KeySet(url="http://127.0.0.1:9/jwks.json", clock=clock)
 
     for _ in range(3):
