@@ -81,7 +81,7 @@ def test_what_the_database_does_not_take_is_counted_with_the_next(
     rejections.flush()
 
     assert counted() == {401: 2}
-    assert "refused callbacks are counted later" in caplog.text
+    assert "rejected callbacks could not be counted yet" in caplog.text
 
 
 @pytest.mark.once

@@ -245,7 +245,7 @@ def test_a_lost_receipt_that_nobody_can_look_up_waits_for_its_deadline(
     fal.script("drop_after_accept", "hold")
     generation = order()
     work.submit()
-    monkeypatch.setattr(reconciler, "_resolve", stumble)
+    monkeypatch.setattr(reconciler, "_resolve_unknown", stumble)
     run_into_it(reconciler.run_once, Generation, times=LAST + 1)
     generation.refresh_from_db()
     assert generation.phase == Phase.UNKNOWN
