@@ -79,6 +79,7 @@ def test_an_imported_model_has_the_same_kind_its_files_and_a_form(slug: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_source_passes_lint_and_is_formatted(tmp_path: Path) -> None:
     for slug, model in MODELS.items():
         source = importing.declaration(

@@ -248,6 +248,7 @@ def test_schema_and_model_accept_the_same(model: Model, data: st.DataObject) -> 
 # --- Every combination of inputs ---
 
 
+@pytest.mark.slow
 @every_model
 def test_d9_d11_every_order_has_a_price_and_files_that_are_paid_for(model: Model) -> None:
     for raw in all_inputs(model):

@@ -10,6 +10,7 @@ import pytest
 from generations.fal import AnswerLost, FalClient, Forbidden, ProviderReceipt, Rejected, Unavailable
 from simulator import Simulator
 
+pytestmark = pytest.mark.once
 ENDPOINT = "fal-ai/flux/schnell"
 INPUTS = {"prompt": "a cat"}
 

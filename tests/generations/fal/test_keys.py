@@ -9,6 +9,8 @@ import pytest
 from generations.fal.keys import KEY_LIFETIME_SECONDS, REFETCH_SECONDS, REFRESH_AHEAD_SECONDS, KeySet, KeysUnavailable
 from simulator import Simulator
 
+pytestmark = pytest.mark.once
+
 
 @dataclass
 class Clock:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from generations.fal.keys import read_jwks
 from generations.fal.webhooks import InvalidCallback, SignatureMismatch, StaleTimestamp, read_headers, verify
 
+pytestmark = pytest.mark.once
 KEYS = read_jwks(b'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}]}')
 BODY = (
     b'{"request_id": "3f9a1c2e-0000-4000-8000-000000000001",'

@@ -14,6 +14,7 @@ from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reject
 from generations.fal.wire import Completed, Failed, Finished, InvalidMessage, NoVerdict, Queued, Running
 from simulator.error_types import ERRORS
 
+pytestmark = pytest.mark.once
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
