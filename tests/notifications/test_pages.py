@@ -137,7 +137,7 @@ def test_an_attack_in_a_form_or_an_answer_is_shown_as_it_came(browser: Client, l
 # --- Staff --------------------------------------------------------------------------------------------------------
 
 
-def test_i9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, listen: Listen, completed: Ordering) -> None:
+def test_k9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, listen: Listen, completed: Ordering) -> None:
     client.force_login(User.objects.create_superuser("chief"))
     endpoint = listen()
     endpoints.rotate(endpoint)
