@@ -1,4 +1,4 @@
-"""Several generations that were ordered at once."""
+"""Batches: generations that were ordered together."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
 
 class Batch(models.Model):
-    """Generations of one request: ordered together or not at all, and each with a life of its own from then on."""
+    """Generations of one request. They are ordered together or not at all, and each proceeds by itself from then on."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="batches")
     purpose = models.CharField(max_length=20, blank=True)
-    """What it was ordered as, where that is more than its generations: "infographics"."""
+    """What it was ordered as, if that is more than its generations: "infographics"."""
     notify = models.BooleanField(default=False)
-    """Whether its owner asked for an e-mail when all of it has ended."""
+    """Whether its owner wants an e-mail when all of its generations have ended."""
     notified_at = models.DateTimeField(null=True)
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
     request_hash = models.CharField(max_length=64, blank=True)

@@ -1,4 +1,4 @@
-"""What an owner wants gone, and for how long an owner wants things kept."""
+"""Erasures, and the retention rules of accounts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class ErasureQuerySet(models.QuerySet["Erasure"]):
 
 
 class Erasure(Leased):
-    """The receipt: what was erased of a generation, when, and at whose wish. The files go after the rows."""
+    """The receipt of an erasure: what was erased, when, and who requested it. The files are deleted after the rows."""
 
     class ProviderCopy(models.TextChoices):
-        """What became of what fal kept of it."""
+        """What happened to the copies that fal keeps."""
 
         NONE = "none", "there was none"
         DELETED = "deleted", "deleted at the provider"
-        KEPT = "kept", "not deleted, for want of an admin key: the provider keeps it for some weeks"
+        KEPT = "kept", "not deleted because FAL_ADMIN_KEY is not set: the provider keeps it for some weeks"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="erasure")
     asked_by = models.CharField(max_length=150)
     asked_at = models.DateTimeField(auto_now_add=True)
     files = models.JSONField(default=list)
-    """What lay in storage: [{"output", "role", "size", "sha256"}]."""
+    """The files that were stored: [{"output", "role", "size", "sha256"}]."""
     provider_copy = models.CharField(max_length=10, choices=ProviderCopy, blank=True, db_default="")
-    """Empty while that is not known."""
+    """Empty until the erasure is complete."""
     detail = models.CharField(max_length=500, blank=True)
     done_at = models.DateTimeField(null=True)
 
@@ -47,7 +47,7 @@ class Erasure(Leased):
 
 
 class Retention(models.Model):
-    """How many days after its end a generation of this account is erased. No row: it is kept."""
+    """After how many days the generations and uploads of this account are erased. Without a row they are kept."""
 
     account = models.OneToOneField(
         "credits.Account", on_delete=models.PROTECT, primary_key=True, related_name="retention"

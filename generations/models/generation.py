@@ -1,4 +1,4 @@
-"""A generation and its timeline. `status` and `phase` are written by `lifecycle` alone."""
+"""A generation and its timeline. Only `generations.lifecycle` writes `status` and `phase`."""
 
 from __future__ import annotations
 
@@ -22,25 +22,30 @@ WEBHOOK_URL_CHARACTERS_MAX = 2000
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
     def visible_to(self, user: User | AnonymousUser) -> GenerationQuerySet:
-        """The door: everything that shows generations to a user begins here."""
+        """The generations of this user. Everything that shows generations to a user starts here."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user)
 
     def in_progress(self) -> GenerationQuerySet:
-        """To be said before any other condition on the phase: SQLite finds the index of what is due by these words."""
+        """The generations that have not ended.
+
+        Call it before any other condition on the phase: SQLite uses the partial index only for these very words.
+        """
         return self.exclude(phase=Phase.DONE)
 
     def to_submit(self) -> GenerationQuerySet:
+        """The queued generations that are due."""
         return self.in_progress().filter(phase=Phase.QUEUED, next_attempt_at__lte=Now())
 
     def to_reconcile(self) -> GenerationQuerySet:
+        """The due generations that fal has, or may have."""
         asking = [Phase.SUBMITTING, Phase.UNKNOWN, Phase.WAITING, Phase.RUNNING]
         return self.in_progress().filter(phase__in=asking, next_attempt_at__lte=Now())
 
 
 class Generation(Leased):
-    """A wish, and what became of it."""
+    """One order: what was ordered, how far it is, and what it costs."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="generations")
@@ -48,20 +53,22 @@ class Generation(Leased):
     endpoint = models.CharField(max_length=200)
     kind = models.CharField(max_length=10)
     input = models.JSONField(default=dict)
-    """What the customer asked for, checked. What fal is sent stands on it and the model's defaults."""
+    """The inputs as the customer sent them, validated."""
     arguments = models.JSONField(default=dict)
+    """What fal is sent: the inputs, the preset and the model's defaults."""
     preset = models.CharField(max_length=50, blank=True)
     metadata = models.JSONField(default=dict)
     webhook_url = models.CharField(max_length=WEBHOOK_URL_CHARACTERS_MAX, blank=True)
-    """Where this order's end is told, beside the customer's endpoints."""
+    """Notified when this generation ends, beside the account's endpoints."""
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
     request_hash = models.CharField(max_length=64, blank=True)
+    """SHA-256 of the request: an idempotency key stands for one request only."""
     arguments_hash = models.CharField(max_length=64, blank=True)
-    """Of the model and all that fal is sent: two orders that share it are the same wish."""
+    """SHA-256 of the model and of everything that fal is sent: equal for two orders of the same."""
     retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
     api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="generations")
-    """With which it was ordered, if with one; what that key has spent is counted by it."""
+    """The API key that ordered it, if one did. What the key has spent is counted by it."""
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     phase = models.CharField(max_length=10, choices=Phase, default=Phase.QUEUED)
@@ -72,19 +79,19 @@ class Generation(Leased):
     failure_code = models.CharField(max_length=20, choices=FailureCode, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
     failure_errors = models.JSONField(default=list)
-    """For invalid_input: which input, in fal's shape {"loc", "msg", "type"}."""
+    """For `invalid_input`: the wrong inputs, as {"loc", "msg", "type"}, which is fal's shape."""
     retryable = models.BooleanField(default=False)
     details = models.JSONField(default=dict)
-    """What fal said beside the files: the seed it used, a description …"""
+    """What fal returned beside the files, such as the seed it used or a description."""
     rule = models.CharField(max_length=20, choices=Rule, blank=True)
-    """Who paid, and why: a row of the rule table (lifecycle.rules)."""
+    """Who paid, and why: a rule of `lifecycle.charging_rules`. Empty until it has ended."""
 
     files_expected = models.PositiveIntegerField(default=1)
-    """How many files the price is for."""
+    """How many files the price covers."""
     credits = models.BigIntegerField()
-    """The price, frozen when ordered."""
+    """The price in credits, fixed when it was ordered."""
     list_price_millidollars = models.BigIntegerField(null=True)
-    """What fal should bill for it, in thousandths of a US dollar; None where that is not known."""
+    """What fal should bill for it, in thousandths of a US dollar; None if that is not known."""
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
 
@@ -93,7 +100,7 @@ class Generation(Leased):
     answered_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
-    """Since when what was asked and made is gone. What it cost stays."""
+    """When the inputs and outputs were erased. What it cost is kept."""
     deadline_at = models.DateTimeField()
     cancel_asked_at = models.DateTimeField(null=True)
     cancel_asked_by = models.CharField(max_length=10, choices=CancelledBy, blank=True)
@@ -130,7 +137,7 @@ class Generation(Leased):
 
     @property
     def reference(self) -> str:
-        """Its name in the ledger."""
+        """The reference of its hold in the ledger."""
         return reference_of(self.id)
 
     @property
@@ -139,17 +146,18 @@ class Generation(Leased):
 
 
 def reference_of(generation_id: UUID) -> str:
+    """The reference under which the ledger knows this generation."""
     return f"generation:{generation_id}"
 
 
 class Event(models.Model):
-    """One line of a generation's timeline: what happened, who said so, what it did to the money."""
+    """One event of a generation's timeline: what happened, who reported it, and what it changed of the credits."""
 
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="events")
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="events")
-    """The generation's, so that a customer's feed is one index."""
+    """The account of the generation, so that the event feed of an account is one index."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
-    """Its place in the customer's feed, given when that is first read so far (see `feed`)."""
+    """Its position in the account's event feed, assigned when the feed is first read (`notifications.event_feed`)."""
     fact = models.CharField(max_length=30)
     actor = models.CharField(max_length=150)
     status = models.CharField(max_length=10, choices=Status)

@@ -13,16 +13,16 @@ from generations.models.upload import Upload
 
 class InputFileQuerySet(models.QuerySet["InputFile"]):
     def needed(self) -> InputFileQuerySet:
-        """Those of generations that are not done: fal may fetch their files yet."""
+        """The input files of generations that have not ended: fal may still fetch them."""
         return self.exclude(generation__phase=Phase.DONE)
 
 
 class InputFile(models.Model):
-    """A file of ours that a generation works on, and where in its input it stands."""
+    """A stored file that a generation works on, and its place in the arguments."""
 
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="input_files")
     path = models.CharField(max_length=200)
-    """In the input: "image_url", "image_urls[0]"."""
+    """Its place in the arguments, such as "image_url" or "image_urls[0]"."""
     upload = models.ForeignKey(Upload, null=True, on_delete=models.PROTECT, related_name="uses")
     output = models.ForeignKey(Output, null=True, on_delete=models.PROTECT, related_name="uses")
 
@@ -45,11 +45,11 @@ class InputFile(models.Model):
     def file(self) -> Upload | Output:
         found = self.upload or self.output
         if found is None:
-            raise TypeError("The database sees to it that a source is one file.")
+            raise TypeError("A constraint of the table requires one file.")
         return found
 
     @property
     def is_there(self) -> bool:
-        """Whether the picture can still be seen: its owner may have erased it."""
+        """Whether the file still exists: its owner may have erased it."""
         there = Upload.State.READY if self.upload else Output.State.STORED
         return self.file.state == there

@@ -1,4 +1,4 @@
-"""The files of an answer."""
+"""Outputs: the files of a result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OutputQuerySet(models.QuerySet["Output"]):
 
 
 class Output(Leased):
-    """One file of an answer, on its way into the owner's storage."""
+    """One file of a result, on its way into the owner's storage or stored there."""
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -43,7 +43,7 @@ class Output(Leased):
     index = models.PositiveIntegerField()
     role = models.CharField(max_length=200)
     counts = models.BooleanField(default=True)
-    """Whether the customer pays for it; a preview or mask comes along for free."""
+    """Whether the customer pays for it. A preview or a mask is free."""
     source_url = models.TextField()
     claimed_size_bytes = models.BigIntegerField(null=True)
     flagged = models.BooleanField(default=False)
@@ -59,7 +59,7 @@ class Output(Leased):
     duration_seconds = models.FloatField(null=True)
     detail = models.CharField(max_length=500, blank=True)
     misses = models.PositiveIntegerField(default=0)
-    """How often it was not where fal said, or came broken. An outage of our own storage does not count."""
+    """How often it was not where fal said, or was broken. An outage of the owner's storage does not count."""
     give_up_at = models.DateTimeField()
     stored_at = models.DateTimeField(null=True)
 

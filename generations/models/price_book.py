@@ -11,22 +11,24 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from datetime import datetime
 
-# A hundredfold is no price, it is a slip of the hand.
+# A price a hundred times the declared one is a typing error.
 PERCENT_MAX = 10_000
 
 
 class PriceBookQuerySet(models.QuerySet["PriceBookEntry"]):
     def in_force(self, at: datetime) -> PriceBookQuerySet:
-        """Those that have begun, the winner of each model last."""
+        """The entries that are in force at this time. Of each model the last one counts."""
         return self.filter(effective_from__lte=at).order_by("effective_from", "id")
 
 
 class PriceBookEntry(models.Model):
-    """From a moment on, this is asked for a model. Only ever added; of those that have begun the newest counts."""
+    """The price of a model from a moment on. Entries are only added; of those in force the newest counts."""
 
     model = models.CharField(max_length=100)
     percent = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Of the declared price, rounded up to whole credits. Empty: as declared."
+        null=True,
+        blank=True,
+        help_text="Percent of the declared price, rounded up to whole credits. Empty: the declared price.",
     )
     offered = models.BooleanField(default=True, help_text="Whether it can be ordered at all.")
     effective_from = models.DateTimeField(default=timezone.now)

@@ -1,4 +1,4 @@
-"""What all processes share beside the work itself: our account at fal, the breaker, signs of life, what was refused."""
+"""State that all processes share: the account at fal, the circuit breaker, rejected callbacks and heartbeats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from generations.models.submission import Submission
 
 
 class FalAccount(models.Model):
-    """The one fal account whose callbacks count, when FAL_USER_ID does not name it: the first that proved ours."""
+    """The fal account whose callbacks are accepted if FAL_USER_ID is not set: the first that proved to be Limn's."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     user_id = models.CharField(max_length=200)
@@ -24,7 +24,7 @@ class FalAccount(models.Model):
 
 
 class CircuitBreaker(models.Model):
-    """Open while fal refuses our key or account. One row, one switch for all processes."""
+    """Open while fal refuses Limn's key or account. One row for all processes; see `provider.circuit_breaker`."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     opened_at = models.DateTimeField(null=True)
@@ -39,7 +39,7 @@ class CircuitBreaker(models.Model):
 
 
 class RejectedCallbacks(models.Model):
-    """How many callbacks were refused with this status, ever. Added to; see `generations/callbacks/rejections.py`."""
+    """How many callbacks were rejected with this status so far; see `callbacks.rejections`."""
 
     status = models.PositiveSmallIntegerField(primary_key=True)
     number = models.PositiveBigIntegerField(default=0)
@@ -52,7 +52,7 @@ class RejectedCallbacks(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a part of the background work was last seen alive."""
+    """When a part of the background work was last seen; see `workers.heartbeats`."""
 
     name = models.CharField(max_length=50, primary_key=True)
     seen_at = models.DateTimeField()

@@ -1,10 +1,10 @@
-"""The words for where a generation stands, and why it failed."""
+"""The states of a generation, and the reasons why it failed or cost what it cost."""
 
 from django.db import models
 
 
 class Status(models.TextChoices):
-    """What consumers poll."""
+    """The state that API consumers poll. Each phase belongs to one status."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -13,7 +13,7 @@ class Status(models.TextChoices):
 
 
 class Phase(models.TextChoices):
-    """Where exactly it is."""
+    """Where exactly a generation is. `lifecycle.transitions` holds the legal moves."""
 
     QUEUED = "queued"
     SUBMITTING = "submitting"
@@ -25,6 +25,8 @@ class Phase(models.TextChoices):
 
 
 class FailureCode(models.TextChoices):
+    """Why a generation failed, as the API reports it in `error.code`."""
+
     INVALID_INPUT = "invalid_input"
     CONTENT_POLICY = "content_policy"
     PROVIDER_ERROR = "provider_error"
@@ -38,13 +40,15 @@ class FailureCode(models.TextChoices):
 
 
 class CancelledBy(models.TextChoices):
+    """Who requested a cancellation."""
+
     CUSTOMER = "customer"
     STAFF = "staff"
     DEADLINE = "deadline"
 
 
 class Rule(models.TextChoices):
-    """Why an order cost what it cost. What each means for the money: `lifecycle.rules`."""
+    """Why a generation cost what it cost. `lifecycle.charging_rules` says who pays under each rule."""
 
     DELIVERED = "delivered"
     PARTLY_DELIVERED = "partly_delivered"

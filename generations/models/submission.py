@@ -1,4 +1,4 @@
-"""Attempts to hand a generation to fal, and what fal called back."""
+"""Submissions to fal, and the callbacks that fal sent."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from generations.models.generation import Generation
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def to_withdraw(self) -> SubmissionQuerySet:
-        """Surplus jobs that fal has not been asked to stop."""
+        """The surplus jobs that fal has not been asked to cancel yet."""
         return self.filter(state=Submission.State.SURPLUS, withdrawn_at=None)
 
 
 class Submission(models.Model):
-    """One attempt to hand a generation to fal. Committed before its POST, so one row is at most one paid job."""
+    """One attempt to submit a generation to fal, committed before its POST: one row is one paid job at most."""
 
     class State(models.TextChoices):
         PLANNED = "planned", "not sent yet"
         SENT = "sent", "sent, no answer yet"
         UNKNOWN = "unknown", "sent, and the answer was lost"
-        ACCEPTED = "accepted", "fal has it"
-        REFUSED = "refused", "fal did not take it"
-        MISSING = "missing", "the answer was lost, and fal's record does not know it"
-        SURPLUS = "surplus", "a second job for one order: the operator pays"
+        ACCEPTED = "accepted", "accepted by fal"
+        REFUSED = "refused", "refused by fal"
+        MISSING = "missing", "the answer was lost, and fal has no record of it"
+        SURPLUS = "surplus", "a second job for one generation, which the operator pays"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions")
@@ -38,18 +38,18 @@ class Submission(models.Model):
     response_url = models.CharField(max_length=500, blank=True)
     cancel_url = models.CharField(max_length=500, blank=True)
     detail = models.CharField(max_length=500, blank=True)
-    """What went wrong, in fal's words; for staff."""
+    """For staff: what went wrong, in fal's words."""
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     withdrawn_at = models.DateTimeField(null=True)
-    """When fal was asked to stop a surplus job."""
+    """When fal was asked to cancel a surplus job."""
     billable_units = models.DecimalField(max_digits=20, decimal_places=9, null=True)
-    """fal's own count, from a header of the result. What a unit costs stands in fal's price list."""
+    """The units that fal bills, from a header of the result. fal's price list has the price of a unit."""
     billed_dollars = models.DecimalField(max_digits=20, decimal_places=9, null=True)
-    """What fal's bill says; None while it says nothing."""
+    """What fal's bill says, in US dollars; None while the bill does not list it."""
     units_due_at = models.DateTimeField(null=True, default=timezone.now)
-    """When to ask the result for its units, once there is one; None: known, or not to be had."""
+    """When to ask for the units, once there is a result. None: they are known, or cannot be known."""
 
     objects = SubmissionQuerySet.as_manager()
 
@@ -66,14 +66,14 @@ class Submission(models.Model):
 
 
 class ProviderCallback(models.Model):
-    """A callback of fal that proved genuine. Kept as it came, whatever became of it."""
+    """A genuine callback of fal, stored as it came."""
 
     class Outcome(models.TextChoices):
-        RECEIVED = "received", "stored, not yet told to the lifecycle"
-        APPLIED = "applied", "moved the generation"
-        IGNORED = "ignored", "told nothing new, or came after the end"
-        ORPHAN = "orphan", "belongs to no attempt of ours"
-        UNCLEAR = "unclear", "says something we do not understand; fal is asked instead"
+        RECEIVED = "received", "stored, not processed yet"
+        APPLIED = "applied", "changed the generation"
+        IGNORED = "ignored", "said nothing new, or came after the end"
+        ORPHAN = "orphan", "belongs to no submission"
+        UNCLEAR = "unclear", "without a verdict; fal is asked instead"
 
     submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="callbacks")
     request_id = models.CharField(max_length=100)
@@ -86,7 +86,7 @@ class ProviderCallback(models.Model):
     class Meta:
         verbose_name_plural = "provider callbacks"
         constraints = [
-            # The attempt is part of it: the same bytes sent to another attempt's address are another matter.
+            # With the submission: the same bytes sent to the URL of another submission are another callback.
             models.UniqueConstraint(
                 fields=["submission", "body_sha256"],
                 condition=Q(submission__isnull=False),

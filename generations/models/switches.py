@@ -1,4 +1,4 @@
-"""What limits us towards fal, and customers towards us. Rows, so that all processes share them."""
+"""State that all processes share about taking orders: turns of accounts, and the switch that pauses orders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models import Q
 
 
 class LastServed(models.Model):
-    """When an account was last allowed to hand something to fal: whoever waits for longest is next."""
+    """When a submission of an account was last sent. The account that waits longest is next."""
 
     account = models.OneToOneField(
         "credits.Account", on_delete=models.CASCADE, primary_key=True, related_name="last_served"
@@ -19,7 +19,7 @@ class LastServed(models.Model):
 
 
 class OrderIntake(models.Model):
-    """Whether orders are taken. One row, one switch for all processes."""
+    """Whether new orders are accepted. One row for all processes; see `ordering.order_intake`."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     paused_at = models.DateTimeField(null=True)

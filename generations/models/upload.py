@@ -1,4 +1,4 @@
-"""Pictures that customers bring, and what a generation stands on."""
+"""Uploads: images that customers bring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class UploadQuerySet(models.QuerySet["Upload"]):
     def visible_to(self, user: User | AnonymousUser) -> UploadQuerySet:
-        """The door. What was erased is gone."""
+        """The uploads of this user that are not erased."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user).exclude(state=Upload.State.ERASED)
@@ -25,27 +25,27 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(state=Upload.State.READY)
 
     def taking_room(self) -> UploadQuerySet:
-        """Those whose bytes lie in storage, or may yet come: also of what was refused, until it has been swept."""
+        """The uploads whose bytes are stored or may still be: refused ones too, until they are cleaned up."""
         return self.filter(Q(state=Upload.State.READY) | Q(swept_at=None))
 
 
 class Upload(Leased):
-    """One picture of a customer's: announced, put, looked at. The lease is that of whoever looks at it."""
+    """One image of a customer: declared, uploaded, inspected. The lease belongs to the process that inspects it."""
 
     class State(models.TextChoices):
-        PENDING = "pending", "announced; its bytes may have come"
-        READY = "ready", "looked at, and fit to be used"
-        REFUSED = "refused", "not a picture"
+        PENDING = "pending", "declared; its bytes may have arrived"
+        READY = "ready", "inspected, and can be used"
+        REFUSED = "refused", "not an image"
         EXPIRED = "expired", "never completed"
-        ERASED = "erased", "its owner, or a rule of his, removed it"
+        ERASED = "erased", "deleted by its owner or by a retention rule"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="uploads")
     file_name = models.CharField(max_length=255)
-    """As its owner calls it. For people; no path is made of it."""
+    """The name that its owner gave it. It is only shown, and never becomes part of a path."""
     announced_type = models.CharField(max_length=50)
     announced_size_bytes = models.BigIntegerField()
-    """Bytes. What is put has just this many."""
+    """The declared length in bytes. Exactly this many are accepted."""
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=300, blank=True)
     """Why it was refused."""
@@ -61,10 +61,10 @@ class Upload(Leased):
 
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
-    """Until then its bytes may be put."""
+    """Until then its bytes may be uploaded."""
     completed_at = models.DateTimeField(null=True)
     swept_at = models.DateTimeField(null=True)
-    """Since when nothing can lie any more where its bytes were put."""
+    """When the place of its incoming bytes was cleaned up. Nothing can be there any more."""
 
     objects = UploadQuerySet.as_manager()
 
@@ -87,5 +87,5 @@ class Upload(Leased):
 
     @property
     def incoming_key(self) -> str:
-        """Where its owner puts it. Nothing is ever served from there."""
+        """The storage key that its owner uploads to. Nothing is served from there."""
         return f"uploads/{self.id}/incoming"
