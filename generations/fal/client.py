@@ -94,10 +94,12 @@ class FalClient:
         try:
             handle = _within(self.submit_seconds_max, post)
         except TimeoutError as error:
+            # The POST may still be on its way.
             raise AnswerLost(f"no response within {self.submit_seconds_max} s") from error
         except (KeyError, TypeError, ValueError) as error:
             # fal_client cannot read the body of a 2xx: the job may well exist.
             raise AnswerLost(f"fal's receipt cannot be read: {error!r}"[:DETAIL_CHARACTERS_MAX]) from error
+        # The id becomes a column and part of the URLs, so it has to be short and plain.
         if not isinstance(handle.request_id, str) or not re.fullmatch(r"[\w.:-]{1,100}", handle.request_id, re.ASCII):
             raise AnswerLost("fal's receipt has no usable request id")
         urls = (handle.status_url, handle.response_url, handle.cancel_url)
@@ -136,6 +138,7 @@ class FalClient:
             raise Gone("fal does not know the request")
         if response.status_code in (401, 403):
             raise Forbidden(f"{response.status_code} for the status")
+        # fal answers 202 while the job is queued or running.
         if response.status_code not in (200, 202):
             wait = wire.retry_after_seconds(response.headers)
             raise Unavailable(f"{response.status_code} for the status", retry_after_seconds=wait)
@@ -172,6 +175,7 @@ class FalClient:
             if response.status_code != 200:
                 raise Unavailable(f"{response.status_code} for the record of requests")
             page = wire.read_record(response.content)
+            # The record has the arguments as they were sent, and the generation keeps the same.
             found += [item.request_id for item in page.items if item.arguments == arguments]
             if page.next_cursor is None:
                 return found
@@ -210,6 +214,7 @@ class FalClient:
             self._require_key()
         request = self._free.build_request(method, url)
         if not with_key:
+            # The header is a default of the shared client.
             del request.headers["Authorization"]
         try:
             return _within(ASK_SECONDS_MAX, lambda: self._free.send(request))
@@ -219,6 +224,7 @@ class FalClient:
             raise Unavailable(f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]) from error
 
     def _is_fals_own(self, url: str) -> bool:
+        # fal_client switches to the backup host by itself, and the URLs of such a receipt name that host.
         homes = {self.queue_url} | ({BACKUP_QUEUE_URL} if self.queue_url == DEFAULT_QUEUE_URL else set())
         return len(url) <= URL_CHARACTERS_MAX and any(_origin(url) == _origin(home) for home in homes)
 
@@ -288,6 +294,7 @@ class _OnePost(httpx.BaseTransport):
         except NOT_SENT as error:
             raise Unavailable(f"fal cannot be reached: {error}"[:DETAIL_CHARACTERS_MAX]) from error
         except httpx.LocalProtocolError as error:
+            # httpx found a header that cannot be sent, before it sent anything.
             raise Forbidden("the request cannot be written; is FAL_KEY well-formed?") from error
         except httpx.HTTPError as error:
             raise AnswerLost(f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]) from error

@@ -113,6 +113,7 @@ def reason_from(payload: Any, *, status: int | None = None, error_type: str = ""
     body = payload if isinstance(payload, Mapping) else {}
     detail = body.get("detail")
     items = [item for item in detail if isinstance(item, Mapping)] if isinstance(detail, list) else []
+    # The first entry of a model error is decisive. A request error has a text and a type instead of a list.
     if items:
         kind, text = str(items[0].get("type", "")), items[0].get("msg", "")
     else:
@@ -138,10 +139,12 @@ def reason_from(payload: Any, *, status: int | None = None, error_type: str = ""
 
 def _classify_status(status: int | None) -> tuple[Code, bool]:
     """The code of an error without a known type, and whether the same order may succeed another time."""
+    # The operator's key, balance or account: not the customer's fault.
     if status in (401, 402, 403):
         return "provider_unfunded", True
     if status in (400, 413, 415, 422):
         return "invalid_input", False
+    # fal's status for requests that the client closed or cancelled (docs/fal.md, section 4.3).
     if status == 499:
         return "cancelled", True
     if status == 504:

@@ -66,6 +66,7 @@ class KeySet:
         if self._age_seconds() >= KEY_LIFETIME_SECONDS - REFRESH_AHEAD_SECONDS:
             self.refetch()
         if self._age_seconds() >= KEY_LIFETIME_SECONDS:
+            # Another thread may be fetching the first keys of this process.
             self._idle.wait(FIRST_KEYS_SECONDS_MAX)
         if self._age_seconds() >= KEY_LIFETIME_SECONDS:
             raise KeysUnavailable("fal's keys cannot be fetched")
@@ -93,6 +94,7 @@ class KeySet:
                 return False
             self._idle.clear()
             self._tried_at = self.clock()
+        # Outside of the lock, which other threads need in order to learn that they should not fetch.
         try:
             keys = _fetch(self.url)
             self._fetched_at = self.clock()
@@ -120,6 +122,7 @@ def _fetch(url: str) -> Keys:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
+            # httpx limits single reads only: a page that sends a byte a second would never end.
             if len(body) > JWKS_BYTES_MAX or monotonic() > give_up_at:
                 raise wire.InvalidMessage("the key set is too large or arrives too slowly")
     return read_jwks(bytes(body))

@@ -120,6 +120,7 @@ def read_callback(body: bytes) -> Callback:
             why = clean(str(message.get("payload_error") or "OK without a payload"))
             verdict = NoVerdict(why=why[:TEXT_CHARACTERS_MAX])
         case "ERROR":
+            # The payload is the error body of the model, or null.
             text = clean(str(message.get("error") or ""))
             verdict = Failed(reason=reason_from(payload, status=_status_in(text), error=text))
         case other:
@@ -168,6 +169,7 @@ def read_result(status: int, headers: Mapping[str, str], body: bytes) -> Verdict
     units = billable_units(headers)
     if status == 200:
         return Completed(answer=_read_object(body), billable_units=units)
+    # fal keeps a result for an hour, and larger ones for minutes (docs/fal.md, section 2.1).
     if status in (404, 410):
         raise Gone(f"{status} for the result")
     if status in (401, 403):
@@ -194,6 +196,7 @@ def read_cancel(status: int, body: bytes) -> CancelVerdict:
     word = payload.get("status") if isinstance(payload, Mapping) else None
     match status, word:
         case 200, "OK" | "CANCELLED":
+            # Only a job that has not started is removed.
             return "removed"
         case ((200 | 202), _):
             return "requested"
@@ -239,10 +242,12 @@ def submission_error(status: int, headers: Mapping[str, str], body: bytes) -> Ex
         Forbidden, Unavailable or Rejected, or None if the response does not tell whether fal accepted the submission.
     """
     reason = reason_from(_try_json(body), status=status, error_type=headers.get("x-fal-error-type", ""))
+    # A locked account or an exhausted balance is answered with 403 (docs/fal.md, section 4.4).
     if status in (401, 402, 403):
         return Forbidden(reason.detail)
     if status in (408, 409, 425, 429) or 300 <= status < 400:
         return Unavailable(reason.detail, retry_after_seconds=retry_after_seconds(headers))
+    # fal's own 500 and 503 come before a request exists. With a request id the submission had been accepted.
     if status in (500, 503) and "x-fal-request-id" not in headers:
         return Unavailable(reason.detail, retry_after_seconds=retry_after_seconds(headers))
     if 400 <= status < 500:

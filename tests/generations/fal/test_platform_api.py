@@ -48,7 +48,7 @@ def events(client: FalClient, *, days: int = 1) -> list[platform.BillingEvent]:
 
 
 def test_prices_are_decimals_and_unknown_endpoints_are_left_out(client_of_fal: FalClient) -> None:
-    found = platform.prices(client_of_fal, [FLUX, "fal-ai/nobody-knows", VEO])
+    found = platform.prices(client_of_fal, [FLUX, "fal-ai/no-such-model", VEO])
 
     assert found == {
         FLUX: UnitPrice(endpoint=FLUX, dollars=Decimal("0.003"), unit="megapixels"),
@@ -133,7 +133,7 @@ def test_the_openapi_document_is_read_without_a_key(fal: Simulator) -> None:
 
     assert platform.openapi(client, FLUX)["info"]["x-fal-metadata"]["endpointId"] == FLUX
     with pytest.raises(Gone):
-        platform.openapi(client, "fal-ai/nobody-knows")
+        platform.openapi(client, "fal-ai/no-such-model")
     client.close()
 
 

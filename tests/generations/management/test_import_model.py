@@ -45,7 +45,7 @@ def test_without_write_the_declaration_is_printed(fal: Simulator) -> None:
 @pytest.mark.once
 def test_an_endpoint_that_cannot_be_imported_is_refused_with_the_reason(fal: Simulator) -> None:
     refused = [
-        (["fal-ai/nobody-knows"], "fal-ai/nobody-knows"),
+        (["fal-ai/no-such-model"], "fal-ai/nobody-knows"),
         (["fal-ai/flux/dev"], "flux-dev"),
         (["fal-ai/flux/dev", "--slug", "veo3.1"], "veo3.1"),
         (["fal-ai/clarity-upscaler", "--slug", "bigger"], "--credits"),
