@@ -30,11 +30,12 @@ from generations.ordering.orders import Order
 from generations.safe_http import client as http_client
 from generations.safe_http import concurrency
 from generations.safe_http.addresses import is_loopback
+from generations.safe_http.urls import parse
 
 # All files of one request together: somebody waits for the answer. A batch of many gets some more.
-LOOK_SECONDS = 8.0
-LOOK_SECONDS_EACH = 0.5
-LOOK_SECONDS_MAX = 40.0
+CHECK_SECONDS = 8.0
+CHECK_SECONDS_PER_URL = 0.5
+CHECK_SECONDS_MAX = 40.0
 LOOKS_AT_ONCE = 4
 # Weights are too large to be fetched; what they are stands at their head. Where they are kept, an address leads on.
 HEAD_BYTES = 4096
@@ -151,7 +152,7 @@ def _require_reachable(file: Upload | Output) -> None:
 def _look_at(places: Sequence[FileInput]) -> None:
     """Fetch each address once, some side by side."""
     addresses = {(str(place.value), place.requirements) for place in places}
-    seconds = min(LOOK_SECONDS + LOOK_SECONDS_EACH * len(addresses), LOOK_SECONDS_MAX)
+    seconds = min(CHECK_SECONDS + CHECK_SECONDS_PER_URL * len(addresses), CHECK_SECONDS_MAX)
     look = partial(_what_is_wrong, until=monotonic() + seconds)
     with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(addresses)), thread_name_prefix="look") as pool:
         said = dict(zip(addresses, pool.map(look, *zip(*addresses, strict=True)), strict=True))
@@ -219,7 +220,7 @@ def _look_at_the_head(url: str, *, seconds_max: float) -> None:
 
 def _hosts(url: str) -> list[str]:
     """Any public name; and of this machine what the operator named, which is where the simulator keeps its files."""
-    host = http_client.parse(url).host
+    host = parse(url).host
     return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
 
 

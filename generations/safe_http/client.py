@@ -1,12 +1,8 @@
-"""The one place that fetches what others name, and posts to where they say. It dials only what it has checked, and
-stops when it is too much.
+"""The only outbound HTTP client for URLs from outside: it fetches files and pages, and posts webhooks.
 
-FetchError
-├── Refused    the address may not be fetched: final
-│   └── Redirected   it is elsewhere, and whether to go there is the caller's to decide
-├── TooLarge   more bytes than allowed: final
-├── Missing    403, 404, 410: it is not, or no longer, there
-└── TryLater   anything else that went wrong on the way
+It connects only to addresses that it has checked, follows no redirect, and ends every transfer at a deadline and at a
+limit of bytes. The copier, the checks of input files, the infographics and the notifier use it. All functions raise
+`FetchError` (see `errors`) and no exception of requests or urllib3.
 """
 
 from __future__ import annotations
@@ -18,8 +14,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,251 +25,142 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from generations.jobs.retry_after import parse_retry_after
-from generations.safe_http.addresses import ends_in_a_number, is_address, is_loopback, is_public
+from generations.safe_http.addresses import is_loopback, is_public
 from generations.safe_http.deadline import Deadline
+from generations.safe_http.errors import AddressRefused, FetchError, Missing, Redirected, TooLarge, TryLater
+from generations.safe_http.urls import Target, parse_recipient, permit
+
+__all__ = [
+    "AddressRefused",
+    "FetchError",
+    "Fetched",
+    "Missing",
+    "PostResponse",
+    "Redirected",
+    "TooLarge",
+    "TryLater",
+    "fetch",
+    "fetch_beginning",
+    "follow_redirects",
+    "post",
+]
 
 CONNECT_SECONDS_MAX = 5
-SILENCE_SECONDS_MAX = 20
+# Between two bytes. The deadline limits the whole transfer.
+READ_SECONDS_MAX = 20
+CONNECT_ATTEMPTS_MAX = 4
 CHUNK_BYTES = 64 * 1024
-URL_CHARACTERS_MAX = 4096
 RETRY_AFTER_SECONDS_MAX = 3600
-# The limits of DNS; beyond them, looking a name up fails in ways of its own.
-HOST_CHARACTERS_MAX = 253
 T = TypeVar("T")
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-
-
-class FetchError(Exception):
-    """The file was not fetched."""
-
-
-class AddressRefused(FetchError):
-    """The address may not be fetched."""
-
-
-class Redirected(AddressRefused):
-    """It is at `location`, as the server wrote that."""
-
-    def __init__(self, status: int, location: str) -> None:
-        super().__init__(f"{status}: redirects are not followed")
-        self.location = location
-
-
-class TooLarge(FetchError):
-    """More bytes than allowed."""
-
-
-class Missing(FetchError):
-    """It is not, or no longer, there."""
-
-
-class TryLater(FetchError):
-    """Something went wrong on the way."""
-
-    def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
+    """What `fetch` has written."""
+
     size_bytes: int
     sha256: str
+    """Hexadecimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came back for a POST, whatever its status."""
+class PostResponse:
+    """The response to a POST, whatever its status."""
 
     status: int
     beginning: bytes
+    """The first bytes of the body."""
     retry_after: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """An address in the one form that we dial: no two parsers can read it differently."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+    """The `Retry-After` header, or an empty string."""
 
 
 def fetch(url: str, sink: IO[bytes], *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
-    """Stream the file at `url` into `sink`. Raises FetchError.
+    """Stream the file at `url` into `sink`.
 
-    `hosts` are the patterns it may come from ("*.fal.media", "127.0.0.1:9000", "*" for anywhere). Private addresses
-    are never dialled, but for a pattern that names one host literally, by address or with its port: the operator
-    meant that one.
+    Args:
+        url: An http or https URL from outside.
+        sink: Receives the bytes as they arrive. After an error it holds a part of the file.
+        hosts: Patterns of the hosts that the file may come from: `*.fal.media`, `127.0.0.1:9000`, `*` for any. Private
+            addresses are refused unless the matching pattern names a single host by its address or with its port.
+        bytes_max: The largest file to accept.
+        seconds_max: The time for the whole transfer, from the resolution of the name to the last byte.
+
+    Raises:
+        FetchError: One of its subclasses says whether a later attempt makes sense.
     """
-    target, private_allowed = _allowed(url, hosts)
-    with Deadline(seconds_max) as deadline:
-        return _stream(target, sink, deadline=deadline, private_allowed=private_allowed, bytes_max=bytes_max)
+    digest, size = hashlib.sha256(), 0
+    with _get(url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max) as response:
+        # `read1` returns what has arrived. `read` would wait for a full chunk, for as long as a slow server likes.
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
+            size += len(chunk)
+            if size > bytes_max:
+                raise TooLarge(f"more than {bytes_max} bytes")
+            digest.update(chunk)
+            sink.write(chunk)
+    return Fetched(size_bytes=size, sha256=digest.hexdigest())
 
 
 def fetch_beginning(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> bytes:
-    """The first bytes of what lies at `url`; the rest is not fetched. Guarded like `fetch`. Raises FetchError."""
-    target, private_allowed = _allowed(url, hosts)
-    with Deadline(seconds_max) as deadline:
-        try:
-            with _open(target, _dialler(deadline, private_allowed=private_allowed)) as response:
-                _require_file(response, sys.maxsize)
-                beginning = _answer(response, bytes_max).beginning
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise TryLater(_what_went_wrong(error, deadline)) from error
-        if deadline.passed:
-            raise TryLater("it took too long")
-        return beginning
+    """Return at most the first `bytes_max` bytes of the file at `url`, of any size. Otherwise like `fetch`."""
+    with _get(url, hosts=hosts, bytes_max=sys.maxsize, seconds_max=seconds_max) as response:
+        return _read_beginning(response, bytes_max)
 
 
-def follow_redirects(url: str, ask: Callable[[str], T], *, redirects_max: int) -> T:
-    """What `ask` gets at this address, over as few redirects; each is asked anew, and so checked like the first."""
+def follow_redirects(url: str, request: Callable[[str], T], *, redirects_max: int) -> T:
+    """Call `request` with `url`, and again with the new URL for each redirect that it meets.
+
+    Each URL goes through `request`, so each is checked like the first one.
+
+    Raises:
+        AddressRefused: There were more than `redirects_max` redirects.
+    """
     for _ in range(redirects_max + 1):
         try:
-            return ask(url)
+            return request(url)
         except Redirected as redirected:
             url = urljoin(url, redirected.location)
-    raise AddressRefused("it redirects too often")
-
-
-def _allowed(url: str, hosts: Sequence[str]) -> tuple[Target, bool]:
-    """Where it is, and whether that may be a private address."""
-    target = parse(url)
-    pattern = next((pattern for pattern in hosts if matches(pattern, target)), None)
-    if pattern is None:
-        raise AddressRefused(f"files may not come from {target.host}:{target.port}")
-    if target.scheme == "http" and not is_loopback(target.host):
-        raise AddressRefused("plain http is accepted from loopback addresses only")
-    return target, _names_one_host(pattern)
+    raise AddressRefused("too many redirects")
 
 
 def post(
     url: str, body: bytes, *, headers: Mapping[str, str], loopback_allowed: bool, bytes_max: int, seconds_max: float
-) -> Answer:
-    """POST, and no more than the first `bytes_max` of the answer. Any status is an answer; a redirect is none that is
-    followed. Raises Refused, TryLater."""
-    target = recipient(url, loopback_allowed=loopback_allowed)
-    with Deadline(seconds_max) as deadline:
-        dial = _dialler(deadline, private_allowed=is_loopback(target.host))
-        try:
-            with _open(target, dial, "POST", body=body, headers=headers) as response:
-                return _answer(response, bytes_max)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise TryLater(_what_went_wrong(error, deadline)) from error
+) -> PostResponse:
+    """POST `body` to a public https URL and return the response, whatever its status. Redirects are not followed.
 
+    Args:
+        loopback_allowed: Accept loopback addresses, also with plain http.
+        bytes_max: How much of the response's body to read.
+        seconds_max: The time for the whole exchange.
 
-def recipient(url: str, *, loopback_allowed: bool) -> Target:
-    """Where a POST may go, by the look of its address; to where its name leads is checked when it is dialled."""
-    target = parse(url)
-    if is_loopback(target.host):
-        if not loopback_allowed:
-            raise AddressRefused("addresses of the machine itself are not dialled")
-        return target
-    if target.scheme != "https":
-        raise AddressRefused("the address is not an https one")
-    if is_address(target.host) and not is_public(target.host):
-        raise AddressRefused("the address is not a public one")
-    if not is_address(target.host) and ends_in_a_number(target.host):
-        raise AddressRefused("the host is an address in an unusual spelling")
-    return target
-
-
-def parse(url: str) -> Target:
-    """The address, or Refused: no user names, no tricks with spaces, backslashes, dots or foreign letters."""
-    if len(url) > URL_CHARACTERS_MAX or not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", url):
-        raise AddressRefused("the address holds characters that no address needs")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise AddressRefused("the address cannot be read") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressRefused("the address is not a plain http or https one")
-    host = parts.hostname
-    if len(host) > HOST_CHARACTERS_MAX or not (_HOST_NAME.fullmatch(host) or is_address(host)):
-        raise AddressRefused("the host name is malformed")
-    if parts.netloc.lower() not in _spellings(host, port):
-        raise AddressRefused("the address holds more than a host and a port")
-    query = f"?{parts.query}" if parts.query else ""
-    default = 443 if parts.scheme == "https" else 80
-    return Target(scheme=parts.scheme, host=host, port=port or default, path=(parts.path or "/") + query)
-
-
-def _spellings(host: str, port: int | None) -> set[str]:
-    """How host and port may be written; whatever else stands there (a user name, brackets, port 0) is a trick."""
-    bare = f"[{host}]" if ":" in host else host
-    return {f"{bare}:{port}"} if port else {bare} if port is None else set()
-
-
-def matches(pattern: str, target: Target) -> bool:
-    name, _, port = pattern.lower().partition(":")
-    if port and int(port) != target.port:
-        return False
-    if not port and target.port not in (80, 443):
-        return False
-    if name == "*":
-        return True
-    if name.startswith("*."):
-        return target.host.endswith(name[1:])
-    return target.host == name
-
-
-def _names_one_host(pattern: str) -> bool:
-    name, _, port = pattern.partition(":")
-    return not name.startswith("*") and (bool(port) or is_address(name) or name == "localhost")
-
-
-# --- The transfer -------------------------------------------------------------------------------------------------
-
-
-def _stream(target: Target, sink: IO[bytes], *, deadline: Deadline, private_allowed: bool, bytes_max: int) -> Fetched:
-    try:
-        with _open(target, _dialler(deadline, private_allowed=private_allowed)) as response:
-            _require_file(response, bytes_max)
-            fetched = _copy(response, sink, bytes_max)
-            if deadline.passed:
-                # Our own shutdown looks like the end of a body without Content-Length.
-                raise TryLater("it took too long")
-            return fetched
-    except (requests.RequestException, HTTPError, OSError) as error:
-        raise TryLater(_what_went_wrong(error, deadline)) from error
+    Raises:
+        AddressRefused: The URL, or an address that its host name resolves to, is not allowed.
+        TryLater: There was no response.
+    """
+    target = parse_recipient(url, loopback_allowed=loopback_allowed)
+    with (
+        Deadline(seconds_max) as deadline,
+        _request(
+            "POST", target, deadline, private_allowed=is_loopback(target.host), body=body, headers=headers
+        ) as response,
+    ):
+        return PostResponse(
+            status=response.status_code,
+            beginning=_read_beginning(response, bytes_max),
+            retry_after=response.headers.get("Retry-After", ""),
+        )
 
 
 @contextmanager
-def _open(
-    target: Target, dial: Dial, method: str = "GET", *, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> Iterator[requests.Response]:
-    with _Session() as session:
-        # No proxies, no .netrc, no certificates from the environment: it dials what it has checked, or nothing.
-        session.trust_env = False
-        session.mount(f"{target.scheme}://", _GuardedAdapter(dial))
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
-        timeout = (CONNECT_SECONDS_MAX, SILENCE_SECONDS_MAX)
-        asked = session.request(
-            method, target.url, data=body, headers=headers, timeout=timeout, stream=True, allow_redirects=False
-        )
-        with asked as response:
+def _get(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Iterator[requests.Response]:
+    """GET a file, and yield the response if its status and headers promise one of at most `bytes_max` bytes."""
+    target, private_allowed = permit(url, hosts)
+    with Deadline(seconds_max) as deadline:
+        with _request("GET", target, deadline, private_allowed=private_allowed) as response:
+            _require_file(response, bytes_max)
             yield response
-
-
-def _answer(response: requests.Response, bytes_max: int) -> Answer:
-    beginning = b""
-    # The status is the answer. A body that never ends, or breaks off, takes nothing from it.
-    with suppress(HTTPError, OSError):
-        while len(beginning) < bytes_max:
-            chunk = response.raw.read1(bytes_max - len(beginning), decode_content=False)
-            if not chunk:
-                break
-            beginning += chunk
-    retry_after = response.headers.get("Retry-After", "")
-    return Answer(status=response.status_code, beginning=beginning, retry_after=retry_after)
+        if deadline.passed:
+            # When the deadline shuts the connection down, a body without Content-Length seems to end regularly.
+            raise TryLater("it took too long")
 
 
 def _require_file(response: requests.Response, bytes_max: int) -> None:
@@ -285,90 +173,113 @@ def _require_file(response: requests.Response, bytes_max: int) -> None:
         retry_after = parse_retry_after(response.headers.get("Retry-After", ""), seconds_max=RETRY_AFTER_SECONDS_MAX)
         raise TryLater(f"{status}", retry_after_seconds=retry_after)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise TryLater("the answer is packed, and we did not ask for that")
+        # It was not asked for, and decompressing it could fill the memory.
+        raise TryLater("the response is compressed, which was not asked for")
     declared = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
+    # The lengths are compared first, because int() refuses numbers of thousands of digits.
     if declared and (len(declared[1]) > len(str(bytes_max)) or int(declared[1]) > bytes_max):
         raise TooLarge(f"{declared[1][:20]} bytes declared, {bytes_max} allowed")
 
 
-def _copy(response: requests.Response, sink: IO[bytes], bytes_max: int) -> Fetched:
-    digest, size = hashlib.sha256(), 0
-    # read1 hands over what has come, so that a dripping server cannot keep us inside one long read.
-    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
-        size += len(chunk)
-        if size > bytes_max:
-            raise TooLarge(f"more than {bytes_max} bytes")
-        digest.update(chunk)
-        sink.write(chunk)
-    return Fetched(size_bytes=size, sha256=digest.hexdigest())
+def _read_beginning(response: requests.Response, bytes_max: int) -> bytes:
+    beginning = b""
+    # The caller needs the status, or as much of the body as there is. So a body that breaks off is not an error.
+    with suppress(HTTPError, OSError):
+        while len(beginning) < bytes_max:
+            chunk = response.raw.read1(bytes_max - len(beginning), decode_content=False)
+            if not chunk:
+                break
+            beginning += chunk
+    return beginning
 
 
-def _what_went_wrong(error: BaseException, deadline: Deadline) -> str:
-    cause = _root_of(error)
-    return "it took too long" if deadline.passed else f"{type(cause).__name__}: {cause}"[:300]
+@contextmanager
+def _request(
+    method: str,
+    target: Target,
+    deadline: Deadline,
+    *,
+    private_allowed: bool,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[requests.Response]:
+    """Send a request and yield the response, its body unread. Any failure until the block ends is a TryLater."""
+    headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
+    with _Session() as session:
+        # No proxy, .netrc or certificates from the environment: they would lead past the checks of the address.
+        session.trust_env = False
+        session.mount(f"{target.scheme}://", _CheckingAdapter(deadline, private_allowed=private_allowed))
+        try:
+            with session.request(
+                method,
+                target.url,
+                data=body,
+                headers=headers,
+                timeout=(CONNECT_SECONDS_MAX, READ_SECONDS_MAX),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                yield response
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise TryLater("it took too long" if deadline.passed else _describe(error)) from error
 
 
-def _root_of(error: BaseException) -> BaseException:
-    # urllib3 wraps what a connection raises, requests wraps that again; both name the address, signature included.
+def _describe(error: BaseException) -> str:
+    """The innermost error of a chain.
+
+    urllib3 wraps the error of the connection, and requests wraps that again. Both repeat the URL, which may hold a
+    signature. (In a function of its own: a variable of the caller would make a cycle with the error's traceback and
+    leave the connection open until the next garbage collection.)
+    """
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return error
-
-
-# --- Dialling -----------------------------------------------------------------------------------------------------
-
-Dial = Callable[[str, int], socket.socket]
-
-
-def _dialler(deadline: Deadline, *, private_allowed: bool) -> Dial:
-    def dial(host: str, port: int) -> socket.socket:
-        # One resolution; what was checked is what is dialled, so a name cannot change its mind in between.
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-        if not private_allowed and not all(map(is_public, addresses)):
-            raise AddressRefused(f"{host} resolves to an address that is not public")
-        connection = _first_connection(addresses, port)
-        deadline.guard(connection)
-        return connection
-
-    return dial
-
-
-def _first_connection(addresses: list[str], port: int) -> socket.socket:
-    error = OSError("the name has no address")
-    for address in addresses[:4]:
-        try:
-            return socket.create_connection((address, port), timeout=CONNECT_SECONDS_MAX)
-        except OSError as refused:
-            error = refused
-    # An error without a number: urllib3 overlooks ECONNRESET, and would go on without a socket.
-    raise OSError(f"no connection: {error}") from error
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: told of a redirect that it is not to follow, requests still reads its whole body, however long."""
+        """Report no redirect: even one that is not followed would make requests read its whole body, however long."""
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """requests on connections that our dialler opened."""
+class _CheckingAdapter(HTTPAdapter):
+    """Makes requests open its connections with `_connect`."""
 
-    def __init__(self, dial: Dial) -> None:
-        self._dial = dial
+    def __init__(self, deadline: Deadline, *, private_allowed: bool) -> None:
+        self._open_connection = partial(_connect, deadline=deadline, private_allowed=private_allowed)
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        dial = self._dial
+        connect = self._open_connection
 
-        class GuardedHTTP(HTTPConnection):
+        class CheckedHTTPConnection(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                return dial(self.host, self.port)
+                return connect(self.host, self.port)
 
-        class GuardedHTTPS(HTTPSConnection):
+        class CheckedHTTPSConnection(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                return dial(self.host, self.port or 443)
+                return connect(self.host, self.port or 443)
 
-        http = type("GuardedHTTPPool", (HTTPConnectionPool,), {"ConnectionCls": GuardedHTTP})
-        https = type("GuardedHTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": GuardedHTTPS})
+        http = type("CheckedHTTPPool", (HTTPConnectionPool,), {"ConnectionCls": CheckedHTTPConnection})
+        https = type("CheckedHTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": CheckedHTTPSConnection})
         self.poolmanager.pool_classes_by_scheme = {"http": http, "https": https}
+
+
+def _connect(host: str, port: int, *, deadline: Deadline, private_allowed: bool) -> socket.socket:
+    """Resolve a host once, check all its addresses, and connect to the first that accepts."""
+    # Connecting to the checked addresses, not to the name, keeps a second resolution from giving a private one.
+    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in resolved))
+    if not private_allowed and not all(map(is_public, addresses)):
+        raise AddressRefused(f"{host} resolves to an address that is not public")
+    error = OSError("the name has no address")
+    for address in addresses[:CONNECT_ATTEMPTS_MAX]:
+        try:
+            connection = socket.create_connection((address, port), timeout=CONNECT_SECONDS_MAX)
+        except OSError as refused:
+            error = refused
+        else:
+            deadline.guard(connection)
+            return connection
+    # The new error has no errno: urllib3 ignores a ConnectionResetError here and would go on without a socket.
+    raise OSError(f"no connection: {error}") from error

@@ -1,7 +1,8 @@
-"""What a request waits for outside: pictures and pages that are named by address, and files that are looked into.
+"""Limits how many web requests of this process fetch files and pages at the same time.
 
-Each holds a thread of the web server, for many seconds where the other side is slow, and fal's callbacks come through
-the same threads. So there are few at once in each process, and nobody has all of them.
+Such a request occupies a thread of the web server for many seconds if the other side is slow, and fal's callbacks need
+the same threads. `ordering.input_files` and `infographics.prompts` take a slot before they fetch. Workers take none:
+they have threads of their own.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from contextlib import contextmanager
 from credits.models import Account
 from errors import DomainError
 
-# Of eight threads, four may wait with a client (generations.http.long_polling) and three be here: one is always free.
+# Of eight threads, four may serve long polls (`generations.http.long_polling`) and three may fetch: one is always free.
 MAX_CONCURRENT = max(1, int(os.environ.get("LIMN_WEB_THREADS", "8")) * 3 // 8)
+# One account alone cannot take all slots.
 MAX_CONCURRENT_PER_ACCOUNT = max(1, MAX_CONCURRENT - 1)
 RETRY_AFTER_SECONDS = 1
 
 
 class Busy(DomainError):
-    """All slots for outbound fetches are taken."""
+    """All slots are taken, or all those that one account may have."""
 
     code, status, title = "rate_limited", 429, "Too many requests"
     default_detail = "Too many files and pages are being fetched at the moment. Try again in a second."
@@ -33,11 +35,12 @@ class Busy(DomainError):
 
 _lock = threading.Lock()
 _taken: Counter[int] = Counter()
+"""The number of slots that each account holds, by its primary key."""
 
 
 @contextmanager
 def slot(account: Account) -> Iterator[None]:
-    """Room for one more look, by this customer. Raises Busy at once when there is none."""
+    """Hold a slot for the duration of the block. Raises Busy at once, without waiting, if there is none."""
     with _lock:
         if _taken.total() >= MAX_CONCURRENT or _taken[account.pk] >= MAX_CONCURRENT_PER_ACCOUNT:
             raise Busy
@@ -48,4 +51,5 @@ def slot(account: Account) -> Iterator[None]:
         with _lock:
             _taken.subtract([account.pk])
             if not _taken[account.pk]:
+                # Otherwise the counter would keep an entry for every account it has ever seen.
                 del _taken[account.pk]

@@ -1,4 +1,8 @@
-"""An end for a transfer, wherever it hangs."""
+"""Ends a transfer at a given time, at whatever point it has arrived.
+
+A socket's own time-out begins again with every byte, so a server that sends a byte now and then could hold a connection
+for ever. The HTTP client uses one `Deadline` for each request.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +15,40 @@ from time import monotonic
 
 @dataclass
 class Deadline:
-    """Ends a transfer when its time is up, wherever it hangs: names, handshake, headers or body.
+    """A context manager that shuts its connections down after `seconds`, from a timer's thread.
 
-    A socket's time-out begins anew with each byte. So a timer shuts the connection down from outside; the shutdown
-    works through a duplicate, since TLS takes the socket object itself over.
+    The transfer then fails or seems to end; `passed` tells that the deadline was the reason.
     """
 
     seconds: float
-    _guarded: list[socket.socket] = field(default_factory=list)
+    _connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Deadline:
         self._ends_at = monotonic() + self.seconds
-        self._timer = threading.Timer(self.seconds, self._shut)
+        self._timer = threading.Timer(self.seconds, self._shut_down)
         self._timer.daemon = True
         self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
-        for connection in self._guarded:
+        for connection in self._connections:
             connection.close()
 
     @property
     def passed(self) -> bool:
+        """Whether the time is up."""
         return monotonic() >= self._ends_at
 
     def guard(self, connection: socket.socket) -> None:
-        self._guarded.append(connection.dup())
+        """Shut this connection down when the time is up; at once if it is up already."""
+        # A duplicate, because TLS detaches the original socket object from its descriptor.
+        self._connections.append(connection.dup())
         if self.passed:
-            self._shut()
+            self._shut_down()
 
-    def _shut(self) -> None:
-        for connection in self._guarded:
-            with suppress(OSError):  # closed already: that is what we want
+    def _shut_down(self) -> None:
+        for connection in self._connections:
+            # The transfer may have closed it already.
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

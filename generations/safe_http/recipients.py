@@ -1,6 +1,7 @@
-"""Where outgoing webhooks may be sent: public https addresses, and never Limn itself.
+"""Decides which URLs outgoing webhooks may be sent to: public https addresses, and never Limn itself.
 
-Checked when an address is named (by the API and the pages); `client.post` checks where it leads when it connects.
+The API and the pages call `check` when a customer names a URL. When the notifier sends a webhook, `client.post` checks
+the addresses that the host name resolves to.
 """
 
 from __future__ import annotations
@@ -11,38 +12,36 @@ from django.conf import settings
 from django.utils.http import is_same_domain
 
 from generations.models import WEBHOOK_URL_CHARACTERS_MAX
-from generations.safe_http import client as http_client
 from generations.safe_http.addresses import is_loopback
-from generations.safe_http.client import AddressRefused, Target
+from generations.safe_http.errors import AddressRefused
+from generations.safe_http.urls import Target, parse_recipient
 
 
 class BadAddress(Exception):
-    """Webhooks cannot be sent to this address. The message says why."""
+    """Webhooks cannot be sent to this URL. The message says why, for the customer."""
 
 
 def check(url: str) -> Target:
-    """Whether webhooks may go there, by the look of it. Raises BadAddress. Whoever sends checks where it leads."""
+    """Parse the URL of a webhook. Raises BadAddress if it is not allowed. Does not resolve the host name."""
     if len(url) > WEBHOOK_URL_CHARACTERS_MAX:
-        raise BadAddress(f"An address has at most {WEBHOOK_URL_CHARACTERS_MAX} characters.")
+        raise BadAddress(f"A webhook URL has at most {WEBHOOK_URL_CHARACTERS_MAX} characters.")
     try:
-        target = http_client.recipient(url, loopback_allowed=loopback_allowed())
+        target = parse_recipient(url, loopback_allowed=loopback_allowed())
     except AddressRefused as error:
-        raise BadAddress(f"Webhooks cannot go there: {error}. Name an https address of the internet.") from error
-    if _is_ours(target):
-        raise BadAddress("This is Limn's own address: it would be told what it says.")
+        raise BadAddress(f"Webhooks cannot be sent to this URL: {error}. Use a public https URL.") from error
+    site = urlsplit(settings.SITE_URL)
+    if is_loopback(target.host):
+        # Other programs of the machine may receive webhooks; only these ports are Limn's.
+        is_limn = target.port in {site.port, settings.PORT}
+    else:
+        # As Django reads ALLOWED_HOSTS: ".example.com" is the domain and its subdomains. "*" names no host.
+        own_hosts = [host.lower() for host in (*settings.ALLOWED_HOSTS, site.hostname or "")]
+        is_limn = any(is_same_domain(target.host, host) for host in own_hosts)
+    if is_limn:
+        raise BadAddress("This is Limn's own address. Webhooks are sent to other servers only.")
     return target
 
 
 def loopback_allowed() -> bool:
-    """Where Limn itself is at home on this very machine, its customers are too."""
+    """Whether webhooks may go to loopback addresses: only where Limn itself runs on one, as in development."""
     return is_loopback(urlsplit(settings.SITE_URL).hostname or "")
-
-
-def _is_ours(target: Target) -> bool:
-    site = urlsplit(settings.SITE_URL)
-    if is_loopback(target.host):
-        # Many programs share this machine; ours has these ports.
-        return target.port in {site.port, settings.PORT}
-    # As Django reads them: ".example.com" is the name itself and all below it. ("*" names nobody.)
-    ours = [host.lower() for host in (*settings.ALLOWED_HOSTS, site.hostname or "")]
-    return any(is_same_domain(target.host, host) for host in ours)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from generations.safe_http import client as http_client
-from generations.safe_http.client import AddressRefused, Answer, TryLater
+from generations.safe_http.client import AddressRefused, PostResponse, TryLater
 from tests.fixtures.safe_http import authority, names
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Behaviour, Names, Visit, says, serving
@@ -17,7 +17,7 @@ __all__ = ["authority", "names"]
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
-def post(url: str, *, loopback_allowed: bool = True, seconds_max: float = 10) -> Answer:
+def post(url: str, *, loopback_allowed: bool = True, seconds_max: float = 10) -> PostResponse:
     return http_client.post(
         url,
         b'{"a": 1}',
@@ -32,7 +32,7 @@ def test_it_posts_the_body_and_the_headers_and_keeps_the_beginning_of_the_answer
     with serving(says("418 Teapot", "Retry-After: 5", "Content-Length: 5", body=b"short")) as server:
         answer = post(f"{server.url}/told?a=b")
 
-    assert answer == Answer(status=418, beginning=b"short", retry_after="5")
+    assert answer == PostResponse(status=418, beginning=b"short", retry_after="5")
     assert server.requests[0].startswith(b"POST /told?a=b HTTP/1.1\r\n")
     assert b"webhook-id: msg_1" in server.requests[0]
 

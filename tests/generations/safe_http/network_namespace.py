@@ -1,8 +1,8 @@
-"""A machine of one's own: a network namespace where private addresses exist, and everybody who is dialled counts it.
+"""Fetches in a network namespace where private addresses exist and have servers that count connections.
 
-A program: `unshare --net --mount … python -m tests.generations.safe_http.network_namespace` prints, as JSON, how each
-fetch ended and who was called. In there `lo` owns 10.0.0.1, the metadata address and fd00::1, and /etc/hosts names them
-like fal's hosts.
+A program for `test_network_namespace`: `unshare --net --mount … python -m` this module, with URLs as arguments, prints
+as JSON how each fetch ended and which servers were contacted. In the namespace, `lo` has the addresses of `PRIVATE`,
+and /etc/hosts gives them names of fal's hosts.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ REBINDINGS = 1000
 
 
 def main() -> None:
-    _settle()
-    called: Counter[str] = Counter()
+    configure_network()
+    calls: Counter[str] = Counter()
     for address in ("127.0.0.1", *PRIVATE):
         for port in PORTS:
-            _listen(address, port, called)
-    ends = {url: _fetch(url) for url in sys.argv[1:]}
-    denied = {address: count for address, count in called.items() if "8443" not in address}
-    print(json.dumps({"ends": ends, "denied": denied, "allowed": called, "rebound": _rebind(called)}))  # noqa: T201
+            listen(address, port, calls)
+    outcomes = {url: fetch(url) for url in sys.argv[1:]}
+    denied = {address: count for address, count in calls.items() if "8443" not in address}
+    report = {"outcomes": outcomes, "denied": denied, "allowed": calls, "rebound": rebind(calls)}
+    print(json.dumps(report))  # noqa: T201
 
 
-def _settle() -> None:
-    """Give the private addresses to this island, and names to them."""
+def configure_network() -> None:
+    """Give the private addresses to `lo`, and names to them."""
     for command in ("link set lo up", *(f"address add {address} dev lo" for address in PRIVATE)):
         subprocess.run(["ip", *command.split()], check=True)
     with tempfile.NamedTemporaryFile("w", suffix="hosts") as hosts:
@@ -56,22 +57,24 @@ def _settle() -> None:
         subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"], check=True)
 
 
-def _listen(address: str, port: int, called: Counter[str]) -> None:
+def listen(address: str, port: int, calls: Counter[str]) -> None:
+    """Start a server that counts its connections in `calls`."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.create_server((address, port), family=family)
-    Thread(target=_answer, args=[listening, f"{address}:{port}", called], daemon=True).start()
+
+    def serve() -> None:
+        while True:
+            connection, _ = listening.accept()
+            calls[f"{address}:{port}"] += 1
+            with connection:
+                connection.recv(65536)
+                connection.sendall(FOX)
+
+    Thread(target=serve, daemon=True).start()
 
 
-def _answer(listening: socket.socket, name: str, called: Counter[str]) -> None:
-    while True:
-        connection, _ = listening.accept()
-        called[name] += 1
-        with connection:
-            connection.recv(65536)
-            connection.sendall(FOX)
-
-
-def _fetch(url: str) -> str:
+def fetch(url: str) -> str:
+    """The class of the error with which the fetch ends, or the file."""
     sink = io.BytesIO()
     try:
         http_client.fetch(url, sink, hosts=ALLOWED, bytes_max=1000, seconds_max=60)
@@ -80,19 +83,19 @@ def _fetch(url: str) -> str:
     return sink.getvalue().decode()
 
 
-def _rebind(called: Counter[str]) -> dict[str, int]:
-    """A name that is public at one question and private at the next. How the fetches ended, and new calls."""
+def rebind(calls: Counter[str]) -> dict[str, int]:
+    """Fetch from a name whose address is public and private in turn. Returns the outcomes, and the new connections."""
     answers = cycle(["1.1.1.1", "10.0.0.1"])
 
     def resolve(host: str, port: int, *args: object, **options: object) -> list[object]:
-        # As everywhere, an address is its own answer.
+        # An address resolves to itself, as everywhere.
         address = next(answers) if host.startswith("v") else host
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     socket.getaddrinfo = resolve  # type: ignore[assignment]
-    before = called["10.0.0.1:443"]
-    ends = Counter(_fetch("https://v9.fal.media/x") for _ in range(REBINDINGS))
-    return {**ends, "calls": called["10.0.0.1:443"] - before}
+    before = calls["10.0.0.1:443"]
+    outcomes = Counter(fetch("https://v9.fal.media/x") for _ in range(REBINDINGS))
+    return {**outcomes, "calls": calls["10.0.0.1:443"] - before}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fetcher at the simulator's file server, with each of its faults."""
+"""The client fetches from the simulator's file server while that injects each of its faults."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ REFUSED: dict[str, type[FetchError]] = {
     **dict.fromkeys(["endless", "huge"], TooLarge),
     "redirect": AddressRefused,
 }
-# These look well from outside; sizes and inspection find them out.
+# The transfer succeeds. The copier notices these by the size and by inspecting the file.
 ARRIVES = {"cut_nolen", "html", "wrong_type"}
-# After a while it is a 404.
+# A 404 after a while, so it is covered by the others.
 IN_TIME = {"expires"}
 
 
-def _answered(fal: Simulator) -> FoundFile:
-    """One picture, ordered and drawn."""
+def generate(fal: Simulator) -> FoundFile:
+    """Order an image from the simulator, and return its file."""
     with requests.Session() as http:
         http.trust_env = False
         http.headers["Authorization"] = f"Key {fal.environment()['FAL_KEY']}"
@@ -43,49 +43,48 @@ def _answered(fal: Simulator) -> FoundFile:
         return extract_files(http.get(order["response_url"], timeout=HANG_SECONDS).json())[0]
 
 
-def _fetch(fal: Simulator, file: FoundFile, *, seconds_max: float = HANG_SECONDS) -> Fetched:
+def fetch(fal: Simulator, file: FoundFile, *, seconds_max: float = HANG_SECONDS) -> Fetched:
     hosts = [fal.environment()["FAL_MEDIA_HOSTS"]]
     return http_client.fetch(file.url, io.BytesIO(), hosts=hosts, bytes_max=BYTES_MAX, seconds_max=seconds_max)
 
 
-def test_every_fault_is_met() -> None:
+def test_every_fault_of_the_simulator_is_covered() -> None:
     assert set(CDN) == set(REFUSED) | ARRIVES | IN_TIME
 
 
-def test_a_picture_comes_as_it_was_announced(fal: Simulator) -> None:
-    file = _answered(fal)
+def test_a_file_arrives_as_it_was_announced(fal: Simulator) -> None:
+    file = generate(fal)
 
-    fetched = _fetch(fal, file)
+    fetched = fetch(fal, file)
 
     assert fetched.size_bytes == (file.claimed_size_bytes or fetched.size_bytes)
     assert fetched.sha256 == fal.log.files()[0].sha256
 
 
 @pytest.mark.parametrize("fault, error", REFUSED.items())
-def test_a_fault_is_told_apart(fal: Simulator, fault: str, error: type[FetchError]) -> None:
+def test_a_fault_raises_its_error(fal: Simulator, fault: str, error: type[FetchError]) -> None:
     fal.script(f"cdn:{fault}")
 
     with pytest.raises(error):
-        # A file that comes drop by drop is read until the time is over; all others are not waited for.
-        _fetch(fal, _answered(fal), seconds_max=1 if fault == "drip" else HANG_SECONDS)
+        # A drip would last for minutes: only the deadline ends it.
+        fetch(fal, generate(fal), seconds_max=1.0 if fault == "drip" else HANG_SECONDS)
 
     assert not fal.log.visits()
 
 
 @pytest.mark.parametrize("fault", sorted(ARRIVES))
-def test_a_fault_that_looks_well_arrives(fal: Simulator, fault: str) -> None:
+def test_a_fault_of_the_content_arrives(fal: Simulator, fault: str) -> None:
     fal.script(f"cdn:{fault}")
 
-    fetched = _fetch(fal, _answered(fal))
+    fetched = fetch(fal, generate(fal))
 
     assert (fetched.sha256 == fal.log.files()[0].sha256) is (fault == "wrong_type")
 
 
-def test_a_file_on_another_host_is_refused(fal: Simulator) -> None:
-    """C15."""
+def test_c15_a_file_on_another_host_is_refused(fal: Simulator) -> None:
     fal.script("outputs:evil_output_url")
 
     with pytest.raises(AddressRefused, match="files may not come from"):
-        _fetch(fal, _answered(fal))
+        fetch(fal, generate(fal))
 
     assert not fal.log.visits()

@@ -1,8 +1,8 @@
-"""Few requests at once wait for pictures and pages of elsewhere, and nobody holds all the threads with them."""
+"""Few web requests at a time fetch files and pages, so that they never occupy all threads of the web server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -13,61 +13,78 @@ from rest_framework.test import APIClient
 from credits.models import Account
 from generations.models import Generation
 from generations.ordering import input_files
+from generations.safe_http import client as http_client
 from generations.safe_http import concurrency
 from tests.fixtures.api import GENERATIONS, alice, api, bob, customer, key_of, nothing_is_left_over, streams_are_short
 from tests.helpers.scripted_servers import Server, Visit, serving
 from tests.helpers.threads import at_once
+from tests.services.waiting import HANG_SECONDS, until
 
 __all__ = ["alice", "api", "bob", "customer", "nothing_is_left_over", "streams_are_short"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ORDERS = 6
 
-def begins_and_waits(visit: Visit) -> None:
-    visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n")
-    visit.pause(30)
+
+class SlowServer:
+    """Begins to send an image, and breaks off when `enough` is true."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, str | None]] = []
+        self.enough: Callable[[], bool] = lambda: False
+        self.server: Server
+
+    def behave(self, visit: Visit) -> None:
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n")
+        until(self.enough)
+
+    def edit_concurrently(self, api: APIClient) -> list[tuple[int, str | None]]:
+        """Order six edits of this server's image at once. Returns the status and Retry-After of each response."""
+        edit = {"model": "flux-2-edit", "input": {"prompt": "snow", "image_urls": [f"{self.server.url}/fox.png"]}}
+
+        def order(_: int) -> None:
+            response = api.post(GENERATIONS, edit)
+            self.answers.append((response.status_code, response.get("Retry-After")))
+
+        at_once(ORDERS, order)
+        return sorted(self.answers)
 
 
 @pytest.fixture
-def slow(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Where a picture begins to come, and never does. Nobody looks for long."""
-    monkeypatch.setattr(input_files, "LOOK_SECONDS", 1.0)
-    with serving(begins_and_waits) as server:
-        settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, server.host]
-        yield server
+def slow(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowServer]:
+    # No time-out of Limn's own may free a slot before the server lets it go.
+    monkeypatch.setattr(input_files, "CHECK_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(input_files, "CHECK_SECONDS_MAX", HANG_SECONDS)
+    monkeypatch.setattr(http_client, "READ_SECONDS_MAX", HANG_SECONDS)
+    slow = SlowServer()
+    with serving(slow.behave) as slow.server:
+        settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, slow.server.host]
+        yield slow
 
 
-def edits_at_once(api: APIClient, server: Server) -> list[tuple[int, str | None]]:
-    """What six orders of one customer, on a picture of this server, are answered: status and Retry-After."""
-    edit = {"model": "flux-2-edit", "input": {"prompt": "snow", "image_urls": [f"{server.url}/fox.png"]}}
+def test_slow_images_of_one_customer_occupy_few_threads(api: APIClient, alice: User, slow: SlowServer) -> None:
+    refused = ORDERS - concurrency.MAX_CONCURRENT_PER_ACCOUNT
+    slow.enough = lambda: len(slow.answers) >= refused
 
-    def order(_: int) -> tuple[int, str | None]:
-        response = api.post(GENERATIONS, edit)
-        return response.status_code, response.get("Retry-After")
+    answers = slow.edit_concurrently(api)
 
-    return at_once(6, order)
-
-
-def test_slow_pictures_of_one_customer_hold_few_threads(api: APIClient, alice: User, slow: Server) -> None:
-    answers = edits_at_once(api, slow)
-
-    assert sorted(answers) == [(422, None)] * concurrency.MAX_CONCURRENT_PER_ACCOUNT + [(429, "1")] * (
-        6 - concurrency.MAX_CONCURRENT_PER_ACCOUNT
-    )
-    assert slow.connections == concurrency.MAX_CONCURRENT_PER_ACCOUNT
+    assert answers == [(422, None)] * concurrency.MAX_CONCURRENT_PER_ACCOUNT + [(429, "1")] * refused
+    assert slow.server.connections == concurrency.MAX_CONCURRENT_PER_ACCOUNT
     assert (Generation.objects.count(), Account.objects.for_user(alice).held) == (0, 0)
 
 
-def test_without_seats_they_hold_as_many_threads_as_there_are(
-    api: APIClient, slow: Server, monkeypatch: pytest.MonkeyPatch
+def test_without_slots_they_occupy_all_threads(
+    api: APIClient, slow: SlowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control."""
     monkeypatch.setattr(concurrency, "MAX_CONCURRENT", 100)
     monkeypatch.setattr(concurrency, "MAX_CONCURRENT_PER_ACCOUNT", 100)
+    slow.enough = lambda: slow.server.connections == ORDERS
 
-    assert edits_at_once(api, slow) == [(422, None)] * 6
+    assert slow.edit_concurrently(api) == [(422, None)] * ORDERS
 
 
-def test_a_seat_is_free_again_afterwards_and_another_customers_all_along(alice: User, bob: User) -> None:
+def test_the_last_slot_is_for_another_account_and_slots_are_free_again(alice: User, bob: User) -> None:
     hers, his = Account.objects.for_user(alice), Account.objects.for_user(bob)
     for _ in range(2):
         with ExitStack() as taken:
@@ -80,24 +97,27 @@ def test_a_seat_is_free_again_afterwards_and_another_customers_all_along(alice: 
                 taken.enter_context(concurrency.slot(his))
 
 
-def test_a_page_is_read_by_few_at_once_too(api: APIClient, alice: User, client: Client) -> None:
-    wish = {"prompt": "tea", "blog_url": "https://example.com/tea"}
-    client.force_login(alice)
-    form = {**wish, "nonce": "0" * 32, "aspect_ratio": "16:9", "resolution": "2K", "count": "1"}
+@pytest.fixture
+def all_slots_of_alice_are_taken(alice: User) -> Iterator[None]:
     with ExitStack() as taken:
         for _ in range(concurrency.MAX_CONCURRENT_PER_ACCOUNT):
             taken.enter_context(concurrency.slot(Account.objects.for_user(alice)))
+        yield
 
-        answer, page = api.post("/api/v1/infographics/", wish), client.post("/infographics/", form)
+
+@pytest.mark.usefixtures("all_slots_of_alice_are_taken")
+def test_reading_a_page_takes_a_slot_too(api: APIClient, alice: User, client: Client) -> None:
+    request = {"prompt": "tea", "blog_url": "https://example.com/tea"}
+    form = {**request, "nonce": "0" * 32, "aspect_ratio": "16:9", "resolution": "2K", "count": "1"}
+    client.force_login(alice)
+
+    answer, page = api.post("/api/v1/infographics/", request), client.post("/infographics/", form)
 
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "rate_limited", "1")
     assert (page.status_code, "Try again in a second." in page.text) == (429, True)
     assert Generation.objects.count() == 0
 
 
-def test_who_brings_no_address_waits_for_nobody(bob: User) -> None:
-    with ExitStack() as taken:
-        for _ in range(concurrency.MAX_CONCURRENT_PER_ACCOUNT):
-            taken.enter_context(concurrency.slot(Account.objects.for_user(bob)))
-
-        assert key_of(bob).post("/api/v1/infographics/", {"prompt": "tea"}).status_code == 202
+@pytest.mark.usefixtures("all_slots_of_alice_are_taken")
+def test_an_order_that_fetches_nothing_needs_no_slot(alice: User) -> None:
+    assert key_of(alice).post("/api/v1/infographics/", {"prompt": "tea"}).status_code == 202

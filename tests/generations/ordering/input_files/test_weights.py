@@ -98,7 +98,7 @@ def test_an_address_that_leads_in_a_circle_is_told(api: APIClient, settings) -> 
 
 
 def test_weights_that_drip_are_told_in_time(api: APIClient, settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generations.ordering.input_files.LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("generations.ordering.input_files.CHECK_SECONDS", 0.5)
 
     with serving(dripping) as shop:
         answer = api.post(GENERATIONS, sdxl(named(shop, settings)))

@@ -1,0 +1,51 @@
+"""The errors of outbound HTTP. Their messages never repeat a URL, which may hold a signature.
+
+FetchError
+├── AddressRefused   the URL, or an address that its host name resolves to, is not allowed; final
+│   └── Redirected   the server answered with a redirect, which the client does not follow
+├── TooLarge         the file is larger than the caller allows; final
+├── Missing          the server answered 403, 404 or 410: the file is not there, or no longer
+└── TryLater         anything else: no connection, a time-out, another status, a transfer that broke off
+"""
+
+from __future__ import annotations
+
+
+class FetchError(Exception):
+    """The request did not succeed. The message says why."""
+
+
+class AddressRefused(FetchError):
+    """Limn may not connect to this address."""
+
+
+class Redirected(AddressRefused):
+    """The server answered with a redirect.
+
+    Attributes:
+        location: The `Location` header as the server wrote it; it may be relative, malformed or empty.
+    """
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(f"{status}: redirects are not followed")
+        self.location = location
+
+
+class TooLarge(FetchError):
+    """The file has more bytes than allowed."""
+
+
+class Missing(FetchError):
+    """The file is not there, or no longer."""
+
+
+class TryLater(FetchError):
+    """The transfer failed, and a later attempt may succeed.
+
+    Attributes:
+        retry_after_seconds: What the server asked for in `Retry-After`, or None.
+    """
+
+    def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
