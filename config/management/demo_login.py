@@ -1,4 +1,4 @@
-"""The user for trying Limn out: the same login and key at every start, for as long as they open something."""
+"""The login of the demo user, for `make run`: the same at every start, as long as it works."""
 
 from __future__ import annotations
 
@@ -29,28 +29,21 @@ class Login:
 
 
 def login(path: Path, site: str) -> Login:
-    """The one that `path` remembers, or a new one, remembered there."""
-    remembered = _remembered(path)
-    return remembered if remembered and _opens(remembered, site) else _new(path)
-
-
-def _remembered(path: Path) -> Login | None:
+    """Returns the login that the file at `path` holds. If it does not work any more, a new one is created there."""
     try:
-        return Login(**json.loads(path.read_text()))
+        stored = Login(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        return None
+        return _create(path)
+    password_works = authenticate(username=stored.username, password=stored.password) is not None
+    key_works = password_works and local_http.status(f"{site}/api/v1/credits/", stored.headers) == 200
+    return stored if key_works else _create(path)
 
 
-def _opens(remembered: Login, site: str) -> bool:
-    known = authenticate(username=remembered.username, password=remembered.password) is not None
-    return known and local_http.status(f"{site}/api/v1/credits/", remembered.headers) == 200
-
-
-def _new(path: Path) -> Login:
-    answer = io.StringIO()
-    call_command("demo_user", username=USERNAME, credits=CREDITS, json=True, stdout=answer)
-    made = Login(**json.loads(answer.getvalue()))
+def _create(path: Path) -> Login:
+    output = io.StringIO()
+    call_command("demo_user", username=USERNAME, credits=CREDITS, json=True, stdout=output)
+    created = Login(**json.loads(output.getvalue()))
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(made), file)
-    return made
+        json.dump(asdict(created), file)
+    return created

@@ -1,4 +1,4 @@
-"""Asks a program of ours on this machine. No proxy that the environment names may come between."""
+"""HTTP requests to a process of Limn on this machine, without any proxy that the environment names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 _OPENER = build_opener(ProxyHandler({}))
-_PATIENCE_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 
 
 def status(url: str, headers: Mapping[str, str] | None = None) -> int:
-    """The status of the answer; 0 when there is none."""
+    """The HTTP status of the answer; 0 if there is none."""
     try:
-        with _OPENER.open(Request(url, headers=dict(headers or {})), timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310
+        with _OPENER.open(Request(url, headers=dict(headers or {})), timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return int(answer.status)
     except HTTPError as error:
         error.close()
@@ -25,9 +25,9 @@ def status(url: str, headers: Mapping[str, str] | None = None) -> int:
 
 
 def read_json(url: str) -> Any:
-    """The answer, or nothing when there is none yet."""
+    """The JSON of the answer; None if there is no answer yet."""
     try:
-        with _OPENER.open(url, timeout=_PATIENCE_SECONDS) as answer:
+        with _OPENER.open(url, timeout=_TIMEOUT_SECONDS) as answer:
             return json.load(answer)
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent and are never left unreaped."""
+"""Child processes that end with their parent and are always reaped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start(
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own: a Ctrl-C at the terminal reaches us, and we end our children."""
+    """Starts `command` in a session of its own, so Ctrl-C at the terminal reaches only the parent, which ends it."""
     return subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
@@ -40,13 +40,13 @@ def start(
 
 
 def ask(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) -> None:
-    """Tell `process` to end."""
+    """Sends the signal, if the process is still running."""
     if process.poll() is None:
         process.send_signal(by)
 
 
 def reap(process: subprocess.Popen[bytes], *, within_seconds: float) -> int:
-    """Wait for the end of `process`, and bring it about when time or patience is over. Answers its exit status."""
+    """Waits for the end of the process, and kills it after the time or at Ctrl-C. Returns its exit status."""
     try:
         return process.wait(timeout=max(0.0, within_seconds))
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -54,19 +54,20 @@ def reap(process: subprocess.Popen[bytes], *, within_seconds: float) -> int:
 
 
 def stop(process: subprocess.Popen[bytes], *, within_seconds: float, by: signal.Signals = signal.SIGTERM) -> int:
+    """Sends the signal, and kills the process if it has not ended in time. Returns its exit status."""
     ask(process, by)
     return reap(process, within_seconds=within_seconds)
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
-    """End the whole session of `process`, its own children included, with a signal nobody can refuse."""
+    """Kills the whole session of the process, its own children included. Returns its exit status."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
 
 
 def _prepare_child(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
-    """What the child does between the fork and the command."""
+    """What the child does between the fork and the execution of the command."""
 
     def prepare() -> None:
         # A background job of a shell ignores SIGINT, and so would every process that it starts.

@@ -1,4 +1,4 @@
-"""The programs that together are Limn, each kept running, with its log."""
+"""Keeps the programs running that together are Limn, for `make run`. Each writes a log file of its own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from config.management import subprocesses
 
-# A program that dies at once is not helped by being started at once.
+# Restarting at once does not help a program that ends at once, so the pause doubles up to this.
 PAUSE_SECONDS_MAX = 30.0
-# Who lived this long has recovered, and the next pause is short again.
+# After a run of this length the pause is short again.
 RECOVERED_AFTER_SECONDS = 60.0
 
-# Our own lines begin with the time, the web server's with a bracket; who dies in the middle says so at once.
+# Limn's log lines begin with the time, the web server's with a bracket. A program that crashes prints a traceback.
 _ALARMING = re.compile(r"([\d-]{10} [\d:,]+ |\[)(WARNING|ERROR|CRITICAL)\b|Traceback|CommandError")
 _CONTINUES = re.compile(r"^\s|^[A-Za-z_.]+(Error|Exception)\b")
 
 
-class Part:
-    """One program. Nothing happens by itself: `look` again and again, and it is started again when it has died."""
+class Program:
+    """One supervised program. It is restarted by `check`, which the caller calls again and again."""
 
     def __init__(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, logs: Path
@@ -33,11 +33,11 @@ class Part:
         self._log = _Log(logs / f"{name}.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._start_again_at: float | None = None
+        self._restart_at: float | None = None
         self._pause_seconds = 1.0
 
     def start(self) -> None:
-        self._started_at, self._start_again_at = time.monotonic(), None
+        self._started_at, self._restart_at = time.monotonic(), None
         with self._log.path.open("ab") as output:
             self._process = subprocesses.start(
                 self._command, output=output, environment=self._environment, folder=self._folder
@@ -47,40 +47,44 @@ class Part:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def look(self) -> list[str]:
-        """Start it again when its pause is over. Answers what there is to say about it."""
-        news = self._log.alarms()
+    def check(self) -> list[str]:
+        """Restarts the program if it has ended and its pause is over. Returns the lines to show to the operator."""
+        messages = self._log.alarms()
         if self.is_running:
-            return news
-        if self._start_again_at is None:
-            return [*news, self._note_death()]
-        if time.monotonic() >= self._start_again_at:
+            return messages
+        if self._restart_at is None:
+            return [*messages, self._schedule_restart()]
+        if time.monotonic() >= self._restart_at:
             self.start()
-        return news
+        return messages
 
     def ask_to_end(self) -> None:
+        """Sends SIGTERM, if the program is running."""
         if self._process is not None:
             subprocesses.ask(self._process)
 
     def reap(self, *, within_seconds: float) -> None:
+        """Waits for its end, and kills it after this time."""
         if self._process is not None:
             subprocesses.reap(self._process, within_seconds=within_seconds)
 
-    def last_words(self, lines: int = 12) -> str:
+    def last_lines(self, lines: int = 12) -> str:
+        """The end of its log."""
         return "\n".join(self._log.path.read_text(errors="replace").splitlines()[-lines:])
 
-    def _note_death(self) -> str:
+    def _schedule_restart(self) -> str:
         now = time.monotonic()
-        status = subprocesses.kill(self._process) if self._process else 0  # Its own children may have outlived it.
+        # Its own children may have outlived it.
+        status = subprocesses.kill(self._process) if self._process else 0
         if now - self._started_at > RECOVERED_AFTER_SECONDS:
             self._pause_seconds = 1.0
         pause, self._pause_seconds = self._pause_seconds, min(self._pause_seconds * 2, PAUSE_SECONDS_MAX)
-        self._start_again_at = now + pause
-        return f"ended with status {status}; it is started again in {pause:g} s"
+        self._restart_at = now + pause
+        return f"ended with status {status}; restart in {pause:g} s"
 
 
 class _Log:
-    """A file that a program writes and we read, from where we stopped reading."""
+    """A log file that a program writes, read from where the last read stopped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,15 +95,12 @@ class _Log:
         self._inside_alarm = False
 
     def alarms(self) -> list[str]:
-        """The new lines that a person should see: warnings, errors, and their tracebacks."""
-        return [line for line in self._new_lines() if self._is_alarming(line)]
-
-    def _new_lines(self) -> list[str]:
+        """The new lines that the operator should see: warnings, errors and their tracebacks."""
         with self.path.open("rb") as file:
             file.seek(self._read_bytes)
             complete, newline, _ = file.read().rpartition(b"\n")
         self._read_bytes += len(complete + newline)
-        return complete.decode(errors="replace").splitlines()
+        return [line for line in complete.decode(errors="replace").splitlines() if self._is_alarming(line)]
 
     def _is_alarming(self, line: str) -> bool:
         self._inside_alarm = bool(_ALARMING.match(line) or (self._inside_alarm and _CONTINUES.match(line)))

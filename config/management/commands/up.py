@@ -1,4 +1,4 @@
-"""`make run`: all of Limn in one terminal, from an empty folder to a page to open."""
+"""`manage.py up`, for `make run`: all of Limn in one terminal, from an empty folder to a page to open."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from config.management import demo_login, local_http, ports
 from config.management.commands.serve import granian
-from config.management.supervisor import Part
+from config.management.supervisor import Program
 
 READY_SECONDS_MAX = 120.0
-# A service manager gives ten seconds. The web server takes at most eight of them.
+# A service manager waits ten seconds. The web server takes at most eight of them.
 END_SECONDS_MAX = 9.0
-SECONDS_BETWEEN_LOOKS = 0.2
+POLL_SECONDS = 0.2
 
 SIMULATOR = "simulator"
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 WELCOME = """
   Limn is running.
@@ -36,20 +38,20 @@ WELCOME = """
     Log in    {username}   {password}
     API key   {token}
 
-  Order a picture:
+  Generate an image:
 
     curl {site}/api/v1/generations/ \\
       -H 'Authorization: Token {token}' -H 'Content-Type: application/json' \\
       -d '{{"model": "flux-schnell", "input": {{"prompt": "a lighthouse at dusk, gouache"}}}}'
 
-  Look at it: open the “page” of its answer's “urls”, or find it on {site}/
+  See it: open the “page” in the “urls” of the answer, or find it on {site}/
 
   Ctrl-C ends Limn. Logs: {logs}
 """
 
 
 class Command(BaseCommand):
-    help = "Run Limn: web server, worker and, where no FAL_KEY is set, a simulated fal. Ctrl-C ends them all."
+    help = "Run Limn: web server, worker and, if FAL_KEY is not set, a simulated fal. Ctrl-C ends them all."
     requires_system_checks = ("limn",)
 
     def handle(self, **options: Any) -> None:
@@ -58,7 +60,8 @@ class Command(BaseCommand):
                 f"Port {settings.PORT} is in use. End what runs there, or choose another: "
                 f"PORT={settings.PORT + 10} make run"
             )
-        self.parts: list[Part] = []
+        require_current_data()
+        self.programs: list[Program] = []
         self.logs = Path(settings.DATA_DIR) / "logs"
         self.logs.mkdir(exist_ok=True)
         self.environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -67,67 +70,71 @@ class Command(BaseCommand):
 
     def _run(self) -> None:
         simulator = None if settings.FAL_KEY else self._start_simulator()
-        self._prepare_database()
-        self._meet_fal(simulator)
+        call_command("migrate", verbosity=0, interactive=False)
+        self._print("database", f"{connection.display_name}, up to date")
+        _close_database()
+        self._connect_to_fal(simulator)
         self._start("worker", "manage.py", "work")
-        # whitenoise warns about a missing folder; pages are served from static/ without collecting anything.
+        # whitenoise warns about a missing folder. Pages are served from static/ without collecting anything.
         settings.STATIC_ROOT.mkdir(exist_ok=True)
-        # What `manage.py serve` becomes. One process is enough for a newcomer, and is there sooner.
+        # What `manage.py serve` executes, with one process: enough for a newcomer, and ready sooner.
         self._start("server", *granian(host="127.0.0.1", port=settings.PORT, workers=1, threads=8))
-        here = f"http://127.0.0.1:{settings.PORT}"
-        self._wait_for(lambda: local_http.status(f"{here}/health/ready") == 200, what=f"{here}/health/ready")
-        self._welcome(here)
+        site = f"http://127.0.0.1:{settings.PORT}"
+        self._wait_for(lambda: local_http.status(f"{site}/health/ready") == 200, what=f"{site}/health/ready")
+        self._print_welcome(site)
         while True:
-            self._look()
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-
-    # --- Beginning ---
+            for program in self.programs:
+                for message in program.check():
+                    self._print(program.name, message)
+            time.sleep(POLL_SECONDS)
 
     def _start_simulator(self) -> str:
-        """Its address. It makes itself ready while we look after the database."""
+        """Starts the simulator and returns its URL. It gets ready while the database is migrated."""
         folder = Path(settings.DATA_DIR) / "simulator"
         folder.mkdir(exist_ok=True)
-        port = _port_of_the_simulator(folder / "port")
+        # The same port at every start, because the URLs of running requests contain it.
+        port_file = folder / "port"
+        port = int(port_file.read_text()) if port_file.exists() else settings.PORT + 1
+        if not ports.is_free(port):
+            port = ports.free_port()
+        port_file.write_text(str(port))
         self._start(SIMULATOR, "-m", "simulator", "--port", str(port), "--data-dir", str(folder))
         return f"http://127.0.0.1:{port}"
 
-    def _prepare_database(self) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
-        self._say("database", f"{connection.display_name}, up to date")
-        _let_go_of_the_database()
-
-    def _meet_fal(self, simulator: str | None) -> None:
+    def _connect_to_fal(self, simulator: str | None) -> None:
         if simulator is None:
-            self._say("fal", settings.FAL_QUEUE_URL)
+            self._print("fal", settings.FAL_QUEUE_URL)
             return
-        told = self._wait_for(lambda: local_http.read_json(f"{simulator}/_simulator/environment"), what="The simulator")
-        self.environment |= told
-        # For commands beside us that ask fal: docs/simulator.md.
-        ours = Path(settings.DATA_DIR) / "simulator" / "environment"
-        ours.touch(mode=0o600)
-        ours.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
-        self._say("fal", f"simulated on {simulator}, as no FAL_KEY is set; nothing costs anything")
+        variables = self._wait_for(
+            lambda: local_http.read_json(f"{simulator}/_simulator/environment"), what="The simulator"
+        )
+        self.environment |= variables
+        # For manage.py commands that ask fal while Limn runs (docs/simulator.md).
+        file = Path(settings.DATA_DIR) / "simulator" / "environment"
+        file.touch(mode=0o600)
+        file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        self._print("fal", f"simulated on {simulator}, because FAL_KEY is not set; nothing costs anything")
 
     def _start(self, name: str, *arguments: str) -> None:
         command = [sys.executable, *arguments]
-        part = Part(name, command, environment=self.environment, folder=settings.BASE_DIR, logs=self.logs)
-        part.start()
-        self.parts.append(part)
+        program = Program(name, command, environment=self.environment, folder=settings.BASE_DIR, logs=self.logs)
+        program.start()
+        self.programs.append(program)
 
-    def _wait_for(self, condition: Callable[[], Found], *, what: str) -> Found:
+    def _wait_for(self, condition: Callable[[], Result], *, what: str) -> Result:
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while not (found := condition()):
-            for part in self.parts:
-                if not part.is_running:
-                    raise CommandError(f"The {part.name} ended while Limn was starting:\n{part.last_words()}")
+        while not (result := condition()):
+            for program in self.programs:
+                if not program.is_running:
+                    raise CommandError(f"The {program.name} ended while Limn was starting:\n{program.last_lines()}")
             if time.monotonic() > deadline:
                 raise CommandError(f"{what} was not ready in {READY_SECONDS_MAX:g} s. Logs: {_short(self.logs)}")
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        return found
+            time.sleep(POLL_SECONDS)
+        return result
 
-    def _welcome(self, here: str) -> None:
-        login = demo_login.login(Path(settings.DATA_DIR) / "demo.json", here)
-        _let_go_of_the_database()
+    def _print_welcome(self, site: str) -> None:
+        login = demo_login.login(Path(settings.DATA_DIR) / "demo.json", site)
+        _close_database()
         self.stdout.write(
             WELCOME.format(
                 site=settings.SITE_URL,
@@ -139,52 +146,46 @@ class Command(BaseCommand):
         )
         self.stdout.flush()
 
-    # --- Running ---
-
-    def _look(self) -> None:
-        for part in self.parts:
-            for news in part.look():
-                self._say(part.name, news)
-
-    # --- Ending ---
-
     @contextmanager
     def _ending_in_order(self) -> Iterator[None]:
-        """However this ends, all parts end with it; nothing is left for the next start to trip over."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        """However the block ends, all programs end with it, and nothing is left that the next start would meet."""
+        # SIGINT as well: a background job of a shell starts with SIGINT ignored.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
         try:
             yield
         except KeyboardInterrupt:
             self.stdout.write("\n  Ending …")
         finally:
-            self._end()
+            deadline = time.monotonic() + END_SECONDS_MAX
+            # The simulator last: a worker that is asking it still gets its answer.
+            simulator = [program for program in self.programs if program.name == SIMULATOR]
+            for programs in ([program for program in self.programs if program not in simulator], simulator):
+                for program in programs:
+                    program.ask_to_end()
+                for program in programs:
+                    program.reap(within_seconds=deadline - time.monotonic())
 
-    def _end(self) -> None:
-        """The simulator last: a worker that is asking it something still gets its answer."""
-        deadline = time.monotonic() + END_SECONDS_MAX
-        simulator = [part for part in self.parts if part.name == SIMULATOR]
-        for parts in ([part for part in self.parts if part not in simulator], simulator):
-            for part in parts:
-                part.ask_to_end()
-            for part in parts:
-                part.reap(within_seconds=deadline - time.monotonic())
-
-    def _say(self, who: str, what: str) -> None:
-        self.stdout.write(f"  {who:<9} {what}")
+    def _print(self, name: str, message: str) -> None:
+        self.stdout.write(f"  {name:<9} {message}")
         self.stdout.flush()
 
 
-def _port_of_the_simulator(path: Path) -> int:
-    """The same at every start: addresses of running requests contain it."""
-    remembered = int(path.read_text()) if path.exists() else settings.PORT + 1
-    port = remembered if ports.is_free(remembered) else ports.free_port()
-    path.write_text(str(port))
-    return port
+def require_current_data() -> None:
+    """Refuses a database that an older version wrote, before the present initial migrations. Raises CommandError."""
+    loader = MigrationLoader(connection, ignore_no_initial=True)
+    own_apps = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR}
+    unknown = [key for key in loader.applied_migrations if key[0] in own_apps and key not in loader.disk_migrations]
+    _close_database()
+    if unknown:
+        raise CommandError(
+            f"{_short(Path(settings.DATA_DIR))} holds the data of an older version of Limn, which this version cannot "
+            f"read. Move it away and start again: mv {_short(Path(settings.DATA_DIR))} limn-data.old && make run"
+        )
 
 
-def _let_go_of_the_database() -> None:
-    """Children are started by a fork, and a fork does not mix with the threads of a connection pool."""
+def _close_database() -> None:
+    """Programs are started by a fork, and a fork does not mix with the threads of a connection pool."""
     connection.close()
     close_pool = getattr(connection, "close_pool", None)
     if close_pool is not None:

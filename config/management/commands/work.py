@@ -1,4 +1,8 @@
-"""All background work in one process: tasks as they come, and a sweep over the rows that finds what tasks forgot."""
+"""`manage.py work`: all background work in one process.
+
+Queue messages are handled as they come; beside them each worker polls its table every second. The tables decide what
+is to be done, so a lost message costs a second. Any number of these processes may run, on any number of machines.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +27,26 @@ from operations import alerting
 
 logger = logging.getLogger(__name__)
 
-# The sweep is the truth and the tasks are the speed: without any task, nothing waits longer than this.
-SWEEP_SECONDS = 1.0
-# Two cores and a network that mostly waits; more rows at once would only queue up for the same disk and line.
+POLL_SECONDS = 1.0
+# The work mostly waits for the network. More rows at once would only compete for the same disk and line.
 ROWS_AT_ONCE = 8
 TASK_THREADS = 8
 STOP_SECONDS_MAX = 8
-# A full batch means that more is waiting, and is followed by the next at once. Not so the reconciler's: whatever the
-# backlog, fal is asked about no more than eight jobs a second by one process.
-UNHURRIED = {"reconciler", "accountant"}
-SWEEPS: dict[str, Callable[..., int]] = {
+# A worker that got a full batch polls again at once, since more is waiting. These do not: however long the backlog,
+# one process asks fal about at most eight submissions a second.
+UNHURRIED = {"reconciler", "billed_units"}
+# Each name is also the name of the worker's heartbeat.
+WORKERS: dict[str, Callable[..., int]] = {
     "submitter": submitter.run_once,
     "reconciler": reconciler.run_once,
     "copier": copier.run_once,
     "notifier": notifier.run_once,
     "mailer": mailer.run_once,
-    "reaper": surplus_canceller.run_once,
+    "surplus_canceller": surplus_canceller.run_once,
     "eraser": eraser.run_once,
-    "sweeper": storage_cleaner.run_once,
-    "accountant": billed_units.run_once,
-    "watchman": alerting.run_once,
+    "storage_cleaner": storage_cleaner.run_once,
+    "billed_units": billed_units.run_once,
+    "alerting": alerting.run_once,
 }
 
 
@@ -60,27 +64,34 @@ class Command(BaseCommand):
             HUEY, workers=options["threads"], periodic=False, max_delay=1.0, shutdown_timeout=STOP_SECONDS_MAX
         )
         consumer.start()
-        # After Huey's own, which would end the process without handing anything back.
+        # Replaces Huey's handlers, which would end the process without releasing the leases.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        loops = _start_sweeping(stop)
+        # One thread for each worker, so slow copies never delay submissions.
+        threads = [
+            threading.Thread(target=poll, args=(name, run_once, stop), name=name, daemon=True)
+            for name, run_once in WORKERS.items()
+        ]
+        for thread in threads:
+            thread.start()
         self.stdout.write("Working.")
-        _keep_beating(stop)
-        _finish(consumer, loops)
+        while not stop.wait(POLL_SECONDS * 2):
+            try:
+                heartbeats.beat("worker")
+            except DatabaseError:
+                connection.close()
+        # Work that ends within the time is finished. The rest is released, and another process takes it at once.
+        consumer.stop(graceful=True)
+        for thread in threads:
+            thread.join(timeout=0.3)
+        leases.release_all()
+        logging.shutdown()
+        # Not sys.exit, which would wait for a thread that copies a large file.
+        os._exit(0)
 
 
-def _start_sweeping(stop: threading.Event) -> list[threading.Thread]:
-    """One loop a worker, so that slow copies never keep orders waiting."""
-    loops = [
-        threading.Thread(target=_sweep, args=(name, run_once, stop), name=name, daemon=True)
-        for name, run_once in SWEEPS.items()
-    ]
-    for loop in loops:
-        loop.start()
-    return loops
-
-
-def _sweep(name: str, run_once: Callable[..., int], stop: threading.Event) -> None:
+def poll(name: str, run_once: Callable[..., int], stop: threading.Event) -> None:
+    """Calls `run_once` until `stop` is set, and records a heartbeat after each call. Runs in a thread of its own."""
     while not stop.is_set():
         handled = 0
         try:
@@ -90,27 +101,8 @@ def _sweep(name: str, run_once: Callable[..., int], stop: threading.Event) -> No
             logger.error("the database is away", extra={"worker": name, "error": str(error)[:200]})
             connection.close()
         except Exception:
-            # A sweep that died would be a stuck queue; one that logs and goes on is a line to read.
-            logger.exception("the %s stumbled", name)
-        hurry = handled == ROWS_AT_ONCE and name not in UNHURRIED
-        stop.wait(0 if hurry else SWEEP_SECONDS)
+            # The worker must go on: its rows would wait for ever.
+            logger.exception("worker %s failed", name)
+        has_more = handled == ROWS_AT_ONCE and name not in UNHURRIED
+        stop.wait(0 if has_more else POLL_SECONDS)
     connection.close()
-
-
-def _keep_beating(stop: threading.Event) -> None:
-    while not stop.wait(SWEEP_SECONDS * 2):
-        try:
-            heartbeats.beat("worker")
-        except DatabaseError:
-            connection.close()
-
-
-def _finish(consumer: Consumer, loops: list[threading.Thread]) -> None:
-    """Finish what is at hand if that takes seconds, and hand the rest back for another worker to take at once."""
-    consumer.stop(graceful=True)
-    for loop in loops:
-        loop.join(timeout=0.3)
-    leases.release_all()
-    logging.shutdown()
-    # Not sys.exit: a copy of a large file in another thread must not hold the process back.
-    os._exit(0)

@@ -32,7 +32,7 @@ def one_of_each(user: User) -> dict[str, Model]:
     now = timezone.now()
     Group.objects.create(name="support")
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})
-    Heartbeat.objects.update_or_create(name="sweeper", defaults={"seen_at": now})
+    Heartbeat.objects.update_or_create(name="storage_cleaner", defaults={"seen_at": now})
     CircuitBreaker.objects.get_or_create(id=1)
     OrderIntake.objects.get_or_create(id=1)
     UserLimits.objects.create(account=account)

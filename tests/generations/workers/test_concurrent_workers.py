@@ -91,7 +91,7 @@ def test_f9_whatever_the_backlog_fal_is_asked_a_batch_a_second(db: None) -> None
 
     started = time.monotonic()
     threads = [
-        threading.Thread(target=work_command._sweep, args=(name, lambda limit, name=name: full(name, limit), stop))
+        threading.Thread(target=work_command.poll, args=(name, lambda limit, name=name: full(name, limit), stop))
         for name in turns
     ]
     for thread in threads:
@@ -100,4 +100,4 @@ def test_f9_whatever_the_backlog_fal_is_asked_a_batch_a_second(db: None) -> None
         thread.join()
 
     assert turns["copier"] >= 40
-    assert turns["reconciler"] <= 2 + (time.monotonic() - started) / work_command.SWEEP_SECONDS
+    assert turns["reconciler"] <= 2 + (time.monotonic() - started) / work_command.POLL_SECONDS

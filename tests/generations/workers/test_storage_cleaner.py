@@ -135,7 +135,7 @@ def test_f12_an_empty_storage_is_an_alarm_for_all(done: Generation, caplog: pyte
 def test_f12_all_well_is_not_worth_a_word(done: Generation, caplog: pytest.LogCaptureFixture) -> None:
     sweep()
 
-    assert [record for record in caplog.records if "sweeper" in record.name] == []
+    assert [record for record in caplog.records if "storage_cleaner" in record.name] == []
 
 
 # --- Not ours ---
