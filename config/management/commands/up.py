@@ -173,7 +173,7 @@ class Command(BaseCommand):
 
 def require_current_data() -> None:
     """Refuses a database that an older version wrote, before the present initial migrations. Raises CommandError."""
-    loader = MigrationLoader(connection, ignore_no_initial=True)
+    loader = MigrationLoader(connection)
     own_apps = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR}
     unknown = [key for key in loader.applied_migrations if key[0] in own_apps and key not in loader.disk_migrations]
     _close_database()
