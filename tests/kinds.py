@@ -1,6 +1,6 @@
 """The kinds of tests: `unit`, `slow`, `db` and `e2e`. `pytest -m unit` takes seconds.
 
-Each test is of exactly one kind. `tests/plugin.py` derives it from the folder and from the fixtures that a test requests.
+Each test is of exactly one kind. `tests/plugin.py` derives it from the folder and from the fixtures of the test.
 A test that starts a server or a process without a fixture is marked `slow` by hand. While a unit test runs, an audit
 hook refuses processes and socket servers, so that a missing mark is noticed.
 """
