@@ -1,4 +1,4 @@
-"""Settings that contradict each other, found before anything starts. Ids: limn.E001 …, limn.W001 …"""
+"""System checks for settings that contradict each other. Errors are limn.E001 …, warnings limn.W001 …"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from generations.safe_http.addresses import is_loopback
 
 
 @register("limn")
-def check_debug_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_debug_is_local(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEBUG and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
         return [
             Error(
@@ -26,7 +26,7 @@ def check_debug_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMess
 
 
 @register("limn")
-def check_hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_allowed_hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS and not settings.DEBUG:
         return [
             Error("ALLOWED_HOSTS contains *.", hint="Name the hosts; SITE_URL's own is always allowed.", id="limn.E002")
@@ -35,11 +35,11 @@ def check_hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 
 
 @register("limn")
-def check_fal_account_is_pinned(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_fal_user_id(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.FAL_KEY and not settings.FAL_USER_ID:
         return [
             Warning(
-                "FAL_USER_ID is not set: the account is pinned at the first callback that is provably ours.",
+                "FAL_USER_ID is not set: the account is pinned at the first callback that is verified by its token.",
                 hint="Copy your user id from fal's dashboard into FAL_USER_ID.",
                 id="limn.W001",
             )
@@ -48,7 +48,7 @@ def check_fal_account_is_pinned(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 
 @register("limn")
-def check_endpoint_has_a_bucket(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_s3_endpoint_has_bucket(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.AWS_S3_ENDPOINT_URL and not settings.AWS_STORAGE_BUCKET_NAME:
         return [
             Error(
@@ -61,7 +61,7 @@ def check_endpoint_has_a_bucket(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 
 @register("limn")
-def check_fal_is_reachable_back(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_callback_url_is_public(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     fal_is_here = is_loopback(urlsplit(settings.FAL_QUEUE_URL).hostname or "")
     site_is_here = is_loopback(urlsplit(settings.SITE_URL).hostname or "")
     if settings.FAL_KEY and site_is_here and not fal_is_here:
@@ -76,12 +76,12 @@ def check_fal_is_reachable_back(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 
 @register("limn")
-def check_time_goes_at_its_own_pace(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_time_scale(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if time_scale.TIME_SCALE != 1 and not is_loopback(urlsplit(settings.SITE_URL).hostname or ""):
         return [
             Error(
-                f"LIMN_TIME_SCALE is {time_scale.TIME_SCALE:g}: leases and graces would be too short for a real fal.",
-                hint="Unset LIMN_TIME_SCALE; it is for the soak test alone.",
+                f"LIMN_TIME_SCALE is {time_scale.TIME_SCALE:g}: leases and grace periods are too short for fal.",
+                hint="Unset LIMN_TIME_SCALE; only make chaos uses it.",
                 id="limn.E004",
             )
         ]

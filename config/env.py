@@ -1,4 +1,8 @@
-"""Reads the environment, strictly: a value that is not understood refuses to start and says which and why."""
+"""Reads settings from environment variables, strictly.
+
+A value that cannot be understood raises ImproperlyConfigured with the name, the reason and what to do. An error never
+repeats a value that may contain a secret.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +33,12 @@ TOKEN_CHARACTERS_MIN = 16
 
 
 def refuse(name: str, why: str, what_to_do: str) -> ImproperlyConfigured:
+    """The exception for a wrong value: its name, the reason and what to do."""
     return ImproperlyConfigured(f"{name}: {why} {what_to_do}")
 
 
 def text(name: str, default: str = "") -> str:
+    """The stripped value; the default if it is not set or empty."""
     return os.environ.get(name, "").strip() or default
 
 
@@ -59,6 +65,7 @@ def _content(name: str, path: Path) -> str:
 
 
 def flag(name: str, default: bool) -> bool:
+    """True or false, as one of the usual words."""
     word = text(name).lower()
     if not word:
         return default
@@ -68,6 +75,7 @@ def flag(name: str, default: bool) -> bool:
 
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    """A whole number from `minimum` to `maximum`."""
     word = text(name, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", word) or not minimum <= int(word) <= maximum:
         raise refuse(name, f"“{word}” is not a whole number from {minimum} to {maximum}.", "Correct it.")
@@ -75,6 +83,7 @@ def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
 
 
 def one_of(name: str, default: str, choices: set[str]) -> str:
+    """One of the choices, in upper case."""
     word = text(name, default).upper()
     if word not in choices:
         raise refuse(name, f"“{word}” is not known.", f"Choose one of {', '.join(sorted(choices))}.")
@@ -82,21 +91,23 @@ def one_of(name: str, default: str, choices: set[str]) -> str:
 
 
 def words(name: str, default: str = "") -> list[str]:
+    """A list of values that are separated by commas."""
     return [word for part in text(name, default).split(",") if (word := part.strip())]
 
 
 def folder(name: str, default: Path) -> Path:
+    """A folder, which is created if it does not exist."""
     word = text(name, str(default))
     try:
         path = Path(word).expanduser().resolve()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of nobody
-        raise refuse(name, f"{word} cannot be made ({error}).", "Name a folder that may be written.") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~name of an unknown user
+        raise refuse(name, f"{word} cannot be created ({error}).", "Name a writable folder.") from error
     return path
 
 
 def web_url(name: str, default: str) -> str:
-    """An https address without a trailing slash; http only where it never leaves this machine."""
+    """An https URL without a trailing slash; http is accepted for loopback addresses only."""
     value = text(name, default).rstrip("/")
     parts = _split(name, value)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -105,7 +116,7 @@ def web_url(name: str, default: str) -> str:
 
 
 def domain(name: str) -> str:
-    """A host name, with a port if need be, and nothing else; "" when it is not set."""
+    """A host name, with or without a port; "" if it is not set."""
     given = text(name)
     if given and (not _MEDIA_HOST.fullmatch(given) or given.startswith("*")):
         raise refuse(name, f"“{given}” is not a host name.", "Write only the name, like files.example.com.")
@@ -113,12 +124,13 @@ def domain(name: str) -> str:
 
 
 def page_hosts(name: str, default: str) -> list[str]:
-    """As `media_hosts`, and "*" for the whole internet."""
+    """Host patterns like those of `media_hosts`; "*" stands for any public host."""
     anywhere = [host for host in words(name, default) if host == "*"]
     return [*anywhere, *_host_patterns(name, [host for host in words(name, default) if host != "*"])]
 
 
 def media_hosts(name: str, default: str) -> list[str]:
+    """Host patterns such as *.fal.media or 127.0.0.1:9000."""
     return _host_patterns(name, words(name, default))
 
 
@@ -130,9 +142,9 @@ def _host_patterns(name: str, hosts: list[str]) -> list[str]:
 
 
 def database(name: str, default: Path) -> dict[str, object]:
-    """Django's DATABASES entry from a URL; a SQLite file where none is given."""
+    """The entry of DATABASES for a URL; the SQLite file `default` if no URL is set."""
     url = secret(name) or f"sqlite:///{default}"
-    # Looked at before anybody reads it: the reader's warning about an unknown scheme shows the password.
+    # Checked before it is parsed: the parser's warning about an unknown scheme shows the password.
     if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
         raise refuse(name, "the URL names neither SQLite nor PostgreSQL.", "Begin it with sqlite:/// or postgresql://.")
     config: dict[str, object] = _parsed(name, environ.Env.db_url_config, url)
@@ -142,6 +154,7 @@ def database(name: str, default: Path) -> dict[str, object]:
 
 
 def redis_url(name: str) -> str:
+    """The URL of a Redis server; "" if it is not set."""
     url = secret(name)
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise refuse(name, "it is not the address of a Redis.", "Write it like redis://127.0.0.1:6379/0.")
@@ -149,28 +162,30 @@ def redis_url(name: str) -> str:
 
 
 def email(name: str, default: str) -> dict[str, object]:
-    """Django's EMAIL_… settings from a URL."""
+    """Django's EMAIL_… settings for a URL."""
     return _parsed(name, environ.Env.email_url_config, secret(name) or default)
 
 
 def mail_address(name: str, default: str) -> str:
-    """Who a mail is from: `name@host`, or with a name before it, `Limn <name@host>`."""
+    """The sender of e-mails: `name@host` or `Limn <name@host>`."""
     value = text(name, default)
     if not re.fullmatch(r"[^<>@\r\n]+@[^<>@\s]+|[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>", value):
-        raise refuse(name, f"“{value}” is not a mail address.", "Write it like Limn <limn@example.com>.")
+        raise refuse(name, f"“{value}” is not an e-mail address.", "Write it like Limn <limn@example.com>.")
     return value
 
 
 def mail_addresses(name: str) -> list[str]:
-    """Who mail goes to, separated by commas."""
+    """Recipients of e-mails, separated by commas."""
     for address in words(name):
         if not re.fullmatch(r"[^<>@\s,]+@[^<>@\s,]+", address):
-            raise refuse(name, f"“{address}” is not a mail address.", "Write them like ann@example.com,bo@example.com.")
+            raise refuse(
+                name, f"“{address}” is not an e-mail address.", "Write them like ann@example.com,bo@example.com."
+            )
     return words(name)
 
 
 def token(name: str) -> str:
-    """A secret that others send us over the net, and that nobody must guess."""
+    """A secret that clients send over the network: long enough that it cannot be guessed."""
     value = secret(name)
     if value and (len(value) < TOKEN_CHARACTERS_MIN or not _PLAIN.fullmatch(value)):
         why = f"it has fewer than {TOKEN_CHARACTERS_MIN} characters, or spaces and the like."
@@ -182,39 +197,43 @@ def _parsed(name: str, reader: Callable[[str], Any], url: str) -> dict[str, obje
     try:
         return dict(reader(url))
     except (ValueError, ImproperlyConfigured) as error:
-        # The URL may hold a password, so neither it nor the reader's words are repeated, not in a traceback either.
+        # The URL may contain a password, so neither it nor the parser's message is repeated, not even in a traceback.
         reason = type(error).__name__
     raise refuse(name, f"the URL cannot be read ({reason}).", "See docs/settings.md for its form.")
 
 
 def secret_key(data_dir: Path) -> str:
-    """SECRET_KEY, or one made at the first start and kept beside the data: never a default that others know."""
+    """SECRET_KEY, or a random key that is created at the first start and kept beside the data."""
     given = secret("SECRET_KEY")
     if given:
         if len(given) < SECRET_KEY_CHARACTERS_MIN:
             why = f"it is shorter than {SECRET_KEY_CHARACTERS_MIN} characters."
-            raise refuse("SECRET_KEY", why, "Leave it empty to have one made.")
+            raise refuse("SECRET_KEY", why, "Leave it empty to have one created.")
         return given
     path = data_dir / "secret_key"
     if not path.exists():
         _make_secret(path)
     kept = _content("SECRET_KEY", path)
     if len(kept) < SECRET_KEY_CHARACTERS_MIN:
-        raise refuse("SECRET_KEY", f"{path} is damaged.", "Remove it, and a new key is made; everybody logs in anew.")
+        raise refuse(
+            "SECRET_KEY", f"{path} is damaged.", "Remove it; a new key is created, and all users log in again."
+        )
     return kept
 
 
 def _make_secret(path: Path) -> None:
-    """Written first and named then, so that of two that start at once, both read one whole key."""
+    """Written under a temporary name and then linked: two processes that start together read the same whole key."""
     try:
-        handle, draft = tempfile.mkstemp(dir=path.parent)  # with rights for nobody else
+        handle, draft = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(48))
         with suppress(FileExistsError):
             os.link(draft, path)
         os.unlink(draft)
     except OSError as error:
-        raise refuse("SECRET_KEY", f"{path} cannot be made ({error.strerror}).", "Let us write there.") from error
+        raise refuse(
+            "SECRET_KEY", f"{path} cannot be created ({error.strerror}).", "Make the folder writable."
+        ) from error
 
 
 def _split(name: str, value: str) -> SplitResult:

@@ -1,4 +1,4 @@
-"""Errors outside of any view: JSON below /api/, /health/ and /hooks/, a page everywhere else."""
+"""Error responses outside of any view: problem documents below /api/, /health/ and /hooks/, pages elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generations.http import problems
 
 logger = logging.getLogger(__name__)
 
-# Locked, restarting, unreachable, out of connections: all of them pass.
+# Locked, restarting, unreachable or out of connections: all of these pass.
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
@@ -51,8 +51,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django has logged it. What it was is nobody's business outside, unless it passes."""
-    # Middleware too asks the database: sessions are saved after the view.
+    """Django has logged the exception. The client is told no details, only whether trying again helps."""
+    # Middleware uses the database as well: sessions are saved after the view.
     if isinstance(sys.exc_info()[1], DATABASE_AWAY):
         return answer(request, Unavailable())
     if request.path.startswith(FOR_PROGRAMS):

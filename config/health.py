@@ -1,4 +1,4 @@
-"""Whether Limn is well: for the one who starts it, for a load balancer, and for a caller while the database is away."""
+"""Health checks for operators and load balancers, and 503 for requests while the database is away."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from generations.models import Event, Heartbeat
 from generations.provider import circuit_breaker
 from operations import statistics
 
-# The loop of the workers beats every few seconds; a reconciler that is silent for longer costs callers their patience.
+# `manage.py work` sends a heartbeat every few seconds. A reconciler that is silent for longer delays results.
 SILENT_MAX = {"worker": timedelta(seconds=30), "reconciler": timedelta(seconds=120)}
-# Anybody may ask, so asking is cheap.
-STORAGE_REMEMBERED_SECONDS = 5
+# Anyone may call the endpoint, so the answer is cached.
+STORAGE_CACHED_SECONDS = 5
 
 WELL = "ok"
 
 
 class DatabaseAwayMiddleware:
-    """A database that is away for a moment is no fault of the caller's request: 503, and when to come again."""
+    """Limits how long a request waits for the database, and answers 503 with Retry-After if it is away."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -54,20 +54,21 @@ class DatabaseAwayMiddleware:
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
-    """This process answers. Asks nobody else, so that a database's illness does not restart it."""
+    """Answers 200 as long as this process serves requests. It does not ask the database, whose outage is no reason to
+    restart this process."""
     return JsonResponse({"status": WELL})
 
 
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """Whether everything that an order needs is there, part by part."""
+    """Answers 200 if every part that an order needs is available, else 503; the body names the state of each part."""
     parts = {**_database_and_heartbeats(), "storage": _storage()}
     well = all(state == WELL for state in parts.values())
     status = {"status": WELL if well else "unwell", "parts": parts}
     response = JsonResponse(status, status=200 if well else 503)
     if not well:
-        # Who asks every second need not fill the log with errors; the parts speak for themselves.
+        # At level info: a load balancer asks every second, and would fill the log with errors.
         log_response(
             "not ready: %s", parts, response=response, request=request, logger=error_handlers.logger, level="info"
         )
@@ -75,8 +76,8 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def _database_and_heartbeats() -> dict[str, str]:
-    """In one question: whoever cannot be asked is not asked twice."""
-    # The database's clock tells both times; ours may be wrong.
+    """One query for both, so that a database that is away is waited for once."""
+    # Both times are the database's, since the clock of this process may be wrong.
     silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     try:
         silent = dict(Heartbeat.objects.filter(name__in=SILENT_MAX).values_list("name", silence))
@@ -92,7 +93,7 @@ def _heartbeat(silent: timedelta | None, at_most: timedelta) -> str:
 
 
 def _storage() -> str:
-    return str(cache.get_or_set("health.storage", _ask_storage, STORAGE_REMEMBERED_SECONDS))
+    return str(cache.get_or_set("health.storage", _ask_storage, STORAGE_CACHED_SECONDS))
 
 
 def _ask_storage() -> str:
@@ -106,7 +107,7 @@ def _ask_storage() -> str:
 def _ask_bucket() -> str:
     try:
         default_storage.exists("health")
-    except Exception:  # Whatever the bucket's client raises, it comes to the same.
+    except Exception:  # Whatever the client of the bucket raises, the storage is away.
         error_handlers.logger.warning("storage is away", exc_info=True)
         return "away"
     return WELL
@@ -114,15 +115,16 @@ def _ask_bucket() -> str:
 
 # --- fal ---
 
-FAL_REMEMBERED_SECONDS = 10
+FAL_CACHED_SECONDS = 10
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 
 @never_cache
 @require_safe
 def fal(request: HttpRequest) -> HttpResponse:
-    """How it goes with fal: rates and times for everybody, numbers and secrets for nobody. 503: nothing is ordered."""
-    said: dict[str, Any] = cache.get_or_set("health.fal", _about_fal, FAL_REMEMBERED_SECONDS) or {}
+    """Answers how well fal works: rates and times of the last hour, without counts or secrets. 503 if nothing can be
+    ordered."""
+    said: dict[str, Any] = cache.get_or_set("health.fal", _about_fal, FAL_CACHED_SECONDS) or {}
     well = said["key"] == "present" and said["breaker"] == "closed"
     response = JsonResponse({"status": WELL if well else "unwell", **said}, status=200 if well else 503)
     if not well:

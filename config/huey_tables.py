@@ -1,4 +1,4 @@
-"""The queue's own tables, where it lies in PostgreSQL."""
+"""Creates Huey's own tables, if the queue is in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connections
 
 
-def make_tables(*, using: str, **kwargs: Any) -> None:
-    """After each `migrate`. Huey would make them whenever it is imported, and could not be imported in an outage."""
+def create(*, using: str, **kwargs: Any) -> None:
+    """Handler of `post_migrate`. Huey would create them at import, and could then not be imported during an outage."""
     from huey.contrib.djhuey import HUEY  # noqa: PLC0415  (reads the settings; apps are loaded only now)
     from huey.storage import PostgresStorage  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""How Limn logs: one line an event, `key=value` behind the sentence. Prompts and secrets never go there."""
+"""The log format: one line for each event, `key=value` after the message. Prompts and secrets are never logged."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import re
 from typing import Any
 
-# What every record has by itself; the rest came in as `extra` and belongs on the line.
-_ORDINARY = set(vars(logging.makeLogRecord({}))) | {
+# The attributes of every record. All others came as `extra` and are appended to the line.
+_STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
     "taskName",
@@ -15,14 +15,16 @@ _ORDINARY = set(vars(logging.makeLogRecord({}))) | {
     "server_time",
     "status_code",
 }
-# The address of a callback is half of its proof. Django names addresses when it logs an answer of 400 and more.
+# The token in a callback URL is a secret. Django logs the URL of every response with a status of 400 or more.
 _TOKEN = re.compile(r"(/hooks/fal/[^/\s]+/)[^/\s]+")
 
 
 class KeyValueFormatter(logging.Formatter):
+    """Appends the `extra` of a record as key=value, and hides the tokens of callback URLs."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = _TOKEN.sub(r"\1…", super().format(record))
-        extras = {key: value for key, value in vars(record).items() if key not in _ORDINARY}
+        extras = {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
         if not extras:
             return line
         first, *rest = line.split("\n")
@@ -31,6 +33,7 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def logging_config(level: str) -> dict[str, Any]:
+    """Django's LOGGING setting, with this level for all loggers."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -38,7 +41,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
-            # Both log addresses with their queries, and a signed URL is a secret.
+            # These log URLs with their queries, and a signed URL is a secret.
             "urllib3": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},

@@ -1,4 +1,4 @@
-"""The owner's bucket, as django-storages and boto3 want to be told: nothing waits for ever or takes all memory."""
+"""The settings of the owner's bucket for django-storages and boto3: bounded waits, retries and memory."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from botocore.config import Config
 
 from generations.catalogue.files import MEGABYTE
 
-# Part by part: several files go at once anyway, and boto's own ten threads would hold ten parts of each.
+# Without boto's threads: several files are copied in parallel anyway, and ten threads hold ten parts of each.
 _IN_PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * MEGABYTE, multipart_chunksize=16 * MEGABYTE)
 
 
 def storage(
     *, name: str, endpoint_url: str, region: str, access_key: str, secret_key: str, signed_seconds: int
 ) -> dict[str, Any]:
-    """The entry of STORAGES."""
-    manners = Config(
+    """The entry of Django's STORAGES setting. `signed_seconds` is the lifetime of signed URLs."""
+    client_config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
         connect_timeout=5,
         read_timeout=30,
-        # One attempt and two more within seconds, with jitter. What lasts longer, the copier waits for.
+        # Three attempts within seconds, with jitter. Longer outages are left to the copier.
         retries={"mode": "standard", "total_max_attempts": 3},
     )
     options = {
@@ -31,9 +31,9 @@ def storage(
         "region_name": region,
         "access_key": access_key or None,
         "secret_key": secret_key or None,
-        "client_config": manners,
+        "client_config": client_config,
         "transfer_config": _IN_PARTS,
-        # What is read back is spooled to disk beyond this; by default all of it stays in memory.
+        # Larger objects are spooled to disk when they are read; the default keeps them in memory.
         "max_memory_size": 8 * MEGABYTE,
         "default_acl": None,
         "querystring_auth": True,

@@ -23,7 +23,7 @@ DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret_key(DATA_DIR)
 PORT = env.integer("PORT", 8000, minimum=1, maximum=65535)
 
-# --- Where we live ---
+# --- The site ---
 SITE_URL = env.web_url("SITE_URL", f"http://127.0.0.1:{PORT}")
 _site = urlsplit(SITE_URL)
 ALLOWED_HOSTS = list(
@@ -34,7 +34,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _site.scheme == "https"
 SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _site.scheme == "https" else None
-# The proxy in front turns http into https. We never answer 3xx by ourselves: fal drops a callback for good on one.
+# The proxy in front redirects http to https. Limn itself never redirects: fal drops a callback for good on a 3xx.
 SECURE_SSL_REDIRECT = False
 SECURE_HSTS_SECONDS = int(timedelta(days=30).total_seconds()) if _site.scheme == "https" else 0
 SECURE_REFERRER_POLICY = "same-origin"
@@ -48,34 +48,34 @@ FAL_QUEUE_URL = env.web_url("FAL_QUEUE_URL", "https://queue.fal.run")
 FAL_JWKS_URL = env.web_url("FAL_JWKS_URL", "https://rest.fal.ai/.well-known/jwks.json")
 FAL_MEDIA_HOSTS = env.media_hosts("FAL_MEDIA_HOSTS", "*.fal.media,fal.media,storage.googleapis.com")
 
-# Which hosts the pages may come from that customers name, for an infographic.
+# The hosts from which pages may be read that customers name as material for infographics.
 PAGE_HOSTS = env.page_hosts("PAGE_HOSTS", "*")
-# By all processes together; what is over it waits its turn.
+# By all processes together. What is over the limit waits.
 FAL_REQUESTS_PER_MINUTE = env.integer("FAL_REQUESTS_PER_MINUTE", 100, minimum=1, maximum=100_000)
 FAL_REQUESTS_BURST = env.integer("FAL_REQUESTS_BURST", 200, minimum=1, maximum=100_000)
 
-# --- What one customer may; 0 is "without limit" ---
+# --- Limits of each user; 0 means unlimited ---
 USER_REQUESTS_PER_MINUTE = env.integer("USER_REQUESTS_PER_MINUTE", 600, minimum=0, maximum=1_000_000)
 USER_RUNNING_MAX = env.integer("USER_RUNNING_MAX", 250, minimum=0, maximum=1_000_000)
 USER_CREDITS_PER_DAY = env.integer("USER_CREDITS_PER_DAY", 100_000, minimum=0, maximum=999_999_999)
 USER_CREDITS_PER_MONTH = env.integer("USER_CREDITS_PER_MONTH", 1_000_000, minimum=0, maximum=999_999_999)
 
-# --- Watching ---
+# --- Monitoring ---
 METRICS_TOKEN = env.token("METRICS_TOKEN")
-# What an account must spend in an hour before anybody wonders; 0: nobody ever does.
+# An account that spends less than this in an hour causes no alert. 0 switches the alert off.
 ALERT_SPENDING_CREDITS = env.integer("ALERT_SPENDING_CREDITS", 5000, minimum=0, maximum=999_999_999)
 
 # --- Database ---
 _database: dict[str, Any] = env.database("DATABASE_URL", DATA_DIR / "limn.sqlite3")
 _on_postgresql = _database["ENGINE"].endswith("postgresql")
 if _on_postgresql:
-    # Every wait ends, so that a caller hears 503 within 5 s: for a row after 3, for a connection after 4, and for a
-    # server that has gone silent by the connection's own patience. `work` at its busiest has a hundred threads that ask
-    # now and then: sixty are answered at once, and of a server's usual hundred connections some are left for the web.
+    # Every wait ends, so that a client gets 503 within 5 s: the wait for a lock after 3 s, for a connection after 4 s,
+    # and for a silent server after the limit of the connection class. A busy `work` has a hundred threads that query
+    # now and then. Sixty connections serve them, and leave some of a server's usual hundred for the web server.
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         "connect_timeout": 3,
-        # Gives up early and begins anew: its own pauses between attempts grow to minutes.
+        # Gives up early and starts over: the pauses of the pool between its attempts grow to minutes.
         "pool": {
             "min_size": 1,
             "max_size": 60,
@@ -85,21 +85,22 @@ if _on_postgresql:
         },
         "options": "-c lock_timeout=3000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
     }
-    # A connection that a restart has killed is found out before it is used.
+    # A connection that a restart of the server has closed is detected before it is used.
     _database["CONN_HEALTH_CHECKS"] = True
 else:
-    # Writers wait for each other at BEGIN instead of failing in the middle. Workers, that is: a request has less time.
+    # With IMMEDIATE, writers wait for each other at BEGIN instead of failing in the middle. The timeout is for workers;
+    # requests have less (database.timeouts).
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
-        # Else INSERT OR REPLACE would pass by the trigger that keeps entries from being deleted.
+        # Otherwise INSERT OR REPLACE would bypass the trigger that makes entries append-only.
         "PRAGMA recursive_triggers=ON;",
     }
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Background work: tasks are nudges, the rows are the truth ---
+# --- Background work: queue messages are hints, the tables decide ---
 REDIS_URL = env.redis_url("REDIS_URL")
 TASKS = {
     "default": {
@@ -137,7 +138,7 @@ AWS_S3_ENDPOINT_URL = env.web_url("AWS_S3_ENDPOINT_URL", "") if env.text("AWS_S3
 AWS_S3_CUSTOM_DOMAIN = env.domain("AWS_S3_CUSTOM_DOMAIN")
 SIGNED_URL_SECONDS = 3600
 UPLOAD_MEGABYTES_MAX = env.integer("UPLOAD_MEGABYTES_MAX", 2000, minimum=1, maximum=100_000_000)
-# A form with pictures is bounded before anybody writes them to disk, and before anybody is known to be logged in.
+# Limits the size of a form with images before its files are written to disk, and before the login is checked.
 FILE_UPLOAD_HANDLERS = [
     "generations.pages.form_uploads.FormSizeLimit",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -145,7 +146,7 @@ FILE_UPLOAD_HANDLERS = [
 ]
 _files: dict[str, Any] = {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
-    # Keys are deterministic: a copy that is tried again replaces its own half-written file.
+    # Keys are deterministic, so a repeated copy replaces its own incomplete file.
     "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True, "file_permissions_mode": 0o600},
 }
 if AWS_STORAGE_BUCKET_NAME:
@@ -166,12 +167,12 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 
-# --- Mail ---
+# --- E-mail ---
 vars().update(env.email("EMAIL_URL", "consolemail://"))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_address("EMAIL_FROM", f"Limn <limn@{_site.hostname}>")
-# Who hears of alerts; nobody, when it is empty.
+# The recipients of alerts. Empty: alerts are only logged and shown in the admin.
 ALERT_EMAIL = env.mail_addresses("ALERT_EMAIL")
-# A mail server that says nothing is given up; the mail is tried again later.
+# A mail server that does not answer is given up after this time, and the e-mail is sent again later.
 EMAIL_TIMEOUT = 10
 
 # --- Django ---
@@ -282,7 +283,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Limn",
     "DESCRIPTION": "Order pictures, videos and 3D models; pay in credits, exactly once.",
     "VERSION": "1",
-    # 3.1 speaks JSON Schema as the catalogue does; 3.0 has no word for null.
+    # OpenAPI 3.1 uses JSON Schema as the catalogue does; 3.0 cannot express null.
     "OAS_VERSION": "3.1.0",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

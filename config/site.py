@@ -1,4 +1,4 @@
-"""The admin site, in Limn's name."""
+"""The admin site, with Limn's name and its warnings."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ class LimnAdminSite(AdminSite):
     index_title = "Operations"
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """On every page staff are told why nobody can order: fal refuses us, or somebody has paused it."""
-        # Asked of the registry: this module is read before any model may be.
+        """Adds the circuit breaker and the order intake: every page of the admin says why nothing can be ordered."""
+        # From the registry, because this module is imported before the models.
         breakers = apps.get_model("generations", "CircuitBreaker").objects.filter(opened_at__isnull=False)
         switches = apps.get_model("generations", "OrderIntake").objects.filter(paused_at__isnull=False)
         is_known = request.user.is_authenticated

@@ -1,11 +1,12 @@
 """URLs of the API resources of the generations app, below /api/. `config.api_urls` includes them."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from generations.api import (
     batches,
     catalogue,
     credits,
+    documentation,
     erasing,
     generations,
     infographics,
@@ -16,6 +17,7 @@ from generations.api import (
 )
 
 urlpatterns = [
+    path("v1/", documentation.IndexView.as_view(), name="index"),
     path("v1/models/", catalogue.ModelsView.as_view(), name="models"),
     path("v1/models/<str:slug>/", catalogue.ModelView.as_view(), name="model"),
     path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
@@ -44,4 +46,7 @@ urlpatterns = [
     path("v1/credits/entries/", credits.EntriesView.as_view(), name="entries"),
     path("v1/keys/", keys.KeysView.as_view(), name="keys"),
     path("v1/keys/<uuid:key_id>/", keys.KeyView.as_view(), name="key"),
+    path("v1/schema/", documentation.SchemaView.as_view(), name="schema"),
+    path("v1/docs/", documentation.DocsView.as_view(), name="docs"),
+    re_path("", documentation.UnknownView.as_view()),
 ]

@@ -200,7 +200,7 @@ def test_a_short_secret_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("SECRET_KEY", "x" * 31)
 
     message = refused(lambda: env.secret_key(tmp_path))
-    assert message == "SECRET_KEY: it is shorter than 32 characters. Leave it empty to have one made."
+    assert message == "SECRET_KEY: it is shorter than 32 characters. Leave it empty to have one created."
 
 
 @pytest.mark.parametrize("content", ["", "short"])
@@ -229,7 +229,7 @@ def test_a_folder_that_cannot_be_made_is_refused(say: Say, path: str) -> None:
     say(path)
 
     message = refused(lambda: env.folder("NAME", Path("/unused")))
-    assert message.startswith(f"NAME: {path} cannot be made (")
+    assert message.startswith(f"NAME: {path} cannot be created (")
     assert message.endswith("Name a folder that may be written.")
 
 

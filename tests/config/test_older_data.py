@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.once]
 def test_data_of_an_older_version_is_refused_with_what_to_do() -> None:
     MigrationRecorder.Migration.objects.create(app="generations", name="0002_the_end_is_final")
 
-    with pytest.raises(CommandError, match="older version of Limn.*Move it away and start again: mv "):
+    with pytest.raises(CommandError, match=r"older version of Limn.*Move it away and start again: mv "):
         require_current_data()
 
 

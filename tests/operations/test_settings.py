@@ -21,7 +21,7 @@ def test_mail_addresses_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch,
 def test_what_is_no_address_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("NAME", value)
 
-    with pytest.raises(ImproperlyConfigured, match="is not a mail address"):
+    with pytest.raises(ImproperlyConfigured, match="is not an e-mail address"):
         env.mail_addresses("NAME")
 
 

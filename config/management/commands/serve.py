@@ -1,4 +1,4 @@
-"""`manage.py serve`: the production web server. Granian, in WSGI mode, behind a proxy that speaks TLS."""
+"""`manage.py serve`: the web server for production. Granian in WSGI mode, behind a proxy that terminates TLS."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config.management import ports
 
-# A client sends its headers within this time, or is let go: a thousand slow ones cost no thread.
+# A client that sends its headers more slowly is disconnected, so slow clients occupy no threads.
 HEADER_SECONDS_MAX = 10
-# After SIGTERM, running requests may finish. fal's callbacks take milliseconds, `Prefer: wait` notices by itself.
+# After SIGTERM running requests may finish. Callbacks take milliseconds, and long polling ends by itself.
 GRACE_SECONDS = 6
 
 
 class Command(BaseCommand):
     help = "Serve Limn's pages and API. SIGTERM lets running requests finish."
-    # Our own settings are judged here. The rest imports every page, takes a second, and is `manage.py check`'s.
+    # Only Limn's own checks: the others import every page, which takes a second, and run in `manage.py check`.
     requires_system_checks = ("limn",)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,17 +36,17 @@ class Command(BaseCommand):
             raise CommandError("FAL_KEY is not set. Set it to your key, or try Limn without one: make run")
         if not ports.is_free(port, host):
             raise CommandError(f"Port {port} is in use. End what runs there, or choose another: --port {port + 10}")
-        # whitenoise warns about a missing folder; pages are served from static/ without collecting anything.
+        # whitenoise warns about a missing folder. Pages are served from static/ without collecting anything.
         settings.STATIC_ROOT.mkdir(exist_ok=True)
-        # Half of them may wait with a client; see generations.http.long_polling.
+        # Half of them may serve long polling; see generations.http.long_polling.
         os.environ["LIMN_WEB_THREADS"] = str(threads)
-        # We become the server: whoever sends us a signal reaches it, and Django is not in memory twice.
+        # This process becomes the server, so signals reach it, and Django is in memory once.
         command = [sys.executable, *granian(host=host, port=port, workers=workers, threads=threads)]
         os.execv(sys.executable, command)  # noqa: S606
 
 
 def granian(*, host: str, port: int, workers: int, threads: int) -> list[str]:
-    """The words behind `python`."""
+    """The arguments of `python` that start the web server."""
     return [
         *("-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
         *("--host", host, "--port", str(port)),
