@@ -73,3 +73,10 @@ def test_every_page_is_reachable_from_the_start_page() -> None:
     pages = [str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md") if path.name != "index.md"]
 
     assert [page for page in pages if f"]({page})" not in start] == []
+
+
+def test_the_code_names_pages_with_their_folder() -> None:
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path != Path(__file__)]
+    names = re.compile(r"fal-facts|(?<!docs/)\b(?:failure-modes|glossary|reliability|simulator|settings)\.md")
+
+    assert [str(path.relative_to(ROOT)) for path in modules if names.search(path.read_text())] == []
