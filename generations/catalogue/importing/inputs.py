@@ -102,12 +102,14 @@ def _declare(document: Document, name: str, schema: Mapping[str, Any], *, is_req
         for shape in alternatives:
             if (annotation := _annotation(name, shape)) is not None:
                 break
+    # There is no input type for an optional list of images.
     if annotation is None or (annotation == IMAGE_LIST and not is_required):
         return None
     if annotation in FILES and not is_required:
         return FieldSource(annotation=f"Optional{annotation}", default="None")
     arguments = list(_arguments(name, shape, annotation, schema))
     if not is_required:
+        # Without a default of fal's the input is optional, and nothing is sent unless it is given.
         arguments.insert(0, f"default={literal(default)}")
         annotation += " | None" if default is None else ""
     return FieldSource(annotation=annotation, arguments=tuple(arguments))
