@@ -7,10 +7,8 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-from generations.catalogue.files import MEGABYTE
-
 # Without boto's threads: several files are copied in parallel anyway, and ten threads hold ten parts of each.
-_IN_PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * MEGABYTE, multipart_chunksize=16 * MEGABYTE)
+_IN_PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * 1024**2, multipart_chunksize=16 * 1024**2)
 
 
 def storage(
@@ -34,7 +32,7 @@ def storage(
         "client_config": client_config,
         "transfer_config": _IN_PARTS,
         # Larger objects are spooled to disk when they are read; the default keeps them in memory.
-        "max_memory_size": 8 * MEGABYTE,
+        "max_memory_size": 8 * 1024**2,
         "default_acl": None,
         "querystring_auth": True,
         "querystring_expire": signed_seconds,

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import lifecycle
-from generations.catalogue import find
 from generations.errors import MaxCreditsExceeded, NotFinished, NotFound
 from generations.models import Batch, Generation
-from generations.ordering import input_files, order_intake, quotas
+from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
 from generations.workers import submitter
 
@@ -97,7 +96,7 @@ def retry(
         raise NotFinished("Only a generation that has ended can be retried. Cancel it first.")
     if earlier.erased_at:
         raise NotFound("What was ordered has been erased, so it cannot be ordered again.")
-    model = find(earlier.model)
+    model = price_book.find(earlier.model)
     order = Order(
         model=model,
         inputs=model.read(earlier.input, preset=earlier.preset or None),
