@@ -24,9 +24,9 @@ from notifications.endpoints import EndpointError
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
 
 TYPES = {
-    WebhookType.COMPLETED: "a generation is complete",
-    WebhookType.FAILED: "a generation could not be made",
-    WebhookType.PROGRESSED: "a generation gets further",
+    WebhookType.COMPLETED: "a generation is completed",
+    WebhookType.FAILED: "a generation fails",
+    WebhookType.PROGRESSED: "a generation makes progress",
     WebhookType.CREDITS_LOW: "credits run low",
 }
 
@@ -45,7 +45,7 @@ def mail(request: UserRequest) -> HttpResponse:
     if choice not in Subscriber.Mail.values:
         raise Http404
     email.prefer(_subscriber(request), Subscriber.Mail(choice))
-    messages.info(request, "Noted.")
+    messages.info(request, "Saved.")
     return redirect("notifications")
 
 

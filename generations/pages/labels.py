@@ -24,10 +24,10 @@ STATUSES = {
     Status.FAILED: "Failed",
 }
 PHASES = {
-    Phase.QUEUED: "Waiting to be submitted",
+    Phase.QUEUED: "Queued",
     Phase.SUBMITTING: "Submitting",
-    Phase.UNKNOWN: "Checking whether the provider received it",
-    Phase.WAITING: "Waiting in the provider’s queue",
+    Phase.UNKNOWN: "Checking the submission",
+    Phase.WAITING: "Waiting at the provider",
     Phase.RUNNING: "Generating",
     Phase.STORING: "Storing files",
 }
@@ -121,7 +121,7 @@ def prompt_text(generation: Generation) -> str:
 
 
 def status_text(generation: Generation) -> str:
-    """The status in one to five words. Finer than `Generation.status`, because it tells the phases apart."""
+    """The status in one to three words. Finer than `Generation.status`, because it tells the phases apart."""
     if generation.is_done:
         return STATUSES[Status(generation.status)]
     # The provider has delivered by then, so a cancellation no longer has an effect.
@@ -134,7 +134,7 @@ def progress_text(generation: Generation) -> str:
     """The position in the provider's queue, or the last progress message. Empty if neither is known."""
     if generation.phase == Phase.WAITING and generation.queue_position is not None:
         ahead = generation.queue_position
-        return "Next in the queue" if ahead == 0 else f"{ahead:,} ahead of it"
+        return "Next in the queue" if ahead == 0 else f"{ahead:,} ahead of it in the queue"
     return generation.message
 
 
