@@ -303,7 +303,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "generations.http.throttling.document",
+        "generations.http.openapi.add_scopes_and_retry_after",
     ],
 }
 

@@ -1,4 +1,7 @@
-"""Several wishes at once: ordered together or not at all, read and stopped together."""
+"""Batches: generations that are ordered together or not at all, and read and cancelled together.
+
+`api.infographics` places batches as well, and answers with `order_response`.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from credits.models import Account
 from generations import lifecycle, services
 from generations.api.order_requests import BatchRequest, located_in
-from generations.api.serializers import BatchSerializer, BatchSummarySerializer, presented
-from generations.http.authentication import customer
+from generations.api.polling import AnyResponse, add_polling_headers
+from generations.api.serializers import BatchSerializer, BatchSummarySerializer, with_related_rows
+from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
@@ -28,7 +33,7 @@ from generations.models import Batch, CancelledBy, Generation
 from generations.ordering.orders import find_batch
 from generations.workers import tasks
 
-# A batch is looked at as a whole, and is dearer to show than one.
+# A batch of 200 is expensive to render, so clients are asked to poll it less often than a single generation.
 RETRY_AFTER_SECONDS = 3
 
 
@@ -41,7 +46,7 @@ class BatchesView(ListAPIView[Batch]):
 
     @extend_schema(operation_id="list_batches", responses={200: BatchSummarySerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Yours, newest first."""
+        """Your batches, newest first, without their generations."""
         return super().get(request)
 
     @extend_schema(
@@ -55,77 +60,83 @@ class BatchesView(ListAPIView[Batch]):
         },
     )
     def post(self, request: Request) -> Response:
-        """Order one generation for each of the inputs: all of them, or none."""
+        """Orders one generation for each of the inputs: all of them, or none."""
         body, identity = BatchRequest.read(request), RequestIdentity.read(request)
-        user = customer(request)
+        user = authenticated_user(request)
         account = Account.objects.for_user(user)
         # A repeated request is answered first, even if the price or the catalogue has changed since.
         if (earlier := find_batch(account, key=identity.key, request_hash=identity.request_hash)) is not None:
-            return accepted(request, earlier, is_new=False)
+            return order_response(request, earlier, is_new=False)
         order = body.order(identity)
         with located_in("inputs"):
             batch, is_new = services.place_batch(account, order, actor=actor_of(user), max_credits=body.max_credits)
-        return accepted(request, batch, is_new=is_new)
+        return order_response(request, batch, is_new=is_new)
 
 
 class BatchView(APIView):
     @extend_schema(
         operation_id="read_batch",
         parameters=[IF_NONE_MATCH],
-        responses={200: BatchSerializer, 304: OpenApiResponse(description="Unchanged."), **problems(404)},
+        responses={200: BatchSerializer, 304: OpenApiResponse(description="Not modified."), **problems(404)},
     )
     def get(self, request: Request, batch_id: UUID) -> HttpResponseBase:
-        """How each of its generations stands. `Retry-After` says when to look again; without it, all have ended."""
+        """The current state of its generations. `Retry-After` is absent once all of them have ended."""
         batch = _find(request, batch_id)
         unchanged = get_conditional_response(request, etag=_etag(batch))
-        return _dressed(unchanged or Response(_shown(request, batch)), batch)
+        return _add_headers(unchanged or Response(_serialize(request, batch)), batch)
 
 
 class CancelBatchView(APIView):
     @extend_schema(operation_id="cancel_batch", request=None, responses={202: BatchSerializer, **problems(403, 404)})
     def post(self, request: Request, batch_id: UUID) -> HttpResponseBase:
-        """Stop all that can be stopped: what never ran is free again at once, of the rest fal's verdict decides."""
-        batch, actor = _find(request, batch_id), actor_of(customer(request))
+        """Cancels all of its generations that have not ended.
+
+        The credits of those that had not been submitted are available again at once. Of the others, the provider's
+        verdict decides what is charged.
+        """
+        batch, actor = _find(request, batch_id), actor_of(authenticated_user(request))
         for generation in batch.generations.all():
             if lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor) == "asked":
                 tasks.enqueue_reconcile(generation.pk)
+        # As the cancellations have left it.
         batch = _find(request, batch_id)
-        return _dressed(Response(_shown(request, batch), status=202), batch)
+        return _add_headers(Response(_serialize(request, batch), status=202), batch)
 
 
-def accepted(request: Request, batch: Batch, *, is_new: bool) -> Response:
-    """The answer to an order of several."""
+def order_response(
+    request: Request, batch: Batch, *, is_new: bool, serializer: type[Serializer[Batch]] = BatchSerializer
+) -> Response:
+    """The response to an order of a batch.
+
+    Args:
+        is_new: False if the same request placed the batch before.
+        serializer: How to render the batch.
+    """
+    # Once more, with all that is rendered, and as the order has left it.
     batch = _find(request, batch.pk)
-    return answered(Response(_shown(request, batch), status=202 if is_new else 200), request, batch, is_new=is_new)
-
-
-def answered(response: Response, request: Request, batch: Batch, *, is_new: bool) -> Response:
-    """With what belongs to an answer about a new batch."""
+    response = Response(_serialize(request, batch, serializer), status=202 if is_new else 200)
     if not is_new:
         response["Idempotent-Replayed"] = "true"
     response["Location"] = reverse("api:batch", args=[batch.pk], request=request)
-    _dressed(response, batch)
-    return response
-
-
-def _presented(batches: QuerySet[Batch]) -> QuerySet[Batch]:
-    return batches.prefetch_related(Prefetch("generations", presented(Generation.objects.order_by("pk"))))
+    return _add_headers(response, batch)
 
 
 def _find(request: Request, batch_id: UUID) -> Batch:
-    return get_object_or_404(_presented(Batch.objects.visible_to(request.user)), pk=batch_id)
+    generations = Prefetch("generations", with_related_rows(Generation.objects.order_by("pk")))
+    return get_object_or_404(Batch.objects.visible_to(request.user).prefetch_related(generations), pk=batch_id)
 
 
-def _shown(request: Request, batch: Batch) -> dict[str, object]:
-    return dict(BatchSerializer(batch, context={"request": request}).data)
+def _serialize(
+    request: Request, batch: Batch, serializer: type[Serializer[Batch]] = BatchSerializer
+) -> dict[str, object]:
+    return dict(serializer(batch, context={"request": request}).data)
 
 
-def _dressed(response: HttpResponseBase, batch: Batch) -> HttpResponseBase:
-    response["ETag"] = _etag(batch)
-    response["Cache-Control"] = "private, no-cache"
-    if not all(generation.is_done for generation in batch.generations.all()):
-        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response
+def _add_headers(response: AnyResponse, batch: Batch) -> AnyResponse:
+    is_done = all(generation.is_done for generation in batch.generations.all())
+    return add_polling_headers(
+        response, etag=_etag(batch), retry_after_seconds=None if is_done else RETRY_AFTER_SECONDS
+    )
 
 
 def _etag(batch: Batch) -> str:

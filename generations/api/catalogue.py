@@ -1,4 +1,4 @@
-"""What can be ordered, and for how much."""
+"""The models that can be ordered, and quotes of what an order would cost."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from generations.api.serializers import ModelListSerializer, ModelSerializer, Qu
 from generations.http.openapi import problems
 from generations.ordering import price_book
 
-# Or until the price book changes, where that is written already. An order is guarded by max_credits.
+# How long a price is promised, unless a change in the price book is due before. A client that must not pay more sends
+# max_credits with the order.
 QUOTE_VALID = timedelta(minutes=15)
 
 
 class ModelsView(APIView):
     @extend_schema(operation_id="list_models", responses={200: ModelListSerializer, **problems()})
     def get(self, request: Request) -> Response:
-        """Everything on offer."""
+        """All models that can be ordered."""
         return Response(ModelListSerializer({"results": price_book.offered()}).data)
 
 
 class ModelView(APIView):
     @extend_schema(operation_id="read_model", responses={200: ModelSerializer, **problems(404)})
     def get(self, request: Request, slug: str) -> Response:
-        """One of them, with the JSON Schema of its input."""
+        """One model, with the JSON Schema of its input."""
         return Response(ModelSerializer(price_book.find(slug)).data)
 
 
@@ -40,12 +41,12 @@ class QuotesView(APIView):
         responses={200: QuoteSerializer, **problems(400, 403, 404, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """What an order would cost. Nothing is made or kept."""
+        """The price of an order that is not placed."""
         model, inputs = QuoteRequest.read(request).resolve()
-        until, change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
+        valid_until, next_change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
         quote = {
             "credits": model.credits(inputs),
             "basis": "exact",
-            "valid_until": min(until, change) if change else until,
+            "valid_until": min(valid_until, next_change) if next_change else valid_until,
         }
         return Response(QuoteSerializer(quote).data)

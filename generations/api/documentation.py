@@ -1,4 +1,4 @@
-"""The API about itself: its entry points, its OpenAPI document, and pages to read that."""
+"""The API's own description: the index of its resources, the OpenAPI document, and Swagger UI to browse it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from rest_framework.views import APIView
 
 from generations.errors import NotFound
 
-ENTRY_POINTS = (
+INDEX = (
     *("models", "quotes", "generations", "batches", "infographics", "retention", "credits", "entries", "events"),
     *("webhook-endpoints", "webhook-deliveries", "schema", "docs"),
 )
+"""Names of the URLs that the index lists."""
 
 
 class IndexView(APIView):
@@ -26,7 +27,7 @@ class IndexView(APIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        return Response({name: reverse(f"api:{name}", request=request) for name in ENTRY_POINTS})
+        return Response({name: reverse(f"api:{name}", request=request) for name in INDEX})
 
 
 class SchemaView(SpectacularAPIView):
@@ -34,7 +35,7 @@ class SchemaView(SpectacularAPIView):
     permission_classes = [AllowAny]
 
 
-# Swagger UI keeps its script in a file of its own, but sets styles from it.
+# Swagger UI has its script in a file of its own, which the content security policy allows, but it sets inline styles.
 @method_decorator(csp_update({"style-src": [SELF, UNSAFE_INLINE]}), name="dispatch")
 class DocsView(SpectacularSwaggerSplitView):
     authentication_classes = []
@@ -43,12 +44,12 @@ class DocsView(SpectacularSwaggerSplitView):
 
 
 class UnknownView(APIView):
-    """Every other address below /api/. A view, so that the answer is JSON, with DEBUG on as well."""
+    """Answers all other URLs below /api/. As a view, so that the problem is JSON even with DEBUG on."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        hint = "" if request.path.endswith("/") else " Addresses end with a slash."
+        hint = "" if request.path.endswith("/") else " URLs end with a slash."
         raise NotFound(f"There is nothing at {request.path}.{hint}")

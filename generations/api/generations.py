@@ -1,4 +1,7 @@
-"""Wishes: made, listed, read, stopped, tried again."""
+"""Generations: placing an order, listing, reading, cancelling, retrying and erasing.
+
+`GenerationsView.post` is where an order enters through the API; `services.place_order` does the rest.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ from credits.models import Account
 from generations import lifecycle, services
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import OrderRequest, RetryRequest, located_in
-from generations.api.serializers import ErasureSerializer, GenerationSerializer, presented
+from generations.api.polling import AnyResponse, add_polling_headers
+from generations.api.serializers import ErasureSerializer, GenerationSerializer, with_related_rows
 from generations.errors import AlreadyFinished
 from generations.http import long_polling
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
@@ -36,12 +40,13 @@ from generations.progress.serializers import EventSerializer
 from generations.services import PlacedOrder
 from generations.workers import tasks
 
-# A picture is there in seconds; who has waited ten minutes for a video need not look every second.
+# An image is ready in seconds. After a wait of minutes, as for a video, a few seconds more do not matter: clients are
+# asked to poll after an eighth of the generation's age.
 RETRY_AFTER_SECONDS_MIN = 1
 RETRY_AFTER_SECONDS_MAX = 30
-PART_OF_ITS_AGE = 8
+AGE_DIVISOR = 8
 
-ORDERED: dict[Any, Any] = {
+ORDER_RESPONSES: dict[Any, Any] = {
     200: GenerationSerializer,
     202: GenerationSerializer,
     **problems(400, 402, 403, 404, 409, 411, 413, 415, 422),
@@ -55,23 +60,23 @@ class GenerationsView(ListAPIView[Generation]):
     filterset_class = GenerationFilter
 
     def get_queryset(self) -> GenerationQuerySet:
-        return presented(Generation.objects.visible_to(self.request.user))
+        return with_related_rows(Generation.objects.visible_to(self.request.user))
 
     @extend_schema(operation_id="list_generations", responses={200: GenerationSerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Yours, newest first. `metadata.<key>=<value>` finds those that you marked so."""
+        """Your generations, newest first. `metadata.<key>=<value>` finds those that you have marked with it."""
         return super().get(request)
 
     @extend_schema(
         operation_id="create_generation",
         request=OrderRequest,
         parameters=[IDEMPOTENCY_KEY, PREFER],
-        responses={201: GenerationSerializer, **ORDERED},
+        responses={201: GenerationSerializer, **ORDER_RESPONSES},
     )
     def post(self, request: Request) -> Response:
-        """Order one. Its price is held at once, and charged when its files lie in storage."""
+        """Places an order. Its price is held now, and charged when its files are in storage."""
         body, identity = OrderRequest.read(request), RequestIdentity.read(request)
-        user = customer(request)
+        user = authenticated_user(request)
         account = Account.objects.for_user(user)
         # A repeated request is answered first, even if the price or the catalogue has changed since.
         earlier = find_generation(account, key=identity.key, request_hash=identity.request_hash)
@@ -83,34 +88,34 @@ class GenerationsView(ListAPIView[Generation]):
                 placed = services.place_order(
                     account, order, actor=actor_of(user), max_credits=body.max_credits, reuse=body.reuse
                 )
-        return _accepted(request, placed, wait_seconds=long_polling.preferred_seconds(request))
+        return _order_response(request, placed, wait_seconds=long_polling.preferred_wait_seconds(request))
 
 
 class GenerationView(APIView):
     @extend_schema(
         operation_id="read_generation",
         parameters=[IF_NONE_MATCH],
-        responses={200: GenerationSerializer, 304: OpenApiResponse(description="Unchanged."), **problems(404)},
+        responses={200: GenerationSerializer, 304: OpenApiResponse(description="Not modified."), **problems(404)},
     )
     def get(self, request: Request, generation_id: UUID) -> HttpResponseBase:
-        """How it stands. `Retry-After` says when to look again; without it, it has ended."""
+        """The current state. `Retry-After` says when to poll again; it is absent once the generation has ended."""
         generation = _find(request, generation_id)
         unchanged = get_conditional_response(request, etag=_etag(generation))
-        return _dressed(unchanged or Response(_shown(request, generation)), generation)
+        return _add_headers(unchanged or Response(_serialize(request, generation)), generation)
 
     @extend_schema(
         operation_id="erase_generation",
         responses={200: ErasureSerializer, 202: ErasureSerializer, **problems(403, 404, 409)},
     )
     def delete(self, request: Request, generation_id: UUID) -> Response:
-        """Erase what you asked for and what was made of it; what it cost stays. The answer is the receipt.
+        """Erases the inputs and the results. The price and the ledger entries remain. Returns the receipt.
 
-        202: the files are being deleted. 200: everything is gone. Asked again, the receipt is the same.
+        202: the files are being deleted. 200: everything is deleted. A repeated request returns the same receipt.
         """
         generation = _find(request, generation_id)
         if not api_keys.may_erase(generation.api_key_id):
             raise PermissionDenied("This key erases only what was ordered with it; the scope “manage” erases anything.")
-        receipt = lifecycle.erase(generation, actor=actor_of(customer(request)))
+        receipt = lifecycle.erase(generation, actor=actor_of(authenticated_user(request)))
         return Response(ErasureSerializer(receipt).data, status=200 if receipt.done_at else 202)
 
 
@@ -121,16 +126,22 @@ class CancelView(APIView):
         responses={200: GenerationSerializer, 202: GenerationSerializer, **problems(403, 404, 409)},
     )
     def post(self, request: Request, generation_id: UUID) -> HttpResponseBase:
-        """Stop it. 200: it never ran, and its credits are free again. 202: fal was asked; its verdict decides."""
+        """Cancels the generation.
+
+        200: it had not been submitted, and its credits are available again. 202: the provider is asked to stop, and
+        its verdict decides what is charged.
+        """
         generation = _find(request, generation_id)
-        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(customer(request)))
+        actor = actor_of(authenticated_user(request))
+        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor)
         if answer == "finished":
             raise AlreadyFinished("It has ended, or its result is being copied into storage.")
         if answer == "asked":
+            # The reconciler would find the row by itself, but the message saves up to a second.
             tasks.enqueue_reconcile(generation.pk)
         generation = _find(request, generation_id)
         status = 200 if answer == "released" else 202
-        return _dressed(Response(_shown(request, generation), status=status), generation)
+        return _add_headers(Response(_serialize(request, generation), status=status), generation)
 
 
 class RetryView(APIView):
@@ -138,13 +149,13 @@ class RetryView(APIView):
         operation_id="retry_generation",
         request=RetryRequest,
         parameters=[IDEMPOTENCY_KEY],
-        responses=ORDERED,
+        responses=ORDER_RESPONSES,
     )
     def post(self, request: Request, generation_id: UUID) -> Response:
-        """The same again as a generation of its own, at today's price; only when this one has ended."""
+        """Orders the same again, as a new generation at the current price. Only possible once this one has ended."""
         generation = _find(request, generation_id)
         body, identity = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
-        user = customer(request)
+        user = authenticated_user(request)
         with located_in("input"):
             placed = services.retry(
                 Account.objects.for_user(user),
@@ -154,61 +165,59 @@ class RetryView(APIView):
                 request_hash=identity.request_hash,
                 max_credits=body.max_credits,
             )
-        return _accepted(request, placed)
+        return _order_response(request, placed)
 
 
 class EventsView(ListAPIView[Event]):
     serializer_class = EventSerializer
     pagination_class = OldestFirst
+    # drf-spectacular reads the model from it.
     queryset = Event.objects.none()
 
     @extend_schema(operation_id="list_generation_events", responses={200: EventSerializer, **problems(400, 404)})
     def get(self, request: Request, generation_id: UUID) -> Response:
-        """Its timeline: what happened, by whom, and what that did to your credits. Oldest first."""
+        """The timeline: what happened, caused by whom, and how it changed your credits. Oldest first."""
         self.queryset = _find(request, generation_id).events.all()
         return super().get(request)
 
 
 def _find(request: Request, generation_id: UUID) -> Generation:
-    return get_object_or_404(presented(Generation.objects.visible_to(request.user)), pk=generation_id)
+    return get_object_or_404(with_related_rows(Generation.objects.visible_to(request.user)), pk=generation_id)
 
 
-def _shown(request: Request, generation: Generation) -> dict[str, object]:
+def _serialize(request: Request, generation: Generation) -> dict[str, object]:
     return dict(GenerationSerializer(generation, context={"request": request}).data)
 
 
-def _accepted(request: Request, placed: PlacedOrder, *, wait_seconds: int = 0) -> Response:
+def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int = 0) -> Response:
+    """The response to an order.
+
+    Args:
+        wait_seconds: How long to wait for the result first. 0: not at all.
+    """
     if wait_seconds:
-        long_polling.wait(lambda: _is_done(placed.generation.pk), seconds=wait_seconds)
+        ended = Generation.objects.filter(pk=placed.generation.pk, phase=Phase.DONE)
+        long_polling.wait_until(ended.exists, seconds=wait_seconds)
+    # With its current state: submitting the order, or the wait, has changed it.
     generation = _find(request, placed.generation.pk)
-    # Who did not ask to wait is told that it goes on, even if fal refused it within the moment.
+    # A client that did not ask to wait gets 202 even if fal has refused the order already: it has to read the result
+    # in any case.
     status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202
-    response = Response(_shown(request, generation), status=status)
+    response = Response(_serialize(request, generation), status=status)
     if wait_seconds:
         response["Preference-Applied"] = f"wait={wait_seconds}"
     if not placed.is_new:
         response["Limn-Reused" if placed.is_reused else "Idempotent-Replayed"] = "true"
     response["Location"] = reverse("api:generation", args=[generation.pk], request=request)
-    _dressed(response, generation)
-    return response
+    return _add_headers(response, generation)
 
 
-def _is_done(generation_id: UUID) -> bool:
-    return Generation.objects.filter(pk=generation_id, phase=Phase.DONE).exists()
-
-
-def _dressed(response: HttpResponseBase, generation: Generation) -> HttpResponseBase:
-    """With what a client needs to ask again wisely."""
-    response["ETag"] = _etag(generation)
-    response["Cache-Control"] = "private, no-cache"
+def _add_headers(response: AnyResponse, generation: Generation) -> AnyResponse:
+    retry_after_seconds = None
     if not generation.is_done:
-        response["Retry-After"] = str(_retry_after_seconds(generation))
-    return response
-
-
-def _retry_after_seconds(generation: Generation) -> int:
-    age = (timezone.now() - generation.created_at).total_seconds()
-    return max(RETRY_AFTER_SECONDS_MIN, min(int(age / PART_OF_ITS_AGE), RETRY_AFTER_SECONDS_MAX))
+        age = (timezone.now() - generation.created_at).total_seconds()
+        retry_after_seconds = max(RETRY_AFTER_SECONDS_MIN, min(int(age / AGE_DIVISOR), RETRY_AFTER_SECONDS_MAX))
+    return add_polling_headers(response, etag=_etag(generation), retry_after_seconds=retry_after_seconds)
 
 
 def _etag(generation: Generation) -> str:

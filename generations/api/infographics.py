@@ -1,11 +1,14 @@
-"""Infographics: a wish, and perhaps a blog page, become so many pictures. Each is a generation like any other."""
+"""Infographics: a prompt, and optionally the article of a web page, are ordered as a batch of images.
+
+Each image is a generation like any other; `generations.infographics` writes its prompt.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from drf_spectacular.utils import extend_schema
-from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
+from pydantic import AliasChoices, Field, StringConstraints, field_validator
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +19,7 @@ from credits.models import Account
 from generations import services
 from generations.api import batches
 from generations.api.order_requests import AllowDuplicate, MaxCredits, Metadata, located_in
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, problems
@@ -27,21 +30,16 @@ from generations.models import Batch, Generation
 from generations.ordering.orders import BatchOrder, find_batch
 
 
-def _with_a_colon(ratio: Any) -> Any:
-    # "16/9", as the service before us wrote it.
-    return ratio.replace("/", ":") if isinstance(ratio, str) else ratio
-
-
 class InfographicsRequest(RequestBody):
-    """What should be shown, and how often."""
+    """An order of infographics."""
 
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
-        max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX, description="What the infographic should tell."
+        max_length=prompts.PROMPT_INPUT_CHARACTERS_MAX, description="What the infographic should show."
     )
     blog_url: str | None = Field(
-        default=None, max_length=2048, description="A public https address of a page whose article is the material."
+        default=None, max_length=2048, description="A public https URL of a web page. Its article is the material."
     )
-    aspect_ratio: Annotated[prompts.AspectRatio, BeforeValidator(_with_a_colon)] = "16:9"
+    aspect_ratio: prompts.AspectRatio = "16:9"
     resolution: prompts.Resolution = "2K"
     number_of_infographics: int = Field(
         default=1,
@@ -52,14 +50,20 @@ class InfographicsRequest(RequestBody):
     metadata: Metadata
     max_credits: MaxCredits
     allow_duplicate: AllowDuplicate
-    notify: bool = Field(default=False, description="Write an e-mail when all of them have ended.")
+    notify: bool = Field(default=False, description="Send an e-mail when all of them have ended.")
 
-    def read_page(self, account: Account) -> Article | None:
-        """Raises InvalidInput when it cannot be read, outside.Busy."""
-        return prompts.read_page(account, self.blog_url) if self.blog_url else None
+    @field_validator("aspect_ratio", mode="before")
+    @classmethod
+    def accept_slash(cls, ratio: Any) -> Any:
+        """Accepts "16/9" as well, which clients of the earlier infographics service send."""
+        return ratio.replace("/", ":") if isinstance(ratio, str) else ratio
 
     def order(self, article: Article | None, identity: RequestIdentity) -> BatchOrder:
-        """The pictures as one order."""
+        """The batch of images to order. Raises InvalidInput.
+
+        Args:
+            article: The article of `blog_url`, if it has been fetched. It does not change the price.
+        """
         infographic = prompts.InfographicRequest(
             prompt=self.prompt,
             article=article,
@@ -88,20 +92,20 @@ class InfographicSerializer(serializers.Serializer[Generation]):
 
 
 class InfographicsSerializer(serializers.Serializer[Batch]):
-    """What was submitted. `status_url` of each, or the batch at once, tells how it goes on."""
+    """An order of infographics. Poll each `status_url`, or `batch_url` for all of them at once."""
 
     batch = serializers.UUIDField(source="id")
     batch_url = serializers.SerializerMethodField()
-    prompt = serializers.SerializerMethodField(help_text="What the model is asked for: the template, filled in.")
+    prompt = serializers.SerializerMethodField(help_text="The complete prompt that the model receives.")
     infographics = InfographicSerializer(many=True, source="generations")
     total_submitted = serializers.SerializerMethodField()
-    credits_used = serializers.SerializerMethodField(help_text="Held now; charged for what is delivered.")
+    credits_used = serializers.SerializerMethodField(help_text="Held now, and charged for what is delivered.")
 
     def get_batch_url(self, batch: Batch) -> str:
         return reverse("api:batch", args=[batch.pk], request=self.context["request"])
 
     def get_prompt(self, batch: Batch) -> str:
-        # Nothing, once it has been erased.
+        # All images of a batch have the same prompt. An erased one has none.
         return str(batch.generations.all()[0].input.get("prompt", ""))
 
     def get_total_submitted(self, batch: Batch) -> int:
@@ -123,19 +127,18 @@ class InfographicsView(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        """Order infographics, from a prompt and the article of a page: all of them, or none."""
+        """Orders infographics from a prompt and, optionally, the article of a web page: all of them, or none."""
         body, identity = InfographicsRequest.read(request), RequestIdentity.read(request)
-        user = customer(request)
+        user = authenticated_user(request)
         account = Account.objects.for_user(user)
-        earlier = find_batch(account, key=identity.key, request_hash=identity.request_hash)
-        if earlier is not None:
-            batch, is_new = earlier, False
-        else:
-            # Before the page is fetched, which takes seconds; the article does not change the price.
+        # A repeated request is answered first, even if the price or the page has changed since.
+        batch = find_batch(account, key=identity.key, request_hash=identity.request_hash)
+        is_new = False
+        if batch is None:
+            # An order that cannot be placed is refused before the page is fetched, which takes seconds.
             services.require_possible(account, body.order(None, identity), max_credits=body.max_credits)
-            order = body.order(body.read_page(account), identity)
+            article = prompts.read_page(account, body.blog_url) if body.blog_url else None
+            order = body.order(article, identity)
             with located_in("inputs"):
                 batch, is_new = services.place_batch(account, order, actor=actor_of(user), max_credits=body.max_credits)
-        batch = Batch.objects.prefetch_related("generations").get(pk=batch.pk)
-        data = InfographicsSerializer(batch, context={"request": request}).data
-        return batches.answered(Response(data, status=202 if is_new else 200), request, batch, is_new=is_new)
+        return batches.order_response(request, batch, is_new=is_new, serializer=InfographicsSerializer)

@@ -1,4 +1,8 @@
-"""API keys, made and unmade by their owner, or by a key with the scope `manage`: none stronger than itself."""
+"""API keys: created, changed and revoked by their owner, or with a key that has the scope `manage`.
+
+A key cannot give another key more rights than it has itself; a person who is logged in can. `accounts.api_keys`
+enforces this.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -21,69 +25,71 @@ from rest_framework.views import APIView
 from accounts import api_keys
 from accounts.models import ApiKey, Scope
 from credits.models import CREDITS_MAX
-from generations.api.filters import DOOMSDAY
+from generations.api.filters import LATEST
 from generations.catalogue import MODELS
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
 from generations.http.requests import RequestBody
 from generations.ordering import quotas
 
 
-def _written(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError("Write the time as in 2027-01-31T12:00:00Z.")
-    return datetime.fromisoformat(value)
+def _parse_scope(name: object) -> Scope:
+    # The strict mode of the body would refuse the text of a scope.
+    try:
+        return Scope(str(name))
+    except ValueError:
+        raise ValueError(f"The scopes are {', '.join(Scope)}.") from None
 
 
-def _to_come(moment: datetime) -> datetime:
-    if not timezone.now() < moment < DOOMSDAY:
-        raise ValueError("This time is past, or beyond all calendars.")
-    return moment
-
-
-def _on_offer(slug: str) -> str:
+def _require_known_model(slug: str) -> str:
     if slug not in MODELS:
         raise ValueError(f"There is no model {slug}.")
     return slug
 
 
-def _scope(word: object) -> Scope:
-    try:
-        return Scope(str(word))
-    except ValueError:
-        raise ValueError(f"The scopes are {', '.join(Scope)}.") from None
-
-
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Scopes = Annotated[
-    list[Annotated[Scope, BeforeValidator(_scope)]], Field(min_length=1, max_length=len(Scope), description="What for.")
-]
-ExpiresAt = Annotated[
-    Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_to_come)] | None,
-    Field(default=None, description="From then on it opens nothing. Null: never."),
-]
-CreditsMax = Annotated[
-    int | None,
-    Field(default=None, ge=0, le=CREDITS_MAX, description="What may be spent with it in all its life. Null: no cap."),
+    list[Annotated[Scope, BeforeValidator(_parse_scope)]],
+    Field(min_length=1, max_length=len(Scope), description="What the key may be used for."),
 ]
 Slugs = Annotated[
-    list[Annotated[str, Field(max_length=100), AfterValidator(_on_offer)]],
-    Field(default_factory=list, max_length=200, description="The models that it may order. Empty: all."),
+    list[Annotated[str, Field(max_length=100), AfterValidator(_require_known_model)]],
+    Field(default_factory=list, max_length=200, description="Slugs of the models that may be ordered. Empty: all."),
 ]
 
 
 class KeyRequest(RequestBody):
-    """A key that should be made."""
+    """A new API key."""
 
     name: Name
     scopes: Scopes = [Scope.READ, Scope.ORDER]
-    expires_at: ExpiresAt
-    credits_max: CreditsMax
+    expires_at: AwareDatetime | None = Field(default=None, description="When the key expires. null: never.")
+    credits_max: int | None = Field(
+        default=None, ge=0, le=CREDITS_MAX, description="Credits that may be spent with the key in all. null: no limit."
+    )
     models: Slugs
+
+    @field_validator("expires_at", mode="before")
+    @classmethod
+    def parse_expiry(cls, value: Any) -> datetime | None:
+        """Converts the text of a time, which the strict mode of the body would refuse."""
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise ValueError("Write the time as in 2027-01-31T12:00:00Z.")
+        return datetime.fromisoformat(value)
+
+    @field_validator("expires_at")
+    @classmethod
+    def require_future(cls, value: datetime | None) -> datetime | None:
+        if value is not None and not timezone.now() < value < LATEST:
+            raise ValueError("This time is in the past, or too far in the future.")
+        return value
 
     @property
     def rights(self) -> api_keys.Rights:
+        """The rights of the new key."""
         return api_keys.Rights(
             scopes=frozenset(self.scopes),
             expires_at=self.expires_at,
@@ -92,28 +98,25 @@ class KeyRequest(RequestBody):
         )
 
 
-class KeyChangeRequest(RequestBody):
-    """What should be different from now on; what is not named stays."""
+class KeyChangeRequest(KeyRequest):
+    """Changes to an API key. Members that are left out keep their values."""
 
     name: Name = ""
-    scopes: Scopes = [Scope.READ]
-    expires_at: ExpiresAt
-    credits_max: CreditsMax
-    models: Slugs
 
     @property
-    def asked(self) -> dict[str, Any]:
-        asked = {name: getattr(self, name) for name in self.model_fields_set}
-        return {name: frozenset(value) if isinstance(value, list) else value for name, value in asked.items()}
+    def changes(self) -> dict[str, Any]:
+        """The members of the request, as arguments for `api_keys.change`."""
+        members = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: frozenset(value) if isinstance(value, list) else value for name, value in members.items()}
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
-    """A key, without what opens anything."""
+    """An API key, without its secret."""
 
     id = serializers.UUIDField(source="uid")
     scopes = serializers.ListField(child=serializers.ChoiceField(Scope.choices))
     models = serializers.ListField(child=serializers.CharField(), source="model_slugs")
-    credits_spent = serializers.IntegerField(help_text="With it, credits that are held now among them.")
+    credits_spent = serializers.IntegerField(help_text="Credits spent with the key, including those that are held.")
 
     class Meta:
         model = ApiKey
@@ -125,9 +128,9 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
 
 class IssuedKeySerializer(KeySerializer):
-    """A new key, with the one sight of what to send."""
+    """A new API key, with its secret. The secret cannot be shown again."""
 
-    key = serializers.CharField(help_text="Send it as `Authorization: Token …`. Nobody can show it again.")
+    key = serializers.CharField(help_text="Send it as `Authorization: Token …`. It is shown only now.")
 
     class Meta(KeySerializer.Meta):
         fields = ("key", *KeySerializer.Meta.fields)  # type: ignore[assignment]  # one more
@@ -138,11 +141,11 @@ class KeysView(ListAPIView[ApiKey]):
     pagination_class = NewestFirst
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return _shown(self.request)
+        return _visible_keys(self.request)
 
     @extend_schema(operation_id="list_keys", responses={200: KeySerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Your keys, newest first, the revoked ones among them."""
+        """Your API keys, newest first, including revoked ones."""
         return super().get(request)
 
     @extend_schema(
@@ -151,11 +154,11 @@ class KeysView(ListAPIView[ApiKey]):
         responses={201: IssuedKeySerializer, **problems(400, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Make one. This answer alone shows what to send; keep it well."""
-        wish = KeyRequest.read(request)
-        issued = api_keys.issue(customer(request), wish.name, rights=wish.rights, by=_asking(request))
+        """Creates an API key. Only this response contains its secret."""
+        body = KeyRequest.read(request)
+        issued = api_keys.issue(authenticated_user(request), body.name, rights=body.rights, by=_key_of(request))
         key = _find(request, issued.key.uid)
-        key.key = issued.plain  # type: ignore[attr-defined]  # for this one answer
+        key.key = issued.plain  # type: ignore[attr-defined]  # for this one response
         response = Response(IssuedKeySerializer(key).data, status=201)
         response["Location"] = reverse("api:key", args=[key.uid], request=request)
         response["Cache-Control"] = "no-store"
@@ -165,7 +168,7 @@ class KeysView(ListAPIView[ApiKey]):
 class KeyView(APIView):
     @extend_schema(operation_id="read_key", responses={200: KeySerializer, **problems(404)})
     def get(self, request: Request, key_id: UUID) -> Response:
-        """What it may, what it has spent, and when it was used last."""
+        """An API key: its rights, what was spent with it, and when it was last used."""
         return Response(KeySerializer(_find(request, key_id)).data)
 
     @extend_schema(
@@ -174,28 +177,29 @@ class KeyView(APIView):
         responses={200: KeySerializer, **problems(400, 404, 411, 413, 415, 422)},
     )
     def patch(self, request: Request, key_id: UUID) -> Response:
-        """Change its name, or what it may. It holds from the next request on."""
+        """Changes the name or the rights of an API key, from the next request on."""
         key = _find(request, key_id)
-        api_keys.change(key, by=_asking(request), **KeyChangeRequest.read(request).asked)
+        api_keys.change(key, by=_key_of(request), **KeyChangeRequest.read(request).changes)
         return Response(KeySerializer(key).data)
 
     @extend_schema(
-        operation_id="revoke_key", responses={204: OpenApiResponse(description="It opens nothing."), **problems(404)}
+        operation_id="revoke_key",
+        responses={204: OpenApiResponse(description="The key is revoked."), **problems(404)},
     )
     def delete(self, request: Request, key_id: UUID) -> Response:
-        """Revoke it: from this answer on it opens nothing. Its row stays, for what was spent with it."""
+        """Revokes an API key at once. It stays in the list, with what was spent with it."""
         api_keys.revoke(_find(request, key_id))
         return Response(status=204)
 
 
-def _shown(request: Request) -> QuerySet[ApiKey]:
+def _visible_keys(request: Request) -> QuerySet[ApiKey]:
     return quotas.with_credits_spent(ApiKey.objects.visible_to(request.user))
 
 
 def _find(request: Request, key_id: UUID) -> ApiKey:
-    return get_object_or_404(_shown(request), uid=key_id)
+    return get_object_or_404(_visible_keys(request), uid=key_id)
 
 
-def _asking(request: Request) -> ApiKey | None:
-    """The key that asks. None: a person, in a browser."""
+def _key_of(request: Request) -> ApiKey | None:
+    """The key with which the request came. None: a person is logged in."""
     return request.auth if isinstance(request.auth, ApiKey) else None

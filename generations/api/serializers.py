@@ -1,4 +1,8 @@
-"""How things look from outside. Only what is named here leaves the house."""
+"""Serializers of the API: how generations, models, batches, credits and erasures are rendered as JSON.
+
+Only the fields that are named here are published. The class docstrings and `help_text`s are the descriptions in the
+OpenAPI document.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +36,8 @@ from generations.models import (
 from generations.progress import durations
 
 
-def presented(generations: GenerationQuerySet) -> GenerationQuerySet:
-    """With all that a generation shows: three queries, however many there are."""
+def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
+    """Adds what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
     input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
@@ -43,27 +47,33 @@ def presented(generations: GenerationQuerySet) -> GenerationQuerySet:
 
 
 class ExpectedOutputSerializer(serializers.Serializer[catalogue.ExpectedFile]):
-    role = serializers.CharField(help_text="Its place in the provider's answer.")
+    role = serializers.CharField(help_text="The location of the file in the provider's answer.")
     content_type = serializers.CharField(source="media_type")
 
 
 class ModelSerializer(serializers.Serializer[catalogue.Model]):
-    """Something that can be ordered."""
+    """A model that can be ordered."""
 
     slug = serializers.CharField()
     title = serializers.CharField()
     summary = serializers.CharField()
     kind = serializers.CharField()
-    endpoint = serializers.CharField(help_text="fal's name for it.")
+    endpoint = serializers.CharField(help_text="The id of the model at fal.")
     input_schema = serializers.DictField(source="schema", help_text="JSON Schema of the input.")
     presets = serializers.DictField(help_text="Named sets of inputs.")
-    price = serializers.CharField(source="price.description", help_text="The formula in words; a quote has the number.")
-    typical_seconds = serializers.SerializerMethodField(help_text="By our own history, once there is one.")
-    outputs = serializers.SerializerMethodField(help_text="The files it makes when no input changes them.")
-    unsure = serializers.ListField(child=serializers.CharField(), help_text="What we know from hearsay only.")
+    price = serializers.CharField(
+        source="price.description", help_text="How the price is calculated. A quote has the price of an order."
+    )
+    typical_seconds = serializers.SerializerMethodField(
+        help_text="The median duration of recent generations, or an estimate."
+    )
+    outputs = serializers.SerializerMethodField(help_text="The files of an order with default inputs.")
+    unsure = serializers.ListField(
+        child=serializers.CharField(), help_text="Facts about the model that its documentation does not confirm."
+    )
 
     def get_typical_seconds(self, model: catalogue.Model) -> int:
-        return durations.seconds(model)
+        return durations.typical_seconds(model)
 
     @extend_schema_field(ExpectedOutputSerializer(many=True))
     def get_outputs(self, model: catalogue.Model) -> Any:
@@ -77,15 +87,15 @@ class ModelListSerializer(serializers.Serializer[Any]):
 
 class QuoteSerializer(serializers.Serializer[Any]):
     credits = serializers.IntegerField()
-    basis = serializers.ChoiceField(["exact"], help_text="An order like this costs exactly so much.")
+    basis = serializers.ChoiceField(["exact"], help_text="The order costs exactly this.")
     valid_until = serializers.DateTimeField()
 
 
 class ProgressSerializer(serializers.Serializer[Generation]):
     queue_position = serializers.IntegerField(allow_null=True)
-    percent = serializers.IntegerField(allow_null=True, help_text="Where the model tells it; fal's queue does not.")
+    percent = serializers.IntegerField(allow_null=True, help_text="The model's own progress, if it reports it.")
     message = serializers.SerializerMethodField()
-    eta_seconds = serializers.SerializerMethodField(help_text="By what such a model usually takes.")
+    eta_seconds = serializers.SerializerMethodField(help_text="The estimated time until it has ended.")
 
     def get_message(self, generation: Generation) -> str | None:
         return generation.message or None
@@ -94,15 +104,15 @@ class ProgressSerializer(serializers.Serializer[Generation]):
         if generation.is_done or generation.model not in catalogue.MODELS:
             return None
         age = (timezone.now() - generation.created_at).total_seconds()
-        return max(1, durations.seconds(catalogue.find(generation.model)) - int(age))
+        return max(1, durations.typical_seconds(catalogue.find(generation.model)) - int(age))
 
 
 class OutputSerializer(serializers.ModelSerializer[Output]):
     size = serializers.IntegerField(source="size_bytes", read_only=True, help_text="Bytes.")
     duration = serializers.FloatField(source="duration_seconds", allow_null=True, read_only=True, help_text="Seconds.")
-    url = serializers.SerializerMethodField(help_text="Opens without a key until `url_expires_at`.")
+    url = serializers.SerializerMethodField(help_text="Opens without an API key until `url_expires_at`.")
     url_expires_at = serializers.SerializerMethodField()
-    content_url = serializers.SerializerMethodField(help_text="A permanent address, for its owner.")
+    content_url = serializers.SerializerMethodField(help_text="A permanent URL that needs authentication.")
 
     class Meta:
         model = Output
@@ -118,7 +128,8 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
 
     @extend_schema_field(serializers.URLField())
     def get_url(self, output: Output) -> str:
-        return self._link.url if "://" in self._link.url else self._absolute(self._link.url)
+        # The URL of a bucket is absolute already, and stays as it is.
+        return str(self.context["request"].build_absolute_uri(self._link.url))
 
     def get_url_expires_at(self, output: Output) -> datetime:
         return self._link.expires_at
@@ -126,19 +137,16 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
     def get_content_url(self, output: Output) -> str:
         return reverse("api:output-content", args=[output.pk])
 
-    def _absolute(self, path: str) -> str:
-        return str(self.context["request"].build_absolute_uri(path))
-
 
 class FailureSerializer(serializers.Serializer[Generation]):
-    """What happened, whose fault it was, whether to try again, and what it cost."""
+    """Why a generation failed, whether a retry may help, and what was charged."""
 
     code = serializers.ChoiceField(FailureCode.choices, source="failure_code")
     message = serializers.CharField(source="failure_message")
     retryable = serializers.BooleanField()
     charged = serializers.IntegerField(source="captured")
     refunded = serializers.IntegerField(source="released")
-    errors = InputErrorSerializer(many=True, source="failure_errors")  # type: ignore[assignment]  # the name is the contract's
+    errors = InputErrorSerializer(many=True, source="failure_errors")  # type: ignore[assignment]  # a name of the public JSON
 
 
 class GenerationCreditsSerializer(serializers.Serializer[Generation]):
@@ -146,8 +154,10 @@ class GenerationCreditsSerializer(serializers.Serializer[Generation]):
     held = serializers.SerializerMethodField()
     captured = serializers.IntegerField()
     released = serializers.IntegerField()
-    rule = serializers.ChoiceField(Rule.choices, allow_null=True, help_text="Which row of the rule table settled it.")
-    why = serializers.SerializerMethodField(help_text="That rule in a sentence.")
+    rule = serializers.ChoiceField(
+        Rule.choices, allow_null=True, help_text="The charging rule that decided what was charged."
+    )
+    why = serializers.SerializerMethodField(help_text="The charging rule in a sentence.")
 
     def to_representation(self, generation: Generation) -> dict[str, Any]:
         return super().to_representation(generation) | {"rule": generation.rule or None}
@@ -159,7 +169,7 @@ class GenerationCreditsSerializer(serializers.Serializer[Generation]):
         return 0 if generation.is_done else generation.credits
 
 
-_ADDRESSES = {
+_URL_NAMES = {
     "self": "api:generation",
     "cancel": "api:generation-cancel",
     "events": "api:generation-events",
@@ -169,12 +179,12 @@ _ADDRESSES = {
 
 
 class SourceSerializer(serializers.ModelSerializer[InputFile]):
-    """A file of yours that it works on, and where in the input that stands."""
+    """An input file that is one of your uploads or outputs."""
 
     upload = serializers.UUIDField(source="upload_id", allow_null=True)
     output = serializers.UUIDField(source="output_id", allow_null=True)
     generation = serializers.UUIDField(
-        source="output.generation_id", allow_null=True, default=None, help_text="Which made that output."
+        source="output.generation_id", allow_null=True, default=None, help_text="The generation of that output."
     )
 
     class Meta:
@@ -184,21 +194,23 @@ class SourceSerializer(serializers.ModelSerializer[InputFile]):
 
 
 class GenerationSerializer(serializers.ModelSerializer[Generation]):
-    """A wish, and what became of it."""
+    """A generation: the order, its progress and its results."""
 
-    input = serializers.DictField(help_text="As you sent it.")
+    input = serializers.DictField(help_text="The input as it was sent.")
     metadata = serializers.DictField(child=serializers.CharField())
     progress = ProgressSerializer(source="*")
-    outputs = OutputSerializer(many=True, source="stored_outputs", help_text="Those that lie in storage.")
-    details = serializers.DictField(help_text="What the model said beside its files: the seed it used, a description …")
+    outputs = OutputSerializer(many=True, source="stored_outputs", help_text="The files that are in storage.")
+    details = serializers.DictField(help_text="What the model returned beside its files, such as the seed.")
     error = serializers.SerializerMethodField()
     credits = GenerationCreditsSerializer(source="*")
     fal_request_id = serializers.CharField(allow_null=True)
-    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="What it was ordered together with.")
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it belongs to.")
     retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
-    sources = SourceSerializer(many=True, source="input_files", help_text="Those of its files that lie with us.")
+    sources = SourceSerializer(
+        many=True, source="input_files", help_text="The input files that are uploads or outputs of Limn."
+    )
     parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's word for something else
-        help_text="Whose output it works on; of several the first."
+        help_text="The generation whose output is an input file of this one. The first, if there are several."
     )
     urls = serializers.SerializerMethodField()
 
@@ -219,11 +231,11 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     def get_error(self, generation: Generation) -> Any:
         return FailureSerializer(generation).data if generation.status == Status.FAILED else None
 
-    @extend_schema_field(inline_serializer("GenerationUrls", {word: serializers.URLField() for word in _ADDRESSES}))
+    @extend_schema_field(inline_serializer("GenerationUrls", {key: serializers.URLField() for key in _URL_NAMES}))
     def get_urls(self, generation: Generation) -> dict[str, str]:
         return {
-            word: reverse(name, args=[generation.pk], request=self.context["request"])
-            for word, name in _ADDRESSES.items()
+            key: reverse(name, args=[generation.pk], request=self.context["request"])
+            for key, name in _URL_NAMES.items()
         }
 
 
@@ -237,9 +249,9 @@ class CreditsSerializer(serializers.ModelSerializer[Account]):
 
 
 class EntrySerializer(serializers.ModelSerializer[Entry]):
-    """A posting. `balance_change` is what came or went; `held_change` what was set aside or given free."""
+    """A ledger entry. `balance_change` changes the balance; `held_change` changes the part of it that is held."""
 
-    generation = serializers.SerializerMethodField(help_text="What it was for.")
+    generation = serializers.SerializerMethodField(help_text="The generation that was paid for.")
 
     class Meta:
         model = Entry
@@ -247,23 +259,25 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
         read_only_fields = fields
 
     def get_generation(self, entry: Entry) -> UUID | None:
-        kind, _, name = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
-        return UUID(name) if kind == "generation" else None
+        kind, _, key = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
+        return UUID(key) if kind == "generation" else None
 
 
 class BatchProgressSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     completed = serializers.IntegerField()
     failed = serializers.IntegerField()
-    percent = serializers.IntegerField(help_text="How many of them have ended.")
+    percent = serializers.IntegerField(help_text="The share of the generations that have ended.")
 
 
 class BatchSummarySerializer(serializers.ModelSerializer[Batch]):
-    """Generations that were ordered together, in sums."""
+    """Generations that were ordered together, as totals."""
 
-    status = serializers.SerializerMethodField(help_text="completed when all have ended and one of them was made.")
+    status = serializers.SerializerMethodField(
+        help_text="`completed` when all have ended and at least one is completed."
+    )
     progress = serializers.SerializerMethodField()
-    credits = serializers.SerializerMethodField(help_text="Of all of them together.")
+    credits = serializers.SerializerMethodField(help_text="The totals of all generations.")
 
     class Meta:
         model = Batch
@@ -286,7 +300,7 @@ class BatchSummarySerializer(serializers.ModelSerializer[Batch]):
 
     @extend_schema_field(
         inline_serializer(
-            "BatchCredits", {word: serializers.IntegerField() for word in ("quoted", "held", "captured", "released")}
+            "BatchCredits", {key: serializers.IntegerField() for key in ("quoted", "held", "captured", "released")}
         )
     )
     def get_credits(self, batch: Batch) -> dict[str, int]:
@@ -300,7 +314,7 @@ class BatchSummarySerializer(serializers.ModelSerializer[Batch]):
 
 
 class BatchSerializer(BatchSummarySerializer):
-    """Generations that were ordered together, each as it stands."""
+    """Generations that were ordered together, each with its current state."""
 
     generations = GenerationSerializer(many=True)
 
@@ -317,15 +331,15 @@ class ErasedFileSerializer(serializers.Serializer[Any]):
 
 
 class ErasureSerializer(serializers.ModelSerializer[Erasure]):
-    """The receipt. What it cost stays in your statement."""
+    """The receipt of an erasure. The price of the generation remains in your statement."""
 
     generation = serializers.UUIDField(source="generation_id")
-    files = ErasedFileSerializer(many=True, help_text="What lay in storage.")
-    done_at = serializers.DateTimeField(allow_null=True, help_text="Since when the files too are gone.")
+    files = ErasedFileSerializer(many=True, help_text="The files that were in storage.")
+    done_at = serializers.DateTimeField(allow_null=True, help_text="When the files had been deleted.")
     provider_copy = serializers.ChoiceField(
         choices=["", *Erasure.ProviderCopy.values],
-        help_text="What became of what the provider kept: `none` (it kept nothing), `deleted`, or `kept` (for some "
-        "weeks: the operator has no key that may delete it). Empty until it is done.",
+        help_text="The provider's copy: `none` (it had none), `deleted`, or `kept` (it expires after some weeks; the "
+        "operator has no key that may delete it). Empty until the erasure is done.",
     )
 
     class Meta:
@@ -335,8 +349,8 @@ class ErasureSerializer(serializers.ModelSerializer[Erasure]):
 
 
 class RetentionSerializer(serializers.Serializer[Any]):
-    """How long your generations are kept."""
+    """How long your generations are kept after they end."""
 
     days = serializers.IntegerField(
-        allow_null=True, help_text="They are erased so many days after their end. null: they are kept."
+        allow_null=True, help_text="Generations are erased this many days after they end. null: they are kept."
     )

@@ -1,4 +1,8 @@
-"""Pictures that customers bring: announced, put where they are told, completed, looked at, removed."""
+"""Uploads: images that customers send to use them as input files.
+
+An upload is created, its bytes are PUT to the returned URL (of the bucket, or of `UploadContentView` for a local
+folder), and it is completed. `files.uploads` does the work; from then on `{"upload": id}` may be used in an input.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from pydantic import Field, StringConstraints
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotAuthenticated
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -23,39 +26,39 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import Account
-from generations.api.outputs import AnyContent, served
+from generations.api.file_content import FILE_RESPONSES, RANGE_RESPONSES, AnyContent, file_response, ticket_opens
 from generations.errors import AlreadyFinished, LengthRequired
 from generations.files import signed_urls, uploads
 from generations.files.uploads import Mismatch
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.openapi import RANGE, TICKET, problems
 from generations.http.pagination import NewestFirst
 from generations.http.requests import RequestBody
 from generations.models import Upload, UploadQuerySet
 
 PUT_TICKET = OpenApiParameter(
-    "ticket", OpenApiTypes.STR, description="Lets its bearer put these bytes without a key. Part of the `url`."
+    "ticket", OpenApiTypes.STR, description="Allows the upload of these bytes without an API key. Part of the `url`."
 )
 
 
-class NewUpload(RequestBody):
-    """A picture that is about to be put."""
+class UploadRequest(RequestBody):
+    """An image that will be uploaded."""
 
     file_name: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
-        description="For you to know it by."
+        description="A label for yourself."
     )
     content_type: Literal["image/png", "image/jpeg", "image/webp"]
-    size: int = Field(ge=1, le=uploads.BYTES_MAX, description="Bytes, just as many as will be put.")
+    size: int = Field(ge=1, le=uploads.BYTES_MAX, description="The exact size of the file in bytes.")
 
 
 class TicketSerializer(serializers.Serializer[Upload]):
-    """Where to put the bytes. `PUT url` with these headers and the body; then complete the upload."""
+    """How to upload the bytes: a request with this method, URL and headers. Then complete the upload."""
 
     id = serializers.UUIDField()
     method = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
-    headers = serializers.SerializerMethodField(help_text="Send them along, as they are.")
-    expires_at = serializers.DateTimeField(help_text="Until then the address holds.")
+    headers = serializers.SerializerMethodField(help_text="Send exactly these headers.")
+    expires_at = serializers.DateTimeField(help_text="When the `url` expires.")
 
     @extend_schema_field(serializers.ChoiceField(["PUT"]))
     def get_method(self, upload: Upload) -> str:
@@ -63,8 +66,8 @@ class TicketSerializer(serializers.Serializer[Upload]):
 
     @extend_schema_field(serializers.URLField())
     def get_url(self, upload: Upload) -> str:
-        url = signed_urls.to_put(upload)
-        return url if "://" in url else str(self.context["request"].build_absolute_uri(url))
+        # The URL of a bucket is absolute already, and stays as it is.
+        return str(self.context["request"].build_absolute_uri(signed_urls.to_put(upload)))
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_headers(self, upload: Upload) -> dict[str, str]:
@@ -72,13 +75,15 @@ class TicketSerializer(serializers.Serializer[Upload]):
 
 
 class UploadSerializer(serializers.ModelSerializer[Upload]):
-    """A picture of yours. `{"upload": id}` may stand wherever an input wants a picture, once it is `ready`."""
+    """An upload. Once it is `ready`, `{"upload": id}` can be used wherever an input takes an image."""
 
     size = serializers.IntegerField(source="size_bytes", allow_null=True, read_only=True, help_text="Bytes.")
-    content_type = serializers.CharField(help_text="As its bytes say. Empty until it is ready.")
-    url = serializers.SerializerMethodField(help_text="Opens without a key until `url_expires_at`.")
+    content_type = serializers.CharField(help_text="As found in the bytes. Empty until the upload is ready.")
+    url = serializers.SerializerMethodField(help_text="Opens without an API key until `url_expires_at`.")
     url_expires_at = serializers.SerializerMethodField()
-    thumbnail_url = serializers.SerializerMethodField(help_text="A small one, at a permanent address, for its owner.")
+    thumbnail_url = serializers.SerializerMethodField(
+        help_text="A permanent URL of a small version, which needs authentication."
+    )
 
     class Meta:
         model = Upload
@@ -94,10 +99,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
 
     @extend_schema_field(serializers.URLField(allow_null=True))
     def get_url(self, upload: Upload) -> str | None:
-        if self._link is None:
-            return None
-        url = self._link.url
-        return url if "://" in url else str(self.context["request"].build_absolute_uri(url))
+        return str(self.context["request"].build_absolute_uri(self._link.url)) if self._link else None
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_url_expires_at(self, upload: Upload) -> datetime | None:
@@ -117,22 +119,22 @@ class UploadsView(ListAPIView[Upload]):
 
     @extend_schema(operation_id="list_uploads", responses={200: UploadSerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Yours, newest first."""
+        """Your uploads, newest first."""
         return super().get(request)
 
     @extend_schema(
         operation_id="create_upload",
-        request=NewUpload,
+        request=UploadRequest,
         responses={201: TicketSerializer, **problems(400, 403, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Announce a picture. The answer says where to put its bytes, for ten minutes."""
-        wish = NewUpload.read(request)
+        """Creates an upload. The response says where to send the bytes, within ten minutes."""
+        body = UploadRequest.read(request)
         upload = uploads.create(
-            Account.objects.for_user(customer(request)),
-            file_name=wish.file_name,
-            content_type=wish.content_type,
-            size_bytes=wish.size,
+            Account.objects.for_user(authenticated_user(request)),
+            file_name=body.file_name,
+            content_type=body.content_type,
+            size_bytes=body.size,
         )
         headers = {"Location": reverse("api:upload", args=[upload.pk], request=request), "Cache-Control": "no-store"}
         return Response(TicketSerializer(upload, context={"request": request}).data, status=201, headers=headers)
@@ -141,15 +143,15 @@ class UploadsView(ListAPIView[Upload]):
 class UploadView(APIView):
     @extend_schema(operation_id="read_upload", responses={200: UploadSerializer, **problems(404)})
     def get(self, request: Request, upload_id: UUID) -> Response:
-        """How it stands."""
-        return _shown(request, _find(request, upload_id))
+        """The current state of an upload."""
+        return _upload_response(request, _find(request, upload_id))
 
     @extend_schema(
         operation_id="erase_upload",
-        responses={204: OpenApiResponse(description="Gone."), **problems(404, 409)},
+        responses={204: OpenApiResponse(description="The upload is erased."), **problems(404, 409)},
     )
     def delete(self, request: Request, upload_id: UUID) -> Response:
-        """Remove its files. Not while a generation that is not done needs them."""
+        """Erases an upload and its files, unless a generation that has not ended needs them."""
         uploads.erase(_find(request, upload_id))
         return Response(status=204)
 
@@ -161,96 +163,78 @@ class CompleteView(APIView):
         responses={200: UploadSerializer, **problems(403, 404, 409, 410, 422)},
     )
     def post(self, request: Request, upload_id: UUID) -> Response:
-        """Its bytes are there. They are looked at, turned upright, freed of metadata, and made ready to be used.
+        """Completes an upload whose bytes have been sent. The image is checked, turned upright and freed of metadata.
 
-        Again: the same answer.
+        A repeated request returns the same upload.
         """
-        return _shown(request, uploads.complete(_find(request, upload_id)))
+        return _upload_response(request, uploads.complete(_find(request, upload_id)))
 
 
 class UploadContentView(APIView):
+    # `ticket_opens` requires a ticket or a login.
     permission_classes = [AllowAny]
     content_negotiation_class = AnyContent
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        # Who puts by a ticket may have a session as well; he is not asked for its CSRF token.
-        # (When the OpenAPI document is written there is no request.)
-        by_ticket = self.request and self.request.method == "PUT" and self._is_ticket(self.request.GET.get("ticket"))
-        return [] if by_ticket else super().get_authenticators()
-
-    def _is_ticket(self, ticket: str | None) -> bool:
-        return bool(ticket) and signed_urls.lets_put(str(ticket), self.kwargs["upload_id"])
+        # A browser that uploads with a ticket may have a session as well, whose authentication would demand a CSRF
+        # token. There is no request while the OpenAPI document is written.
+        ticket = self.request.GET.get("ticket") if self.request and self.request.method == "PUT" else None
+        has_ticket = bool(ticket) and signed_urls.lets_put(str(ticket), self.kwargs["upload_id"])
+        return [] if has_ticket else super().get_authenticators()
 
     @extend_schema(
         operation_id="read_upload_content",
         parameters=[TICKET, RANGE],
-        responses={
-            (200, "*/*"): OpenApiTypes.BINARY,
-            (206, "*/*"): OpenApiTypes.BINARY,
-            302: OpenApiResponse(description="To a fresh signed address of the bucket."),
-            304: OpenApiResponse(description="Unchanged."),
-            **problems(404, 416),
-        },
+        responses=FILE_RESPONSES | RANGE_RESPONSES,
     )
     def get(self, request: Request, upload_id: UUID) -> HttpResponseBase:
-        """The picture as it was made ready."""
-        return served(request, _find(request, upload_id, among=Upload.objects.ready(), may=signed_urls.opens))
+        """The checked image."""
+        ready = Upload.objects.ready()
+        if not ticket_opens(request, upload_id):
+            ready = ready.visible_to(request.user)
+        return file_response(request, get_object_or_404(ready, pk=upload_id))
 
     @extend_schema(
         operation_id="put_upload_content",
         parameters=[PUT_TICKET],
         request={"image/*": OpenApiTypes.BINARY},
-        responses={204: OpenApiResponse(description="Taken."), **problems(404, 409, 410, 411, 422)},
+        responses={204: OpenApiResponse(description="The bytes were received."), **problems(404, 409, 410, 411, 422)},
     )
     def put(self, request: Request, upload_id: UUID) -> HttpResponseBase:
-        """Its bytes, where Limn keeps files in a folder. Where there is a bucket, `url` leads there instead."""
-        upload = _find(request, upload_id, may=signed_urls.lets_put)
-        _require_as_announced(request, upload)
-        uploads.receive(upload, request._request)  # type: ignore[arg-type]  # to be read once, as it comes
+        """Receives the bytes of an upload, if files are stored in a local folder. A bucket receives them itself."""
+        not_erased = Upload.objects.exclude(state=Upload.State.ERASED)
+        if not ticket_opens(request, upload_id, is_valid=signed_urls.lets_put):
+            not_erased = not_erased.visible_to(request.user)
+        upload = get_object_or_404(not_erased, pk=upload_id)
+        if upload.state != Upload.State.PENDING:
+            raise AlreadyFinished("This upload has been completed. Create another one.")
+        if not request.headers.get("Content-Length", ""):
+            raise LengthRequired()
+        # As strict as a bucket, which refuses other headers than those that the URL was signed for.
+        announced = f"{upload.announced_type} of {upload.announced_size_bytes} bytes"
+        sent = f"{request.headers.get('Content-Type', '')} of {request.headers['Content-Length']} bytes"
+        if sent != announced:
+            raise Mismatch(f"The upload was created for {announced}, but the request has {sent[:100]}.")
+        # Django's own request: its body is read as it arrives, and not kept.
+        uploads.receive(upload, request._request)  # type: ignore[arg-type]
         return HttpResponse(status=204)
 
 
 class ThumbnailView(APIView):
     content_negotiation_class = AnyContent
 
-    @extend_schema(
-        operation_id="read_upload_thumbnail",
-        responses={
-            (200, "*/*"): OpenApiTypes.BINARY,
-            302: OpenApiResponse(description="To a fresh signed address of the bucket."),
-            304: OpenApiResponse(description="Unchanged."),
-            **problems(404),
-        },
-    )
+    @extend_schema(operation_id="read_upload_thumbnail", responses=FILE_RESPONSES)
     def get(self, request: Request, upload_id: UUID) -> HttpResponseBase:
-        """The picture, small."""
-        return served(request, signed_urls.Thumbnail(_find(request, upload_id, among=Upload.objects.ready())))
+        """A small version of the image."""
+        upload = get_object_or_404(Upload.objects.ready().visible_to(request.user), pk=upload_id)
+        return file_response(request, signed_urls.Thumbnail(upload))
 
 
-def _find(
-    request: Request, upload_id: UUID, *, among: UploadQuerySet | None = None, may: Any = lambda *words: False
-) -> Upload:
-    """The upload, for its owner or for who has a ticket that `may`."""
-    rows = Upload.objects.exclude(state=Upload.State.ERASED) if among is None else among
-    ticket = request.query_params.get("ticket", "")
-    if ticket and may(ticket, upload_id):
-        return get_object_or_404(rows, pk=upload_id)
-    if not request.user.is_authenticated:
-        raise NotAuthenticated("This signature is wrong or has expired." if ticket else None)
-    return get_object_or_404(rows.filter(pk__in=Upload.objects.visible_to(request.user)), pk=upload_id)
+def _find(request: Request, upload_id: UUID) -> Upload:
+    return get_object_or_404(Upload.objects.visible_to(request.user), pk=upload_id)
 
 
-def _require_as_announced(request: Request, upload: Upload) -> None:
-    if upload.state != Upload.State.PENDING:
-        raise AlreadyFinished("This upload has been completed. Announce another one.")
-    if not request.headers.get("Content-Length", ""):
-        raise LengthRequired()
-    announced = f"{upload.announced_type} of {upload.announced_size_bytes} bytes"
-    sent = f"{request.headers.get('Content-Type', '')} of {request.headers['Content-Length']} bytes"
-    if sent != announced:
-        raise Mismatch(f"Announced was {announced}; what comes says {sent[:100]}.")
-
-
-def _shown(request: Request, upload: Upload) -> Response:
-    body = UploadSerializer(upload, context={"request": request}).data
-    return Response(body, headers={"Cache-Control": "private, no-store"})
+def _upload_response(request: Request, upload: Upload) -> Response:
+    data = UploadSerializer(upload, context={"request": request}).data
+    # The signed URL in it must not be found in a cache.
+    return Response(data, headers={"Cache-Control": "private, no-store"})

@@ -7,7 +7,7 @@ from generations.api import (
     catalogue,
     credits,
     documentation,
-    erasing,
+    erasures,
     generations,
     infographics,
     keys,
@@ -29,8 +29,8 @@ urlpatterns = [
     path(
         "v1/generations/<uuid:generation_id>/stream/", streams.GenerationStreamView.as_view(), name="generation-stream"
     ),
-    path("v1/generations/<uuid:generation_id>/erasure/", erasing.ErasureView.as_view(), name="generation-erasure"),
-    path("v1/retention/", erasing.RetentionView.as_view(), name="retention"),
+    path("v1/generations/<uuid:generation_id>/erasure/", erasures.ErasureView.as_view(), name="generation-erasure"),
+    path("v1/retention/", erasures.RetentionView.as_view(), name="retention"),
     path("v1/batches/", batches.BatchesView.as_view(), name="batches"),
     path("v1/batches/<uuid:batch_id>/", batches.BatchView.as_view(), name="batch"),
     path("v1/batches/<uuid:batch_id>/cancel/", batches.CancelBatchView.as_view(), name="batch-cancel"),
@@ -48,5 +48,6 @@ urlpatterns = [
     path("v1/keys/<uuid:key_id>/", keys.KeyView.as_view(), name="key"),
     path("v1/schema/", documentation.SchemaView.as_view(), name="schema"),
     path("v1/docs/", documentation.DocsView.as_view(), name="docs"),
+    # Everything else below /api/, so it stays last.
     re_path("", documentation.UnknownView.as_view()),
 ]

@@ -1,0 +1,1 @@
+"""HTTP plumbing that the API and the pages share. It knows no resource and no page."""

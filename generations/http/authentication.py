@@ -1,6 +1,7 @@
-"""Who is asking, and what for: the bearer of an API key, and the scope that he needs.
+"""Authenticates API requests by key, and requires the key's scope.
 
-Pages' sessions are DRF's own class, which demands the CSRF token; they may do everything.
+DRF calls `ApiKeyAuthentication` for every request below /api/. Requests of a logged-in browser are authenticated by
+DRF's own `SessionAuthentication`, which requires the CSRF token; a session has every scope.
 """
 
 from __future__ import annotations
@@ -19,38 +20,46 @@ from accounts.models import ApiKey, Scope
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-# "Bearer" too, since most clients know how to send nothing else.
+# "Bearer" as well, since many HTTP clients can send no other scheme.
 SCHEMES = ("token", "bearer")
-# Everything else is `read` for who only looks, and `order` for who changes something.
-SECTIONS = {
+# Sections of the API that need the same scope for every method. In all other sections, reading needs `read` and
+# changing needs `order`.
+SECTION_SCOPES = {
     "quotes": Scope.READ,
     "keys": Scope.MANAGE,
     "webhook-endpoints": Scope.MANAGE,
     "webhook-deliveries": Scope.MANAGE,
     "webhook-secret": Scope.MANAGE,
 }
-# Whoever changes these may have everything of the past erased.
-CHANGED_BY_MANAGERS = {"retention"}
+# Sections in which changing needs `manage`: a shorter retention erases the results of every key.
+MANAGED_SECTIONS = {"retention"}
 
 
 def scope_for(method: str, path: str) -> Scope:
-    """What a key needs for this method of this address, /api/v1/<section>/…"""
+    """The scope that a key needs for this method and path (`/api/v1/<section>/…`)."""
     section = path.removeprefix("/api/v1/").partition("/")[0]
-    changing = Scope.MANAGE if section in CHANGED_BY_MANAGERS else Scope.ORDER
-    return SECTIONS.get(section, Scope.READ if method.upper() in SAFE_METHODS else changing)
+    if section in SECTION_SCOPES:
+        return SECTION_SCOPES[section]
+    if method.upper() in SAFE_METHODS:
+        return Scope.READ
+    return Scope.MANAGE if section in MANAGED_SECTIONS else Scope.ORDER
 
 
 class ApiKeyAuthentication(BaseAuthentication):
+    """Authenticates `Authorization: Token limn_…`."""
+
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
         scheme, _, plain = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() not in SCHEMES:
+            # Not an API key: DRF tries the session next.
             return None
         key = api_keys.find(plain.strip())
         if key is None:
-            raise AuthenticationFailed("This API key does not exist, or opens nothing any more.")
-        # Here and not in a permission: a view that forgets its permissions still needs the scope.
+            raise AuthenticationFailed("This API key does not exist, has expired or was revoked.")
+        # Here and not in a permission class: a view that overrides its permissions still requires the scope.
         if (scope := scope_for(str(request.method), request.path)) not in key.scopes:
             raise PermissionDenied(f"This key lacks the scope “{scope}”.")
+        # Orders and erasures check later what this key may do.
         api_keys.set_current(key)
         return key.user, key
 
@@ -58,13 +67,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Token realm="Limn"'
 
 
-def customer(request: Request) -> User:
-    """Who is asking, where nobody anonymous gets in."""
+def authenticated_user(request: Request) -> User:
+    """The user of a request to a view that requires authentication."""
     return cast("User", request.user)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI document tells of it."""
+    """Describes `ApiKeyAuthentication` in the OpenAPI document."""
 
     target_class = ApiKeyAuthentication
     name = "apiKey"
@@ -74,5 +83,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token limn_…`, with a key of yours.",
+            "description": "`Token limn_…`, with one of your API keys.",
         }

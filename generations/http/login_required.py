@@ -1,4 +1,8 @@
-"""Who may enter: people who are logged in."""
+"""Requires a login for HTML pages, and names the logged-in user as the actor of events.
+
+Django's own decorator would answer an htmx request with a redirect, which htmx follows: the login page would appear
+inside a fragment of the page.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ P = ParamSpec("P")
 
 
 class UserRequest(HttpRequest):
+    """A request of a logged-in user, as the middleware has prepared it. For type checking only."""
+
     user: User
     htmx: HtmxDetails
 
@@ -25,15 +31,15 @@ class UserRequest(HttpRequest):
 def login_required(
     view: Callable[Concatenate[UserRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Everybody else is asked to log in, and comes back to where they were going."""
+    """Decorates a view: a visitor who is not logged in is sent to the login page, and returned afterwards."""
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        member = cast("UserRequest", request)
+        user_request = cast("UserRequest", request)
         if request.user.is_authenticated:
-            return view(member, *args, **kwargs)
-        if member.htmx:
-            # A session that ended while its page polls: the login page belongs into the window, not into a fragment.
+            return view(user_request, *args, **kwargs)
+        if user_request.htmx:
+            # The session ended while the page was polling. Reloading the page leads to the login.
             return HttpResponseClientRefresh()
         return redirect_to_login(request.get_full_path())
 

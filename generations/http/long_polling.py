@@ -1,4 +1,8 @@
-"""Answers that take their time: `Prefer: wait`, and streams. Few at once, so that they never starve the others."""
+"""Bounds the responses that keep a thread of the web server waiting: `Prefer: wait` (RFC 7240) and event streams.
+
+A response takes a slot for as long as it waits. There are half as many slots as threads in a process, so other
+requests always find a free thread. A request that finds no slot is answered at once with what is known.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +16,38 @@ from contextlib import contextmanager
 from rest_framework.request import Request
 
 WAIT_SECONDS_MAX = 60
-SECONDS_BETWEEN_LOOKS = 0.25
+POLL_SECONDS = 0.25
 # Half of the threads that a process of `manage.py serve` has.
 MAX_CONCURRENT = max(1, int(os.environ.get("LIMN_WEB_THREADS", "8")) // 2)
-_seats = threading.BoundedSemaphore(MAX_CONCURRENT)
-# RFC 7240: preferences by commas; what cannot be understood is as if it were not said.
+_slots = threading.BoundedSemaphore(MAX_CONCURRENT)
+# Preferences are separated by commas. RFC 7240 demands that a preference that cannot be understood is ignored.
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(?P<seconds>[0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
 @contextmanager
 def slot() -> Iterator[bool]:
-    """Whether there is room for one more long answer in this process."""
-    taken = _seats.acquire(blocking=False)
+    """Takes a slot for the duration of the block. Yields False if all slots of this process are taken."""
+    is_taken = _slots.acquire(blocking=False)
     try:
-        yield taken
+        yield is_taken
     finally:
-        if taken:
-            _seats.release()
+        if is_taken:
+            _slots.release()
 
 
-def preferred_seconds(request: Request) -> int:
-    """How long the client would wait for the end, at most a minute. 0 when it did not say so."""
-    found = _WAIT.search(request.headers.get("Prefer", ""))
-    return min(int(found["seconds"]), WAIT_SECONDS_MAX) if found else 0
+def preferred_wait_seconds(request: Request) -> int:
+    """How long the client prefers to wait for the result: 0 without a preference, at most WAIT_SECONDS_MAX."""
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(match["seconds"]), WAIT_SECONDS_MAX) if match else 0
 
 
-def wait(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Whether it came true in time. False at once when too many wait already."""
-    with slot() as taken:
-        give_up_at = time.monotonic() + (seconds if taken else 0)
-        while not (so := condition()) and time.monotonic() < give_up_at:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        return so
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """Waits until the condition is true. Returns whether it is.
+
+    Without a free slot it checks the condition once and returns immediately.
+    """
+    with slot() as has_slot:
+        deadline = time.monotonic() + (seconds if has_slot else 0)
+        while not (is_met := condition()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return is_met

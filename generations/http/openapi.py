@@ -1,4 +1,8 @@
-"""What the OpenAPI document says about errors, parameters and headers that the code alone does not show."""
+"""Parts of the OpenAPI document that the code of the views does not show: errors, headers, scopes.
+
+The views name their problems and parameters with it. `add_scopes_and_retry_after` is a hook of drf-spectacular, set in
+`config.settings`.
+"""
 
 from __future__ import annotations
 
@@ -9,67 +13,94 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from errors import subclasses
+from generations.http import authentication
 from generations.http.problems import MEDIA_TYPE
+
+# Every operation may end in one of these.
+COMMON_STATUSES = (401, 403, 429, 503)
 
 
 class InputErrorSerializer(serializers.Serializer[Any]):
-    loc = serializers.ListField(child=serializers.JSONField(), help_text="Where, from the outside inwards.")
+    loc = serializers.ListField(
+        child=serializers.JSONField(), help_text="The location of the wrong value: member names and list indexes."
+    )
     msg = serializers.CharField()
     type = serializers.CharField()
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """An error, by RFC 9457."""
+    """An error, as a problem document (RFC 9457)."""
 
     type = serializers.CharField()
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField()
-    code = serializers.CharField(help_text="For programs; it never changes.")
+    code = serializers.CharField(help_text="Identifies the kind of error for programs. Codes do not change.")
     errors = InputErrorSerializer(  # type: ignore[assignment]  # RFC 9457's word, and DRF's
         many=True, required=False, help_text="Which inputs are wrong, and why."
     )
-    needed = serializers.IntegerField(required=False, help_text="Credits that it costs.")
-    available = serializers.IntegerField(required=False, help_text="Credits that you have.")
-    period = serializers.ChoiceField(["day", "month", "key"], required=False, help_text="What has a cap.")
-    cap = serializers.IntegerField(required=False, help_text="Credits that may be spent in it.")
-    spent = serializers.IntegerField(required=False, help_text="Credits of it that are spent, or held.")
-    until = serializers.DateTimeField(required=False, allow_null=True, help_text="When the period is over.")
-    running = serializers.IntegerField(required=False, help_text="Generations of yours that are under way.")
-    limit = serializers.IntegerField(required=False, help_text="As many may be.")
-    earlier = serializers.UUIDField(required=False, help_text="What you ordered just now.")
+    needed = serializers.IntegerField(required=False, help_text="The price of the order, in credits.")
+    available = serializers.IntegerField(required=False, help_text="The credits that the account has available.")
+    period = serializers.ChoiceField(
+        ["day", "month", "key"], required=False, help_text="The period whose spending limit is reached."
+    )
+    cap = serializers.IntegerField(required=False, help_text="The credits that may be spent in the period.")
+    spent = serializers.IntegerField(required=False, help_text="The credits spent or held in the period.")
+    until = serializers.DateTimeField(required=False, allow_null=True, help_text="When the period ends.")
+    running = serializers.IntegerField(required=False, help_text="How many of your generations are in progress.")
+    limit = serializers.IntegerField(required=False, help_text="How many may be in progress at once.")
+    earlier = serializers.UUIDField(required=False, help_text="The earlier order that this one repeats.")
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], Any]:
-    """The responses of an operation that ends in one of these, or in what may befall every one."""
-    return {
-        (status, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description=_codes(status))
-        for status in (*statuses, 401, 403, 429, 503)
-    }
-
-
-def _codes(status: int) -> str:
-    codes = sorted({error.code for error in subclasses() if error.status == status})
-    return ", ".join(f"`{code}`" for code in codes)
+    """The error responses of an operation: these statuses and the common ones, each with its codes."""
+    responses = {}
+    for status in (*statuses, *COMMON_STATUSES):
+        codes = sorted({error.code for error in subclasses() if error.status == status})
+        description = ", ".join(f"`{code}`" for code in codes)
+        responses[status, MEDIA_TYPE] = OpenApiResponse(ProblemSerializer, description=description)
+    return responses
 
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     OpenApiParameter.HEADER,
-    description="1 to 255 printable characters. The same key and body again give the same generation, once.",
+    description="1 to 255 printable ASCII characters. A repeated request with the same key and body places no second "
+    "order; it returns the first one.",
 )
 PREFER = OpenApiParameter(
     "Prefer",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="`wait=10` (RFC 7240) waits so many seconds for the end, at most 60: 201 if it came in time, else 202.",
+    description="`wait=10` (RFC 7240) waits up to 10 seconds for the result, at most 60. The status is 201 if it "
+    "arrived in time, otherwise 202.",
 )
 IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="The ETag that you have: 304 if it holds."
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The ETag of an earlier response. The status is 304 if nothing has changed since.",
 )
 TICKET = OpenApiParameter(
-    "ticket", OpenApiTypes.STR, description="Opens this one file without a key, for a while. Part of an output's `url`."
+    "ticket",
+    OpenApiTypes.STR,
+    description="Opens this file without an API key until it expires. Part of a signed `url`.",
 )
 RANGE = OpenApiParameter("Range", OpenApiTypes.STR, OpenApiParameter.HEADER, description="For example bytes=0-1023.")
+
+_RETRY_AFTER = {
+    "description": "Seconds to wait before the request is repeated.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+def add_scopes_and_retry_after(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Adds to each operation the scope that it needs, as `x-scope`, and the header Retry-After to 429 and 503."""
+    for path, item in result["paths"].items():
+        for method, operation in item.items():
+            operation["x-scope"] = authentication.scope_for(method, path)
+            for status in {"429", "503"} & set(operation["responses"]):
+                operation["responses"][status].setdefault("headers", {})["Retry-After"] = _RETRY_AFTER
+    return result

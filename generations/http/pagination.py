@@ -1,7 +1,7 @@
-"""Pagination of lists, for the API and for HTML pages, by keyset.
+"""Pagination of lists by keyset: `NewestFirst` and `OldestFirst` for the API, `newest` for HTML pages.
 
-A page begins after a row, not at an offset. So rows that are added meanwhile shift nothing, and every page costs the
-same, however deep it is.
+A page begins after a row, not at an offset. Rows that are added in the meantime therefore shift nothing, and every page
+costs the same, however deep it is.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ ROWS_MAX = 100
 
 
 class NewestFirst(CursorPagination):
+    """DRF's cursor pagination by primary key, strict about the query parameters `limit` and `cursor`."""
+
     ordering = "-id"
     page_size = ROWS
     page_size_query_param = "limit"
-    page_size_query_description = f"How many, from 1 to {ROWS_MAX}."
+    page_size_query_description = f"Number of results per page, from 1 to {ROWS_MAX}."
     max_page_size = ROWS_MAX
-    cursor_query_description = "Where to go on: copied from `next` or `previous`."
+    cursor_query_description = "The page to read. Part of the URLs `next` and `previous`."
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        self._to_key = queryset.model._meta.pk.to_python
+        self._parse_key = queryset.model._meta.pk.to_python
         return super().paginate_queryset(queryset, request, view)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """DRF asks the database whatever a cursor says, and lets it choke on nonsense."""
+        """Checks the cursor. DRF would send any text to the database, which fails on some of it."""
         try:
             cursor = super().decode_cursor(request)
-            # Keys are unique, so every cursor of ours names one.
+            # Primary keys are unique, so every cursor that was issued has the key of a row as its position.
             if cursor is not None:
-                self._to_key(cursor.position or "nothing")
+                self._parse_key(cursor.position or "missing")
         except (NotFound, ValidationError):
-            raise ParseError("This cursor is none of ours.") from None
+            raise ParseError("This cursor is invalid. Copy it from `next` or `previous`.") from None
         return cursor
 
     def get_page_size(self, request: Request) -> int:
-        asked = request.query_params.get(self.page_size_query_param, str(ROWS))
-        if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= ROWS_MAX):
-            raise ParseError(f"limit is a whole number from 1 to {ROWS_MAX}.")
-        return int(asked)
+        """Checks the limit. DRF would replace a wrong one by the default."""
+        limit = request.query_params.get(self.page_size_query_param, str(ROWS))
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= ROWS_MAX):
+            raise ParseError(f"limit must be a whole number from 1 to {ROWS_MAX}.")
+        return int(limit)
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """DRF calls the limit an integer, and says no more."""
+        """Adds the range of the limit to the OpenAPI document."""
         parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
         for parameter in parameters:
             if parameter["name"] == self.page_size_query_param:
@@ -58,9 +61,9 @@ class NewestFirst(CursorPagination):
         return parameters
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """DRF still says `nullable`, which OpenAPI 3.1 does not know."""
-        address = {"type": ["string", "null"], "format": "uri"}
-        properties = {"next": address, "previous": address, "results": schema}
+        """Describes a page in OpenAPI 3.1. DRF's own description has `nullable`, which 3.1 no longer knows."""
+        url = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": url, "previous": url, "results": schema}
         return {"type": "object", "required": list(properties), "properties": properties}
 
 
@@ -77,24 +80,25 @@ PAGE_ROWS = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[Row]):
+    """One page of rows, newest first."""
+
     rows: list[Row]
     before: str
-    """What `?before=` must say for the older rows; empty on the last page."""
+    """The value of the query parameter `before` for the next, older page. Empty on the last page."""
     is_first: bool
 
 
 def newest(rows: QuerySet[Row], *, before: str | None, size: int = PAGE_ROWS) -> Page[Row]:
-    """A bookmark that makes no sense is taken for none."""
-    bookmark = _bookmark(rows, before)
-    older = rows.order_by("-pk") if bookmark is None else rows.order_by("-pk").filter(pk__lt=bookmark)
-    # One more than is shown tells whether there are any beyond.
-    found = list(older[: size + 1])
-    more = len(found) > size
-    return Page(rows=found[:size], before=str(found[size - 1].pk) if more else "", is_first=bookmark is None)
+    """The newest `size` rows that are older than the primary key `before`.
 
-
-def _bookmark(rows: QuerySet[Row], text: str | None) -> Any:
+    A `before` that is no primary key is ignored: a mangled link shows the first page instead of an error.
+    """
     try:
-        return rows.model._meta.pk.to_python(text) if text else None
+        key = rows.model._meta.pk.to_python(before) if before else None
     except ValidationError:
-        return None
+        key = None
+    older = rows.order_by("-pk") if key is None else rows.order_by("-pk").filter(pk__lt=key)
+    # One row more than is shown tells whether there is another page.
+    found = list(older[: size + 1])
+    has_more = len(found) > size
+    return Page(rows=found[:size], before=str(found[size - 1].pk) if has_more else "", is_first=key is None)

@@ -1,11 +1,15 @@
-"""Reads the body of a request: one strict JSON object, or a refusal. Nothing it lets through can cause a 500."""
+"""Parses the JSON body of a request strictly. DRF uses it for every request below /api/.
+
+A body is one JSON object in UTF-8. Everything that parsers interpret differently (duplicate keys, NaN) and everything
+that the database cannot store is refused here, so that no body can cause a server error further down.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
@@ -13,11 +17,11 @@ from rest_framework.parsers import BaseParser
 
 from generations.errors import TooLarge
 
-# The longest prompt in the widest script is 80 kB; files never come through here.
+# The longest prompt in the widest script has 80 kB. Files are uploaded elsewhere.
 BODY_BYTES_MAX = 1024 * 1024
-# An order is flat: the body, the input, a size. Beyond this it is an attack on somebody's recursion.
+# An order is flat: the body, the input, a size. Deeper nesting only serves to exhaust a recursive reader.
 DEPTH_MAX = 32
-# PostgreSQL's bigint has 19 digits; Python itself refuses to read more than 4,300.
+# PostgreSQL's bigint has 19 digits, and Python refuses to parse more than 4,300.
 DIGITS_MAX = 18
 
 
@@ -28,7 +32,13 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         request = (parser_context or {})["request"]
-        _require_plain_utf8(media_type or "", request.META.get("HTTP_CONTENT_ENCODING", ""))
+        # A small compressed body could expand to gigabytes.
+        if request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
+            raise UnsupportedMediaType(media_type or "", "Compressed bodies are not supported.")
+        charset = parse_header_parameters(media_type or "")[1].get("charset", "utf-8")
+        if charset.lower() not in ("utf-8", "utf8"):
+            raise ParseError("The body must be UTF-8.")
+        # One byte more than allowed shows that the body is too large without reading all of it.
         raw = stream.read(BODY_BYTES_MAX + 1)
         if len(raw) > BODY_BYTES_MAX:
             raise TooLarge(f"A body has at most {BODY_BYTES_MAX} bytes.")
@@ -36,14 +46,15 @@ class StrictJSONParser(BaseParser):
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object in these bytes. Raises ParseError for whatever is ambiguous or cannot be stored."""
+    """Parses a JSON object. Raises ParseError if it is invalid, ambiguous, or cannot be stored."""
     try:
         value = json.loads(
             raw.decode("utf-8"),
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_storable,
+            object_pairs_hook=_unique_members,
+            # The constants are NaN and the infinities, which Python reads although JSON does not have them.
+            parse_constant=_finite_float,
+            parse_float=_finite_float,
+            parse_int=_storable_int,
         )
     except UnicodeDecodeError:
         raise ParseError("The body is not UTF-8.") from None
@@ -52,46 +63,38 @@ def read_object(raw: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON: {error}.") from None
     for text in _texts(value):
-        _require_storable(text)
+        # PostgreSQL's jsonb refuses NUL, and UTF-8 cannot encode lone surrogates.
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise ParseError("Text must not contain NUL characters or lone surrogates.")
     if not isinstance(value, dict):
         raise ParseError("The body must be a JSON object.")
     return value
 
 
-def _require_plain_utf8(media_type: str, content_encoding: str) -> None:
-    if content_encoding.strip().lower() not in ("", "identity"):
-        raise UnsupportedMediaType(media_type, "A compressed body is not read.")
-    charset = parse_header_parameters(media_type)[1].get("charset", "utf-8")
-    if charset.lower() not in ("utf-8", "utf8"):
-        raise ParseError("The body must be UTF-8.")
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        # Which of the two counts differs from reader to reader: that is how checks are slipped past.
-        raise ParseError("The body names a key twice.")
+        # Parsers differ in which of two members counts. A check could see one of them, and the database the other.
+        raise ParseError("An object in the body has the same key twice.")
     return value
 
 
-def _refuse_constant(word: str) -> NoReturn:
-    raise ParseError(f"{word} is not JSON.")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
+def _finite_float(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number):
-        raise ParseError("A number in the body is too large.")
+        raise ParseError("A number in the body is not finite, or too large.")
     return number
 
 
-def _storable(digits: str) -> int:
+def _storable_int(digits: str) -> int:
+    # Before the conversion, whose time grows with the square of the number of digits.
     if len(digits.lstrip("-")) > DIGITS_MAX:
         raise ParseError(f"A whole number in the body has more than {DIGITS_MAX} digits.")
     return int(digits)
 
 
 def _texts(value: Any, depth: int = 1) -> Iterator[str]:
+    """All strings in a JSON value, keys included. Raises ParseError if the value is nested too deeply."""
     if depth > DEPTH_MAX:
         raise ParseError(f"The body is nested deeper than {DEPTH_MAX} levels.")
     if isinstance(value, str):
@@ -103,9 +106,3 @@ def _texts(value: Any, depth: int = 1) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item, depth + 1)
-
-
-def _require_storable(text: str) -> None:
-    # PostgreSQL's jsonb refuses NUL, and UTF-8 has no lone surrogates.
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ParseError("Text must not hold NUL characters or lone surrogates.")

@@ -6,7 +6,7 @@ else is a bug: Django logs it, and the client gets `internal_error` without deta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -74,20 +74,6 @@ def _not_authenticated(error: Any) -> DomainError:
     return NotAuthenticated(str(error.detail), headers={"WWW-Authenticate": error.auth_header})
 
 
-def _throttled(error: Any) -> DomainError:
-    return RateLimited(headers={"Retry-After": str(max(1, int(error.wait or 1)))})
-
-
-def _invalid_parameters(error: Any) -> DomainError:
-    return Malformed(errors=list(_parameter_errors(error.detail)))
-
-
-def _parameter_errors(detail: Any) -> Iterator[dict[str, Any]]:
-    for name, errors in detail.items():
-        for error in errors:
-            yield {"loc": ["query", name], "msg": str(error), "type": error.code}
-
-
 # Ordered from the specific to the general: the first class that matches is used.
 _TRANSLATIONS: dict[type[BaseException], Callable[[Any], DomainError]] = {
     # The detail is left out: a missing row and another user's row must look the same.
@@ -97,12 +83,19 @@ _TRANSLATIONS: dict[type[BaseException], Callable[[Any], DomainError]] = {
     exceptions.AuthenticationFailed: _not_authenticated,
     exceptions.PermissionDenied: lambda error: NotAllowed(str(error)),
     DjangoPermissionDenied: lambda error: NotAllowed(),
-    exceptions.ValidationError: _invalid_parameters,
+    # Raised for query parameters only: bodies are validated by pydantic.
+    exceptions.ValidationError: lambda error: Malformed(
+        errors=[
+            {"loc": ["query", name], "msg": str(message), "type": message.code}
+            for name, messages in error.detail.items()
+            for message in messages
+        ]
+    ),
     exceptions.ParseError: lambda error: Malformed(str(error)),
     exceptions.MethodNotAllowed: lambda error: MethodNotAllowed(str(error)),
     exceptions.NotAcceptable: lambda error: NotAcceptable(),
     exceptions.UnsupportedMediaType: lambda error: UnsupportedMediaType(str(error)),
-    exceptions.Throttled: _throttled,
+    exceptions.Throttled: lambda error: RateLimited(headers={"Retry-After": str(max(1, int(error.wait or 1)))}),
     RequestDataTooBig: lambda error: TooLarge(),
     SuspiciousOperation: lambda error: Malformed(),
     # The client closed the connection while the body was being read.

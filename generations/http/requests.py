@@ -1,4 +1,7 @@
-"""JSON bodies of API requests. They are strict: an unknown name is refused, and nothing is converted."""
+"""Reads JSON bodies of API requests into pydantic models, strictly: unknown members are refused, nothing is converted.
+
+Every request body of the API derives from `RequestBody`, which also describes it in the OpenAPI document.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class RequestBody(BaseModel):
     def read(cls, request: Request) -> Self:
         """Reads the body of this request. Raises InvalidInput, LengthRequired."""
         if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
-            # WSGI cannot tell where a chunked body ends, so Django takes it for empty.
+            # WSGI cannot tell where a chunked body ends, so Django would take it for an empty one.
             raise LengthRequired("Send a Content-Length instead of Transfer-Encoding: chunked.")
         try:
             return cls.model_validate(request.data)
@@ -37,6 +40,7 @@ def _valid_recipient(url: str) -> str:
     try:
         recipients.check(url)
     except recipients.BadAddress as error:
+        # A plain ValueError would get the prefix "Value error, " in front of its message.
         raise PydanticCustomError("webhook_url", "{why}", {"why": str(error)}) from error
     return url
 
@@ -45,5 +49,5 @@ WebhookUrl = Annotated[
     str,
     StringConstraints(min_length=1, max_length=WEBHOOK_URL_CHARACTERS_MAX),
     AfterValidator(_valid_recipient),
-    Field(description="A public https address."),
+    Field(description="A public https URL."),
 ]

@@ -1,7 +1,8 @@
-"""How often one customer may ask: by all keys and logins together, in all processes.
+"""Limits how many requests per minute a user may send, over all keys, logins and processes.
 
-The state is one row (or, with REDIS_URL, one value in Redis). Not every request goes there: a process takes some
-requests at once into its own hands, so that reading does not become writing. They count when they are taken.
+DRF calls `UserThrottle` for every request below /api/. The count is a token bucket of `accounts`: one row, or one value
+in Redis if REDIS_URL is set. A process takes several tokens at once and spends them locally, so that most requests
+write nothing. Tokens count when they are taken, therefore the limit is never exceeded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import redis
 from django.conf import settings
@@ -20,103 +21,90 @@ from rest_framework.throttling import BaseThrottle
 from accounts import redis_token_bucket, token_bucket, user_limits
 from accounts.token_bucket import Rate
 from database import best_effort
-from generations.http import authentication
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
-# A process takes as many at once as may come in a second, and keeps them for so long.
-AT_ONCE_PER_MINUTE = 60
+# A process takes the tokens of one second at once: the limit per minute divided by this.
+TAKES_PER_MINUTE = 60
+# Tokens that are not spent within this time are lost to the user, so it is short.
 KEPT_SECONDS = 5.0
-# Beyond so many customers in one process, all of them begin anew; they lose a second's worth.
-CUSTOMERS_MAX = 10_000
+# Bounds the memory. Beyond it the tokens of all users are dropped, which costs each of them one second's worth.
+USERS_MAX = 10_000
 
 
 class UserThrottle(BaseThrottle):
-    """429 with Retry-After, for who is logged in or has a key. Who is nobody gets nothing that costs anything."""
+    """Answers 429 with Retry-After to a user who exceeds the limit. Anonymous requests are refused without it."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        self._wait = 0.0
+        self._wait_seconds = 0.0
         if request.user.is_authenticated and (rate := user_limits.request_rate_of(request.user)) is not None:
-            self._wait = in_hand.take(f"api:{request.user.pk}", rate)
-        return self._wait == 0
+            self._wait_seconds = local_tokens.acquire(f"api:{request.user.pk}", rate)
+        return self._wait_seconds == 0
 
     def wait(self) -> float:
-        return self._wait
+        return self._wait_seconds
 
 
-class InHand:
-    """What this process has taken out of the buckets and not yet used."""
+class LocalTokens:
+    """Tokens that this process has taken from the shared buckets and not yet spent. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._left: dict[str, tuple[int, float]] = {}
+        self._tokens: dict[str, tuple[int, float]] = {}
+        """By bucket: how many, and until when they are valid."""
 
-    def take(self, name: str, rate: Rate) -> float:
-        """One request. 0 when it may come, else in how many seconds."""
-        if self._use(name):
+    def acquire(self, bucket: str, rate: Rate) -> float:
+        """Spends one token. Returns 0 if there was one, otherwise the seconds until there will be one."""
+        if self._spend(bucket):
             return 0
-        several = rate.per_minute // AT_ONCE_PER_MINUTE
-        if several > 1 and _take(name, rate, several) == 0:
-            self._keep(name, several - 1)
+        count = rate.per_minute // TAKES_PER_MINUTE
+        if count > 1 and _acquire_shared(bucket, rate, count) == 0:
+            # One of the tokens is spent on this request.
+            with self._lock:
+                if len(self._tokens) >= USERS_MAX:
+                    self._tokens.clear()
+                already, _ = self._tokens.get(bucket, (0, 0.0))
+                self._tokens[bucket] = (already + count - 1, time.monotonic() + KEPT_SECONDS)
             return 0
-        wait = _take(name, rate, 1)
-        # Another thread may have taken some meanwhile.
-        return 0 if wait and self._use(name) else wait
+        # The bucket may have less than `count` tokens, but still one.
+        wait_seconds = _acquire_shared(bucket, rate, 1)
+        # Another thread may have taken several tokens in the meantime.
+        return 0 if wait_seconds and self._spend(bucket) else wait_seconds
 
     def clear(self) -> None:
+        """Forgets all tokens. For tests."""
         with self._lock:
-            self._left.clear()
+            self._tokens.clear()
 
-    def _use(self, name: str) -> bool:
+    def _spend(self, bucket: str) -> bool:
         with self._lock:
-            count, until = self._left.pop(name, (0, 0.0))
-            if not count or time.monotonic() > until:
+            count, valid_until = self._tokens.pop(bucket, (0, 0.0))
+            if not count or time.monotonic() > valid_until:
                 return False
             if count > 1:
-                self._left[name] = (count - 1, until)
+                self._tokens[bucket] = (count - 1, valid_until)
             return True
 
-    def _keep(self, name: str, count: int) -> None:
-        with self._lock:
-            if len(self._left) >= CUSTOMERS_MAX:
-                self._left.clear()
-            already, _ = self._left.get(name, (0, 0.0))
-            self._left[name] = (already + count, time.monotonic() + KEPT_SECONDS)
+
+local_tokens = LocalTokens()
 
 
-in_hand = InHand()
-
-
-def _take(name: str, rate: Rate, count: int) -> float:
-    """Whom we cannot count is let in: a database that is busy must not turn away who only wants to read."""
+def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
+    """Takes tokens from the shared bucket. Returns 0 if it cannot be reached: no read fails because of the limit."""
     if not settings.REDIS_URL:
-        return best_effort.try_write(lambda: token_bucket.acquire(name, rate, count=count), default=0.0)
+        return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)
     try:
-        return redis_token_bucket.acquire(_redis(settings.REDIS_URL), name, rate, count=count)
+        return redis_token_bucket.acquire(redis_client(settings.REDIS_URL), bucket, rate, count=count)
     except redis.RedisError as error:
-        logger.warning("requests are not counted: Redis is away", extra={"error": f"{error}"[:200]})
+        logger.warning("Redis is unavailable, requests are not limited", extra={"error": f"{error}"[:200]})
         return 0.0
 
 
 @lru_cache(maxsize=4)
-def _redis(url: str) -> redis.Redis:
-    patience = best_effort.WAIT_SECONDS_MAX
-    return redis.Redis.from_url(url, socket_timeout=patience, socket_connect_timeout=patience)
-
-
-# --- What the OpenAPI document says of it ---
-
-RETRY_AFTER = {"description": "In how many seconds to ask again.", "schema": {"type": "integer", "minimum": 1}}
-
-
-def document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """drf-spectacular's hook: the scope that each operation needs, and Retry-After where it is promised."""
-    for path, item in result["paths"].items():
-        for method, operation in item.items():
-            operation["x-scope"] = authentication.scope_for(method, path)
-            for status in {"429", "503"} & set(operation["responses"]):
-                operation["responses"][status].setdefault("headers", {})["Retry-After"] = RETRY_AFTER
-    return result
+def redis_client(url: str) -> redis.Redis:
+    """The client for this Redis server, with its connection pool. One per process."""
+    timeout = best_effort.WAIT_SECONDS_MAX
+    return redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)

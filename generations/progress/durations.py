@@ -1,4 +1,4 @@
-"""How long a model usually takes: by our own history, and by its declaration until there is one."""
+"""How long the models usually take. The API and the pages show it as an estimate."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from generations.catalogue import Model
 from generations.models import Generation, Status
 
-# Enough for every model in use to be among them, and little enough to read in a millisecond.
-LOOK_BACK = 500
-REMEMBER_SECONDS = 60
-_KEY = "generations.typical_seconds"
+# Enough that every model in use is among them, and few enough to be read in a millisecond.
+GENERATIONS_MAX = 500
+CACHE_SECONDS = 60
+_CACHE_KEY = "generations.typical_seconds"
 
 
-def seconds(model: Model) -> int:
-    measured: dict[str, int] = cache.get_or_set(_KEY, _measure, REMEMBER_SECONDS) or {}
-    return measured.get(model.slug, model.typical_seconds)
+def typical_seconds(model: Model) -> int:
+    """The seconds from the order of this model to the stored files: the median of recently completed generations.
 
-
-def _measure() -> dict[str, int]:
-    """From the order to the file in storage, of those that completed lately."""
-    completed = Generation.objects.filter(status=Status.COMPLETED, finished_at__isnull=False)
-    durations: dict[str, list[float]] = defaultdict(list)
-    duration = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
-    for slug, took in completed.order_by("-id").values_list("model", duration)[:LOOK_BACK]:
-        durations[slug].append(took.total_seconds())
-    return {slug: max(1, round(median(those))) for slug, those in durations.items()}
+    Without a completed generation it is the estimate that the catalogue declares.
+    """
+    medians: dict[str, int] | None = cache.get(_CACHE_KEY)
+    if medians is None:
+        durations: dict[str, list[float]] = defaultdict(list)
+        completed = Generation.objects.filter(status=Status.COMPLETED, finished_at__isnull=False).order_by("-id")
+        duration = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
+        for slug, took in completed.values_list("model", duration)[:GENERATIONS_MAX]:
+            durations[slug].append(took.total_seconds())
+        medians = {slug: max(1, round(median(seconds))) for slug, seconds in durations.items()}
+        cache.set(_CACHE_KEY, medians, CACHE_SECONDS)
+    return medians.get(model.slug, model.typical_seconds)

@@ -1,8 +1,9 @@
-"""How a generation or a batch goes on, as server-sent events: each change once, and at last the end.
+"""The progress of a generation or a batch as server-sent events: each change once, and finally the end.
 
-An event's id says what its reader knows by then: of each generation the version, how far it was, and which line was
-told last. So whoever comes back with it (`Last-Event-ID`) goes on where he was, whichever process he meets and however
-often the server was restarted, and nothing is kept for him anywhere.
+`api.streams` sends the events; `results.wait` reads the snapshots. The id of an event contains all that its receiver
+knows: of each generation the version, the progress, and which log line came last. A client that sends the id back as
+`Last-Event-ID` therefore resumes exactly there, with any process and after any restart, and the server stores nothing
+about it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 from uuid import UUID
@@ -19,21 +20,25 @@ from django.db.models import Count, Q, Sum
 
 from generations.models import Batch, Generation, GenerationQuerySet, Output, Phase, Status
 
-# How much of the way lies behind it. What a model tells of its own progress moves it from RUNNING to STORING; files
-# that are stored move it on from there. 100 is the end, good or bad.
-_BEHIND = {Phase.WAITING: 5, Phase.RUNNING: 10, Phase.STORING: 90}
-# A batch of 200 has ids of some 2,000 characters.
+# The progress, in percent, at which a phase begins. Between RUNNING and STORING it follows the progress that the model
+# reports, from STORING on the number of stored files. 100 is the end, completed or failed.
+_PHASE_PROGRESS = {Phase.WAITING: 5, Phase.RUNNING: 10, Phase.STORING: 90}
+_RUNNING_SHARE, _STORING_SHARE = 80, 9
+# The id of a batch of 200 has about 2,000 characters.
 ID_CHARACTERS_MAX = 8000
-_MARK = r"(\d{1,9})-(\d{1,3})-([0-9a-f]{1,4})"
-_ID = re.compile(rf"{_MARK}(?:\.{_MARK})*(?::(?P<end>end)|:(?P<ended>\d{{1,3}})-(?P<progress>\d{{1,3}}))?", re.ASCII)
+_CURSOR = r"(\d{1,9})-(\d{1,3})-([0-9a-f]{1,4})"
+# One cursor for each generation. Of a batch, then, how many have ended and the progress of the whole. At last "end".
+_ID = re.compile(
+    rf"{_CURSOR}(?:\.{_CURSOR})*(?::(?P<end>end)|:(?P<ended>\d{{1,3}})-(?P<progress>\d{{1,3}}))?", re.ASCII
+)
 
 
-# --- How it stands --------------------------------------------------------------------------------------------------
+# --- Snapshots ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """How one generation stands, as far as its progress is concerned."""
+    """The state of one generation, as far as events report it."""
 
     id: UUID
     version: int
@@ -44,16 +49,44 @@ class Snapshot:
     """0 to 100."""
     message: str
     error: dict[str, Any] | None
-    """Why it failed, and what became of the money."""
+    """Why it failed, and what was charged."""
 
     @property
     def is_done(self) -> bool:
         return self.phase == Phase.DONE
 
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The snapshot of a generation that is annotated with `files` and `stored_files`."""
+        progress = 100 if row.phase == Phase.DONE else _PHASE_PROGRESS.get(row.phase, 0)
+        if row.phase == Phase.RUNNING:
+            progress += _RUNNING_SHARE * (row.percent or 0) // 100
+        elif row.phase == Phase.STORING and row.files:
+            progress += _STORING_SHARE * row.stored_files // row.files
+        error = None
+        if row.status == Status.FAILED:
+            error = {
+                "code": row.failure_code,
+                "message": row.failure_message,
+                "retryable": row.retryable,
+                "charged": row.captured,
+                "refunded": row.released,
+            }
+        return cls(
+            id=row.pk,
+            version=row.version,
+            status=row.status,
+            phase=row.phase,
+            queue_position=row.queue_position,
+            progress=progress,
+            message=row.failure_message if error else row.message,
+            error=error,
+        )
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What somebody follows: one generation, or those of a batch."""
+    """What a stream is about: one generation, or the generations of a batch."""
 
     id: UUID
     generations: GenerationQuerySet
@@ -66,61 +99,28 @@ class Subject:
         return cls(subject.pk, Generation.objects.filter(pk=subject.pk))
 
     def version(self) -> int | None:
-        """It rises with every change. One cheap question, to be asked again and again; None when it is gone."""
+        """A number that rises with every change, by one cheap query. None: the rows are gone."""
         found: int | None = self.generations.order_by().aggregate(version=Sum("version"))["version"]
         return found
 
-    def standings(self) -> list[Snapshot]:
-        """In the order of the batch, which never changes."""
+    def snapshots(self) -> list[Snapshot]:
+        """The state of each generation, in the order of the batch, which never changes."""
         names = ("version", "status", "phase", "queue_position", "percent", "message", "captured", "released")
         rows = self.generations.order_by("pk").only(*names, "failure_code", "failure_message", "retryable")
-        stored = Count("outputs", filter=~Q(outputs__state=Output.State.PENDING))
-        return list(map(_standing, rows.annotate(files=Count("outputs"), arrived=stored)))
+        stored_files = Count("outputs", filter=~Q(outputs__state=Output.State.PENDING))
+        return list(map(Snapshot.of, rows.annotate(files=Count("outputs"), stored_files=stored_files)))
 
 
-def _standing(row: Any) -> Snapshot:
-    failed = row.status == Status.FAILED
-    return Snapshot(
-        id=row.pk,
-        version=row.version,
-        status=row.status,
-        phase=row.phase,
-        queue_position=row.queue_position,
-        progress=_progress(row),
-        message=row.failure_message if failed else row.message,
-        error=_error(row) if failed else None,
-    )
-
-
-def _progress(row: Any) -> int:
-    if row.phase == Phase.DONE:
-        return 100
-    behind = _BEHIND.get(row.phase, 0)
-    if row.phase == Phase.RUNNING:
-        return behind + 80 * (row.percent or 0) // 100
-    return behind + (9 * row.arrived // row.files if row.phase == Phase.STORING and row.files else 0)
-
-
-def _error(row: Generation) -> dict[str, Any]:
-    return {
-        "code": row.failure_code,
-        "message": row.failure_message,
-        "retryable": row.retryable,
-        "charged": row.captured,
-        "refunded": row.released,
-    }
-
-
-# --- What is told of it ---------------------------------------------------------------------------------------------
+# --- Events ---------------------------------------------------------------------------------------------------------
 
 
 class Cursor(NamedTuple):
-    """What a listener knows of one generation."""
+    """What the receiver of a stream knows about one generation."""
 
     version: int = 0
     progress: int = 0
     line: int = 0
-    """A number made of the line that was told last."""
+    """A checksum of the last log line."""
 
     def __str__(self) -> str:
         return f"{self.version}-{self.progress}-{self.line:x}"
@@ -128,106 +128,101 @@ class Cursor(NamedTuple):
 
 @dataclass
 class EventStream:
-    """One who follows a job, and what he has been told."""
+    """The events about a subject for one receiver, who knows what the cursors say."""
 
-    job: Subject
+    subject: Subject
     is_over: bool = False
-    """Whether there is nothing left to tell."""
-    _marks: list[Cursor] = field(default_factory=list)
-    _whole: tuple[int, int] | None = None
-    """Of a batch: how many had ended, and its progress."""
-    _seen: int | None = None
+    """Whether the end was sent, or the subject is gone: there will be no more events."""
+    _cursors: list[Cursor] = field(default_factory=list)
+    """One for each generation, in their order."""
+    _batch_state: tuple[int, int] | None = None
+    """What the receiver knows about a batch as a whole: how many have ended, and its progress."""
+    _version: int | None = None
+    """The version of the subject at the last poll."""
 
     @classmethod
-    def back(cls, job: Subject, last_event_id: str) -> Self:
-        """Who was told all up to this id. What is no id of ours is as if it were not said."""
-        found = _ID.fullmatch(last_event_id) if len(last_event_id) <= ID_CHARACTERS_MAX else None
-        if found is None:
-            return cls(job)
-        marks = [Cursor(int(v), int(p), int(line, 16)) for v, p, line in re.findall(_MARK, last_event_id)]
-        whole = (int(found["ended"]), int(found["progress"])) if found["ended"] else None
-        heard_all = found["end"] is not None and job.version() == sum(mark.version for mark in marks)
-        return cls(job, is_over=heard_all, _marks=marks, _whole=whole)
+    def resume(cls, subject: Subject, last_event_id: str) -> Self:
+        """A stream for a receiver that has all events up to this id. An invalid id starts from the beginning."""
+        match = _ID.fullmatch(last_event_id) if len(last_event_id) <= ID_CHARACTERS_MAX else None
+        if match is None:
+            return cls(subject)
+        cursors = [Cursor(int(v), int(p), int(line, 16)) for v, p, line in re.findall(_CURSOR, last_event_id)]
+        batch_state = (int(match["ended"]), int(match["progress"])) if match["ended"] else None
+        # A terminal state never changes, unless the database was restored from an older copy.
+        is_over = match["end"] is not None and subject.version() == sum(cursor.version for cursor in cursors)
+        return cls(subject, is_over=is_over, _cursors=cursors, _batch_state=batch_state)
 
-    def news(self) -> str:
-        """What has happened since the last look, as events; empty when nothing has."""
-        version = None if self.is_over else self.job.version()
-        if version is None or version == self._seen:
-            # Over, gone, or as it was.
+    def next_events(self) -> str:
+        """What has changed since the last call, as the text of events. Empty if nothing has."""
+        version = None if self.is_over else self.subject.version()
+        if version is None or version == self._version:
             self.is_over = version is None
             return ""
-        self._seen = version
-        return "".join(self._changes(self.job.standings()))
-
-    def _changes(self, now: Sequence[Snapshot]) -> Iterator[str]:
-        versions = [standing.version for standing in now]
-        if len(self._marks) != len(now) or any(mark.version > v for mark, v in zip(self._marks, versions, strict=True)):
-            # Of another job, or of a database that was restored from an older copy: he knows nothing of this one.
-            self._marks, self._whole = [Cursor()] * len(now), None
-        for place, standing in enumerate(now):
-            yield from self._changes_of(place, standing)
-        if self.job.is_batch:
-            yield from self._change_of_the_whole(now)
-        if now and all(standing.is_done for standing in now):
+        self._version = version
+        snapshots = self.subject.snapshots()
+        if len(self._cursors) != len(snapshots) or any(
+            cursor.version > snapshot.version for cursor, snapshot in zip(self._cursors, snapshots, strict=True)
+        ):
+            # The id belongs to another subject, or the database was restored from an older copy: start again.
+            self._cursors, self._batch_state = [Cursor()] * len(snapshots), None
+        events = [
+            event for index, snapshot in enumerate(snapshots) for event in self._generation_events(index, snapshot)
+        ]
+        ended = sum(snapshot.is_done for snapshot in snapshots)
+        if self.subject.is_batch:
+            progress = sum(cursor.progress for cursor in self._cursors) // max(1, len(snapshots))
+            if self._batch_state != (ended, progress):
+                self._batch_state = (ended, progress)
+                message = f"{ended} of {len(snapshots)} have ended"
+                events.append(self._event("progress", progress=progress, message=message))
+        if snapshots and ended == len(snapshots):
             self.is_over = True
-            yield _event(f"{self._id()}:end", "end", self._about(), **_end(now))
+            completed = sum(snapshot.status == Status.COMPLETED for snapshot in snapshots)
+            result = {
+                "status": Status.COMPLETED.value if completed else Status.FAILED.value,
+                "progress": 100,
+                "completed": completed,
+                "failed": ended - completed,
+                # The failures of a batch are in the events of its generations.
+                "error": snapshots[0].error if len(snapshots) == 1 else None,
+            }
+            events.append(self._event("end", **result))
+        return "".join(events)
 
-    def _changes_of(self, place: int, now: Snapshot) -> Iterator[str]:
-        known = self._marks[place]
-        if now.version == known.version:
+    def _generation_events(self, index: int, snapshot: Snapshot) -> Iterator[str]:
+        """The events about one generation, if it has changed. Moves its cursor with each of them."""
+        cursor = self._cursors[index]
+        if snapshot.version == cursor.version:
             return
-        about = self._about(now)
-        line = zlib.crc32(now.message.encode()) % 0xFFFF + 1 if now.message else 0
-        if line and line != known.line:
-            # Of its own id: it may be the last thing that arrives before the line is cut.
-            known = self._marks[place] = known._replace(line=line)
-            yield _event(self._id(whole=True), "log", about, message=now.message)
-        # Put back into fal's queue it begins anew; a bar that goes back would only frighten.
-        progress = max(known.progress, now.progress)
-        self._marks[place] = Cursor(now.version, progress, known.line)
-        yield _event(self._id(whole=True), "progress", about, **_told(now, progress))
+        line = zlib.crc32(snapshot.message.encode()) % 0xFFFF + 1 if snapshot.message else 0
+        if line and line != cursor.line:
+            # With a cursor of its own, which leaves the version: this may be the last event before a disconnection.
+            cursor = self._cursors[index] = cursor._replace(line=line)
+            yield self._event("log", snapshot, message=snapshot.message)
+        # fal may put a request back into its queue. A progress bar that goes back would only be alarming.
+        progress = max(cursor.progress, snapshot.progress)
+        self._cursors[index] = Cursor(snapshot.version, progress, cursor.line)
+        state: dict[str, Any] = {
+            "version": snapshot.version,
+            "status": snapshot.status,
+            "phase": snapshot.phase,
+            "progress": progress,
+            "queue_position": snapshot.queue_position,
+            "message": snapshot.message,
+        }
+        if snapshot.error:
+            state["error"] = snapshot.error
+        yield self._event("progress", snapshot, **state)
 
-    def _change_of_the_whole(self, now: Sequence[Snapshot]) -> Iterator[str]:
-        ended = sum(standing.is_done for standing in now)
-        whole = (ended, sum(mark.progress for mark in self._marks) // max(1, len(self._marks)))
-        if whole != self._whole:
-            self._whole = whole
-            message = f"{ended} of {len(now)} have ended"
-            yield _event(self._id(whole=True), "progress", self._about(), progress=whole[1], message=message)
-
-    def _about(self, standing: Snapshot | None = None) -> dict[str, str]:
-        file = {"file_id": str(standing.id)} if standing and self.job.is_batch else {}
-        return {"job_id": str(self.job.id), **file}
-
-    def _id(self, *, whole: bool = False) -> str:
-        marks = ".".join(map(str, self._marks))
-        return f"{marks}:{self._whole[0]}-{self._whole[1]}" if whole and self._whole else marks
-
-
-def _told(now: Snapshot, progress: int) -> dict[str, Any]:
-    error = {"error": now.error} if now.error else {}
-    return {
-        "version": now.version,
-        "status": now.status,
-        "phase": now.phase,
-        "progress": progress,
-        "queue_position": now.queue_position,
-        "message": now.message,
-        **error,
-    }
-
-
-def _end(now: Sequence[Snapshot]) -> dict[str, Any]:
-    completed = sum(standing.status == Status.COMPLETED for standing in now)
-    return {
-        "status": Status.COMPLETED.value if completed else Status.FAILED.value,
-        "progress": 100,
-        "completed": completed,
-        "failed": len(now) - completed,
-        "error": now[0].error if len(now) == 1 else None,
-    }
-
-
-def _event(event_id: str, name: str, about: dict[str, str], **what: Any) -> str:
-    # JSON has no line breaks outside of strings, and escapes them inside.
-    return f"id: {event_id}\nevent: {name}\ndata: {json.dumps({'type': name, **about, **what})}\n\n"
+    def _event(self, name: str, snapshot: Snapshot | None = None, **data: Any) -> str:
+        """The text of an event, about one generation of a batch or about the whole subject."""
+        event_id = ".".join(map(str, self._cursors))
+        if name == "end":
+            event_id += ":end"
+        elif self._batch_state:
+            event_id += f":{self._batch_state[0]}-{self._batch_state[1]}"
+        members: dict[str, Any] = {"type": name, "job_id": str(self.subject.id)}
+        if snapshot and self.subject.is_batch:
+            members["file_id"] = str(snapshot.id)
+        # JSON has no line breaks outside of strings and escapes them inside, so it fits into one line.
+        return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(members | data)}\n\n"

@@ -1,4 +1,4 @@
-"""Serializers of a generation's progress that both the API and the event feed show."""
+"""Renders the events of a generation, for the API's timeline and for the event feed of the notifications app."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from generations.models import Event
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
-    """One event of the timeline, without the notes and the names of staff."""
+    """An event of a generation's timeline. The notes and names of staff are not published."""
 
-    actor = serializers.SerializerMethodField(help_text="user, staff, fal or limn")
+    actor = serializers.SerializerMethodField(help_text="`user`, `staff`, `fal` or `limn`.")
 
     class Meta:
         model = Event
@@ -18,4 +18,5 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
     def get_actor(self, event: Event) -> str:
+        # Without the name: "staff:ann" is published as "staff".
         return event.actor.partition(":")[0]

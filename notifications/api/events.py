@@ -15,7 +15,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import Account
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.openapi import problems
 from generations.models import Event
 from generations.progress.serializers import EventSerializer
@@ -62,7 +62,7 @@ class FeedView(APIView):
         """All that has happened to your generations since `after`, oldest first, each event once and none left out."""
         after = _number(request, "after", default=0, minimum=0, maximum=AFTER_MAX)
         limit = _number(request, "limit", default=EVENTS, minimum=1, maximum=EVENTS_MAX)
-        stretch = event_feed.read(Account.objects.for_user(customer(request)), after=after, limit=limit)
+        stretch = event_feed.read(Account.objects.for_user(authenticated_user(request)), after=after, limit=limit)
         follows = {"after": stretch.after, **({"limit": limit} if limit != EVENTS else {})}
         body = {
             "results": FeedEventSerializer(stretch.events, many=True).data,

@@ -16,7 +16,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from credits.models import CREDITS_MAX, Account
-from generations.http.authentication import customer
+from generations.http.authentication import authenticated_user
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
 from generations.http.requests import RequestBody, WebhookUrl
@@ -116,7 +116,7 @@ class EndpointsView(ListAPIView[WebhookEndpoint]):
     def post(self, request: Request) -> Response:
         """A new one, told of what happens from now on. The answer holds its secret, for the only time."""
         wish = NewEndpoint.read(request)
-        account = Account.objects.for_user(customer(request))
+        account = Account.objects.for_user(authenticated_user(request))
         endpoint = endpoints.add(account, **wish.model_dump())
         address = reverse("api:webhook-endpoint", args=[endpoint.pk], request=request)
         return Response(MadeEndpointSerializer(endpoint).data, status=201, headers={"Location": address, **NOT_KEPT})
@@ -173,14 +173,14 @@ class SecretView(APIView):
     @extend_schema(operation_id="read_webhook_signing", responses={200: SigningSerializer, **problems()})
     def get(self, request: Request) -> Response:
         """When the secret for orders' own addresses was made; not the secret."""
-        return Response(SigningSerializer(endpoints.of(Account.objects.for_user(customer(request)))).data)
+        return Response(SigningSerializer(endpoints.of(Account.objects.for_user(authenticated_user(request)))).data)
 
     @extend_schema(
         operation_id="rotate_order_secret", request=None, responses={200: RotatedSerializer, **problems(403)}
     )
     def post(self, request: Request) -> Response:
         """A new secret for orders' own addresses (`webhook_url`), shown now and never again."""
-        subscriber = endpoints.of(Account.objects.for_user(customer(request)))
+        subscriber = endpoints.of(Account.objects.for_user(authenticated_user(request)))
         secret = endpoints.rotate(subscriber)
         return rotated(secret, subscriber.previous_until)
 

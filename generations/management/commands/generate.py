@@ -64,7 +64,7 @@ class Command(BaseCommand):
         order = _order(options)
         generation = _place(user, order, max_credits=options["max_credits"])
         self.stderr.write(f"{generation.pk} is ordered for {order.credits} credits.")
-        wait = options["timeout"] if options["timeout"] is not None else results.wait_seconds(generation.model)
+        wait = options["timeout"] if options["timeout"] is not None else results.default_wait_seconds(generation.model)
         result = self._wait(generation, wait)
         if result.error is not None:
             error = result.error
@@ -76,7 +76,7 @@ class Command(BaseCommand):
     def _wait(self, generation: Generation, seconds: float) -> GenerationResult:
         bar = Bar(sys.stderr)
         try:
-            result = results.wait(generation, seconds=seconds, on_look=bar.show)
+            result = results.wait(generation, seconds=seconds, on_poll=bar.show)
         except KeyboardInterrupt:
             bar.end()
             raise CommandError(f"{generation.pk} goes on without us.", returncode=INTERRUPTED) from None

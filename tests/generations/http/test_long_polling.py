@@ -76,4 +76,4 @@ def test_a_repetition_may_wait_too(api: APIClient, completed: Ordering) -> None:
 def test_a_preference_that_cannot_be_understood_is_as_if_unsaid(header: str, seconds: int) -> None:
     request = APIRequestFactory().post("/", headers={"Prefer": header})
 
-    assert long_polling.preferred_seconds(request) == seconds
+    assert long_polling.preferred_wait_seconds(request) == seconds

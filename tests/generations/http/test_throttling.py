@@ -18,7 +18,7 @@ from accounts.token_bucket import Rate
 from credits.models import Account
 from database import best_effort
 from generations.http import throttling
-from generations.http.throttling import InHand
+from generations.http.throttling import LocalTokens
 from tests.fixtures.limits import alice, api, bob, client_of, nothing_is_in_hand
 from tests.helpers.threads import race
 
@@ -76,15 +76,15 @@ def test_reading_does_not_become_writing(monkeypatch: pytest.MonkeyPatch, api: A
 @pytest.fixture
 def by_twos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once at two a minute, so that nothing comes back during a test; and nobody goes uncounted."""
-    monkeypatch.setattr(throttling, "AT_ONCE_PER_MINUTE", 1)
+    monkeypatch.setattr(throttling, "TAKES_PER_MINUTE", 1)
     monkeypatch.setattr(best_effort, "WAIT_SECONDS_MAX", 10)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_processes_let_exactly_so_many_pass(by_twos: None) -> None:
     """G27: each takes two at once into its hands, and they count when they are taken."""
-    rate, processes = Rate(per_minute=2, burst=9), [InHand(), InHand()]
-    takes = [partial(process.take, "b", rate) for process in processes] * 8
+    rate, processes = Rate(per_minute=2, burst=9), [LocalTokens(), LocalTokens()]
+    takes = [partial(process.acquire, "b", rate) for process in processes] * 8
 
     results = [*race(*takes), *(take() for take in takes)]
 
@@ -93,9 +93,9 @@ def test_two_processes_let_exactly_so_many_pass(by_twos: None) -> None:
 
 def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyPatch, by_twos: None) -> None:
     monkeypatch.setattr(throttling, "KEPT_SECONDS", -1)
-    rate, process = Rate(per_minute=2, burst=4), InHand()
+    rate, process = Rate(per_minute=2, burst=4), LocalTokens()
 
-    assert [process.take("b", rate) == 0 for _ in range(3)] == [True, True, False]
+    assert [process.acquire("b", rate) == 0 for _ in range(3)] == [True, True, False]
 
 
 # --- With Redis ---
@@ -109,7 +109,7 @@ def test_with_redis_the_database_is_not_asked(settings, redis_url: str, api: API
         assert statuses(api, 2) == [200, 429]
 
     assert not [query for query in queries if "bucket" in query["sql"]]
-    throttling._redis(redis_url).close()
+    throttling.redis_client(redis_url).close()
 
 
 def test_a_redis_that_is_away_turns_nobody_away(settings, api: APIClient) -> None:

@@ -239,5 +239,5 @@ def test_waiting_outlives_a_database_that_is_away_for_a_moment(
 @pytest.mark.once
 @pytest.mark.parametrize("slug, seconds", [("flux-schnell", 300), ("gone", 300)])
 def test_how_long_to_wait_goes_by_the_model(slug: str, seconds: int) -> None:
-    assert results.wait_seconds(slug) == seconds
-    assert max(map(results.wait_seconds, MODELS)) <= 1800
+    assert results.default_wait_seconds(slug) == seconds
+    assert max(map(results.default_wait_seconds, MODELS)) <= 1800

@@ -59,10 +59,10 @@ def life_of(generation: Generation) -> list[Step]:
 def listen(job: Subject, steps: list[Step]) -> list[Heard]:
     """All that one hears who stays."""
     listener = EventStream(job)
-    text = listener.news()
+    text = listener.next_events()
     for step in steps:
         step()
-        text += listener.news()
+        text += listener.next_events()
     return heard(text)
 
 
@@ -71,7 +71,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`quick(STREAM_SECONDS_MAX=0.1)`: with less patience than in production."""
 
     def be(**seconds: float) -> None:
-        for name, value in {"SECONDS_BETWEEN_LOOKS": 0.01, **seconds}.items():
+        for name, value in {"POLL_SECONDS": 0.01, **seconds}.items():
             monkeypatch.setattr(streams, name, value)
 
     return be
@@ -118,7 +118,7 @@ def test_a_failure_says_why_and_what_it_cost(order: Ordering) -> None:
     generation = order()
     lifecycle_facts.ended(generation.submissions.get())
 
-    *_, end = heard(EventStream(Subject.of(generation)).news())
+    *_, end = heard(EventStream(Subject.of(generation)).next_events())
 
     assert end.data["error"] == {
         "code": "provider_error",
@@ -153,16 +153,16 @@ def test_cut_off_after_every_event_one_hears_the_same(order: Ordering, order_bat
     steps = [step for generation in job.generations.order_by("pk") for step in life_of(generation)]
     stays, last = EventStream(job), ""
     by_bits: list[Heard] = []
-    whole = heard(stays.news())
+    whole = heard(stays.next_events())
     for step in [lambda: None, *steps]:
         step()
-        whole += heard(stays.news())
+        whole += heard(stays.next_events())
         while len(by_bits) < len(whole):
-            by_bits.append(heard(EventStream.back(job, last).news())[0])
+            by_bits.append(heard(EventStream.resume(job, last).next_events())[0])
             last = by_bits[-1].id
 
     assert by_bits == whole
-    assert EventStream.back(job, last).is_over
+    assert EventStream.resume(job, last).is_over
 
 
 @pytest.mark.parametrize("nonsense", ["x", "7", "999-0-0", "1-0-0.1-0-0", "1-0-0:end.", "1-0-0:end", "9" * 9000])
@@ -170,18 +170,18 @@ def test_an_id_that_is_not_ours_is_as_if_unsaid(order: Ordering, nonsense: str) 
     job = Subject.of(order())
     Generation.objects.update(version=3)
 
-    listener = EventStream.back(job, nonsense)
+    listener = EventStream.resume(job, nonsense)
 
     assert not listener.is_over
-    assert [event.name for event in heard(listener.news())] == ["progress"]
+    assert [event.name for event in heard(listener.next_events())] == ["progress"]
 
 
 def test_while_nothing_happens_one_question_is_asked(order_batch: BatchOrdering, django_assert_num_queries) -> None:
     listener = EventStream(Subject.of(order_batch(3)))
-    listener.news()
+    listener.next_events()
 
     with django_assert_num_queries(1):
-        assert listener.news() == ""
+        assert listener.next_events() == ""
 
 
 # --- Over HTTP ---
@@ -313,7 +313,7 @@ def test_with_all_seats_taken_others_are_answered_at_once(listeners: Any, quick)
 def test_without_the_bound_they_would_wait(listeners: Any, quick, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
     quick(STREAM_SECONDS_MAX=20)
-    monkeypatch.setattr(long_polling, "_seats", threading.BoundedSemaphore(100))
+    monkeypatch.setattr(long_polling, "_slots", threading.BoundedSemaphore(100))
     with serving(threads=8) as url:
         listeners(url, 8)
 
