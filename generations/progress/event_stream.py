@@ -178,7 +178,7 @@ class EventStream:
         if snapshots and ended == len(snapshots):
             self.is_over = True
             completed = sum(snapshot.status == Status.COMPLETED for snapshot in snapshots)
-            result = {
+            result: dict[str, Any] = {
                 "status": Status.COMPLETED.value if completed else Status.FAILED.value,
                 "progress": 100,
                 "completed": completed,

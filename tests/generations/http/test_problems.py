@@ -72,7 +72,7 @@ def test_a_forgotten_slash_is_pointed_out_and_never_redirected(api: APIClient) -
     response = api.post(GENERATIONS.rstrip("/"), CAT)
 
     assert response.status_code == 404
-    assert response.json()["detail"].endswith("Addresses end with a slash.")
+    assert response.json()["detail"].endswith("URLs end with a slash.")
 
 
 def test_with_debug_on_it_is_json_as_well(client: Client, settings) -> None:

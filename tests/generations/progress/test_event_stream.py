@@ -245,7 +245,7 @@ def test_a_database_that_goes_away_ends_the_stream_and_not_the_seat(
     with connection.execute_wrapper(away):
         assert list(parts) == []
 
-    assert "a stream broke off" in caplog.text
+    assert "an event stream ended" in caplog.text
     assert seats_free() == long_polling.MAX_CONCURRENT
 
 
