@@ -90,6 +90,7 @@ class GenerationAdmin(ReadOnlyAdmin):
     # Django shows the search box only if this is set; get_search_results decides what is searched.
     search_fields = ("id",)
     search_help_text = "Id, request id of fal, user name, e-mail address, or words of the prompt"
+    # The key begins with the time, so its index gives the newest first.
     ordering = ("-id",)
     actions = ("cancel", "ask_fal")
     inlines = (SubmissionInline, OutputInline, InputFileInline, EventInline)
@@ -156,6 +157,7 @@ class GenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="callbacks")
     def callbacks(self, generation: Generation) -> str:
+        # Without the bodies, which can be megabytes each.
         rows = ProviderCallback.objects.filter(submission__generation=generation).order_by("id").defer("body")
         links = [
             (
@@ -168,6 +170,7 @@ class GenerationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel", permissions=["act"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
+        # One by one: each generation is locked for itself, and each may answer differently.
         for generation in queryset:
             answer = lifecycle.cancel_asked(generation, by=CancelledBy.STAFF, actor=staff_actor(request))
             self.log_change(request, generation, f"Cancel: {answer}")
@@ -175,6 +178,7 @@ class GenerationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Ask fal for the status now", permissions=["act"])
     def ask_fal(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
+        # A queue message is enough: the reconciler decides under its lease whether there is anything to ask.
         generations = list(queryset.in_progress())  # type: ignore[attr-defined]
         for generation in generations:
             tasks.enqueue_reconcile(generation.pk)

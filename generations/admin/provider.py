@@ -85,6 +85,7 @@ class CircuitBreakerAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Close: submit to fal again", permissions=["close"])
     def close(self, request: HttpRequest, queryset: QuerySet[CircuitBreaker]) -> None:
+        # A breaker that is closed already gets no line in the log.
         for row in queryset.filter(opened_at__isnull=False):
             self.log_change(request, row, "Closed")
         circuit_breaker.reset()

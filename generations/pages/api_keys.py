@@ -59,6 +59,7 @@ def show(request: UserRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST)
     if not form.is_valid():
         return _render(request, form, status=422)
+    # Rendered without a redirect: the key must not pass through a session or a cookie.
     issued = api_keys.issue(request.user, form.cleaned_data["name"], rights=form.rights)
     return _render(request, ApiKeyForm(), plain=issued.plain)
 

@@ -58,6 +58,7 @@ def infographics(request: UserRequest) -> HttpResponse:
     form = InfographicsForm(request.POST)
     if not form.is_valid():
         return _render_form(request, form, status=422)
+    # Checked before the web page is fetched.
     model_or_404(prompts.MODEL)
     account = Account.objects.for_user(request.user)
     try:
@@ -75,6 +76,7 @@ def infographics(request: UserRequest) -> HttpResponse:
 
 def _batch_order(account: Account, values: dict[str, Any], nonce: str) -> BatchOrder:
     """The order of a valid form. Fetches the web page, if one is named. Raises InvalidInput, concurrency.Busy."""
+    # The hash covers the form, not the article, which may have changed by the second click.
     canonical = json.dumps(values, sort_keys=True)
     request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
     infographic = prompts.InfographicRequest(
@@ -127,6 +129,7 @@ def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
 @login_required
 def cancel(request: UserRequest, batch_id: UUID) -> HttpResponse:
     batch = _get_batch(request, batch_id)
+    # One transaction each: a generation that cannot be cancelled does not keep the others from it.
     for generation in batch.generations.all():
         lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
     messages.info(
@@ -151,5 +154,6 @@ def _batch_context(batch: Batch) -> dict[str, Any]:
         "is_done": all(generation.is_done for generation in generations),
         # Versions only grow, so their sum changes with every change of any of the generations.
         "version": sum(generation.version for generation in generations),
+        # All generations of a batch of infographics have the same prompt.
         "prompt": generations[0].input.get("prompt", ""),
     }

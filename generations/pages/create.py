@@ -62,13 +62,15 @@ def create(request: UserRequest, slug: str) -> HttpResponse:
     model = model_or_404(slug)
     if request.method != "POST":
         return _render_form(request, OrderForm(model=model, values=_initial_values(request, model)))
+    # Images are stored first, so none of the answers below loses them.
     submitted = form_uploads.read_submitted(request, model)
     form = OrderForm(model=model, values=submitted.values, errors=submitted.errors)
     if (preset := request.POST.get("preset")) is not None:
         return _render_form(request, replace(form, values={**form.values, **model.presets.get(preset, {})}))
+    # The button "price" updates the form: without JavaScript its price, and in a group its empty item.
     if "price" in request.POST or form.errors:
         return _render_form(request, form, status=422 if form.errors else 200)
-    return _place(request, form, lambda: _place_order(request, form, submitted))
+    return _place_and_redirect(request, form, lambda: _place_order(request, form, submitted))
 
 
 @require_POST
@@ -85,6 +87,7 @@ def quote(request: UserRequest, slug: str) -> HttpResponse:
 def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
     """Orders a failed generation again. If that is rejected, its inputs are shown in the form of its model."""
     earlier = get_object_or_404(Generation.objects.visible_to(request.user), pk=generation_id)
+    # Only the page of a failed generation has the button.
     if earlier.status != Status.FAILED:
         return redirect("generation", earlier.pk)
     model = model_or_404(earlier.model)
@@ -100,7 +103,7 @@ def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
             request_hash=hashlib.sha256(key.encode()).hexdigest(),
         )
 
-    return _place(request, OrderForm(model=model, values=_values_of(earlier, model)), place)
+    return _place_and_redirect(request, OrderForm(model=model, values=_values_of(earlier, model)), place)
 
 
 def _place_order(request: UserRequest, form: OrderForm, submitted: SubmittedForm) -> PlacedOrder:
@@ -122,7 +125,7 @@ def _place_order(request: UserRequest, form: OrderForm, submitted: SubmittedForm
     return placed
 
 
-def _place(request: UserRequest, form: OrderForm, place: Callable[[], PlacedOrder]) -> HttpResponse:
+def _place_and_redirect(request: UserRequest, form: OrderForm, place: Callable[[], PlacedOrder]) -> HttpResponse:
     """Calls `place` and redirects to the generation. A rejected order shows the form again, with its values."""
     try:
         placed = place()
@@ -147,12 +150,14 @@ def _price_context(request: UserRequest, form: OrderForm) -> dict[str, Any]:
     """The context of `_price.html`. `credits` is None as long as the values are not valid."""
     widgets = {name: schema.get("x-widget") for name, schema in form.model.schema["properties"].items()}
     required = [name for name in form.model.required_inputs(form.values) if widgets[name] in PLACEHOLDERS]
+    # Whatever was entered replaces its placeholder.
     values = {name: PLACEHOLDERS[widgets[name]] for name in required} | dict(form.values)
     credits: int | None
     try:
         credits = form.model.credits(form.model.read(values))
     except InvalidInput:
         credits = None
+    # Read at every request: orders of other clients of the account change it.
     available = Account.objects.for_user(request.user).available
     missing = max(0, credits - available) if credits is not None else 0
     return {"model": form.model, "credits": credits, "available": available, "missing": missing}
@@ -161,6 +166,7 @@ def _price_context(request: UserRequest, form: OrderForm) -> dict[str, Any]:
 def _initial_values(request: UserRequest, model: Model) -> Mapping[str, Any]:
     """The defaults of the model, changed by what the URL names: `?like=<generation>` or `?output=<output>`."""
     defaults = forms.default_values(model)
+    # Ids that do not exist or belong to another user fill in nothing, and are no error: the form works without them.
     try:
         earlier = Generation.objects.visible_to(request.user).get(
             pk=UUID(request.GET.get("like", "")), model=model.slug

@@ -32,19 +32,21 @@ def describe(details: Mapping[str, Any]) -> list[Detail]:
 
     PostgreSQL does not keep the order of JSON objects, so they are sorted here.
     """
-    described = [_describe(_label(name), value) for name, value in details.items()]
+    described = []
+    for name, value in details.items():
+        label = _label(name)
+        if _is_scalar(value):
+            detail = Detail(label=label, text=_text(value))
+        elif isinstance(value, list) and all(map(_is_scalar, value)):
+            detail = Detail(label=label, text="\n".join(map(_text, value)))
+        elif columns := _columns(value):
+            # Rows may lack some of the keys; their cells stay empty.
+            rows = tuple(tuple(_text(row.get(column)) for column in columns) for row in value)
+            detail = Detail(label=label, columns=tuple(map(_label, columns)), rows=rows)
+        else:
+            detail = Detail(label=label, json=json.dumps(value, ensure_ascii=False))
+        described.append(detail)
     return sorted(described, key=lambda detail: (not detail.text, detail.label))
-
-
-def _describe(label: str, value: Any) -> Detail:
-    if _is_scalar(value):
-        return Detail(label=label, text=_text(value))
-    if isinstance(value, list) and all(map(_is_scalar, value)):
-        return Detail(label=label, text="\n".join(map(_text, value)))
-    if columns := _columns(value):
-        rows = tuple(tuple(_text(row.get(column)) for column in columns) for row in value)
-        return Detail(label=label, columns=tuple(map(_label, columns)), rows=rows)
-    return Detail(label=label, json=json.dumps(value, ensure_ascii=False))
 
 
 def _columns(value: Any) -> list[str]:

@@ -27,6 +27,7 @@ UploadedFiles = Mapping[str, Sequence[FileValue]]
 ONE_LINE_CHARACTERS_MAX = 250
 # No model accepts a number with more digits, and int() is slow on very long strings.
 DIGITS_MAX = 20
+# The catalogue marks inputs with `x-widget` where their type does not say what they are.
 WIDGET_OF_HINT: dict[str | None, Widget] = {
     "image": "image",
     "images": "images",
@@ -36,6 +37,7 @@ WIDGET_OF_HINT: dict[str | None, Widget] = {
     "prompt": "textarea",
 }
 WIDGET_OF_TYPE: dict[Any, Widget] = {"boolean": "checkbox", "integer": "number", "number": "number", "array": "lines"}
+# Labels are made from the names of inputs. These words are abbreviated there.
 LABEL_WORDS = {"num": "number of", "url": "URL", "urls": "URLs", "pbr": "PBR"}
 
 
@@ -111,14 +113,24 @@ class Field:
     def read(self, typed: Mapping[str, Any], uploaded: UploadedFiles) -> Any:
         """The value of the field in a submitted form, or None if it was left empty."""
         if self.items:
-            read = (read_all(item, typed, uploaded) for item in self.items)
-            return [item for item, fields in zip(read, self.items, strict=True) if _is_filled_in(item, fields)] or None
+            items = []
+            for fields in self.items:
+                values = read_all(fields, typed, uploaded)
+                # The form always shows one empty item more than there are. One that holds nothing but defaults is not
+                # meant.
+                if any(values.get(field.key, field.default) != field.default for field in fields):
+                    items.append(values)
+            return items or None
         if self.accepts_files:
             return self._read_files(typed, uploaded.get(self.name, ()))
         return self._read_text(typed.get(self.name))
 
     def _read_files(self, typed: Mapping[str, Any], uploaded: Sequence[FileValue]) -> Any:
-        stored = [_reference(text) for text in _all_values(typed, self.kept_name)]
+        stored: list[Any] = []
+        for text in _all_values(typed, self.kept_name):
+            kind, _, file_id = text.partition(":")
+            # A text that is no reference is kept as it is, so that the catalogue rejects it with a message.
+            stored.append({kind: file_id} if is_own_file({kind: file_id}) else text)
         urls = _lines(_all_values(typed, self.name))
         if self.widget == "images":
             return [*stored, *urls, *uploaded] or None
@@ -134,6 +146,7 @@ class Field:
         if self.widget == "lines":
             return _lines([text])
         if self.widget == "select":
+            # Choices may be numbers, and a browser sends texts.
             return {str(choice): choice for choice in self.choices}.get(text, text)
         if self.widget == "number":
             return _number(text.strip(), integral=self.integral)
@@ -152,12 +165,6 @@ def read_all(fields: Iterable[Field], typed: Mapping[str, Any], uploaded: Upload
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _is_filled_in(item: Mapping[str, Any], fields: Iterable[Field]) -> bool:
-    # The form always shows one empty item more than there are. If it holds nothing but defaults, it is not meant.
-    defaults = {field.key: field.default for field in fields}
-    return any(value != defaults[key] for key, value in item.items())
-
-
 def _all_values(typed: Mapping[str, Any], name: str) -> list[str]:
     """Every value of this name: a QueryDict may hold several, a plain dict one."""
     getlist = getattr(typed, "getlist", None)
@@ -166,12 +173,6 @@ def _all_values(typed: Mapping[str, Any], name: str) -> list[str]:
 
 def _lines(texts: Iterable[str]) -> list[str]:
     return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
-
-
-def _reference(text: str) -> Any:
-    kind, _, file_id = text.partition(":")
-    reference = {kind: file_id}
-    return reference if is_own_file(reference) else text
 
 
 def _number(text: str, *, integral: bool) -> Any:
@@ -197,7 +198,8 @@ def _fields(schema: Schema, definitions: Mapping[str, Schema], parent: Loc) -> l
 
 def _field(loc: Loc, schema: Schema, definitions: Mapping[str, Schema], *, required: bool) -> Field:
     shape = _form_shape(schema)
-    label = _label(str(loc[-1]))
+    words = " ".join(LABEL_WORDS.get(word, word) for word in str(loc[-1]).split("_"))
+    label = words[:1].upper() + words[1:]
     items: tuple[tuple[Field, ...], ...] = ()
     if reference := shape.get("items", {}).get("$ref", ""):
         # A list of objects becomes a group, with the fields of one object for each item.
@@ -243,8 +245,3 @@ def widget_of(shape: Schema, hint: str | None) -> Widget:
     if kind not in WIDGET_OF_TYPE:
         raise TypeError(f"There is no form field for {shape}.")
     return WIDGET_OF_TYPE[kind]
-
-
-def _label(name: str) -> str:
-    words = " ".join(LABEL_WORDS.get(word, word) for word in name.split("_"))
-    return words[:1].upper() + words[1:]

@@ -83,6 +83,7 @@ def read_submitted(request: UserRequest, model: Model) -> SubmittedForm:
     An image that cannot be used becomes an error at its field. The others are stored whatever becomes of the order.
     """
     submitted = SubmittedForm()
+    # By field name, as `forms.read` takes them.
     references: dict[str, list[OwnFile]] = {}
     for field in _leaves(model):
         if field.accepts_uploads:
@@ -121,6 +122,7 @@ def canonical_json(values: Mapping[str, Any]) -> str:
 
     The same form submitted twice stores its images twice, under different ids, and still has one canonical form.
     """
+    # A UUID matches nothing else, so it can be replaced in the text wherever it stands.
     text = json.dumps(values, sort_keys=True)
     for upload_id, sha256 in Upload.objects.filter(pk__in=_upload_ids(values)).values_list("pk", "sha256"):
         text = text.replace(str(upload_id), sha256)
@@ -137,6 +139,7 @@ def initial_file(request: UserRequest, model: Model) -> dict[str, Any]:
     except ValueError:
         return {}
     output = Output.objects.visible_to(request.user).stored().filter(pk=output_id).first()
+    # A field for several images takes one as well.
     widgets = {"image", "images"} if output and output.kind == "image" else {output.kind} if output else set()
     field = next((field for field in fields_of(model) if field.widget in widgets), None)
     if field is None:

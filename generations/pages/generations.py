@@ -62,6 +62,7 @@ def library(request: UserRequest) -> HttpResponse:
 @login_required
 def generation(request: UserRequest, generation_id: UUID) -> HttpResponse:
     shown = GenerationPresenter(_get_generation(request, generation_id))
+    # The wider policy applies only where the viewer is loaded.
     show = render_with_viewer if shown.generation.kind == "3d" else render
     return show(request, "pages/generation.html", {"shown": shown, "nonce": uuid4().hex})
 

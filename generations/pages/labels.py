@@ -16,6 +16,7 @@ from generations.catalogue import MODELS
 from generations.lifecycle import charging_rules
 from generations.models import Event, FailureCode, Generation, Phase, Rule, Status
 
+# The kinds and statuses of the API, as the filters of the library show them.
 KINDS = {"image": "Images", "video": "Videos", "3d": "3D models", "audio": "Audio"}
 STATUSES = {
     Status.PENDING: "Pending",
@@ -23,6 +24,7 @@ STATUSES = {
     Status.COMPLETED: "Completed",
     Status.FAILED: "Failed",
 }
+# While a generation is in progress its phase says more than its status.
 PHASES = {
     Phase.QUEUED: "Queued",
     Phase.SUBMITTING: "Submitting",
@@ -31,6 +33,7 @@ PHASES = {
     Phase.RUNNING: "Generating",
     Phase.STORING: "Storing files",
 }
+# The provider is responsible for every other failure.
 RESPONSIBLE = {
     FailureCode.INVALID_INPUT: "The inputs. At least one of them does not suit this model.",
     FailureCode.CONTENT_POLICY: "The request. It falls under the provider’s content policy.",
@@ -40,6 +43,7 @@ RESPONSIBLE = {
     FailureCode.RESULT_EXPIRED: "This service, not you.",
 }
 PROVIDER_RESPONSIBLE = "The provider, not you."
+# By the name of the fact. Some texts depend on the credits or the phase of the event.
 EVENTS: dict[str, str | Callable[[Event], str]] = {
     "ordered": lambda event: f"Ordered; {credits_text(event.held_change)} reserved",
     "submitting": "Submitting to the provider",
@@ -64,6 +68,7 @@ ENTRIES = {
     Entry.Kind.REFUND: "Refunded",
     Entry.Kind.ADJUST: "Adjusted",
 }
+# The first column of the public table of charging rules.
 RULES = {
     Rule.DELIVERED: "All files delivered",
     Rule.PARTLY_DELIVERED: "Some files delivered",
@@ -110,6 +115,7 @@ def prompt_text(generation: Generation) -> str:
     if generation.erased_at:
         return "Erased"
     inputs = generation.input
+    # A video of several shots has a prompt for each shot instead of one for the whole.
     shots = [shot["prompt"] for shot in inputs.get("multi_prompt") or ()]
     if text := inputs.get("prompt") or inputs.get("text") or " · ".join(shots):
         return str(text)
@@ -147,6 +153,7 @@ def price_text(generation: Generation) -> str:
     reserved = f"{generation.credits:,} reserved"
     if generation.captured == 0:
         return f"{reserved} → nothing charged, all released"
+    # A partial delivery was charged in part, and the rest of the hold was released.
     released = f", {generation.released:,} released" if generation.released else ""
     return f"{reserved} → {generation.captured:,} charged{released}"
 

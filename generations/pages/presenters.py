@@ -29,6 +29,7 @@ FOLLOW_UPS = {
 }
 STORED_OUTPUTS = Prefetch("outputs", queryset=Output.objects.stored(), to_attr="stored_outputs")
 """For `prefetch_related`: the outputs that a presenter shows."""
+# An image that is used often would otherwise have a page of any length.
 DERIVED_GENERATIONS_MAX = 24
 
 
@@ -79,6 +80,7 @@ class GenerationPresenter:
     @property
     def missing_files(self) -> int:
         """How many paid files of a completed generation will never come."""
+        # The files of an erased generation are gone, but they were delivered.
         if self.generation.status != Status.COMPLETED or self.generation.erased_at:
             return 0
         return max(0, self.generation.files_expected - sum(file.counts for file in self.files))
@@ -94,6 +96,7 @@ class GenerationPresenter:
 
     @property
     def can_be_cancelled(self) -> bool:
+        # A second request would change nothing: after the first one the provider decides.
         return self.generation.status in {Status.PENDING, Status.PROCESSING} and not self.generation.cancel_asked_at
 
     @cached_property

@@ -64,6 +64,7 @@ def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySe
     if not entries:
         return []
     ids = [_generation_id(entry) for entry in entries]
+    # Through the visible generations only: the statement must not reveal one that the user may not open.
     generations = visible.in_bulk([generation_id for generation_id in ids if generation_id])
     # Counted back from the current balance, so a page does not have to add up every entry since the first.
     newer = account.entries.filter(pk__gt=entries[0].pk)
@@ -72,6 +73,7 @@ def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySe
     for entry, generation_id in zip(entries, ids, strict=True):
         generation = generations.get(generation_id) if generation_id else None
         lines.append(Line(entry=entry, text=labels.entry_text(entry), generation=generation, available=available))
+        # The next line is older, so this change had not happened yet.
         available -= entry.balance_change - entry.held_change
     return lines
 

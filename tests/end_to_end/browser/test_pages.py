@@ -23,7 +23,7 @@ from tests.helpers.images import brought, picture
 pytestmark = pytest.mark.once
 
 FORM = "/new/flux-schnell/"
-PHONE = {"width": 360, "height": 740}
+PHONE_WIDTH = 360
 
 
 def place_order(user: User, slug: str = "flux-schnell", **inputs: object) -> Generation:
@@ -106,11 +106,11 @@ def test_presets_keep_the_uploaded_image_and_the_enter_key_orders(alices_page: P
 def test_no_page_is_wider_than_a_phone(alices_page: Page, alice: User) -> None:
     place_order(alice, prompt="w" * 300)
     brought(alice, name="w" * 200)
-    alices_page.set_viewport_size(PHONE)
+    alices_page.set_viewport_size({"width": PHONE_WIDTH, "height": 740})
 
     for url in ("/", "/models/", FORM, "/uploads/", "/credits/", "/keys/", "/charges/", "/infographics/", "/notices/"):
         alices_page.goto(url)
-        assert alices_page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], url
+        assert alices_page.evaluate("document.documentElement.scrollWidth") == PHONE_WIDTH, url
 
 
 @pytest.mark.parametrize("width, rows_of_buttons", [(1280, 1), (390, 2)])

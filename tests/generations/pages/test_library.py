@@ -141,7 +141,7 @@ def test_the_position_in_the_queue_is_shown(browser_of_alice: Client, fal: Simul
     Work().submit()
     Work().ask_fal()
 
-    assert "ahead of it" in browser_of_alice.get(page_of(waiting)).text
+    assert "ahead of it in the queue" in browser_of_alice.get(page_of(waiting)).text
 
 
 def test_notes_for_staff_are_not_shown_to_the_owner(
