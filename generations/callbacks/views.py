@@ -69,7 +69,12 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
         except UnreadablePostError as error:
             raise CallbackRejected(400, "the body broke off") from error
         signed = _authenticate(request, body)
-        callback = _parse(signed, body)
+        try:
+            callback = wire.read_callback(body)
+        except wire.InvalidMessage as error:
+            raise CallbackRejected(400, f"not a callback: {error}") from error
+        if callback.request_id != signed.request_id:
+            raise CallbackRejected(400, "the header and the body name different requests")
         submission = _find_submission(submission_id, token, callback, signed, body)
     except CallbackRejected as rejection:
         rejections.count(rejection.status)
@@ -151,16 +156,6 @@ def _reconcile_later(request_id: str) -> None:
     submission = Submission.objects.filter(request_id=request_id).first()
     if submission is not None:
         tasks.enqueue_reconcile(submission.generation_id)
-
-
-def _parse(signed: SignedHeaders, body: bytes) -> wire.Callback:
-    try:
-        callback = wire.read_callback(body)
-    except wire.InvalidMessage as error:
-        raise CallbackRejected(400, f"not a callback: {error}") from error
-    if callback.request_id != signed.request_id:
-        raise CallbackRejected(400, "the header and the body name different requests")
-    return callback
 
 
 def _find_submission(

@@ -33,7 +33,22 @@ def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
         return ProviderCallback.Outcome.IGNORED
     failpoints.reach("adopted")
     # By the request id, because `submitted` gives a second job of one submission a row of its own.
-    outcome = _report(Submission.objects.get(request_id=callback.request_id), callback)
+    submission = Submission.objects.get(request_id=callback.request_id)
+    moved: bool | None = None
+    match callback.verdict:
+        case Completed(answer=answer):
+            moved = lifecycle.answered(submission, answer)
+        case Failed(reason=reason):
+            moved = lifecycle.answered_error(submission, reason)
+        case wire.NoVerdict(why=why):
+            # The reconciler asks fal instead.
+            logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
+    outcomes = {
+        True: ProviderCallback.Outcome.APPLIED,
+        False: ProviderCallback.Outcome.IGNORED,
+        None: ProviderCallback.Outcome.UNCLEAR,
+    }
+    outcome = outcomes[moved]
     # The body of a callback for an erased generation is not kept: it may repeat the prompt.
     is_erased = Generation.objects.filter(pk=stored.submission.generation_id, erased_at__isnull=False).exists()
     unprocessed.update(outcome=outcome, **({"body": b""} if is_erased else {}))
@@ -50,16 +65,3 @@ def catch_up(generation: Generation) -> bool:
     )
     in_order = unprocessed.select_related("submission__generation").order_by("pk")
     return ProviderCallback.Outcome.APPLIED in [process(stored) for stored in in_order]
-
-
-def _report(submission: Submission, callback: wire.Callback) -> ProviderCallback.Outcome:
-    match callback.verdict:
-        case Completed(answer=answer):
-            moved = lifecycle.answered(submission, answer)
-        case Failed(reason=reason):
-            moved = lifecycle.answered_error(submission, reason)
-        case wire.NoVerdict(why=why):
-            # The reconciler asks fal instead.
-            logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
-            return ProviderCallback.Outcome.UNCLEAR
-    return ProviderCallback.Outcome.APPLIED if moved else ProviderCallback.Outcome.IGNORED

@@ -24,7 +24,7 @@ from generations import lifecycle
 from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
 from generations.files import sandbox, storage
-from generations.files.inspection import Inspected, NotMedia
+from generations.files.inspection import NotMedia
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
@@ -87,8 +87,24 @@ def _copy(output: Output) -> None:
 
 
 def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
-    fetched = _fetch(output, file)
-    found = _recognise(output, file, fetched)
+    """Fetches the output into `file`, recognises and stores it. Raises FetchError, Broken and errors of the storage."""
+    if output.source_url.startswith("data:"):
+        fetched = _decode(output.source_url, file)
+    else:
+        fetched = http_client.fetch(
+            output.source_url,
+            file,
+            hosts=settings.FAL_MEDIA_HOSTS,
+            bytes_max=FILE_BYTES_MAX,
+            seconds_max=FETCH_SECONDS_MAX,
+        )
+    if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
+        # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
+        raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
+    try:
+        found = sandbox.probe(file)
+    except NotMedia as error:
+        raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     key = key_of(output, found.extension)
     storage.put(key, file, content_type=found.content_type)
     failpoints.reach("copied")
@@ -112,18 +128,6 @@ def key_of(output: Output, extension: str) -> str:
     return f"generations/{output.generation_id}/{output.index}.{extension}"
 
 
-def _fetch(output: Output, file: IO[bytes]) -> Fetched:
-    if output.source_url.startswith("data:"):
-        return _decode(output.source_url, file)
-    return http_client.fetch(
-        output.source_url,
-        file,
-        hosts=settings.FAL_MEDIA_HOSTS,
-        bytes_max=FILE_BYTES_MAX,
-        seconds_max=FETCH_SECONDS_MAX,
-    )
-
-
 def _decode(data_url: str, file: IO[bytes]) -> Fetched:
     # Limn never orders with sync_mode, but fal may answer with a data: URI all the same. The size limit of callbacks
     # bounds it.
@@ -136,16 +140,6 @@ def _decode(data_url: str, file: IO[bytes]) -> Fetched:
         raise Broken("a data: URI that cannot be decoded") from error
     file.write(content)
     return Fetched(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-
-
-def _recognise(output: Output, file: IO[bytes], fetched: Fetched) -> Inspected:
-    if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
-        # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
-        raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
-    try:
-        return sandbox.probe(file)
-    except NotMedia as error:
-        raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
 
 
 def _retry_later(output: Output, error: Exception, *, first: float, missed: bool) -> None:

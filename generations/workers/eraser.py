@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -66,38 +67,27 @@ def _delete_at_fal(receipt: Erasure) -> Erasure.ProviderCopy:
 
 
 def _apply_retention(limit: int, now: datetime) -> None:
-    """Erases what is older than its account's rule, at most `limit` rows of each account and kind."""
+    """Erases what is older than its account's rule, at most `limit` generations and uploads of each account."""
     age = heartbeats.age(RULES)
     if age is not None and age < RULES_EVERY:
         return
-    has_more = [_apply_rule(rule, limit, now) for rule in Retention.objects.order_by("pk")]
+    is_complete = True
+    for rule in Retention.objects.order_by("pk"):
+        before = now - timedelta(days=rule.days)
+        erased = 0
+        ended = Generation.objects.filter(account=rule.account_id, phase=Phase.DONE, erased_at=None)
+        for generation in ended.filter(finished_at__lt=before).order_by("pk")[:limit]:
+            with suppress(lifecycle.GenerationInUse):
+                lifecycle.erase(generation, actor="limn:retention")
+                erased += 1
+        old_uploads = Upload.objects.ready().filter(account=rule.account_id, created_at__lt=before)
+        for upload in old_uploads.order_by("pk")[:limit]:
+            try:
+                erased += uploads.erase(upload)
+            except uploads.UploadError as error:
+                # A generation uses it, or the storage is away. The rule applies again later.
+                logger.info("an upload is not erased yet", extra={"upload": str(upload.pk), "why": str(error)[:200]})
+        is_complete = is_complete and erased < limit
     # Without the heartbeat the rules are due again at once, so a backlog is worked off without the hour's pause.
-    if not any(has_more):
+    if is_complete:
         heartbeats.beat(RULES)
-
-
-def _apply_rule(rule: Retention, limit: int, now: datetime) -> bool:
-    """Whether the account may have more to erase."""
-    before = now - timedelta(days=rule.days)
-    ended = Generation.objects.filter(account=rule.account_id, phase=Phase.DONE, erased_at=None)
-    generations = ended.filter(finished_at__lt=before).order_by("pk")[:limit]
-    old_uploads = Upload.objects.ready().filter(account=rule.account_id, created_at__lt=before).order_by("pk")[:limit]
-    erased = [*map(_erase_generation, generations), *map(_erase_upload, old_uploads)]
-    return sum(erased) >= limit
-
-
-def _erase_generation(generation: Generation) -> bool:
-    try:
-        lifecycle.erase(generation, actor="limn:retention")
-    except lifecycle.GenerationInUse:
-        return False
-    return True
-
-
-def _erase_upload(upload: Upload) -> bool:
-    try:
-        return uploads.erase(upload)
-    except uploads.UploadError as error:
-        # A generation uses it, or the storage is away. The rule applies again later.
-        logger.info("an upload is not erased yet", extra={"upload": str(upload.pk), "why": str(error)[:200]})
-        return False

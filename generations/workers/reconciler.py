@@ -16,7 +16,7 @@ from django.utils import timezone
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import MODELS
-from generations.fal import Completed, Failed, FalError, Finished, Gone, Queued, Reason, Running, Unavailable
+from generations.fal import Failed, FalError, Finished, Gone, Queued, Running, Unavailable
 from generations.jobs import failpoints, leases, parallel
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
@@ -61,29 +61,25 @@ def reconcile_one(generation_id: UUID) -> int:
 
 
 def _reconcile(generation: Generation) -> None:
+    """Does what the phase calls for, and releases the generation until it is to be looked at again."""
     try:
-        wait = _advance(generation)
+        if callback_inbox.catch_up(generation):
+            # A stored callback decided. fal is asked next time, if that is still necessary.
+            wait: float = POLL_SECONDS_MIN
+        elif generation.phase == Phase.SUBMITTING:
+            wait = _expire_sender(generation)
+        elif (submission := _accepted(generation)) is None:
+            wait = _resolve_unknown(generation)
+        else:
+            _enforce_deadline(generation)
+            _pass_on_cancellation(generation, submission)
+            wait = _poll(generation, submission)
     except FalError as error:
         extra = {"generation": str(generation.pk), "error": f"{type(error).__name__}: {error}"}
         logger.warning("fal did not answer the reconciler", extra=extra)
         asked = error.retry_after_seconds if isinstance(error, Unavailable) else None
         wait = max(_poll_interval(generation), asked or 0)
     leases.release(generation, retry_in_seconds=wait)
-
-
-def _advance(generation: Generation) -> float:
-    """Does what the phase calls for. Returns in how many seconds to look again, if the generation has not ended."""
-    if callback_inbox.catch_up(generation):
-        # A stored callback decided. fal is asked next time, if that is still necessary.
-        return POLL_SECONDS_MIN
-    if generation.phase == Phase.SUBMITTING:
-        return _expire_sender(generation)
-    submission = _accepted(generation)
-    if submission is None:
-        return _resolve_unknown(generation)
-    _enforce_deadline(generation)
-    _pass_on_cancellation(generation, submission)
-    return _poll(generation, submission)
 
 
 def _give_up(generation: Generation) -> None:
@@ -129,9 +125,14 @@ def _resolve_unknown(generation: Generation) -> float:
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
     recorded = _find_recorded(generation, submission)
-    # After the record was read: an identical submission that the record shows was planned before it was posted, and
-    # knows its request afterwards. So it counts here, or its request is not unclaimed below.
-    is_ambiguous = _has_identical(generation, submission)
+    # An unclaimed request may belong to any submission, of any account, with the same arguments and no request id yet.
+    # Asked after the record was read: an identical submission that the record shows was planned before it was posted,
+    # and knows its request afterwards. So it is found here, or its request is not unclaimed below.
+    unanswered = Submission.objects.filter(state__in=[Submission.State.SENT, Submission.State.UNKNOWN])
+    identical = unanswered.exclude(pk=submission.pk).filter(
+        generation__endpoint=generation.endpoint, generation__arguments=generation.arguments
+    )
+    is_ambiguous = identical.exists()
     candidates = _unclaimed(recorded)
     model = MODELS.get(generation.model)
     grace = max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
@@ -153,16 +154,6 @@ def _unclaimed(request_ids: list[str]) -> list[str]:
     """Those request ids that belong to no submission."""
     claimed = set(Submission.objects.filter(request_id__in=request_ids).values_list("request_id", flat=True))
     return [request_id for request_id in request_ids if request_id not in claimed]
-
-
-def _has_identical(generation: Generation, submission: Submission) -> bool:
-    """Whether another submission, of any account, has the same arguments and no request id yet.
-
-    Its answer was lost, or is on the way. Then an unclaimed request may belong to either of them.
-    """
-    open_states = [Submission.State.SENT, Submission.State.UNKNOWN]
-    others = Submission.objects.filter(state__in=open_states).exclude(pk=submission.pk)
-    return others.filter(generation__endpoint=generation.endpoint, generation__arguments=generation.arguments).exists()
 
 
 def _age(submission: Submission) -> timedelta:
@@ -209,10 +200,16 @@ def _poll(generation: Generation, submission: Submission) -> float:
 
 
 def _report_result(submission: Submission, status: Finished) -> None:
-    if status.reason is not None:
-        verdict: Completed | Failed = _explain(submission, status.reason)
-    else:
+    """Reads the stored result of a finished request, and reports it to the lifecycle."""
+    try:
         verdict = clients.fal().result(submission.response_url)
+    except FalError:
+        if status.reason is None:
+            raise
+        # The status alone says that it failed. The details, such as which input is wrong, are gone.
+        verdict = Failed(reason=status.reason)
+    if status.reason is not None and not isinstance(verdict, Failed):
+        verdict = Failed(reason=status.reason)
     if verdict.billable_units is not None:
         billed_units.record_units(submission, verdict.billable_units)
     failpoints.reach("asked")
@@ -220,15 +217,6 @@ def _report_result(submission: Submission, status: Finished) -> None:
         lifecycle.answered_error(submission, verdict.reason)
     else:
         lifecycle.answered(submission, verdict.answer)
-
-
-def _explain(submission: Submission, reason: Reason) -> Failed:
-    """The failure with the details of the stored result, such as which input is wrong; without them if it is gone."""
-    try:
-        verdict = clients.fal().result(submission.response_url)
-    except FalError:
-        return Failed(reason=reason)
-    return verdict if isinstance(verdict, Failed) else Failed(reason=reason)
 
 
 def _handle_gone(generation: Generation, submission: Submission, error: Gone) -> float:

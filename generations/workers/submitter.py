@@ -45,23 +45,22 @@ def run_once(*, limit: int) -> int:
 
     While the circuit breaker is open, one of them is sent as a probe, and those past their deadline fail.
     """
+
+    def submit(generation: Generation) -> None:
+        submit_now(generation, is_claimed=True)
+        leases.release(generation)
+
+    def give_up(generation: Generation) -> None:
+        lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died while they submitted it")
+        leases.release(generation)
+
     room = min(limit, dispatch_queue.available())
     if circuit_breaker.is_open():
         for generation in Generation.objects.filter(phase=Phase.QUEUED, deadline_at__lte=Now())[:limit]:
             lifecycle.failed(generation, failure(FailureCode.PROVIDER_UNFUNDED), actor="limn")
         room = 1 if room and circuit_breaker.may_probe() else 0
     due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
-    return parallel.run(due, _submit_claimed, give_up=_give_up)
-
-
-def _submit_claimed(generation: Generation) -> None:
-    submit_now(generation, is_claimed=True)
-    leases.release(generation)
-
-
-def _give_up(generation: Generation) -> None:
-    lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died while they submitted it")
-    leases.release(generation)
+    return parallel.run(due, submit, give_up=give_up)
 
 
 def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
