@@ -212,28 +212,23 @@ def secret_key(data_dir: Path) -> str:
         return given
     path = data_dir / "secret_key"
     if not path.exists():
-        _make_secret(path)
+        # Written under a temporary name and then linked, so two processes that start together read the same whole key.
+        try:
+            handle, draft = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            os.unlink(draft)
+        except OSError as error:
+            why = f"{path} cannot be created ({error.strerror})."
+            raise refuse("SECRET_KEY", why, "Make the folder writable.") from error
     kept = _content("SECRET_KEY", path)
     if len(kept) < SECRET_KEY_CHARACTERS_MIN:
         raise refuse(
             "SECRET_KEY", f"{path} is damaged.", "Remove it; a new key is created, and all users log in again."
         )
     return kept
-
-
-def _make_secret(path: Path) -> None:
-    """Written under a temporary name and then linked: two processes that start together read the same whole key."""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        os.unlink(draft)
-    except OSError as error:
-        raise refuse(
-            "SECRET_KEY", f"{path} cannot be created ({error.strerror}).", "Make the folder writable."
-        ) from error
 
 
 def _split(name: str, value: str) -> SplitResult:

@@ -63,7 +63,8 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Answers 200 if every part that an order needs is available, else 503; the body names the state of each part."""
-    parts = {**_database_and_heartbeats(), "storage": _storage()}
+    storage = str(cache.get_or_set("health.storage", _check_storage, STORAGE_CACHED_SECONDS))
+    parts = {**_database_and_heartbeats(), "storage": storage}
     well = all(state == WELL for state in parts.values())
     status = {"status": WELL if well else "unwell", "parts": parts}
     response = JsonResponse(status, status=200 if well else 503)
@@ -76,41 +77,31 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def _database_and_heartbeats() -> dict[str, str]:
-    """One query for both, so that a database that is away is waited for once."""
+    """The states of the database and of the heartbeats. One query, so a database that is away is waited for once."""
     # Both times are the database's, since the clock of this process may be wrong.
     silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     try:
         silent = dict(Heartbeat.objects.filter(name__in=SILENT_MAX).values_list("name", silence))
     except error_handlers.DATABASE_AWAY:
         return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
-    return {"database": WELL, **{name: _heartbeat(silent.get(name), at_most) for name, at_most in SILENT_MAX.items()}}
+    states = {"database": WELL}
+    for name, at_most in SILENT_MAX.items():
+        states[name] = "never seen" if name not in silent else WELL if silent[name] < at_most else "silent"
+    return states
 
 
-def _heartbeat(silent: timedelta | None, at_most: timedelta) -> str:
-    if silent is None:
-        return "never seen"
-    return WELL if silent < at_most else "silent"
-
-
-def _storage() -> str:
-    return str(cache.get_or_set("health.storage", _ask_storage, STORAGE_CACHED_SECONDS))
-
-
-def _ask_storage() -> str:
+def _check_storage() -> str:
     try:
         folder = default_storage.path("")
     except NotImplementedError:
-        return _ask_bucket()
+        # A bucket has no paths.
+        try:
+            default_storage.exists("health")
+        except Exception:  # Whatever the client of the bucket raises, the storage is away.
+            error_handlers.logger.warning("storage is away", exc_info=True)
+            return "away"
+        return WELL
     return WELL if os.access(folder, os.W_OK) else "not writable"
-
-
-def _ask_bucket() -> str:
-    try:
-        default_storage.exists("health")
-    except Exception:  # Whatever the client of the bucket raises, the storage is away.
-        error_handlers.logger.warning("storage is away", exc_info=True)
-        return "away"
-    return WELL
 
 
 # --- fal ---
@@ -124,34 +115,29 @@ QUANTILES = {"p50": 0.5, "p95": 0.95}
 def fal(request: HttpRequest) -> HttpResponse:
     """Answers how well fal works: rates and times of the last hour, without counts or secrets. 503 if nothing can be
     ordered."""
-    said: dict[str, Any] = cache.get_or_set("health.fal", _about_fal, FAL_CACHED_SECONDS) or {}
-    well = said["key"] == "present" and said["breaker"] == "closed"
-    response = JsonResponse({"status": WELL if well else "unwell", **said}, status=200 if well else 503)
+    summary: dict[str, Any] = cache.get_or_set("health.fal", _summarize_fal, FAL_CACHED_SECONDS) or {}
+    well = summary["key"] == "present" and summary["breaker"] == "closed"
+    response = JsonResponse({"status": WELL if well else "unwell", **summary}, status=200 if well else 503)
     if not well:
-        log_response("fal: %s", said, response=response, request=request, logger=error_handlers.logger, level="info")
+        log_response("fal: %s", summary, response=response, request=request, logger=error_handlers.logger, level="info")
     return response
 
 
-def _about_fal() -> dict[str, Any]:
+def _summarize_fal() -> dict[str, Any]:
     ended, lags = statistics.ended(), statistics.callback_lags()
-    last = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
+    last_success = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
+    failed = statistics.percent(order.is_bad for order in ended)
+    by_callback = statistics.percent(order.by_callback for order in ended if order.by_callback is not None)
+    quantiles = {name: statistics.quantile(lags, share) for name, share in QUANTILES.items()}
     return {
         "key": "present" if settings.FAL_KEY else "missing",
         "breaker": "open" if circuit_breaker.is_open() else "closed",
-        "last_success_at": last.first(),
+        "last_success_at": last_success.first(),
         "last_hour": {
-            "error_rate": _share(statistics.percent(order.is_bad for order in ended)),
-            "by_callback": _share(
-                statistics.percent(order.by_callback for order in ended if order.by_callback is not None)
-            ),
-            "callback_lag_seconds": {name: _rounded(statistics.quantile(lags, q)) for name, q in QUANTILES.items()},
+            "error_rate": None if failed is None else failed / 100,
+            "by_callback": None if by_callback is None else by_callback / 100,
+            "callback_lag_seconds": {
+                name: None if seconds is None else round(seconds, 3) for name, seconds in quantiles.items()
+            },
         },
     }
-
-
-def _share(percent: int | None) -> float | None:
-    return None if percent is None else percent / 100
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)

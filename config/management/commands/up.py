@@ -66,9 +66,10 @@ class Command(BaseCommand):
         self.logs.mkdir(exist_ok=True)
         self.environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with self._ending_in_order():
-            self._run()
+            self.run()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Starts everything, prints the welcome, and keeps the programs running until a signal comes."""
         simulator = None if settings.FAL_KEY else self._start_simulator()
         call_command("migrate", verbosity=0, interactive=False)
         self._print("database", f"{connection.display_name}, up to date")
@@ -81,7 +82,11 @@ class Command(BaseCommand):
         self._start("server", *granian(host="127.0.0.1", port=settings.PORT, workers=1, threads=8))
         site = f"http://127.0.0.1:{settings.PORT}"
         self._wait_for(lambda: local_http.status(f"{site}/health/ready") == 200, what=f"{site}/health/ready")
-        self._print_welcome(site)
+        login = demo_login.login(Path(settings.DATA_DIR) / "demo.json", site)
+        _close_database()
+        names = {"username": login.username, "password": login.password, "token": login.token}
+        self.stdout.write(WELCOME.format(site=settings.SITE_URL, logs=_short(self.logs), **names))
+        self.stdout.flush()
         while True:
             for program in self.programs:
                 for message in program.check():
@@ -131,20 +136,6 @@ class Command(BaseCommand):
                 raise CommandError(f"{what} was not ready in {READY_SECONDS_MAX:g} s. Logs: {_short(self.logs)}")
             time.sleep(POLL_SECONDS)
         return result
-
-    def _print_welcome(self, site: str) -> None:
-        login = demo_login.login(Path(settings.DATA_DIR) / "demo.json", site)
-        _close_database()
-        self.stdout.write(
-            WELCOME.format(
-                site=settings.SITE_URL,
-                username=login.username,
-                password=login.password,
-                token=login.token,
-                logs=_short(self.logs),
-            )
-        )
-        self.stdout.flush()
 
     @contextmanager
     def _ending_in_order(self) -> Iterator[None]:
