@@ -1,4 +1,4 @@
-"""`manage.py serve` without any proxy: endless, lying and slow senders. Case ids: failure-modes.md, group B."""
+"""`manage.py serve` without a proxy: endless, incorrect and slow requests. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

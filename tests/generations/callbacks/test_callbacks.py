@@ -1,4 +1,4 @@
-"""fal's callbacks, true and false. Case ids: failure-modes.md, group B."""
+"""Genuine and false callbacks of fal. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

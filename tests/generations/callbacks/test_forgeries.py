@@ -1,4 +1,4 @@
-"""Forgeries by the ten thousand, and everybody's token at everybody's door. Case ids: failure-modes.md, group B."""
+"""Forged callbacks, and tokens of other submissions. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks at once, in both orders, and with a crash in the middle. Case ids: failure-modes.md, group B."""
+"""Concurrent callbacks, in both orders, and crashes in between. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks that are refused are counted, and cost the database nothing. Case ids: failure-modes.md, group B."""
+"""Rejected callbacks are counted without a query. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

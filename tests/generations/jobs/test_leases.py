@@ -1,4 +1,4 @@
-"""Who works on what. Case ids: failure-modes.md, group E."""
+"""Leases: claiming, renewing and releasing rows. Case ids: docs/failure-modes.md, group E."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fal's callbacks are kept before they are acknowledged, and told once. Case ids: failure-modes.md, group B."""
+"""Callbacks are stored before they are acknowledged, and applied once. Case ids: docs/failure-modes.md, group B."""
 
 from __future__ import annotations
 

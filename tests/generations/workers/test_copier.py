@@ -1,4 +1,4 @@
-"""Into the owner's storage, whole or not at all. Case ids: failure-modes.md, group C."""
+"""Outputs are copied completely or not at all. Case ids: docs/failure-modes.md, group C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that kills whoever touches it comes to an end. Case E4 of failure-modes.md."""
+"""Work that crashes its worker is abandoned after five attempts. Case E4 of docs/failure-modes.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking fal instead of waiting for it. Case ids: failure-modes.md, groups A and F."""
+"""The reconciler polls fal. Case ids: docs/failure-modes.md, groups A and F."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between Limn and its bucket: away, busy, lying, full. Case ids: failure-modes.md, group C."""
+"""Faults of the storage: unreachable, busy, wrong content, full. Case ids: docs/failure-modes.md, group C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One attempt, one POST, whatever happens on the wire. Case ids: failure-modes.md, group A."""
+"""One submission is one POST, whatever happens to the connection. Case ids: docs/failure-modes.md, group A."""
 
 from __future__ import annotations
 
