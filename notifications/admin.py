@@ -1,4 +1,7 @@
-"""What customers are told, in the admin: endpoints without their secrets, deliveries with every attempt, mail."""
+"""The admin of notifications: endpoints without their secrets, deliveries with every attempt, e-mails and settings.
+
+Staff can read everything and change nothing, except that permitted staff may send a delivery again.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from django.http import HttpRequest
 
 from credits.read_only_admin import ReadOnlyAdmin, ReadOnlyInline, has_permission
 from notifications import outbox
-from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from notifications.models import EmailNotification, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 SECRETS = ("salt", "previous_salt")
-"""With SECRET_KEY they make what signs a customer's messages."""
+"""Never shown: together with SECRET_KEY they give the secret that signs a customer's messages."""
 
 
 class WebhookAttemptInline(ReadOnlyInline):
@@ -47,11 +50,13 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         sent = [delivery for delivery in queryset.select_related("endpoint") if outbox.resend(delivery)]
         for delivery in sent:
             self.log_change(request, delivery, "Sent again")
-        messages.info(request, f"{len(sent)} are sent again; an endpoint that is switched off hears nothing.")
+        messages.info(
+            request, f"{len(sent)} will be sent again. Nothing is sent to endpoints that are switched off or removed."
+        )
 
 
-@admin.register(Notice)
-class NoticeAdmin(ReadOnlyAdmin):
+@admin.register(EmailNotification)
+class EmailNotificationAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "__str__", "account", "state", "sent_at", "detail")
     list_select_related = ("account__user", "generation", "batch", "endpoint")
     list_filter = ("state",)
@@ -60,8 +65,8 @@ class NoticeAdmin(ReadOnlyAdmin):
 
 @admin.register(Subscriber)
 class SubscriberAdmin(ReadOnlyAdmin):
-    list_display = ("account", "mail", "events_numbered", "created_at")
+    list_display = ("account", "email_preference", "last_event_number", "created_at")
     list_select_related = ("account__user",)
-    list_filter = ("mail",)
+    list_filter = ("email_preference",)
     ordering = ("-id",)
     exclude = SECRETS

@@ -1,4 +1,4 @@
-"""Notifications as a Django app."""
+"""The Django app of notifications: webhooks and e-mail to customers, and the event feed."""
 
 from django.apps import AppConfig
 
@@ -8,7 +8,9 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Notifications"
 
     def ready(self) -> None:
-        from generations.lifecycle.event_hook import on_event  # noqa: PLC0415  (models are loaded only now)
+        """Register the outbox with the lifecycle, so that every event is offered to it in its own transaction."""
+        # Imported here, because both need the models, which Django has loaded only now.
+        from generations.lifecycle.event_hook import on_event  # noqa: PLC0415
         from notifications import outbox  # noqa: PLC0415
 
         on_event(outbox.record)

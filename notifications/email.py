@@ -1,8 +1,9 @@
-"""Mail to customers who asked for it: when an order has ended, one mail for a batch, and how to be left alone again.
+"""E-mails to customers: about one generation, about a whole batch, or about an endpoint that was disabled.
 
-A mail goes out at most once. Claimed as sent and then sent: a worker who dies in between has lost it, and that is the
-better half; nobody minds a mail that a page says as well, everybody minds the same mail twice. Only what the mail
-server refused for certain is tried again.
+`mailer` claims the due rows and calls `send`; the outbox and `collect_ended_batches` write them. An e-mail is sent at
+most once: its row is marked as sent before the mail server gets the message. If the worker dies in between, the e-mail
+is lost, which is better than the same e-mail twice, because the pages show the result anyway. Only a message that the
+mail server has certainly not accepted is sent again. Every e-mail contains a link that ends all e-mail without a login.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import smtplib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.core import mail, signing
 from django.core.mail import EmailMultiAlternatives
@@ -26,179 +26,174 @@ from database.time_scale import scaled
 from generations.catalogue import MODELS
 from generations.models import Batch, Generation, Status
 from notifications import endpoints
-from notifications.models import Notice, Subscriber
-from notifications.payloads import absolute
+from notifications.models import EmailNotification, Subscriber
+from notifications.payloads import absolute_url
 
 _SALT = "notifications.email"
-# In a mail about a batch; its page shows the others.
-NAMED_MAX = 20
-# A mail server that is away is back within hours, or the mail is old news.
-PAUSES_SECONDS = (60, 300, 1800, 7200, 18_000)
+# An e-mail about a batch lists this many generations. The library shows the others.
+GENERATIONS_LISTED_MAX = 20
+# The pauses between attempts. They add up to seven and a half hours; after that, the e-mail would be no news.
+RETRY_DELAYS_SECONDS = (60, 300, 1800, 7200, 18_000)
+State = EmailNotification.State
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One order of those that a mail is about."""
+    """One generation in an e-mail, for the template."""
 
     title: str
-    address: str
+    """The title of its model."""
+    url: str
     succeeded: bool
     reason: str
-
-
-# --- What is to be sent -------------------------------------------------------------------------------------------
-
-
-def gather(*, limit: int) -> int:
-    """Find batches that have ended and whose owners want to know, and note down a mail for each. How many."""
-    members = Generation.objects.filter(batch=OuterRef("pk"))
-    waiting = Batch.objects.filter(Exists(members), notify=True, notified_at=None)
-    ended = waiting.exclude(Exists(members.in_progress())).order_by("id")[:limit]
-    return sum(map(_note, list(ended)))
-
-
-@transaction.atomic
-def _note(batch: Batch) -> bool:
-    # Of two workers who see it, one changes the row.
-    if not Batch.objects.filter(pk=batch.pk, notified_at=None).update(notified_at=Now()):
-        return False
-    Notice.objects.create(account_id=batch.account_id, batch=batch, next_attempt_at=Now())
-    return True
+    """Why it failed, for the customer."""
 
 
 # --- Sending ------------------------------------------------------------------------------------------------------
 
 
-def send(notice: Notice) -> None:
-    """Claim it as sent, and send it."""
-    subscriber = endpoints.of(notice.account)
-    if why := _why_not(notice, subscriber):
-        _end(notice, Notice.State.GIVEN_UP, why)
+def collect_ended_batches(*, limit: int) -> int:
+    """Write an e-mail for up to `limit` batches that have ended and whose owners asked for one. Return how many."""
+    members = Generation.objects.filter(batch=OuterRef("pk"))
+    # Exists(members): a batch without generations would otherwise count as ended.
+    waiting = Batch.objects.filter(Exists(members), notify=True, notified_at=None)
+    ended = waiting.exclude(Exists(members.in_progress())).order_by("id")[:limit]
+    count = 0
+    for batch in list(ended):
+        with transaction.atomic():
+            # The condition decides which of several concurrent workers writes the e-mail.
+            if Batch.objects.filter(pk=batch.pk, notified_at=None).update(notified_at=Now()):
+                EmailNotification.objects.create(account_id=batch.account_id, batch=batch, next_attempt_at=Now())
+                count += 1
+    return count
+
+
+def send(notification: EmailNotification) -> None:
+    """Mark a claimed e-mail as sent, and send it. The caller holds its lease.
+
+    If the customer wants no e-mail or has no address, it is given up instead.
+    """
+    subscriber = endpoints.subscriber_of(notification.account)
+    if subscriber.email_preference == Subscriber.EmailPreference.NEVER:
+        _finish(notification, State.GIVEN_UP, "the customer wants no e-mail")
         return
-    letter = write(notice, subscriber)
-    if _end(notice, Notice.State.SENT):
-        _hand_over(notice, letter)
-
-
-def give_up(notice: Notice) -> None:
-    _end(notice, Notice.State.GIVEN_UP, f"{notice.crashes} workers in a row died or stumbled over it")
-
-
-def _why_not(notice: Notice, subscriber: Subscriber) -> str:
-    if subscriber.mail == Subscriber.Mail.NEVER:
-        return "the customer wants no mail"
-    return "" if notice.account.user.email else "the customer has no address"
-
-
-def _end(notice: Notice, state: Notice.State, detail: str = "") -> bool:
-    mine = Notice.objects.filter(pk=notice.pk, lease=notice.lease, state=Notice.State.PENDING)
-    changes = {"state": state, "detail": detail, "sent_at": Now() if state == Notice.State.SENT else None}
-    return mine.update(lease=None, leased_until=None, next_attempt_at=None, crashes=0, **changes) == 1
-
-
-def _hand_over(notice: Notice, letter: EmailMultiAlternatives) -> None:
-    # The wait for a mail server needs no connection to the database.
+    if not notification.account.user.email:
+        _finish(notification, State.GIVEN_UP, "the customer has no e-mail address")
+        return
+    message = compose(notification, subscriber)
+    # A worker whose lease ran out sends nothing: another one has the row by now.
+    if not _finish(notification, State.SENT):
+        return
+    # Waiting for a mail server needs no connection to the database.
     database.close()
-    connection = mail.get_connection()
+    mail_server = mail.get_connection()
     try:
-        connection.open()
+        mail_server.open()
     except (smtplib.SMTPException, OSError) as error:
-        _try_again(notice, error)
+        _retry_later(notification, error)
         return
     try:
-        connection.send_messages([letter])
+        mail_server.send_messages([message])
     except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
-        _try_again(notice, error)
+        _retry_later(notification, error)
     except (smtplib.SMTPException, OSError) as error:
-        # It may have arrived, and the receipt been lost.
-        said = f"perhaps it arrived: {type(error).__name__}"
-        Notice.objects.filter(pk=notice.pk).update(state=Notice.State.GIVEN_UP, detail=said)
+        # The message may have been accepted, and only the confirmation lost. So it is not sent again.
+        detail = f"it may have been delivered: {type(error).__name__}"
+        EmailNotification.objects.filter(pk=notification.pk).update(state=State.GIVEN_UP, detail=detail)
     finally:
-        connection.close()
+        mail_server.close()
 
 
-def _try_again(notice: Notice, error: Exception) -> None:
-    """The mail server has it for certain not."""
+def give_up(notification: EmailNotification) -> None:
+    """Give up an e-mail that worker after worker died on. The caller holds its lease."""
+    detail = f"{notification.crashes} workers in a row died or raised while they sent it"
+    _finish(notification, State.GIVEN_UP, detail)
+
+
+def _finish(notification: EmailNotification, state: State, detail: str = "") -> bool:
+    """Write the final state and release the lease. False if the lease is lost."""
+    held = EmailNotification.objects.filter(pk=notification.pk, lease=notification.lease, state=State.PENDING)
+    changes = {"state": state, "detail": detail, "sent_at": Now() if state == State.SENT else None}
+    return held.update(lease=None, leased_until=None, next_attempt_at=None, crashes=0, **changes) == 1
+
+
+def _retry_later(notification: EmailNotification, error: Exception) -> None:
+    """Undo the mark after the mail server has certainly not accepted the message; give it up after the last delay."""
     detail = f"{type(error).__name__}: {error}"[:300]
-    sent = Notice.objects.filter(pk=notice.pk, state=Notice.State.SENT)
-    if notice.attempts > len(PAUSES_SECONDS):
-        sent.update(state=Notice.State.GIVEN_UP, detail=detail, sent_at=None)
+    sent = EmailNotification.objects.filter(pk=notification.pk, state=State.SENT)
+    if notification.attempts > len(RETRY_DELAYS_SECONDS):
+        sent.update(state=State.GIVEN_UP, detail=detail, sent_at=None)
         return
-    again_at = from_now(scaled(PAUSES_SECONDS[notice.attempts - 1]))
-    sent.update(state=Notice.State.PENDING, detail=detail, sent_at=None, next_attempt_at=again_at)
+    retry_at = from_now(scaled(RETRY_DELAYS_SECONDS[notification.attempts - 1]))
+    sent.update(state=State.PENDING, detail=detail, sent_at=None, next_attempt_at=retry_at)
 
 
-# --- What a mail says ---------------------------------------------------------------------------------------------
+# --- Contents -----------------------------------------------------------------------------------------------------
 
 
-def write(notice: Notice, subscriber: Subscriber) -> EmailMultiAlternatives:
-    lines = _lines(notice)
-    stop = absolute(reverse("unsubscribe", args=[_ticket(subscriber)]))
-    context: dict[str, Any] = {
-        "headline": _headline(notice, lines),
-        "lines": lines[:NAMED_MAX],
-        "others": max(0, len(lines) - NAMED_MAX),
-        "endpoint": notice.endpoint,
-        "all": absolute(reverse("notifications") if notice.endpoint else reverse("library")),
-        "stop": stop,
+def compose(notification: EmailNotification, subscriber: Subscriber) -> EmailMultiAlternatives:
+    """Return the message, as text and as HTML. Unlike the pages, it does not show the prompt."""
+    generations: Sequence[Generation] = []
+    if notification.generation is not None:
+        generations = [notification.generation]
+    elif notification.batch is not None:
+        generations = list(notification.batch.generations.order_by("id"))
+    lines = [
+        Line(
+            # A generation outlives its model: the catalogue may no longer have it.
+            title=MODELS[each.model].title if each.model in MODELS else each.model,
+            url=absolute_url(reverse("generation", args=[each.pk])),
+            succeeded=each.status == Status.COMPLETED,
+            reason=each.failure_message,
+        )
+        for each in generations
+    ]
+    headline = _headline(notification, lines)
+    unsubscribe_url = absolute_url(reverse("unsubscribe", args=[_unsubscribe_token(subscriber)]))
+    context = {
+        "headline": headline,
+        "lines": lines[:GENERATIONS_LISTED_MAX],
+        "others": max(0, len(lines) - GENERATIONS_LISTED_MAX),
+        "endpoint": notification.endpoint,
+        "page_url": absolute_url(reverse("notifications" if notification.endpoint else "library")),
+        "unsubscribe_url": unsubscribe_url,
     }
-    letter = EmailMultiAlternatives(
-        subject=f"Limn: {context['headline']}",
+    message = EmailMultiAlternatives(
+        subject=f"Limn: {headline}",
         body=render_to_string("mail/notification.txt", context),
-        to=[notice.account.user.email],
-        # RFC 8058: the mail program's own button, one POST without a login.
-        headers={"List-Unsubscribe": f"<{stop}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
+        to=[notification.account.user.email],
+        # RFC 8058: mail programs offer a button that unsubscribes with one POST, without a login.
+        headers={"List-Unsubscribe": f"<{unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
     )
-    letter.attach_alternative(render_to_string("mail/notification.html", context), "text/html")
-    return letter
+    message.attach_alternative(render_to_string("mail/notification.html", context), "text/html")
+    return message
 
 
-def _lines(notice: Notice) -> list[Line]:
-    if notice.generation is not None:
-        return [_line(notice.generation)]
-    return [_line(each) for each in notice.batch.generations.order_by("id")] if notice.batch else []
-
-
-def _line(generation: Generation) -> Line:
-    # Not the prompt: a mail passes through many hands.
-    model = MODELS.get(generation.model)
-    return Line(
-        title=model.title if model else generation.model,
-        address=absolute(reverse("generation", args=[generation.pk])),
-        succeeded=generation.status == Status.COMPLETED,
-        reason=generation.failure_message,
-    )
-
-
-def _headline(notice: Notice, lines: Sequence[Line]) -> str:
-    if notice.endpoint is not None:
+def _headline(notification: EmailNotification, lines: Sequence[Line]) -> str:
+    if notification.endpoint is not None:
         return "A webhook endpoint was switched off"
-    ready = sum(line.succeeded for line in lines)
+    completed = sum(line.succeeded for line in lines)
     if len(lines) == 1:
-        return f"{lines[0].title}: ready" if ready else f"{lines[0].title}: could not be made"
-    return f"{ready} of {len(lines)} ready"
+        return f"{lines[0].title}: {'completed' if completed else 'failed'}"
+    return f"{completed} of {len(lines)} completed"
 
 
-# --- Being left alone ---------------------------------------------------------------------------------------------
+# --- Unsubscribing ------------------------------------------------------------------------------------------------
 
 
-def _ticket(subscriber: Subscriber) -> str:
-    """Opens nothing but the way out, and for as long as the mail is kept."""
+def _unsubscribe_token(subscriber: Subscriber) -> str:
+    """A signed token that allows its bearer to unsubscribe, and nothing else. It does not expire, as e-mails do not."""
     return signing.Signer(salt=_SALT).sign(subscriber.pk.hex)
 
 
-def owner_of(ticket: str) -> Subscriber | None:
-    """Whose mail this ticket, out of an address of ours, stops. None when it is none of ours."""
+def find_subscriber(token: str) -> Subscriber | None:
+    """Return whose e-mail an unsubscribe token stops. None if Limn did not sign the token."""
     try:
-        return Subscriber.objects.filter(pk=signing.Signer(salt=_SALT).unsign(ticket)).first()
+        return Subscriber.objects.filter(pk=signing.Signer(salt=_SALT).unsign(token)).first()
     except signing.BadSignature:
         return None
 
 
-def unsubscribe(subscriber: Subscriber) -> None:
-    """No mail any more, not for orders either that ask for one, until the customer says otherwise."""
-    prefer(subscriber, Subscriber.Mail.NEVER)
-
-
-def prefer(subscriber: Subscriber, choice: Subscriber.Mail) -> None:
-    Subscriber.objects.filter(pk=subscriber.pk).update(mail=choice)
+def set_preference(subscriber: Subscriber, preference: Subscriber.EmailPreference) -> None:
+    """Store which e-mails the customer wants. NEVER also covers orders that request one."""
+    Subscriber.objects.filter(pk=subscriber.pk).update(email_preference=preference)

@@ -1,10 +1,14 @@
-"""Where customers want to be told: endpoints made, changed and switched off; secrets made, shown once and rotated.
+"""Webhook endpoints of customers, their signing secrets, and the notification settings of an account.
 
-EndpointError
-├── BadAddress         webhooks may not go there: the customer names another
-├── NoThreshold        credits.low was asked for, and not below what
-├── TooManyEndpoints   somebody has as many as anybody may have
-└── EndpointOff        it is switched off, so nothing can be sent to it
+The API and the pages create, change, disable and remove endpoints here; `payloads` asks for the secrets that sign a
+message. Everything else of an endpoint (failures, deactivation) is written by `outbox`.
+
+    EndpointError              the request was refused, and nothing was changed
+    ├── NoThreshold            `credits.low` was chosen without `credits_low_at`
+    ├── TooManyEndpoints       the account has ENDPOINTS_MAX endpoints
+    └── EndpointDisabled       nothing can be sent to it, because it is disabled or removed
+
+A URL that webhooks may not be sent to raises `recipients.BadAddress`.
 """
 
 from __future__ import annotations
@@ -25,27 +29,27 @@ from credits.models import Account
 from database.ids import new_token
 from errors import DomainError
 from generations.safe_http import recipients
-from notifications.models import Signing, Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
+from notifications.models import SecretHolder, Subscriber, WebhookEndpoint, WebhookType
 
-# Enough for every program of a customer, and a bound on what one order may send.
+# Enough for every program of a customer, and a bound on the number of messages that one generation causes.
 ENDPOINTS_MAX = 20
-# What receivers need to take up a new secret without missing a message.
-BOTH_SECRETS_FOR = timedelta(hours=24)
+# How long both secrets sign after a rotation: receivers have this time to install the new one.
+ROTATION_OVERLAP = timedelta(hours=24)
 DEFAULT_TYPES = (WebhookType.COMPLETED, WebhookType.FAILED)
 SUBSCRIBABLE = (*DEFAULT_TYPES, WebhookType.PROGRESSED, WebhookType.CREDITS_LOW)
 
-Signed = TypeVar("Signed", bound=Signing)
+Holder = TypeVar("Holder", bound=SecretHolder)
 
 
 class EndpointError(DomainError):
-    """Nothing was changed."""
+    """The request was refused, and nothing was changed."""
 
 
 class NoThreshold(EndpointError):
     """The type `credits.low` was chosen without a threshold."""
 
     code, status, title = "invalid_input", 422, "Invalid input"
-    default_detail = "credits.low needs credits_low_at: below how many credits?"
+    default_detail = "The type credits.low requires credits_low_at."
 
     def __init__(self) -> None:
         error = {"loc": ["credits_low_at"], "msg": self.default_detail, "type": "missing"}
@@ -58,8 +62,8 @@ class TooManyEndpoints(EndpointError):
     code, status, title = "too_many_endpoints", 409, "Too many webhook endpoints"
 
 
-class EndpointOff(EndpointError):
-    """The endpoint is disabled or deleted, so nothing can be sent to it."""
+class EndpointDisabled(EndpointError):
+    """The endpoint is disabled or removed, so nothing can be sent to it."""
 
     code, status, title = "endpoint_off", 409, "Webhook endpoint disabled"
 
@@ -67,13 +71,13 @@ class EndpointOff(EndpointError):
 # --- Endpoints ----------------------------------------------------------------------------------------------------
 
 
-def of(account: Account) -> Subscriber:
-    """The customer as one who wants to hear something."""
+def subscriber_of(account: Account) -> Subscriber:
+    """Return the notification settings of an account. They are created with their defaults on first use."""
     return Subscriber.objects.get_or_create(account=account)[0]
 
 
 @transaction.atomic
-def add(
+def create(
     account: Account,
     url: str,
     *,
@@ -81,11 +85,22 @@ def add(
     credits_low_at: int | None = None,
     description: str = "",
 ) -> WebhookEndpoint:
-    """A new endpoint, which hears of everything from now on. Raises BadAddress, NoThreshold, TooManyEndpoints."""
+    """Create an endpoint, which receives the events that happen from now on.
+
+    Args:
+        types: Values of SUBSCRIBABLE.
+        credits_low_at: The threshold of `credits.low`, in credits. Required for that type.
+
+    Raises:
+        BadAddress: Webhooks may not be sent to the URL.
+        NoThreshold: The threshold of `credits.low` is missing.
+        TooManyEndpoints: The account has ENDPOINTS_MAX endpoints.
+    """
     recipients.check(url)
     _require_threshold(types, credits_low_at)
-    of(account)
-    # Counted in the account's own turn, so that many at once are not more than may be.
+    # The outbox looks for endpoints only where an account has this row.
+    subscriber_of(account)
+    # The lock lets concurrent requests count one after another, so that they cannot exceed the limit together.
     account = Account.objects.select_for_update().get(pk=account.pk)
     if account.webhook_endpoints.filter(deleted_at=None).count() >= ENDPOINTS_MAX:
         raise TooManyEndpoints(f"You have {ENDPOINTS_MAX} endpoints. Remove one that you no longer need.")
@@ -100,15 +115,21 @@ def add(
 
 
 @transaction.atomic
-def change(endpoint: WebhookEndpoint, **changes: object) -> WebhookEndpoint:
-    """Of url, types, description and credits_low_at those that are named. Raises BadAddress, NoThreshold."""
+def update(endpoint: WebhookEndpoint, **changes: object) -> WebhookEndpoint:
+    """Change `url`, `types`, `description` or `credits_low_at`; what is not named stays.
+
+    Raises:
+        BadAddress: Webhooks may not be sent to the new URL.
+        NoThreshold: Afterwards, the threshold of `credits.low` would be missing.
+    """
     if "url" in changes:
         recipients.check(str(changes["url"]))
     account = Account.objects.select_for_update().get(pk=endpoint.account_id)
+    # Under the lock, because a concurrent request may have changed the types or the threshold.
     endpoint.refresh_from_db()
     _require_threshold(changes.get("types", endpoint.types), changes.get("credits_low_at", endpoint.credits_low_at))
     if "credits_low_at" in changes:
-        # A new threshold is no crossing: what lies below it already has not just fallen.
+        # A new threshold is not a crossing: an account that is below it already has not just fallen below it.
         changes["is_low"] = _is_low(account, changes["credits_low_at"])
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
     endpoint.refresh_from_db()
@@ -124,62 +145,67 @@ def _is_low(account: Account, threshold: object) -> bool:
     return isinstance(threshold, int) and account.available < threshold
 
 
-def switch_off(endpoint: WebhookEndpoint, because: str) -> bool:
-    """It hears nothing from now on; what was on its way to it is given up. False when it was off already."""
-    still_on = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
-    return still_on.update(disabled_at=Now(), disabled_because=because[:200]) == 1
+def disable(endpoint: WebhookEndpoint, reason: str) -> bool:
+    """Stop sending to the endpoint. Its pending deliveries are given up when they become due.
+
+    Returns:
+        False if it was disabled already.
+    """
+    enabled = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
+    return enabled.update(disabled_at=Now(), disabled_because=reason[:200]) == 1
 
 
-def switch_on(endpoint: WebhookEndpoint) -> bool:
-    """It hears again, and of what happens from now on. False when it was on already."""
-    off = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
-    return off.update(disabled_at=None, disabled_because="", failing_since=None) == 1
+def enable(endpoint: WebhookEndpoint) -> bool:
+    """Send to the endpoint again, about the events that happen from now on. False if it was enabled already."""
+    disabled = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
+    return disabled.update(disabled_at=None, disabled_because="", failing_since=None) == 1
 
 
 def remove(endpoint: WebhookEndpoint) -> bool:
-    """Out of sight, and its secret of no use; its row stays, for an order that ends at this moment may name it."""
-    there = WebhookEndpoint.objects.filter(pk=endpoint.pk, deleted_at=None)
-    return there.update(deleted_at=Now(), salt=new_token(), previous_salt="", previous_until=None) == 1
+    """Hide the endpoint from its owner and destroy its secret. False if it was removed already.
+
+    The row stays: its deliveries refer to it, and so may an event that is recorded at this moment.
+    """
+    present = WebhookEndpoint.objects.filter(pk=endpoint.pk, deleted_at=None)
+    return present.update(deleted_at=Now(), salt=new_token(), previous_salt="", previous_until=None) == 1
 
 
-def require_on(endpoint: WebhookEndpoint | None) -> None:
-    if endpoint is not None and not endpoint.is_listening:
-        raise EndpointOff("This endpoint is switched off or removed. Switch it on first.")
-
-
-def pending(endpoint: WebhookEndpoint) -> int:
-    """How many messages are under way to it."""
-    return endpoint.deliveries.filter(state=WebhookDelivery.State.PENDING).count()
+def require_enabled(endpoint: WebhookEndpoint | None) -> None:
+    """Raise EndpointDisabled if nothing can be sent to the endpoint. None stands for the URL of an order."""
+    if endpoint is not None and not endpoint.is_enabled:
+        raise EndpointDisabled("This endpoint is switched off or removed. Switch it on first.")
 
 
 # --- Secrets ------------------------------------------------------------------------------------------------------
 
 
-def secret_of(signing: Signing) -> str:
-    """The secret in use, as receivers know it: `whsec_…`. To be shown once, when it is made."""
-    return _secret(signing.salt, settings.SECRET_KEY)
+def current_secret(holder: SecretHolder) -> str:
+    """Return the secret that signs now, in the form that receivers use: `whsec_…`. Show it once, when it is created."""
+    return _derive_secret(holder.salt, settings.SECRET_KEY)
 
 
-def secrets_of(signing: Signing, *, now: datetime | None = None) -> list[str]:
-    """All that a message is signed with: for a day after a rotation, the secret before as well."""
-    salts = [signing.salt]
-    if signing.previous_salt and signing.previous_until and signing.previous_until > (now or timezone.now()):
-        salts.append(signing.previous_salt)
-    # Whoever changes SECRET_KEY keeps the old one as a fallback for a while; so do these.
-    return [_secret(salt, key) for salt in salts for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+def signing_secrets(holder: SecretHolder, *, now: datetime | None = None) -> list[str]:
+    """Return every secret that a message is signed with: after a rotation, the previous one as well."""
+    salts = [holder.salt]
+    if holder.previous_salt and holder.previous_until and holder.previous_until > (now or timezone.now()):
+        salts.append(holder.previous_salt)
+    # An operator who changes SECRET_KEY keeps the old one as a fallback for a while. Receivers need that time too.
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [_derive_secret(salt, key) for salt in salts for key in keys]
 
 
-def rotate(signing: Signed) -> str:
-    """A new secret, shown now and never again. The one before signs along for a day."""
-    ours = type(signing)._default_manager.filter(pk=signing.pk)
-    until = timezone.now() + BOTH_SECRETS_FOR
+def rotate_secret(holder: Holder) -> str:
+    """Create a new secret and return it. For ROTATION_OVERLAP, messages are signed with the previous one as well."""
+    until = timezone.now() + ROTATION_OVERLAP
     salt = new_token()
-    ours.update(previous_salt=F("salt"), previous_until=until, salt=salt)
-    signing.refresh_from_db()
-    return _secret(salt, settings.SECRET_KEY)
+    # F("salt"): the stored salt, even if a concurrent rotation has changed it since `holder` was read.
+    rows = type(holder)._default_manager.filter(pk=holder.pk)
+    rows.update(previous_salt=F("salt"), previous_until=until, salt=salt)
+    holder.refresh_from_db()
+    return _derive_secret(salt, settings.SECRET_KEY)
 
 
-def _secret(salt: str, key: str | bytes) -> str:
-    # Derived, so that neither a copy of the database nor SECRET_KEY alone signs anything.
-    digest = salted_hmac("generations.callbacks.views", salt, secret=key, algorithm="sha256").digest()
+def _derive_secret(salt: str, key: str | bytes) -> str:
+    # Derived from both, so neither a copy of the database nor SECRET_KEY alone can sign a message.
+    digest = salted_hmac("notifications.webhooks", salt, secret=key, algorithm="sha256").digest()
     return f"whsec_{base64.b64encode(digest).decode()}"

@@ -1,9 +1,9 @@
-"""A customer's events in one line, each with a number, so that a program can ask what happened since it last asked.
+"""The event feed: all events of one account in a fixed order, read with a cursor (`GET /api/v1/events/`).
 
-Ids will not do: they are given before the commit, so a reader who has seen 7 would step over a 6 that commits a moment
-later. So an event gets its number when the feed is first read so far: by then it is committed, and whatever commits
-later gets a higher one. Readers of one feed number in turn. Nothing of this lives in one server's transaction counter,
-so a database may be restored elsewhere and every cursor still holds.
+An event's id cannot be its position. Ids are assigned before the commit, so a reader who has seen 7 would miss a 6 that
+commits a moment later. Instead, an event gets its number when the feed is first read that far: then it is committed,
+and whatever commits later gets a higher number. Readers of one feed assign numbers one after another. The numbers are
+stored with the events, so cursors stay valid when the database is restored on another server.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from notifications.models import Subscriber
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Part of a feed, oldest first."""
+class FeedPage:
+    """A part of an event feed, oldest event first."""
 
     events: list[Event]
     after: int
-    """Where to go on: the number of the last event, or what was asked when nothing is new."""
-    more: bool
-    """Whether something is waiting already."""
+    """The cursor of the next page: the number of the last event, or the requested cursor if there is no new event."""
+    has_more: bool
+    """Whether further events are available now."""
 
 
-def read(account: Account, *, after: int, limit: int) -> Stretch:
-    """Up to `limit` events of this customer behind the one with the number `after`."""
+def read(account: Account, *, after: int, limit: int) -> FeedPage:
+    """Return up to `limit` events of an account that follow the one with the number `after`."""
+    # One more than requested shows whether there is a next page.
     found = _numbered(account, after, limit + 1)
-    if len(found) <= limit:
-        _number(account, count=limit + 1 - len(found))
+    missing = limit + 1 - len(found)
+    if missing > 0:
+        with transaction.atomic():
+            # The lock lets concurrent readers of this feed assign numbers one after another.
+            subscriber = Subscriber.objects.select_for_update().get(pk=endpoints.subscriber_of(account).pk)
+            new = list(Event.objects.filter(account=account, number=None).order_by("id")[:missing])
+            for number, event in enumerate(new, start=subscriber.last_event_number + 1):
+                event.number = number
+            if new:
+                Event.objects.bulk_update(new, ["number"])
+                subscriber.last_event_number += len(new)
+                subscriber.save(update_fields=["last_event_number"])
+        # Read again: a concurrent reader may have assigned numbers as well.
         found = _numbered(account, after, limit + 1)
     events = found[:limit]
-    return Stretch(events=events, after=events[-1].number or after if events else after, more=len(found) > limit)
+    cursor = events[-1].number or after if events else after
+    return FeedPage(events=events, after=cursor, has_more=len(found) > limit)
 
 
 def _numbered(account: Account, after: int, limit: int) -> list[Event]:
     return list(Event.objects.filter(account=account, number__gt=after).order_by("number")[:limit])
-
-
-@transaction.atomic
-def _number(account: Account, *, count: int) -> None:
-    subscriber = Subscriber.objects.select_for_update().get(pk=endpoints.of(account).pk)
-    fresh = list(Event.objects.filter(account=account, number=None).order_by("id")[:count])
-    if not fresh:
-        return
-    for number, event in enumerate(fresh, start=subscriber.events_numbered + 1):
-        event.number = number
-    Event.objects.bulk_update(fresh, ["number"])
-    subscriber.events_numbered += len(fresh)
-    subscriber.save(update_fields=["events_numbered"])

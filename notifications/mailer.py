@@ -1,18 +1,20 @@
-"""Sends mail, a few at once. Its waiting for a mail server keeps nobody else waiting."""
+"""The worker that sends e-mails, several at once. The loop of `manage.py work` calls `run_once`.
+
+It runs in a thread of its own, so a slow mail server delays neither webhooks nor generations.
+"""
 
 from __future__ import annotations
 
-from generations.jobs import leases
-from generations.jobs.parallel import run
+from generations.jobs import leases, parallel
 from notifications import email
-from notifications.models import Notice
+from notifications.models import EmailNotification
 
-# Longer than a mail server is given to answer, at each of its few steps.
+# Longer than a mail server has to answer each of the few steps of a delivery.
 LEASE_SECONDS = 120
 
 
 def run_once(*, limit: int) -> int:
-    """Send what is due, at most `limit`, batches that have ended among it. How many it took on."""
-    email.gather(limit=limit)
-    due = leases.claim(Notice.objects.to_send(), limit=limit, seconds=LEASE_SECONDS)
-    return run(due, email.send, give_up=email.give_up)
+    """Send up to `limit` due e-mails, including those about batches that have just ended. Return how many."""
+    email.collect_ended_batches(limit=limit)
+    due = leases.claim(EmailNotification.objects.to_send(), limit=limit, seconds=LEASE_SECONDS)
+    return parallel.run(due, email.send, give_up=email.give_up)

@@ -1,8 +1,12 @@
-"""What customers want to be told, and the telling of it: webhook endpoints, deliveries, their attempts, and mail."""
+"""The tables of notifications: notification settings, webhook endpoints, deliveries with their attempts, and e-mails.
+
+Deliveries and e-mails form the outbox: `outbox` writes them in the transaction of the event that they report. The
+workers `notifier` and `mailer` send them afterwards.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class WebhookType(models.TextChoices):
-    """The type of a message, as Standard Webhooks has it."""
+    """The `type` of a webhook message, as defined by Standard Webhooks."""
 
     COMPLETED = "generation.completed"
     FAILED = "generation.failed"
@@ -28,31 +32,37 @@ class WebhookType(models.TextChoices):
     TEST = "webhook.test"
 
 
-class Signing(models.Model):
-    """Whoever messages are signed for. The secret is kept nowhere: it follows from SECRET_KEY and the salt."""
+class SecretHolder(models.Model):
+    """A row with a signing secret. The secret is not stored: it is derived from SECRET_KEY and the salt."""
 
     salt = models.CharField(max_length=64, default=new_token, editable=False)
     previous_salt = models.CharField(max_length=64, blank=True, editable=False)
     previous_until = models.DateTimeField(null=True, editable=False)
-    """Until when messages are signed with the secret before this one as well."""
+    """Until then, messages are signed with the previous secret as well."""
 
     class Meta:
         abstract = True
 
 
-class Subscriber(Signing):
-    """A customer who wants to be told something. Made with the first wish; who has none costs the lifecycle nothing."""
+class Subscriber(SecretHolder):
+    """The notification settings of one account, and the secret that signs webhooks to the URLs of its orders.
 
-    class Mail(models.TextChoices):
-        WHEN_ASKED = "when_asked", "when an order asks for it"
+    Created when the account first uses notifications or the event feed. For an account without this row, an event costs
+    one query.
+    """
+
+    class EmailPreference(models.TextChoices):
+        WHEN_ASKED = "when_asked", "when an order requests it"
         ALWAYS = "always", "about everything that ends"
         NEVER = "never", "never"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="subscriber")
-    mail = models.CharField(max_length=10, choices=Mail, default=Mail.WHEN_ASKED)
-    events_numbered = models.PositiveBigIntegerField(default=0, editable=False)
-    """The number of the last event in this customer's feed (see `feed`)."""
+    email_preference = models.CharField(
+        max_length=10, choices=EmailPreference, default=EmailPreference.WHEN_ASKED, verbose_name="e-mail preference"
+    )
+    last_event_number = models.PositiveBigIntegerField(default=0, editable=False)
+    """The number of the newest numbered event in the account's feed (see `event_feed`)."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -61,17 +71,18 @@ class Subscriber(Signing):
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def visible_to(self, user: User | AnonymousUser) -> WebhookEndpointQuerySet:
-        """The door: the endpoints of one's own that one has not removed."""
+        """The endpoints of this user that are not removed."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user, deleted_at=None)
 
-    def listening(self) -> WebhookEndpointQuerySet:
+    def enabled(self) -> WebhookEndpointQuerySet:
+        """The endpoints that messages are sent to."""
         return self.filter(disabled_at=None, deleted_at=None)
 
 
-class WebhookEndpoint(Signing):
-    """An address of a customer's that is told of what happens. Removed, it stays as a row that its log refers to."""
+class WebhookEndpoint(SecretHolder):
+    """A URL, registered by a customer, to which webhooks are sent. When it is removed, the row stays for its log."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="webhook_endpoints")
@@ -79,10 +90,11 @@ class WebhookEndpoint(Signing):
     description = models.CharField(max_length=200, blank=True)
     types = models.JSONField(default=list)
     credits_low_at = models.BigIntegerField(null=True)
-    """`credits.low` is sent when fewer credits than this are available."""
+    """The threshold: `credits.low` is sent when fewer credits than this are available."""
     is_low = models.BooleanField(default=False, editable=False)
-    """Whether they were fewer when last looked at: a crossing is told once."""
+    """Whether fewer were available at the last check, so that each crossing of the threshold is reported once."""
     failing_since = models.DateTimeField(null=True, editable=False)
+    """The first failure since the last success. Empty while deliveries succeed."""
     disabled_at = models.DateTimeField(null=True)
     disabled_because = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
@@ -94,7 +106,9 @@ class WebhookEndpoint(Signing):
         ordering = ("-id",)
         indexes = [
             models.Index(
-                fields=["account"], name="notifications_listening", condition=Q(disabled_at=None, deleted_at=None)
+                fields=["account"],
+                name="notifications_enabled_of",
+                condition=Q(disabled_at=None, deleted_at=None),
             )
         ]
 
@@ -102,12 +116,13 @@ class WebhookEndpoint(Signing):
         return self.url[:100]
 
     @property
-    def is_listening(self) -> bool:
+    def is_enabled(self) -> bool:
         return self.disabled_at is None and self.deleted_at is None
 
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def visible_to(self, user: User | AnonymousUser) -> WebhookDeliveryQuerySet:
+        """The deliveries of this user's account."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user)
@@ -118,31 +133,31 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
 
 class WebhookDelivery(Leased):
-    """One message to one address. Written in the transaction of what it tells of: it is sent if that has happened."""
+    """One webhook message to one URL. Written in the transaction of its event: sent if, and only if, that commits."""
 
     class State(models.TextChoices):
         PENDING = "pending", "is due, or will be"
-        DELIVERED = "delivered", "a 2xx came back"
+        DELIVERED = "delivered", "answered with a 2xx status"
         EXHAUSTED = "exhausted", "given up; it can be sent again by hand"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    message = models.UUIDField(default=new_id, editable=False)
-    """The webhook-id, without its prefix: the same for all addresses and all attempts."""
+    message_id = models.UUIDField(default=new_id, editable=False)
+    """The `webhook-id` without its prefix: the same for all deliveries of one event, and for all attempts."""
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="webhook_deliveries")
     endpoint = models.ForeignKey(WebhookEndpoint, null=True, on_delete=models.PROTECT, related_name="deliveries")
     url = models.CharField(max_length=WEBHOOK_URL_CHARACTERS_MAX, blank=True)
-    """An order's own address, where it is no endpoint's."""
+    """The URL of an order (`webhook_url`), if there is no endpoint."""
     type = models.CharField(max_length=30, choices=WebhookType)
     generation = models.ForeignKey(Generation, null=True, on_delete=models.PROTECT, related_name="webhook_deliveries")
     version = models.PositiveIntegerField(null=True)
-    """The generation's, when it happened."""
+    """The version of the generation at the time of the event."""
     data = models.JSONField(default=dict)
-    """What was so when it happened. Ids and addresses are added when it is sent."""
+    """The state at the time of the event. Ids and URLs are added when the message is sent."""
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=200, blank=True)
     """Why it was given up."""
     tries = models.PositiveIntegerField(default=0, editable=False)
-    """How often it was sent and an outcome noted."""
+    """How many attempts have a recorded outcome. (`attempts` also counts those whose worker died.)"""
     happened_at = models.DateTimeField(auto_now_add=True)
     delivered_at = models.DateTimeField(null=True)
 
@@ -155,18 +170,18 @@ class WebhookDelivery(Leased):
             models.UniqueConstraint(
                 fields=["generation", "version", "type", "endpoint"],
                 condition=Q(endpoint__isnull=False, generation__isnull=False),
-                name="notifications_told_once",
+                name="notifications_once_per_endpoint",
             ),
             models.UniqueConstraint(
                 fields=["generation", "version", "type"],
                 condition=Q(endpoint=None, generation__isnull=False),
-                name="notifications_order_told_once",
+                name="notifications_once_per_order_url",
             ),
             models.CheckConstraint(
                 condition=Q(endpoint=None) & ~Q(url="") | Q(endpoint__isnull=False, url=""),
-                name="notifications_webhook_has_one_address",
+                name="notifications_webhook_has_one_url",
             ),
-            # I15: what is not delivered and not given up will be tried; nothing is forgotten in between.
+            # I15: a delivery that is neither delivered nor given up has a time for its next attempt.
             models.CheckConstraint(
                 condition=Q(state="pending", next_attempt_at__isnull=False)
                 | ~Q(state="pending") & Q(next_attempt_at=None),
@@ -186,23 +201,25 @@ class WebhookDelivery(Leased):
 
     @property
     def address(self) -> str:
+        """The URL that it is sent to: the endpoint's present one, or that of the order."""
         return self.endpoint.url if self.endpoint else self.url
 
     @property
     def webhook_id(self) -> str:
-        return f"msg_{self.message.hex}"
+        """The message id that receivers see. They recognise repetitions by it."""
+        return f"msg_{self.message_id.hex}"
 
 
 class WebhookAttempt(models.Model):
-    """One POST, and what came of it."""
+    """One POST of a delivery, and its outcome."""
 
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")
     at = models.DateTimeField()
     status = models.PositiveSmallIntegerField(null=True)
-    """None when nothing came back."""
+    """The HTTP status. Empty if there was no response; then `error` says why."""
     duration_ms = models.PositiveIntegerField()
     answer = models.CharField(max_length=1000, blank=True)
-    """The first bytes of it, as text."""
+    """The beginning of the response body."""
     error = models.CharField(max_length=300, blank=True)
 
     class Meta:
@@ -212,30 +229,36 @@ class WebhookAttempt(models.Model):
         return f"{self.status or self.error}"
 
 
-class NoticeQuerySet(models.QuerySet["Notice"]):
-    def to_send(self) -> NoticeQuerySet:
-        return self.filter(state=Notice.State.PENDING, next_attempt_at__lte=Now())
+class EmailNotificationQuerySet(models.QuerySet["EmailNotification"]):
+    def to_send(self) -> EmailNotificationQuerySet:
+        """The e-mails that are due, including those that a worker holds."""
+        return self.filter(state=EmailNotification.State.PENDING, next_attempt_at__lte=Now())
 
 
-class Notice(Leased):
-    """A mail to a customer about one order, one batch, or an endpoint that was switched off. Sent at most once."""
+class EmailNotification(Leased):
+    """An e-mail to a customer about one generation, one batch or a disabled endpoint. It is sent at most once."""
 
     class State(models.TextChoices):
         PENDING = "pending", "to be sent"
-        SENT = "sent", "handed to the mail server, or the worker died over it"
-        GIVEN_UP = "given_up", "not sent, or nobody knows"
+        SENT = "sent", "handed to the mail server, unless its worker died meanwhile"
+        GIVEN_UP = "given_up", "not sent, or unknown whether it was"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="notices")
-    generation = models.OneToOneField(Generation, null=True, on_delete=models.PROTECT, related_name="notice")
-    batch = models.OneToOneField(Batch, null=True, on_delete=models.PROTECT, related_name="notice")
-    endpoint = models.ForeignKey(WebhookEndpoint, null=True, on_delete=models.PROTECT, related_name="notices")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="email_notifications")
+    generation = models.OneToOneField(
+        Generation, null=True, on_delete=models.PROTECT, related_name="email_notification"
+    )
+    batch = models.OneToOneField(Batch, null=True, on_delete=models.PROTECT, related_name="email_notification")
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, null=True, on_delete=models.PROTECT, related_name="email_notifications"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=300, blank=True)
+    """Why it was given up, or the last error of the mail server."""
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
 
-    objects = NoticeQuerySet.as_manager()
+    objects = EmailNotificationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -243,16 +266,17 @@ class Notice(Leased):
                 condition=Q(generation__isnull=False, batch=None, endpoint=None)
                 | Q(generation=None, batch__isnull=False, endpoint=None)
                 | Q(generation=None, batch=None, endpoint__isnull=False),
-                name="notifications_notice_is_about_one_thing",
+                name="notifications_email_has_one_subject",
             )
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="notifications_notices_due", condition=Q(state="pending"))
+            models.Index(fields=["next_attempt_at"], name="notifications_emails_due", condition=Q(state="pending"))
         ]
 
     def __str__(self) -> str:
-        return f"mail about {self.subject}"
+        return f"e-mail about {self.subject}"
 
     @property
-    def subject(self) -> Any:
+    def subject(self) -> Generation | Batch | WebhookEndpoint | None:
+        """The row that it is about. A constraint ensures that there is exactly one."""
         return self.generation or self.batch or self.endpoint

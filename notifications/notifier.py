@@ -1,5 +1,8 @@
-"""Sends webhooks. Its senders are its own, and a customer has only a few of them: one who answers slowly, or never,
-keeps nobody else waiting, and no generation."""
+"""The worker that sends webhooks. The loop of `manage.py work` calls `run_once`.
+
+It hands due deliveries to a pool of threads and does not wait for them. At most a few threads serve one account, so an
+endpoint that answers slowly, or never, delays neither other customers nor any generation.
+"""
 
 from __future__ import annotations
 
@@ -15,126 +18,129 @@ from django.db import connection
 from django.db.models import Min
 from django.utils import timezone
 
-from generations.jobs import failpoints, leases
-from generations.jobs.parallel import run
+from generations.jobs import failpoints, leases, parallel
 from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http import client as http_client
 from generations.safe_http import recipients
-from generations.safe_http.client import FetchError
+from generations.safe_http.errors import FetchError
 from notifications import outbox, payloads
 from notifications.models import WebhookDelivery
 from notifications.outbox import DeliveryAttempt
 
 logger = logging.getLogger(__name__)
 
-# From the name's look-up to the last byte that we care to read. A receiver should take the message and think later.
+# For the whole exchange, from the look-up of the host name on. A receiver should store the message, answer, and do its
+# work afterwards.
 SECONDS_MAX = 15
-# Longer than any POST takes, names and all; renewed it is not.
+# Longer than any exchange takes, because it is not renewed.
 LEASE_SECONDS = 60
 ANSWER_BYTES_MAX = 1000
-# They wait for others' networks and hold no connection to the database meanwhile.
-SENDERS = 24
-SENDERS_OF_ONE_CUSTOMER = 4
-FORGET_EVERY_SECONDS = 600
-FORGOTTEN_AT_ONCE = 1000
+# The threads wait for other servers, and hold no connection to the database meanwhile.
+THREADS = 24
+THREADS_PER_ACCOUNT = 4
+CLEANUP_INTERVAL_SECONDS = 600
+# How many expired deliveries one clean-up deletes.
+CLEANUP_ROWS = 1000
 
 
 @dataclass
 class Notifier:
-    """Hands what is due to its senders, and waits for none of them."""
+    """Passes due deliveries to its threads."""
 
     _busy: Counter[int] = field(default_factory=Counter, init=False)
-    """How many senders work for each account."""
+    """How many threads work for each account."""
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
-    _forgot_at: float = field(default=0.0, init=False)
+    """Guards `_busy`, and is notified when a thread has finished."""
+    _cleaned_up_at: float = field(default=0.0, init=False)
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="webhook")
+    def pool(self) -> ThreadPoolExecutor:
+        """Created on first use, because only `manage.py work` needs it."""
+        return ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="webhook")
 
     def run_once(self, *, limit: int) -> int:
-        """Take on what is due, at most `limit`, each customer in turn. How many it took on."""
-        self._forget()
-        outbox.watch_credits(limit=limit)
-        taken = 0
-        for account_id in self._waiting(limit):
-            taken += self._take_on(account_id, limit - taken)
-        return taken
+        """Pass up to `limit` due deliveries to the threads, taking the accounts in turn. Return how many."""
+        if monotonic() - self._cleaned_up_at > CLEANUP_INTERVAL_SECONDS:
+            self._cleaned_up_at = monotonic()
+            outbox.delete_expired(limit=CLEANUP_ROWS)
+        outbox.check_low_credits(limit=limit)
+        started = 0
+        for account_id in self._accounts_to_serve(limit):
+            started += self._start(account_id, limit - started)
+        return started
 
-    def rest(self, *, seconds_max: float) -> bool:
-        """Wait until nothing is being sent. False when that took too long."""
+    def wait_until_idle(self, *, seconds_max: float) -> bool:
+        """Wait until no delivery is being sent. False if that took longer."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy.total(), timeout=seconds_max)
 
-    def _waiting(self, limit: int) -> list[int]:
-        """Whose turn it is: the accounts with a message due and a sender left, the longest waiting first."""
+    def _accounts_to_serve(self, limit: int) -> list[int]:
+        """The accounts with a due delivery and a free thread; first the one whose delivery has waited longest."""
         with self._changed:
-            served = [account_id for account_id, count in self._busy.items() if count >= SENDERS_OF_ONE_CUSTOMER]
-        due = WebhookDelivery.objects.to_send().exclude(account__in=served)
-        first = due.order_by().values("account").annotate(first=Min("next_attempt_at")).order_by("first")
-        return list(first.values_list("account", flat=True)[:limit])
+            fully_served = [account_id for account_id, count in self._busy.items() if count >= THREADS_PER_ACCOUNT]
+        due = WebhookDelivery.objects.to_send().exclude(account__in=fully_served)
+        oldest = due.order_by().values("account").annotate(first=Min("next_attempt_at")).order_by("first")
+        return list(oldest.values_list("account", flat=True)[:limit])
 
-    def _take_on(self, account_id: int, limit: int) -> int:
+    def _start(self, account_id: int, limit: int) -> int:
+        """Claim deliveries of one account for the threads that are free, and start them. Returns how many."""
         with self._changed:
-            room = min(SENDERS - self._busy.total(), SENDERS_OF_ONE_CUSTOMER - self._busy[account_id], limit)
-        if room <= 0:
+            free = min(THREADS - self._busy.total(), THREADS_PER_ACCOUNT - self._busy[account_id], limit)
+        if free <= 0:
             return 0
         due = WebhookDelivery.objects.to_send().filter(account=account_id)
-        rows = leases.claim(due, limit=room, seconds=LEASE_SECONDS)
+        claimed = leases.claim(due, limit=free, seconds=LEASE_SECONDS)
         with self._changed:
-            self._busy[account_id] += len(rows)
-        for row in rows:
-            self._pool.submit(self._work, row)
-        return len(rows)
+            self._busy[account_id] += len(claimed)
+        for delivery in claimed:
+            self.pool.submit(self._work, delivery)
+        return len(claimed)
 
     def _work(self, delivery: WebhookDelivery) -> None:
         try:
-            run([delivery], send, give_up=_give_up)
+            parallel.run([delivery], send, give_up=give_up)
         finally:
             connection.close()
             with self._changed:
                 self._busy[delivery.account_id] -= 1
-                self._busy += Counter()  # Forgets the zeros.
+                self._busy += Counter()  # Removes the accounts with no thread.
                 self._changed.notify_all()
-
-    def _forget(self) -> None:
-        if monotonic() - self._forgot_at > FORGET_EVERY_SECONDS:
-            self._forgot_at = monotonic()
-            outbox.forget_old(limit=FORGOTTEN_AT_ONCE)
 
 
 _notifier = Notifier()
 
 
 def run_once(*, limit: int) -> int:
+    """Start sending up to `limit` due deliveries. Returns how many."""
     return _notifier.run_once(limit=limit)
 
 
 def send(delivery: WebhookDelivery) -> None:
-    """One attempt. Whatever becomes of it is noted, and only then is the message anybody else's."""
-    endpoint = delivery.endpoint
-    if endpoint is not None and not endpoint.is_listening:
+    """Make one attempt to send a claimed delivery, and record its outcome. Only then is the lease released."""
+    if delivery.endpoint is not None and not delivery.endpoint.is_enabled:
         outbox.abandon(delivery, "the endpoint is switched off or removed")
         return
-    message = payloads.write(delivery, now=timezone.now())
-    # The wait for somebody else's server needs no connection of ours.
+    message = payloads.build(delivery, now=timezone.now())
+    # Waiting for another server needs no connection to the database.
     connection.close()
-    outcome = _post(message)
-    failpoints.reach("told")
-    outbox.record_attempt(delivery, outcome)
-    if not outcome.is_success:
-        extra = {"delivery": str(delivery.pk), "status": outcome.status, "error": outcome.error}
-        logger.info("a webhook was not taken", extra=extra)
+    attempt = post(message)
+    failpoints.reach("webhook_sent")
+    outbox.record_attempt(delivery, attempt)
+    if not attempt.is_success:
+        extra = {"delivery": str(delivery.pk), "status": attempt.status, "error": attempt.error}
+        logger.info("a webhook was not delivered", extra=extra)
 
 
-def _give_up(delivery: WebhookDelivery) -> None:
-    outbox.abandon(delivery, f"{delivery.crashes} workers in a row died or stumbled over it")
+def give_up(delivery: WebhookDelivery) -> None:
+    """Give up a claimed delivery that worker after worker died on."""
+    outbox.abandon(delivery, f"{delivery.crashes} workers in a row died or raised while they sent it")
 
 
-def _post(message: payloads.Message) -> DeliveryAttempt:
-    begun = monotonic()
+def post(message: payloads.Message) -> DeliveryAttempt:
+    """POST a message once. Never raises because of the receiver: what went wrong is in the outcome."""
+    started_at = monotonic()
     try:
-        answer = http_client.post(
+        response = http_client.post(
             message.url,
             message.body,
             headers=message.headers,
@@ -143,15 +149,16 @@ def _post(message: payloads.Message) -> DeliveryAttempt:
             seconds_max=SECONDS_MAX,
         )
     except FetchError as error:
-        return DeliveryAttempt(duration_ms=_since(begun), error=str(error))
+        return DeliveryAttempt(duration_ms=_milliseconds_since(started_at), error=str(error))
     return DeliveryAttempt(
-        duration_ms=_since(begun),
-        status=answer.status,
-        answer=answer.beginning.decode(errors="replace").replace("\0", "�"),
-        error="redirects are not followed" if 300 <= answer.status < 400 else "",
-        retry_after_seconds=parse_retry_after(answer.retry_after, seconds_max=outbox.ASKED_SECONDS_MAX),
+        duration_ms=_milliseconds_since(started_at),
+        status=response.status,
+        # PostgreSQL cannot store the character NUL.
+        answer=response.beginning.decode(errors="replace").replace("\0", "�"),
+        error="redirects are not followed" if 300 <= response.status < 400 else "",
+        retry_after_seconds=parse_retry_after(response.retry_after, seconds_max=outbox.RETRY_AFTER_SECONDS_MAX),
     )
 
 
-def _since(begun: float) -> int:
-    return int((monotonic() - begun) * 1000)
+def _milliseconds_since(started_at: float) -> int:
+    return int((monotonic() - started_at) * 1000)

@@ -1,7 +1,8 @@
-"""What is to be told to customers, written down in the transaction of what happened: told if, and only if, it has.
+"""The outbox: writes the webhook deliveries and e-mails of an event, and records what became of the deliveries.
 
-The lifecycle calls `post` with each line of the timeline. For a customer who wants to hear nothing that is one question
-by an index. Who sends, and what a message says, is no matter here (`workers.notifier`, `messages`, `notices`).
+The lifecycle calls `record` with every event, in the transaction of that event, so a notification is sent if, and only
+if, the event is committed. `notifier` sends the deliveries and reports each attempt to `record_attempt`; `payloads`
+builds the messages, and `email` sends the e-mails. A delivery is sent at least once, or given up visibly to its owner.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,144 +23,166 @@ from database.clock import from_now
 from database.ids import new_id
 from database.time_scale import scaled
 from generations.models import Batch, Event, Generation
-from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookType
+from notifications.models import (
+    EmailNotification,
+    Subscriber,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookType,
+)
 
 ENDINGS = {"completed": WebhookType.COMPLETED, "failed": WebhookType.FAILED}
 NOTIFIED_FACTS = {**ENDINGS, **dict.fromkeys(("submitted", "progressed", "answered"), WebhookType.PROGRESSED)}
-# Standard Webhooks' own schedule: each is the pause before an attempt. Ten attempts in three days.
-PAUSES_SECONDS = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+# The schedule that Standard Webhooks recommends: the pause before each attempt. Ten attempts in three days.
+RETRY_DELAYS_SECONDS = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+# Spreads the retries of messages that failed at the same time.
 JITTER = 0.2
-# Who asks for a longer pause than our longest has no use for the message.
-ASKED_SECONDS_MAX = 86_400
-# An address that has failed for so long, whatever it was sent, is nobody's any more.
+# A longer Retry-After counts as this: a day is the longest pause of the schedule.
+RETRY_AFTER_SECONDS_MAX = 86_400
+# An endpoint that has failed for this long, whatever it was sent, is taken to be abandoned.
 FAILING_MAX = timedelta(days=5)
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
 
-# --- What happened ------------------------------------------------------------------------------------------------
+# --- Events -------------------------------------------------------------------------------------------------------
 
 
 def record(generation: Generation, event: Event) -> None:
-    """The lifecycle's event listener: writes down who is notified of this event, in the event's own transaction."""
+    """The lifecycle's event listener: writes the notifications about an event, in the transaction of that event."""
     fact = event.fact
     if fact not in NOTIFIED_FACTS and fact != "ordered":
         return
-    # An account that wants no notifications costs this one query by an index.
+    # An account without notification settings costs this one query by an index, and has no endpoints.
     subscriber = Subscriber.objects.filter(account=generation.account_id).first()
-    if subscriber is not None and fact == "ordered":
-        _watch_credits(generation.account_id, spent=event.held_change)
-    elif fact in NOTIFIED_FACTS:
-        _post_webhooks(generation, NOTIFIED_FACTS[fact], has_endpoints=subscriber is not None)
-        if fact in ENDINGS and subscriber is not None and subscriber.mail == Subscriber.Mail.ALWAYS:
-            _post_mail(generation)
+    if fact == "ordered":
+        if subscriber is not None:
+            # The order has just opened a hold, and its transaction has the lock of the account.
+            _check_thresholds(generation.account_id, held=event.held_change)
+        return
+    _write_deliveries(generation, NOTIFIED_FACTS[fact], has_settings=subscriber is not None)
+    wants_email = subscriber is not None and subscriber.email_preference == Subscriber.EmailPreference.ALWAYS
+    if fact in ENDINGS and wants_email:
+        if generation.batch_id is not None:
+            # A batch causes one e-mail, when it has ended (`email.collect_ended_batches`).
+            Batch.objects.filter(pk=generation.batch_id, notify=False).update(notify=True)
+        else:
+            EmailNotification.objects.create(
+                account_id=generation.account_id, generation=generation, next_attempt_at=Now()
+            )
 
 
-def _post_webhooks(generation: Generation, kind: WebhookType, *, has_endpoints: bool) -> None:
-    message = new_id()
-    ours = listening(generation.account_id, kind) if has_endpoints else []
-    rows = [_about(generation, kind, message, endpoint=endpoint) for endpoint in ours]
+def _write_deliveries(generation: Generation, kind: WebhookType, *, has_settings: bool) -> None:
+    """Write one delivery for each endpoint that receives this type, and one for the URL of the order."""
+    recipients: list[dict[str, Any]] = []
+    if has_settings:
+        endpoints = WebhookEndpoint.objects.enabled().filter(account=generation.account_id)
+        # An account has at most ENDPOINTS_MAX, and SQLite cannot query the contents of a JSON list by an index.
+        recipients = [{"endpoint": endpoint} for endpoint in endpoints if kind in endpoint.types]
     if generation.webhook_url and kind != WebhookType.PROGRESSED:
-        rows.append(_about(generation, kind, message, url=generation.webhook_url))
-    if rows:
-        WebhookDelivery.objects.bulk_create(rows)
+        # The URL of an order is only notified of the end.
+        recipients.append({"url": generation.webhook_url})
+    # One id for all: the receivers of one event may compare what they got.
+    message_id = new_id()
+    if recipients:
+        WebhookDelivery.objects.bulk_create(
+            WebhookDelivery(
+                message_id=message_id,
+                account_id=generation.account_id,
+                type=kind,
+                generation=generation,
+                version=generation.version,
+                data={"status": generation.status, "phase": generation.phase, "version": generation.version},
+                next_attempt_at=Now(),
+                **recipient,
+            )
+            for recipient in recipients
+        )
 
 
-def _about(
-    generation: Generation, kind: WebhookType, message: UUID, *, endpoint: WebhookEndpoint | None = None, url: str = ""
-) -> WebhookDelivery:
-    return WebhookDelivery(
-        message=message,
-        account_id=generation.account_id,
-        endpoint=endpoint,
-        url=url,
-        type=kind,
-        generation=generation,
-        version=generation.version,
-        data={"status": generation.status, "phase": generation.phase, "version": generation.version},
-        next_attempt_at=Now(),
-    )
+# --- Low credits --------------------------------------------------------------------------------------------------
 
 
-def listening(account_id: int, kind: WebhookType) -> list[WebhookEndpoint]:
-    # A customer has at most a handful, so their types are looked at here and not by the database.
-    endpoints = WebhookEndpoint.objects.listening().filter(account=account_id)
-    return [endpoint for endpoint in endpoints if kind in endpoint.types]
+def check_low_credits(*, limit: int) -> int:
+    """Find accounts whose credits crossed a threshold other than by an order, such as a grant or an adjustment.
 
+    Args:
+        limit: How many accounts to handle.
 
-def _post_mail(generation: Generation) -> None:
-    if generation.batch_id is not None:
-        # One mail for the whole: who wants to hear of everything wants to hear of this batch.
-        Batch.objects.filter(pk=generation.batch_id, notify=False).update(notify=True)
-    else:
-        Notice.objects.create(account_id=generation.account_id, generation=generation, next_attempt_at=Now())
-
-
-# --- Credits that run low -----------------------------------------------------------------------------------------
-
-
-def watch_credits(*, limit: int) -> int:
-    """Look whose credits have crossed a threshold by other ways than an order. How many endpoints changed sides."""
+    Returns:
+        How many endpoints were updated.
+    """
     below = Q(account__balance__lt=F("credits_low_at") + F("account__held"))
-    crossed = WebhookEndpoint.objects.listening().filter(below & Q(is_low=False) | ~below & Q(is_low=True))
+    crossed = WebhookEndpoint.objects.enabled().filter(below & Q(is_low=False) | ~below & Q(is_low=True))
     accounts = crossed.filter(credits_low_at__isnull=False).order_by("account").values_list("account", flat=True)
-    return sum(_look(account_id) for account_id in accounts.distinct()[:limit])
+    updated = 0
+    for account_id in accounts.distinct()[:limit]:
+        with transaction.atomic():
+            # The lock lets one of several workers that found the same crossing report it.
+            Account.objects.select_for_update().get(pk=account_id)
+            updated += _check_thresholds(account_id)
+    return updated
 
 
-@transaction.atomic
-def _look(account_id: int) -> int:
-    # Whoever changes the account waits here, so that of two who see one crossing, one tells it.
-    Account.objects.select_for_update().get(pk=account_id)
-    return _watch_credits(account_id)
+def _check_thresholds(account_id: int, *, held: int = 0) -> int:
+    """Compare the available credits with the thresholds of all endpoints. The caller has the lock of the account.
 
+    Args:
+        held: Credits that this transaction has held; before it, they were available.
 
-def _watch_credits(account_id: int, *, spent: int = 0) -> int:
-    """The caller holds the account's row. `spent`: what has just been set aside; before that, there was more."""
-    endpoints = WebhookEndpoint.objects.listening().filter(account=account_id, credits_low_at__isnull=False)
-    watching = list(endpoints)
-    if not watching:
+    Returns:
+        How many endpoints were updated.
+    """
+    endpoints = list(WebhookEndpoint.objects.enabled().filter(account=account_id, credits_low_at__isnull=False))
+    if not endpoints:
         return 0
     available = Account.objects.get(pk=account_id).available
-    return sum(_cross(endpoint, available, spent) for endpoint in watching)
+    return sum(update_is_low(endpoint, available=available, held=held) for endpoint in endpoints)
 
 
-def _cross(endpoint: WebhookEndpoint, available: int, spent: int) -> bool:
+def update_is_low(endpoint: WebhookEndpoint, *, available: int, held: int) -> bool:
+    """Store on which side of its threshold an endpoint is, and write `credits.low` if it has just fallen below.
+
+    Returns:
+        Whether anything changed. Arguments as for `_check_thresholds`.
+    """
     threshold = endpoint.credits_low_at or 0
     is_low = available < threshold
-    # Granted and spent again before anybody looked: low as it was, and a new crossing all the same.
-    was_low = endpoint.is_low and available + spent < threshold
+    # `is_low` alone is not enough: credits that were granted and spent since the last check have crossed twice.
+    was_low = endpoint.is_low and available + held < threshold
     if is_low == was_low and is_low == endpoint.is_low:
         return False
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(is_low=is_low)
     if is_low and not was_low and WebhookType.CREDITS_LOW in endpoint.types:
-        data = {"available": available, "threshold": threshold}
-        _to(endpoint, WebhookType.CREDITS_LOW, data=data)
+        enqueue(endpoint, WebhookType.CREDITS_LOW, data={"available": available, "threshold": threshold})
     return True
 
 
-# --- By hand ------------------------------------------------------------------------------------------------------
+# --- Deliveries without a generation, and resending ---------------------------------------------------------------
 
 
-def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """A message that says nothing. While one is under way it is that one: a button is no means to knock elsewhere."""
-    under_way = endpoint.deliveries.filter(type=WebhookType.TEST, state=WebhookDelivery.State.PENDING).first()
-    return under_way or _to(endpoint, WebhookType.TEST, data={"endpoint": str(endpoint.pk)})
-
-
-def _to(endpoint: WebhookEndpoint, kind: WebhookType, *, data: Mapping[str, object]) -> WebhookDelivery:
+def enqueue(endpoint: WebhookEndpoint, kind: WebhookType, *, data: Mapping[str, object]) -> WebhookDelivery:
+    """Write a delivery to one endpoint that is about no generation. `data` becomes the `data` of the message."""
     return WebhookDelivery.objects.create(
         account_id=endpoint.account_id, endpoint=endpoint, type=kind, data=dict(data), next_attempt_at=Now()
     )
 
 
+def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Write a test message. While one is pending, return that one, so that tests cannot flood another server."""
+    pending = endpoint.deliveries.filter(type=WebhookType.TEST, state=WebhookDelivery.State.PENDING).first()
+    return pending or enqueue(endpoint, WebhookType.TEST, data={"endpoint": str(endpoint.pk)})
+
+
 def resend(delivery: WebhookDelivery) -> bool:
-    """The same message, under the same id, now. False when its endpoint hears nothing any more."""
-    if delivery.endpoint is not None and not delivery.endpoint.is_listening:
+    """Make a delivery due now, whatever its state, under the same id. False if its endpoint is disabled or removed."""
+    if delivery.endpoint is not None and not delivery.endpoint.is_enabled:
         return False
     changes = {"state": WebhookDelivery.State.PENDING, "next_attempt_at": Now(), "detail": ""}
     return WebhookDelivery.objects.filter(pk=delivery.pk).update(**changes) == 1
 
 
-# --- What came of it ----------------------------------------------------------------------------------------------
+# --- Outcomes -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +191,12 @@ class DeliveryAttempt:
 
     duration_ms: int
     status: int | None = None
+    """The HTTP status; None if there was no response."""
     answer: str = ""
+    """The beginning of the response body."""
     error: str = ""
     retry_after_seconds: float | None = None
+    """From the Retry-After header of the response."""
 
     @property
     def is_success(self) -> bool:
@@ -178,92 +204,94 @@ class DeliveryAttempt:
 
     @property
     def is_gone(self) -> bool:
-        """410: the address wants nothing any more."""
+        """Whether the receiver says, with 410 Gone, that it wants no more messages."""
         return self.status == 410
 
 
 @transaction.atomic
-def record_attempt(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> bool:
-    """Note what an attempt came to. False when the lease is somebody else's by now: then the log alone grows."""
+def record_attempt(delivery: WebhookDelivery, attempt: DeliveryAttempt) -> bool:
+    """Record a delivery attempt and decide what follows: delivered, another attempt, or given up.
+
+    Returns:
+        False if the lease was lost; the attempt is still logged.
+    """
     WebhookAttempt.objects.create(
         delivery=delivery,
-        at=timezone.now() - timedelta(milliseconds=outcome.duration_ms),
-        status=outcome.status,
-        duration_ms=outcome.duration_ms,
-        answer=outcome.answer[:1000],
-        error=outcome.error[:300],
+        at=timezone.now() - timedelta(milliseconds=attempt.duration_ms),
+        status=attempt.status,
+        duration_ms=attempt.duration_ms,
+        answer=attempt.answer[:1000],
+        error=attempt.error[:300],
     )
-    if outcome.is_success:
-        moved = _end(delivery, WebhookDelivery.State.DELIVERED, tries=F("tries") + 1, delivered_at=Now())
-    else:
-        moved = _failed(delivery, outcome)
-    _mark_endpoint(delivery, outcome)
-    return moved
-
-
-def _failed(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> bool:
+    exhausted = WebhookDelivery.State.EXHAUSTED
     tries = delivery.tries + 1
-    if outcome.is_gone:
-        return _end(delivery, WebhookDelivery.State.EXHAUSTED, tries=tries, detail="410: the address wants no more")
-    if tries >= len(PAUSES_SECONDS):
-        return _end(delivery, WebhookDelivery.State.EXHAUSTED, tries=tries, detail=f"failed {tries} times")
-    wait = pause_seconds(tries, asked=outcome.retry_after_seconds)
-    return _put_back(delivery, tries=tries, next_attempt_at=from_now(wait))
+    if attempt.is_success:
+        delivered = WebhookDelivery.State.DELIVERED
+        changed = _release(delivery, state=delivered, next_attempt_at=None, tries=tries, delivered_at=Now())
+    elif attempt.is_gone:
+        detail = "410 Gone: the receiver wants no more messages"
+        changed = _release(delivery, state=exhausted, next_attempt_at=None, tries=tries, detail=detail)
+    elif tries >= len(RETRY_DELAYS_SECONDS):
+        detail = f"failed {tries} times"
+        changed = _release(delivery, state=exhausted, next_attempt_at=None, tries=tries, detail=detail)
+    else:
+        delay = retry_delay_seconds(tries, retry_after=attempt.retry_after_seconds)
+        changed = _release(delivery, tries=tries, next_attempt_at=from_now(delay))
+    _update_endpoint(delivery, attempt)
+    return changed
 
 
-def pause_seconds(tries: int, *, asked: float | None = None) -> float:
-    """How long to wait after so many failures, in seconds. A longer wish of the other side (Retry-After) wins."""
-    pause = scaled(PAUSES_SECONDS[tries]) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
-    return max(pause, min(asked or 0.0, ASKED_SECONDS_MAX))
+def retry_delay_seconds(tries: int, *, retry_after: float | None = None) -> float:
+    """Return the pause after `tries` failed attempts, in seconds; the receiver's Retry-After if that is longer."""
+    delay = scaled(RETRY_DELAYS_SECONDS[tries]) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+    return max(delay, min(retry_after or 0.0, RETRY_AFTER_SECONDS_MAX))
 
 
-def abandon(delivery: WebhookDelivery, why: str) -> bool:
-    """It will not be sent: nobody listens there any more, or it kills whoever sends it."""
-    return _end(delivery, WebhookDelivery.State.EXHAUSTED, detail=why[:200])
+def abandon(delivery: WebhookDelivery, reason: str) -> bool:
+    """Give up a claimed delivery that cannot be sent. Returns False if the lease was lost."""
+    return _release(delivery, state=WebhookDelivery.State.EXHAUSTED, next_attempt_at=None, detail=reason[:200])
 
 
-def _end(delivery: WebhookDelivery, state: WebhookDelivery.State, **changes: object) -> bool:
-    return _put_back(delivery, state=state, next_attempt_at=None, **changes)
+def _release(delivery: WebhookDelivery, **changes: object) -> bool:
+    """Write the changes and release the lease. False if the lease is lost, and with it the right to write."""
+    held = WebhookDelivery.objects.filter(pk=delivery.pk, lease=delivery.lease)
+    return held.update(lease=None, leased_until=None, crashes=0, **changes) == 1
 
 
-def _put_back(delivery: WebhookDelivery, **changes: object) -> bool:
-    mine = WebhookDelivery.objects.filter(pk=delivery.pk, lease=delivery.lease)
-    return mine.update(lease=None, leased_until=None, crashes=0, **changes) == 1
-
-
-def _mark_endpoint(delivery: WebhookDelivery, outcome: DeliveryAttempt) -> None:
+def _update_endpoint(delivery: WebhookDelivery, attempt: DeliveryAttempt) -> None:
+    """Record whether the endpoint works, and disable one that answered 410 Gone or has failed for FAILING_MAX."""
     if delivery.endpoint_id is None:
+        # It went to the URL of an order, which nothing is known about.
         return
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
-    if outcome.is_success:
+    if attempt.is_success:
         endpoint.filter(failing_since__isnull=False).update(failing_since=None)
         return
     endpoint.filter(failing_since=None).update(failing_since=Now())
-    if outcome.is_gone:
-        _switch_off(endpoint, "It answered 410 Gone.")
+    if attempt.is_gone:
+        reason = "It answered 410 Gone."
     else:
-        _switch_off(endpoint.filter(failing_since__lt=from_now(-FAILING_MAX.total_seconds())), "It failed for 5 days.")
+        reason = "It failed for 5 days."
+        endpoint = endpoint.filter(failing_since__lt=from_now(-FAILING_MAX.total_seconds()))
+    # One of several concurrent attempts changes the row, and that one writes the e-mail.
+    if not endpoint.filter(disabled_at=None, deleted_at=None).update(disabled_at=Now(), disabled_because=reason):
+        return
+    # The page of notifications shows it in any case.
+    wants_email = Subscriber.objects.filter(
+        account=delivery.account_id, email_preference=Subscriber.EmailPreference.ALWAYS
+    )
+    if wants_email.exists():
+        EmailNotification.objects.create(
+            account_id=delivery.account_id, endpoint_id=delivery.endpoint_id, next_attempt_at=Now()
+        )
 
 
-def _switch_off(endpoints: QuerySet[WebhookEndpoint], why: str) -> None:
-    for endpoint in endpoints.filter(disabled_at=None, deleted_at=None):
-        still_on = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
-        if still_on.update(disabled_at=Now(), disabled_because=why):
-            _tell_of(endpoint)
+# --- Retention ----------------------------------------------------------------------------------------------------
 
 
-def _tell_of(endpoint: WebhookEndpoint) -> None:
-    """Its pages say so in any case; a mail goes to who wants mail about everything."""
-    if Subscriber.objects.filter(account=endpoint.account_id, mail=Subscriber.Mail.ALWAYS).exists():
-        Notice.objects.create(account_id=endpoint.account_id, endpoint=endpoint, next_attempt_at=Now())
-
-
-# --- Clearing away ------------------------------------------------------------------------------------------------
-
-
-def forget_old(*, limit: int) -> int:
-    """Delete what ended a month ago, log and all. How many."""
+def delete_expired(*, limit: int) -> int:
+    """Delete up to `limit` ended deliveries that are older than RETENTION, with their attempts. Return how many."""
     ended = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
-    old = list(ended.filter(happened_at__lt=timezone.now() - KEPT).values_list("pk", flat=True)[:limit])
-    WebhookDelivery.objects.filter(pk__in=old).delete()
-    return len(old)
+    expired = list(ended.filter(happened_at__lt=timezone.now() - RETENTION).values_list("pk", flat=True)[:limit])
+    WebhookDelivery.objects.filter(pk__in=expired).delete()
+    return len(expired)

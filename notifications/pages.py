@@ -1,9 +1,11 @@
-"""The page of what one is told: mail, webhook endpoints, what was sent to them; and the way out of the mail."""
+"""The pages of notifications: the e-mail preference, webhook endpoints, the log of deliveries, and unsubscribing.
+
+Every page but `unsubscribe` requires a login and shows the user's own rows only.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -20,31 +22,32 @@ from generations.http.login_required import UserRequest, login_required
 from generations.models import Retention
 from generations.safe_http.recipients import BadAddress
 from notifications import email, endpoints, outbox
-from notifications.endpoints import EndpointError
+from notifications.endpoints import EndpointDisabled, EndpointError
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint, WebhookType
 
-TYPES = {
+TYPE_LABELS = {
     WebhookType.COMPLETED: "a generation is completed",
     WebhookType.FAILED: "a generation fails",
     WebhookType.PROGRESSED: "a generation makes progress",
     WebhookType.CREDITS_LOW: "credits run low",
 }
+"""The continuation of “When …” in the form of a new endpoint."""
 
 
 @require_safe
 @never_cache
 @login_required
-def show(request: UserRequest) -> HttpResponse:
-    return _show(request)
+def notifications(request: UserRequest) -> HttpResponse:
+    return _render_page(request)
 
 
 @require_POST
 @login_required
-def mail(request: UserRequest) -> HttpResponse:
+def email_preference(request: UserRequest) -> HttpResponse:
     choice = request.POST.get("mail", "")
-    if choice not in Subscriber.Mail.values:
+    if choice not in Subscriber.EmailPreference.values:
         raise Http404
-    email.prefer(_subscriber(request), Subscriber.Mail(choice))
+    email.set_preference(_subscriber(request), Subscriber.EmailPreference(choice))
     messages.info(request, "Saved.")
     return redirect("notifications")
 
@@ -52,35 +55,52 @@ def mail(request: UserRequest) -> HttpResponse:
 @require_POST
 @never_cache
 @login_required
-def add(request: UserRequest) -> HttpResponse:
+def create_endpoint(request: UserRequest) -> HttpResponse:
     try:
-        endpoint = endpoints.add(Account.objects.for_user(request.user), **_typed(request.POST))
+        fields = _read_endpoint_form(request.POST)
+        endpoint = endpoints.create(Account.objects.for_user(request.user), **fields)
     except (EndpointError, BadAddress) as error:
-        return _show(request, status=422, refusal=str(error), typed=request.POST)
-    # Not by way of a redirect: a secret belongs into no session and no cookie.
-    return _show(request, secret=endpoints.secret_of(endpoint), whose=endpoint.url)
+        return _render_page(request, status=422, refusal=str(error), typed=request.POST)
+    # Shown without a redirect: a secret must not be stored in a session or a cookie.
+    return _render_page(request, secret=endpoints.current_secret(endpoint), whose=endpoint.url)
 
 
 @require_POST
 @never_cache
 @login_required
-def secret(request: UserRequest) -> HttpResponse:
-    return _show(request, secret=endpoints.rotate(_subscriber(request)), whose="orders’ own addresses")
+def rotate_account_secret(request: UserRequest) -> HttpResponse:
+    secret = endpoints.rotate_secret(_subscriber(request))
+    return _render_page(request, secret=secret, whose="the URLs of your orders")
 
 
 @require_POST
 @never_cache
 @login_required
-def act(request: UserRequest, endpoint_id: UUID, action: str) -> HttpResponse:
+def endpoint_action(request: UserRequest, endpoint_id: UUID, action: str) -> HttpResponse:
+    """The buttons below an endpoint: `test`, `on`, `off`, `rotate` and `remove`."""
     endpoint = get_object_or_404(WebhookEndpoint.objects.visible_to(request.user), pk=endpoint_id)
-    if action == "rotate":
-        return _show(request, secret=endpoints.rotate(endpoint), whose=endpoint.url)
-    if action not in ACTIONS:
-        raise Http404
-    try:
-        messages.info(request, ACTIONS[action](endpoint))
-    except EndpointError as error:
-        messages.info(request, str(error))
+    match action:
+        case "test":
+            try:
+                endpoints.require_enabled(endpoint)
+                outbox.send_test(endpoint)
+                message = "A test message has been queued. Its delivery is listed below."
+            except EndpointDisabled as error:
+                message = str(error)
+        case "on":
+            endpoints.enable(endpoint)
+            message = "Switched on. Events that happen from now on are sent to it."
+        case "off":
+            endpoints.disable(endpoint, "You switched it off.")
+            message = "Switched off."
+        case "remove":
+            endpoints.remove(endpoint)
+            message = "Removed."
+        case "rotate":
+            return _render_page(request, secret=endpoints.rotate_secret(endpoint), whose=endpoint.url)
+        case _:
+            raise Http404
+    messages.info(request, message)
     return redirect("notifications")
 
 
@@ -88,85 +108,60 @@ def act(request: UserRequest, endpoint_id: UUID, action: str) -> HttpResponse:
 @never_cache
 @login_required
 def delivery(request: UserRequest, delivery_id: UUID) -> HttpResponse:
-    return render(request, "pages/delivery.html", {"delivery": _delivery(request, delivery_id)})
+    return render(request, "pages/delivery.html", {"delivery": _find_delivery(request, delivery_id)})
 
 
 @require_POST
 @login_required
 def resend(request: UserRequest, delivery_id: UUID) -> HttpResponse:
-    sent = _delivery(request, delivery_id)
-    if outbox.resend(sent):
-        messages.info(request, "It is sent again, under the same id.")
+    found = _find_delivery(request, delivery_id)
+    if outbox.resend(found):
+        messages.info(request, "It will be sent again, with the same id.")
     else:
         messages.info(request, "Its endpoint is switched off or removed.")
-    return redirect("webhook-delivery", sent.pk)
+    return redirect("webhook-delivery", found.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@csrf_exempt  # RFC 8058: the mail program posts, and it has no cookie of ours. The ticket is the proof.
+@csrf_exempt  # RFC 8058: the mail program sends the POST and has no cookie of Limn. The token is the proof.
 @never_cache
-def unsubscribe(request: HttpRequest, ticket: str) -> HttpResponse:
-    subscriber = email.owner_of(ticket)
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    subscriber = email.find_subscriber(token)
     if subscriber is None:
         raise Http404
-    # Programs that look at every link in a mail must stop nothing by that.
+    # Only a POST unsubscribes: some programs open every link of an e-mail to check it.
     if request.method == "POST":
-        email.unsubscribe(subscriber)
+        email.set_preference(subscriber, Subscriber.EmailPreference.NEVER)
     return render(request, "pages/unsubscribe.html", {"done": request.method == "POST"})
 
 
-def _test(endpoint: WebhookEndpoint) -> str:
-    endpoints.require_on(endpoint)
-    outbox.test(endpoint)
-    return "A test message is on its way. What came of it stands below in a moment."
-
-
-def _on(endpoint: WebhookEndpoint) -> str:
-    endpoints.switch_on(endpoint)
-    return "Switched on. It hears of what happens from now on."
-
-
-def _off(endpoint: WebhookEndpoint) -> str:
-    endpoints.switch_off(endpoint, "You switched it off.")
-    return "Switched off."
-
-
-def _remove(endpoint: WebhookEndpoint) -> str:
-    endpoints.remove(endpoint)
-    return "Removed."
-
-
-ACTIONS: dict[str, Callable[[WebhookEndpoint], str]] = {"test": _test, "on": _on, "off": _off, "remove": _remove}
-
-
-def _show(request: UserRequest, *, status: int = 200, **more: Any) -> HttpResponse:
-    sent = WebhookDelivery.objects.visible_to(request.user).select_related("endpoint")
-    typed = more.pop("typed", None)
+def _render_page(
+    request: UserRequest, *, status: int = 200, typed: QueryDict | None = None, **more: Any
+) -> HttpResponse:
+    """Render the page of notifications. `typed` is a refused form of a new endpoint, which is shown again."""
+    chosen = endpoints.DEFAULT_TYPES if typed is None else typed.getlist("types")
+    deliveries = WebhookDelivery.objects.visible_to(request.user).select_related("endpoint")
     context = {
         "subscriber": Subscriber.objects.filter(account__user=request.user).first(),
-        "choices": Subscriber.Mail.choices,
+        "choices": Subscriber.EmailPreference.choices,
         "retention": Retention.objects.filter(account__user=request.user).first(),
         "endpoints": WebhookEndpoint.objects.visible_to(request.user),
-        "types": [(kind.value, words, _is_chosen(kind, typed)) for kind, words in TYPES.items()],
+        "types": [(kind.value, label, kind in chosen) for kind, label in TYPE_LABELS.items()],
         "typed": typed or {},
-        "page": pagination.newest(sent, before=request.GET.get("before")),
+        "page": pagination.newest(deliveries, before=request.GET.get("before")),
         **more,
     }
     return render(request, "pages/notifications.html", context, status=status)
 
 
-def _is_chosen(kind: WebhookType, typed: QueryDict | None) -> bool:
-    return kind in (endpoints.DEFAULT_TYPES if typed is None else typed.getlist("types"))
-
-
-def _typed(form: QueryDict) -> dict[str, Any]:
-    """What the form says. Raises EndpointError for what no browser of ours would send."""
+def _read_endpoint_form(form: QueryDict) -> dict[str, Any]:
+    """Return the arguments of `endpoints.create`. Raises EndpointError for a form that is not filled in correctly."""
     threshold = form.get("credits_low_at", "").strip()
     if threshold and not (re.fullmatch("[0-9]{1,10}", threshold) and 1 <= int(threshold) <= CREDITS_MAX):
         raise EndpointError(f"The threshold is a whole number of credits from 1 to {CREDITS_MAX:,}.")
-    chosen = [kind.value for kind in TYPES if kind in form.getlist("types")]
+    chosen = [kind.value for kind in TYPE_LABELS if kind in form.getlist("types")]
     if not chosen:
-        raise EndpointError("Choose at least one thing to be told.")
+        raise EndpointError("Choose at least one event.")
     return {
         "url": form.get("url", "").strip(),
         "types": chosen,
@@ -175,9 +170,9 @@ def _typed(form: QueryDict) -> dict[str, Any]:
 
 
 def _subscriber(request: UserRequest) -> Subscriber:
-    return endpoints.of(Account.objects.for_user(request.user))
+    return endpoints.subscriber_of(Account.objects.for_user(request.user))
 
 
-def _delivery(request: UserRequest, delivery_id: UUID) -> WebhookDelivery:
-    rows = WebhookDelivery.objects.visible_to(request.user).select_related("endpoint").prefetch_related("log")
-    return get_object_or_404(rows, pk=delivery_id)
+def _find_delivery(request: UserRequest, delivery_id: UUID) -> WebhookDelivery:
+    deliveries = WebhookDelivery.objects.visible_to(request.user).select_related("endpoint").prefetch_related("log")
+    return get_object_or_404(deliveries, pk=delivery_id)

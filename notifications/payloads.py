@@ -1,7 +1,7 @@
-"""What a webhook says: its body, its id and its signatures, by Standard Webhooks (standardwebhooks.com).
+"""Builds the signed message of a webhook delivery, as Standard Webhooks defines it (standardwebhooks.com).
 
-Ids and addresses only, and those of files lapse: whoever reads along learns little, and for a short time. The body is
-made when it is sent, so that a message that arrives a day late brings addresses that still open something.
+The notifier calls `build` for each attempt. A message contains ids and URLs only, and the URLs of files expire, so it
+reveals little if it is intercepted. It is built when it is sent: a message that arrives a day late has valid URLs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,39 @@ from django.urls import reverse
 from standardwebhooks import Webhook
 
 from generations.files import signed_urls
-from generations.models import Generation, Output
+from generations.models import Output
 from notifications import endpoints
 from notifications.models import WebhookDelivery, WebhookType
 
+# Standard Webhooks recommends at most 20 kB.
 BODY_BYTES_MAX = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A POST, ready to be sent."""
+    """A POST that is ready to be sent."""
 
     url: str
     body: bytes
     headers: Mapping[str, str]
 
 
-def write(delivery: WebhookDelivery, *, now: datetime) -> Message:
-    body = json.dumps(_fitting(delivery), separators=(",", ":"))
-    signatures = [_sign(secret, delivery, now, body) for secret in _secrets(delivery, now)]
+def build(delivery: WebhookDelivery, *, now: datetime) -> Message:
+    """Return the message of a delivery, signed for the time `now`.
+
+    An order's own URL is signed with the secret of the account, an endpoint with its own.
+    """
+    contents = _contents(delivery)
+    if len(json.dumps(contents)) > BODY_BYTES_MAX:
+        # Only the outputs can be that many. The receiver reads them at `urls.self`.
+        contents["data"] |= {"outputs": [], "outputs_omitted": True}
+    body = json.dumps(contents, separators=(",", ":"))
+    holder = delivery.endpoint or endpoints.subscriber_of(delivery.account)
+    signatures = [
+        # The library takes every datetime to be in UTC.
+        Webhook(secret).sign(delivery.webhook_id, now.astimezone(UTC), body)
+        for secret in endpoints.signing_secrets(holder, now=now)
+    ]
     headers = {
         "Content-Type": "application/json",
         "webhook-id": delivery.webhook_id,
@@ -45,59 +59,41 @@ def write(delivery: WebhookDelivery, *, now: datetime) -> Message:
     return Message(url=delivery.address, body=body.encode(), headers=headers)
 
 
-def _secrets(delivery: WebhookDelivery, now: datetime) -> list[str]:
-    signing = delivery.endpoint or endpoints.of(delivery.account)
-    return endpoints.secrets_of(signing, now=now)
+def _contents(delivery: WebhookDelivery) -> dict[str, Any]:
+    """The message as JSON: what the delivery has stored, and what is known of its generation now."""
+    data: dict[str, Any] = {}
+    if (generation := delivery.generation) is not None:
+        data = {
+            "id": str(generation.pk),
+            "batch": str(generation.batch_id) if generation.batch_id else None,
+            "model": generation.model,
+            "kind": generation.kind,
+            "urls": {
+                "self": absolute_url(reverse("api:generation", args=[generation.pk])),
+                "page": absolute_url(reverse("generation", args=[generation.pk])),
+            },
+        }
+        if delivery.type == WebhookType.COMPLETED:
+            data["outputs"] = [_output(output) for output in Output.objects.stored().filter(generation=generation)]
+        if delivery.type == WebhookType.FAILED:
+            data["error"] = {"code": generation.failure_code, "retryable": generation.retryable}
+    # The stored part wins: the generation may have changed since the event.
+    return {"type": delivery.type, "timestamp": delivery.happened_at.isoformat(), "data": {**data, **delivery.data}}
 
 
-def _sign(secret: str, delivery: WebhookDelivery, now: datetime, body: str) -> str:
-    # The library takes any time for UTC.
-    return Webhook(secret).sign(delivery.webhook_id, now.astimezone(UTC), body)
-
-
-def _fitting(delivery: WebhookDelivery) -> dict[str, Any]:
-    """The whole message; where that is too much, without its files, which are read at `urls.self`."""
-    whole = content(delivery)
-    if len(json.dumps(whole)) <= BODY_BYTES_MAX:
-        return whole
-    return {**whole, "data": {**whole["data"], "outputs": [], "outputs_omitted": True}}
-
-
-def content(delivery: WebhookDelivery) -> dict[str, Any]:
-    about = _about(delivery.generation, delivery) if delivery.generation else {}
-    return {"type": delivery.type, "timestamp": delivery.happened_at.isoformat(), "data": {**about, **delivery.data}}
-
-
-def _about(generation: Generation, delivery: WebhookDelivery) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "id": str(generation.pk),
-        "batch": str(generation.batch_id) if generation.batch_id else None,
-        "model": generation.model,
-        "kind": generation.kind,
-        "urls": {
-            "self": absolute(reverse("api:generation", args=[generation.pk])),
-            "page": absolute(reverse("generation", args=[generation.pk])),
-        },
-    }
-    if delivery.type == WebhookType.COMPLETED:
-        said["outputs"] = [_file(output) for output in Output.objects.stored().filter(generation=generation)]
-    if delivery.type == WebhookType.FAILED:
-        said["error"] = {"code": generation.failure_code, "retryable": generation.retryable}
-    return said
-
-
-def _file(output: Output) -> dict[str, Any]:
+def _output(output: Output) -> dict[str, Any]:
     link = signed_urls.to(output)
     return {
         "id": str(output.pk),
         "index": output.index,
         "kind": output.kind,
         "content_type": output.content_type,
-        "url": absolute(link.url),
+        "url": absolute_url(link.url),
         "url_expires_at": link.expires_at.isoformat(),
-        "content_url": absolute(reverse("api:output-content", args=[output.pk])),
+        "content_url": absolute_url(reverse("api:output-content", args=[output.pk])),
     }
 
 
-def absolute(address: str) -> str:
-    return address if "://" in address else f"{settings.SITE_URL}{address}"
+def absolute_url(url: str) -> str:
+    """Return a URL for use outside of Limn: SITE_URL is prepended to a path."""
+    return url if "://" in url else f"{settings.SITE_URL}{url}"

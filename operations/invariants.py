@@ -152,7 +152,7 @@ def _webhooks() -> Iterator[Finding]:
     """I15: whoever is to be told is told, or given up where it shows. That what waits is due, a constraint says."""
     told = WebhookDelivery.objects.filter(generation=OuterRef("pk"), endpoint=None)
     # What is older has been cleared away.
-    lately = _done().filter(finished_at__gt=timezone.now() - outbox.KEPT + timedelta(hours=1))
+    lately = _done().filter(finished_at__gt=timezone.now() - outbox.RETENTION + timedelta(hours=1))
     yield from _findings("I15", lately.exclude(Exists(told) | Q(webhook_url="")), "ended and its address is not told")
     taken = WebhookAttempt.objects.filter(delivery=OuterRef("pk"), status__gte=200, status__lt=300)
     delivered = WebhookDelivery.objects.filter(state=WebhookDelivery.State.DELIVERED)

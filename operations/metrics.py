@@ -40,7 +40,7 @@ from generations.catalogue import MODELS, find_by_endpoint
 from generations.models import Event, Generation, Heartbeat, Output, Phase, ProviderCallback, RejectedCallbacks
 from generations.ordering import order_intake
 from generations.provider import circuit_breaker
-from notifications.models import Notice, WebhookDelivery
+from notifications.models import EmailNotification, WebhookDelivery
 from operations import alerts, statistics
 from operations.running_totals import IncrementalSum, Key
 
@@ -328,7 +328,7 @@ def _waiting() -> dict[str, QuerySet[Any]]:
         "ask": under_way.to_reconcile(),
         "copy": Output.objects.to_copy(),
         "webhook": WebhookDelivery.objects.to_send(),
-        "mail": Notice.objects.to_send(),
+        "mail": EmailNotification.objects.to_send(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Everything that happened to one's generations since a number: to catch up without webhooks."""
+"""The event feed in the API: all events of an account since a cursor, for programs that catch up without webhooks."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from notifications import event_feed
 
 EVENTS = 100
 EVENTS_MAX = 500
-# The largest number that a database keeps.
+# The largest number that a database stores as a bigint.
 AFTER_MAX = 2**63 - 1
 AFTER = OpenApiParameter(
     "after",
     {"type": "integer", "format": "int64", "minimum": 0, "maximum": AFTER_MAX},
-    description="The `after` of the answer before; at first, 0.",
+    description="The `after` of the previous response. Start with 0.",
 )
-LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": EVENTS_MAX}, description="How many.")
+LIMIT = OpenApiParameter(
+    "limit", {"type": "integer", "minimum": 1, "maximum": EVENTS_MAX}, description="The maximum number of events."
+)
 
 
 class FeedEventSerializer(EventSerializer):
-    """A line of some generation's timeline."""
+    """An event of one of your generations."""
 
     generation = serializers.UUIDField(source="generation_id")
-    number = serializers.IntegerField(help_text="Its place in your feed. It never changes, and none is left out.")
+    number = serializers.IntegerField(help_text="Its position in your feed. It never changes, and there are no gaps.")
 
     class Meta:
         model = Event
@@ -46,12 +48,12 @@ class FeedEventSerializer(EventSerializer):
 
 
 class FeedSerializer(serializers.Serializer[Any]):
-    """Part of the feed, oldest first."""
+    """A part of your event feed, oldest event first."""
 
     results = FeedEventSerializer(many=True)
-    after = serializers.IntegerField(help_text="Keep it, and ask with it next time.")
-    more = serializers.BooleanField(help_text="Whether something is waiting already.")
-    next = serializers.URLField(help_text="Where to ask next, now or later.")
+    after = serializers.IntegerField(help_text="The cursor. Store it and send it with the next request.")
+    more = serializers.BooleanField(help_text="Whether further events are available now.")
+    next = serializers.URLField(help_text="The URL of the next request, now or later.")
 
 
 class FeedView(APIView):
@@ -59,22 +61,23 @@ class FeedView(APIView):
         operation_id="list_events", parameters=[AFTER, LIMIT], responses={200: FeedSerializer, **problems(400)}
     )
     def get(self, request: Request) -> Response:
-        """All that has happened to your generations since `after`, oldest first, each event once and none left out."""
+        """Every event of your generations since `after`, oldest first, each exactly once."""
         after = _number(request, "after", default=0, minimum=0, maximum=AFTER_MAX)
         limit = _number(request, "limit", default=EVENTS, minimum=1, maximum=EVENTS_MAX)
-        stretch = event_feed.read(Account.objects.for_user(authenticated_user(request)), after=after, limit=limit)
-        follows = {"after": stretch.after, **({"limit": limit} if limit != EVENTS else {})}
+        page = event_feed.read(Account.objects.for_user(authenticated_user(request)), after=after, limit=limit)
+        query = {"after": page.after, **({"limit": limit} if limit != EVENTS else {})}
         body = {
-            "results": FeedEventSerializer(stretch.events, many=True).data,
-            "after": stretch.after,
-            "more": stretch.more,
-            "next": f"{reverse('api:events', request=request)}?{urlencode(follows)}",
+            "results": FeedEventSerializer(page.events, many=True).data,
+            "after": page.after,
+            "more": page.has_more,
+            "next": f"{reverse('api:events', request=request)}?{urlencode(query)}",
         }
         return Response(body, headers={"Cache-Control": "private, no-cache"})
 
 
 def _number(request: Request, name: str, *, default: int, minimum: int, maximum: int) -> int:
     text = request.query_params.get(name, str(default))
+    # Not int() alone, which also accepts other digits, spaces and underscores.
     if not re.fullmatch(r"[0-9]{1,19}", text) or not minimum <= int(text) <= maximum:
         detail = ErrorDetail(f"A whole number from {minimum} to {maximum}.", "invalid")
         raise ValidationError({name: [detail]})

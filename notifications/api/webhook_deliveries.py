@@ -1,4 +1,4 @@
-"""What was sent, or will be: the log, and the two buttons that send by hand."""
+"""Webhook deliveries in the API: the log with every attempt, sending a delivery again, and test messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from notifications.models import WebhookAttempt, WebhookDelivery, WebhookType
 
 
 class AttemptSerializer(serializers.ModelSerializer[WebhookAttempt]):
-    """One POST. Without a status, nothing came back, and `error` says why."""
+    """One attempt. Without a `status` there was no response, and `error` says why."""
 
     class Meta:
         model = WebhookAttempt
@@ -33,9 +33,9 @@ class AttemptSerializer(serializers.ModelSerializer[WebhookAttempt]):
 
 
 class DeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
-    """One message to one address."""
+    """One message to one URL."""
 
-    webhook_id = serializers.CharField(help_text="The message's id: the same in every attempt, and for every address.")
+    webhook_id = serializers.CharField(help_text="The id of the message: the same for all attempts and all URLs.")
     url = serializers.CharField(source="address")
     endpoint = serializers.UUIDField(source="endpoint_id", allow_null=True)
     generation = serializers.UUIDField(source="generation_id", allow_null=True)
@@ -49,12 +49,14 @@ class DeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
         )
         read_only_fields: tuple[str, ...] = fields
         extra_kwargs = {
-            "state": {"help_text": "`exhausted`: given up. It can still be sent by hand."},
-            "next_attempt_at": {"help_text": "When it is tried next; empty when it has ended."},
+            "state": {"help_text": "`exhausted`: given up. It can still be sent again with a request."},
+            "next_attempt_at": {"help_text": "The time of the next attempt; empty if there is none."},
         }
 
 
 class WholeDeliverySerializer(DeliverySerializer):
+    """A delivery with all of its attempts."""
+
     attempts = AttemptSerializer(source="log", many=True)
 
     class Meta(DeliverySerializer.Meta):
@@ -69,18 +71,19 @@ class DeliveryFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class KnownFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
+    """Rejects unknown and empty filters. django-filter would ignore them, and return deliveries that do not match."""
+
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:
-        errors = {name: wrong for name, value in request.query_params.items() if (wrong := _wrong(name, str(value)))}
+        errors: dict[str, list[ErrorDetail]] = {}
+        for name, value in request.query_params.items():
+            is_filter = name in DeliveryFilter.base_filters
+            if not is_filter and name not in {"cursor", "limit"}:
+                errors[name] = [ErrorDetail("There is no such filter.", "unknown")]
+            elif is_filter and not value:
+                errors[name] = [ErrorDetail("Empty.", "blank")]
         if errors:
-            raise ValidationError({name: [error] for name, error in errors.items()})
+            raise ValidationError(errors)
         return super().filter_queryset(request, queryset, view)
-
-
-def _wrong(name: str, value: str) -> ErrorDetail | None:
-    if name not in {"cursor", "limit", *DeliveryFilter.base_filters}:
-        return ErrorDetail("There is no such filter.", "unknown")
-    # django-filter would take it for none, and show everything.
-    return ErrorDetail("Empty.", "blank") if name in DeliveryFilter.base_filters and not value else None
 
 
 class DeliveriesView(ListAPIView[WebhookDelivery]):
@@ -94,14 +97,14 @@ class DeliveriesView(ListAPIView[WebhookDelivery]):
 
     @extend_schema(operation_id="list_webhook_deliveries", responses={200: DeliverySerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Of the last month, newest first."""
+        """The deliveries of the last month, newest first."""
         return super().get(request)
 
 
 class DeliveryView(APIView):
     @extend_schema(operation_id="read_webhook_delivery", responses={200: WholeDeliverySerializer, **problems(404)})
     def get(self, request: Request, delivery_id: UUID) -> Response:
-        """One, with every attempt."""
+        """One delivery, with every attempt."""
         return Response(WholeDeliverySerializer(_find(request, delivery_id)).data)
 
 
@@ -110,9 +113,9 @@ class ResendView(APIView):
         operation_id="resend_webhook", request=None, responses={202: DeliverySerializer, **problems(403, 404, 409)}
     )
     def post(self, request: Request, delivery_id: UUID) -> Response:
-        """Send it again, under the same id, whatever became of it before."""
+        """Send a delivery again, with the same id, whatever its state."""
         delivery = _find(request, delivery_id)
-        endpoints.require_on(delivery.endpoint)
+        endpoints.require_enabled(delivery.endpoint)
         outbox.resend(delivery)
         return Response(DeliverySerializer(_find(request, delivery_id)).data, status=202)
 
@@ -124,10 +127,10 @@ class TestView(APIView):
         responses={202: DeliverySerializer, **problems(403, 404, 409)},
     )
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        """Send it a message of the type `webhook.test`. What came of it stands in the delivery, a second later."""
+        """Send the endpoint a message of the type `webhook.test`. A second later, the delivery shows the outcome."""
         endpoint = webhook_endpoints.find(request, endpoint_id)
-        endpoints.require_on(endpoint)
-        delivery = outbox.test(endpoint)
+        endpoints.require_enabled(endpoint)
+        delivery = outbox.send_test(endpoint)
         return Response(DeliverySerializer(_find(request, delivery.pk)).data, status=202)
 
 

@@ -1,4 +1,4 @@
-"""The customer's endpoints, and the secrets that sign what they are sent."""
+"""Webhook endpoints in the API: creating, changing and removing them, and the secrets that sign their messages."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from generations.http.requests import RequestBody, WebhookUrl
 from notifications import endpoints
 from notifications.models import Subscriber, WebhookEndpoint, WebhookEndpointQuerySet
 
-NOT_KEPT = {"Cache-Control": "no-store"}
-"""An answer with a secret in it stays with whoever asked."""
+NO_STORE = {"Cache-Control": "no-store"}
+"""For responses that contain a secret: no cache may store them."""
 
 Type = Literal["generation.completed", "generation.failed", "generation.progressed", "credits.low"]
-Types = Annotated[list[Type], Field(min_length=1, max_length=4, description="Which messages it is sent.")]
+Types = Annotated[list[Type], Field(min_length=1, max_length=4, description="The types of messages that it receives.")]
 Threshold = Annotated[
-    int | None, Field(ge=1, le=CREDITS_MAX, description="`credits.low` is sent when fewer than this are available.")
+    int | None,
+    Field(ge=1, le=CREDITS_MAX, description="`credits.low` is sent when fewer credits are available."),
 ]
 
 
 class NewEndpoint(RequestBody):
-    """An address to be told."""
+    """A new webhook endpoint."""
 
     url: WebhookUrl
     types: Types = ["generation.completed", "generation.failed"]
@@ -43,20 +44,20 @@ class NewEndpoint(RequestBody):
 
 
 class ChangedEndpoint(RequestBody):
-    """What is to be different; what is not named stays."""
+    """The fields to change. Fields that are not named stay."""
 
     url: WebhookUrl | None = None
     types: Types | None = None
     credits_low_at: Threshold = None
     description: str | None = Field(default=None, max_length=200)
-    enabled: bool | None = Field(default=None, description="Switch it on or off.")
+    enabled: bool | None = Field(default=None, description="Whether messages are sent to it.")
 
 
 class EndpointSerializer(serializers.ModelSerializer[WebhookEndpoint]):
-    """Where messages go. Its secret is shown once, when it is made."""
+    """A URL that messages are sent to. Its secret is shown once, when it is created."""
 
     types = serializers.ListField(child=serializers.CharField())
-    enabled = serializers.BooleanField(source="is_listening")
+    enabled = serializers.BooleanField(source="is_enabled")
 
     class Meta:
         model = WebhookEndpoint
@@ -66,29 +67,33 @@ class EndpointSerializer(serializers.ModelSerializer[WebhookEndpoint]):
         )
         read_only_fields: tuple[str, ...] = fields
         extra_kwargs = {
-            "previous_until": {"help_text": "Until when messages carry a signature by the secret before as well."},
-            "failing_since": {"help_text": "Since when nothing has got through. After five days it is switched off."},
+            "previous_until": {"help_text": "Until then, messages are signed with the previous secret as well."},
+            "failing_since": {"help_text": "The first failure since the last success. After five days it is disabled."},
         }
 
 
 class MadeEndpointSerializer(EndpointSerializer):
-    secret = serializers.SerializerMethodField(help_text="`whsec_…`. Shown now, and never again.")
+    """A new endpoint with its secret."""
+
+    secret = serializers.SerializerMethodField(help_text="`whsec_…`. It is not shown again.")
 
     class Meta(EndpointSerializer.Meta):
         fields = (*EndpointSerializer.Meta.fields, "secret")
         read_only_fields: tuple[str, ...] = fields
 
     def get_secret(self, endpoint: WebhookEndpoint) -> str:
-        return endpoints.secret_of(endpoint)
+        return endpoints.current_secret(endpoint)
 
 
 class RotatedSerializer(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="`whsec_…`. Shown now, and never again.")
-    previous_until = serializers.DateTimeField(help_text="Until then messages are signed with both.")
+    """A new secret."""
+
+    secret = serializers.CharField(help_text="`whsec_…`. It is not shown again.")
+    previous_until = serializers.DateTimeField(help_text="Until then, messages are signed with both secrets.")
 
 
 class SigningSerializer(serializers.ModelSerializer[Subscriber]):
-    """The secret that signs what goes to an order's own `webhook_url`."""
+    """The secret that signs messages to the `webhook_url` of orders. It is not shown."""
 
     class Meta:
         model = Subscriber
@@ -105,7 +110,7 @@ class EndpointsView(ListAPIView[WebhookEndpoint]):
 
     @extend_schema(operation_id="list_webhook_endpoints", responses={200: EndpointSerializer, **problems(400)})
     def get(self, request: Request) -> Response:
-        """Yours, newest first."""
+        """Your endpoints, newest first."""
         return super().get(request)
 
     @extend_schema(
@@ -114,18 +119,18 @@ class EndpointsView(ListAPIView[WebhookEndpoint]):
         responses={201: MadeEndpointSerializer, **problems(400, 403, 409, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """A new one, told of what happens from now on. The answer holds its secret, for the only time."""
-        wish = NewEndpoint.read(request)
+        """Create an endpoint, which receives events from now on. Only this response contains its secret."""
+        body = NewEndpoint.read(request)
         account = Account.objects.for_user(authenticated_user(request))
-        endpoint = endpoints.add(account, **wish.model_dump())
-        address = reverse("api:webhook-endpoint", args=[endpoint.pk], request=request)
-        return Response(MadeEndpointSerializer(endpoint).data, status=201, headers={"Location": address, **NOT_KEPT})
+        endpoint = endpoints.create(account, **body.model_dump())
+        headers = {"Location": reverse("api:webhook-endpoint", args=[endpoint.pk], request=request), **NO_STORE}
+        return Response(MadeEndpointSerializer(endpoint).data, status=201, headers=headers)
 
 
 class EndpointView(APIView):
     @extend_schema(operation_id="read_webhook_endpoint", responses={200: EndpointSerializer, **problems(404)})
     def get(self, request: Request, endpoint_id: UUID) -> Response:
-        """How it stands."""
+        """One endpoint."""
         return Response(EndpointSerializer(find(request, endpoint_id)).data)
 
     @extend_schema(
@@ -134,24 +139,27 @@ class EndpointView(APIView):
         responses={200: EndpointSerializer, **problems(400, 403, 404, 411, 413, 415, 422)},
     )
     def patch(self, request: Request, endpoint_id: UUID) -> Response:
-        """Change it, or switch it on or off. While it is off, what happens is not told to it, later neither."""
+        """Change an endpoint, or enable or disable it. Events that happen while it is disabled are never sent to it."""
         endpoint = find(request, endpoint_id)
         changes = ChangedEndpoint.read(request).model_dump(exclude_unset=True)
         enabled = changes.pop("enabled", None)
-        # An empty threshold means something; an empty address does not.
+        # `null` removes the threshold. For the other fields it has no meaning, and they stay.
         changes = {name: value for name, value in changes.items() if value is not None or name == "credits_low_at"}
         if changes:
-            endpoints.change(endpoint, **changes)
+            endpoints.update(endpoint, **changes)
         if enabled is not None:
-            _switch(endpoint, on=enabled)
+            if enabled:
+                endpoints.enable(endpoint)
+            else:
+                endpoints.disable(endpoint, "You switched it off.")
         return Response(EndpointSerializer(find(request, endpoint_id)).data)
 
     @extend_schema(
         operation_id="remove_webhook_endpoint",
-        responses={204: OpenApiResponse(description="It is gone."), **problems(403, 404)},
+        responses={204: OpenApiResponse(description="It is removed."), **problems(403, 404)},
     )
     def delete(self, request: Request, endpoint_id: UUID) -> Response:
-        """Remove it. Nothing is sent there any more; its deliveries stay in the log."""
+        """Remove an endpoint. Nothing is sent to it any more; its deliveries stay in the log."""
         endpoints.remove(find(request, endpoint_id))
         return Response(status=204)
 
@@ -163,39 +171,34 @@ class RotateView(APIView):
         responses={200: RotatedSerializer, **problems(403, 404)},
     )
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        """A new secret. For 24 hours every message carries a signature by each of the two."""
+        """Create a new secret. For 24 hours every message is signed with both secrets."""
         endpoint = find(request, endpoint_id)
-        secret = endpoints.rotate(endpoint)
-        return rotated(secret, endpoint.previous_until)
+        secret = endpoints.rotate_secret(endpoint)
+        return _rotated(secret, endpoint.previous_until)
 
 
 class SecretView(APIView):
     @extend_schema(operation_id="read_webhook_signing", responses={200: SigningSerializer, **problems()})
     def get(self, request: Request) -> Response:
-        """When the secret for orders' own addresses was made; not the secret."""
-        return Response(SigningSerializer(endpoints.of(Account.objects.for_user(authenticated_user(request)))).data)
+        """When the secret for the URLs of your orders (`webhook_url`) was created and rotated. It is not shown."""
+        subscriber = endpoints.subscriber_of(Account.objects.for_user(authenticated_user(request)))
+        return Response(SigningSerializer(subscriber).data)
 
     @extend_schema(
         operation_id="rotate_order_secret", request=None, responses={200: RotatedSerializer, **problems(403)}
     )
     def post(self, request: Request) -> Response:
-        """A new secret for orders' own addresses (`webhook_url`), shown now and never again."""
-        subscriber = endpoints.of(Account.objects.for_user(authenticated_user(request)))
-        secret = endpoints.rotate(subscriber)
-        return rotated(secret, subscriber.previous_until)
-
-
-def rotated(secret: str, previous_until: Any) -> Response:
-    body = RotatedSerializer({"secret": secret, "previous_until": previous_until}).data
-    return Response(body, headers=NOT_KEPT)
+        """Create a new secret for the URLs of your orders (`webhook_url`). It is not shown again."""
+        subscriber = endpoints.subscriber_of(Account.objects.for_user(authenticated_user(request)))
+        secret = endpoints.rotate_secret(subscriber)
+        return _rotated(secret, subscriber.previous_until)
 
 
 def find(request: Request, endpoint_id: UUID) -> WebhookEndpoint:
+    """Return the endpoint if it belongs to the user. Raises Http404."""
     return get_object_or_404(WebhookEndpoint.objects.visible_to(request.user), pk=endpoint_id)
 
 
-def _switch(endpoint: WebhookEndpoint, *, on: bool) -> None:
-    if on:
-        endpoints.switch_on(endpoint)
-    else:
-        endpoints.switch_off(endpoint, "You switched it off.")
+def _rotated(secret: str, previous_until: Any) -> Response:
+    body = RotatedSerializer({"secret": secret, "previous_until": previous_until}).data
+    return Response(body, headers=NO_STORE)

@@ -63,7 +63,7 @@ def listen(alice: User) -> Listen:
     """`listen(receiver.url, types=[…])`: an endpoint of Alice's."""
 
     def add(url: str = ELSEWHERE, *, user: User = alice, **options: object) -> WebhookEndpoint:
-        return endpoints.add(Account.objects.for_user(user), url, **options)  # type: ignore[arg-type]
+        return endpoints.create(Account.objects.for_user(user), url, **options)  # type: ignore[arg-type]
 
     return add
 
@@ -72,8 +72,8 @@ def listen(alice: User) -> Listen:
 def notifier() -> Iterator[Notifier]:
     notifier = Notifier()
     yield notifier
-    assert notifier.rest(seconds_max=HANG_SECONDS)
-    notifier._pool.shutdown()
+    assert notifier.wait_until_idle(seconds_max=HANG_SECONDS)
+    notifier.pool.shutdown()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def turn(notifier: Notifier) -> Callable[[], int]:
         due_some_time = WebhookDelivery.objects.filter(next_attempt_at__isnull=False)
         due_some_time.update(next_attempt_at=Now(), leased_until=None)
         taken = notifier.run_once(limit=20)
-        assert notifier.rest(seconds_max=HANG_SECONDS)
+        assert notifier.wait_until_idle(seconds_max=HANG_SECONDS)
         return taken
 
     return once

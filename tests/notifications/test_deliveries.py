@@ -17,7 +17,7 @@ from notifications import endpoints, outbox, payloads
 from notifications import notifier as notifier_module
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from notifications.notifier import Notifier
-from notifications.outbox import PAUSES_SECONDS
+from notifications.outbox import RETRY_DELAYS_SECONDS
 from operations import invariants
 from tests.fixtures.api import Ordering
 from tests.notifications.conftest import Listen
@@ -36,7 +36,7 @@ def endpoint(listen: Listen, receiver: Receiver) -> WebhookEndpoint:
 @pytest.fixture
 def delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """A message that is due to her program."""
-    return outbox.test(endpoint)
+    return outbox.send_test(endpoint)
 
 
 def test_a_message_arrives_signed_and_is_in_the_log(
@@ -46,7 +46,7 @@ def test_a_message_arrives_signed_and_is_in_the_log(
 
     assert turn() == 1
 
-    said = receiver.got[0].verified(endpoints.secret_of(endpoint))
+    said = receiver.got[0].verified(endpoints.current_secret(endpoint))
     delivery.refresh_from_db()
     attempt = delivery.log.get()
     assert said["type"] == "webhook.test"
@@ -89,7 +89,7 @@ def test_h6_ten_attempts_in_three_days_and_then_it_is_given_up_and_shown(
         delivery.refresh_from_db()
         pauses += [_seconds_until(delivery)] if delivery.next_attempt_at else []
 
-    wanted = PAUSES_SECONDS[1:]
+    wanted = RETRY_DELAYS_SECONDS[1:]
     assert [0.8 * full - 3 < pause <= 1.2 * full for pause, full in zip(pauses, wanted, strict=True)] == [True] * 9
     assert (delivery.state, delivery.detail, delivery.log.count()) == ("exhausted", "failed 10 times", 10)
     assert receiver.ids == [delivery.webhook_id] * 10
@@ -97,13 +97,13 @@ def test_h6_ten_attempts_in_three_days_and_then_it_is_given_up_and_shown(
 
 @pytest.mark.once
 def test_the_pauses_are_scattered_and_a_longer_wish_wins() -> None:
-    pauses = [outbox.pause_seconds(1) for _ in range(200)]
+    pauses = [outbox.retry_delay_seconds(1) for _ in range(200)]
 
     assert 4 <= min(pauses) < 4.5
     assert 5.5 < max(pauses) <= 6
-    assert outbox.pause_seconds(1, asked=60) == 60
-    assert outbox.pause_seconds(2, asked=60) > 60
-    assert outbox.pause_seconds(1, asked=10**9) == 86_400
+    assert outbox.retry_delay_seconds(1, retry_after=60) == 60
+    assert outbox.retry_delay_seconds(2, retry_after=60) > 60
+    assert outbox.retry_delay_seconds(1, retry_after=10**9) == 86_400
 
 
 def test_retry_after_is_honoured(delivery: WebhookDelivery, turn: Turn, receiver: Receiver) -> None:
@@ -134,7 +134,7 @@ def test_h6_who_has_failed_for_five_days_is_switched_off(
     endpoints = WebhookEndpoint.objects.filter(deliveries=delivery)
     endpoints.update(failing_since=timezone.now() - timedelta(days=4))
     turn()
-    assert endpoints.get().is_listening
+    assert endpoints.get().is_enabled
 
     endpoints.update(failing_since=timezone.now() - timedelta(days=5, minutes=1))
     turn()
@@ -155,7 +155,7 @@ def test_to_an_endpoint_that_was_switched_off_nothing_is_sent(
     delivery: WebhookDelivery, turn: Turn, receiver: Receiver
 ) -> None:
     assert delivery.endpoint is not None
-    endpoints.switch_off(delivery.endpoint, "test")
+    endpoints.disable(delivery.endpoint, "test")
 
     turn()
 
@@ -181,7 +181,7 @@ def test_h8_a_worker_that_died_after_sending_sends_it_again_under_the_same_id(
     delivery: WebhookDelivery, turn: Turn, receiver: Receiver
 ) -> None:
     (taken,) = leases.claim(WebhookDelivery.objects.to_send(), limit=1, seconds=-1)
-    notifier_module._post(payloads.write(taken, now=timezone.now()))
+    notifier_module.post(payloads.build(taken, now=timezone.now()))
 
     turn()
 
@@ -205,7 +205,7 @@ def test_a_message_that_kills_its_senders_is_given_up(delivery: WebhookDelivery,
 
     notifier.run_once(limit=5)
 
-    assert notifier.rest(seconds_max=HANG_SECONDS)
+    assert notifier.wait_until_idle(seconds_max=HANG_SECONDS)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.detail[:9]) == ("exhausted", "5 workers")
 
@@ -219,17 +219,17 @@ def test_h4_a_silent_endpoint_keeps_no_other_customer_waiting(
     receiver.may_answer.clear()
     silent = listen(receiver.url)
     for _ in range(50):
-        outbox._to(silent, WebhookType.COMPLETED, data={})
+        outbox.enqueue(silent, WebhookType.COMPLETED, data={})
     with receiving() as prompt:
         taken = [notifier.run_once(limit=8)]
-        outbox.test(listen(prompt.url, user=bob))
+        outbox.send_test(listen(prompt.url, user=bob))
 
         # Not even the one place of this turn is kept for who has senders enough.
         taken += [notifier.run_once(limit=1), notifier.run_once(limit=8)]
 
         until(lambda: prompt.got, what="Bob's message")
-        until(lambda: len(receiver.got) == notifier_module.SENDERS_OF_ONE_CUSTOMER)
-    assert taken == [notifier_module.SENDERS_OF_ONE_CUSTOMER, 1, 0]
+        until(lambda: len(receiver.got) == notifier_module.THREADS_PER_ACCOUNT)
+    assert taken == [notifier_module.THREADS_PER_ACCOUNT, 1, 0]
     receiver.may_answer.set()
 
 
@@ -237,13 +237,13 @@ def test_h4_without_a_customers_limit_his_silent_endpoint_takes_all_senders(
     listen: Listen, notifier: Notifier, receiver: Receiver, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control."""
-    monkeypatch.setattr(notifier_module, "SENDERS_OF_ONE_CUSTOMER", notifier_module.SENDERS)
+    monkeypatch.setattr(notifier_module, "THREADS_PER_ACCOUNT", notifier_module.THREADS)
     receiver.may_answer.clear()
     silent = listen(receiver.url)
-    for _ in range(notifier_module.SENDERS):
-        outbox._to(silent, WebhookType.COMPLETED, data={})
-    notifier.run_once(limit=notifier_module.SENDERS)
-    bobs = outbox.test(listen(receiver.url, user=bob))
+    for _ in range(notifier_module.THREADS):
+        outbox.enqueue(silent, WebhookType.COMPLETED, data={})
+    notifier.run_once(limit=notifier_module.THREADS)
+    bobs = outbox.send_test(listen(receiver.url, user=bob))
 
     assert notifier.run_once(limit=8) == 0
     assert WebhookDelivery.objects.get(pk=bobs.pk).lease is None
@@ -267,7 +267,7 @@ def _i15() -> list[str]:
 
 def test_i15_what_is_told_and_what_is_given_up_is_well(delivery: WebhookDelivery, turn: Turn) -> None:
     turn()
-    outbox.abandon(outbox.test(delivery.endpoint), "test")  # type: ignore[arg-type]
+    outbox.abandon(outbox.send_test(delivery.endpoint), "test")  # type: ignore[arg-type]
 
     assert _i15() == []
 

@@ -20,7 +20,7 @@ from accounts import api_keys
 from config.management.ports import free_port
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint
-from notifications.outbox import PAUSES_SECONDS
+from notifications.outbox import RETRY_DELAYS_SECONDS
 from tests.fixtures.api import Ordering
 from tests.helpers.source import ROOT
 from tests.notifications.conftest import Listen
@@ -65,9 +65,9 @@ def test_its_receiver_takes_what_we_sign_and_believes_nobody_else(
 ) -> None:
     port, said = free_port(), tmp_path / "said"
     endpoint = listen(f"http://127.0.0.1:{port}/told")
-    delivery = outbox.test(endpoint)
+    delivery = outbox.send_test(endpoint)
 
-    with running_receiver(endpoints.secret_of(endpoint), port, said):
+    with running_receiver(endpoints.current_secret(endpoint), port, said):
         turn()
         outbox.resend(delivery)
         turn()
@@ -89,7 +89,7 @@ def test_its_commands_run(live_limn: LiveServer, alice: User, completed: Orderin
         if command.startswith("curl")
     ]
 
-    assert answers[0]["secret"] == endpoints.secret_of(WebhookEndpoint.objects.get())
+    assert answers[0]["secret"] == endpoints.current_secret(WebhookEndpoint.objects.get())
     assert [event["fact"] for event in answers[1]["results"]][-1] == "completed"
 
 
@@ -97,12 +97,12 @@ def test_every_type_and_every_pause_is_on_the_page() -> None:
     types = [value for value, _ in WebhookDelivery._meta.get_field("type").flatchoices]
 
     assert [kind for kind in types if f"| `{kind}` |" not in PAGE] == []
-    assert (0, 5, 5 * 60, 30 * 60, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24))) == PAUSES_SECONDS
+    assert (0, 5, 5 * 60, 30 * 60, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24))) == RETRY_DELAYS_SECONDS
     assert "after 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h" in PAGE
 
 
 def test_the_background_work_of_limn_sends_them(limn: Processes, listen: Listen, receiver: Receiver) -> None:
-    delivery = outbox.test(listen(receiver.url))
+    delivery = outbox.send_test(listen(receiver.url))
 
     limn("work")
 

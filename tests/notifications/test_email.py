@@ -17,7 +17,7 @@ from generations import lifecycle
 from generations.jobs import leases
 from generations.models import Batch, FailureCode, Generation
 from notifications import email, endpoints, mailer, outbox
-from notifications.models import Notice, Subscriber
+from notifications.models import EmailNotification, Subscriber
 from tests.fixtures.api import Ordering
 from tests.helpers.threads import race
 from tests.notifications.conftest import Listen
@@ -25,7 +25,7 @@ from tests.notifications.mail_server import MailServer, mail_server
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ALWAYS, NEVER = Subscriber.Mail.ALWAYS, Subscriber.Mail.NEVER
+ALWAYS, NEVER = Subscriber.EmailPreference.ALWAYS, Subscriber.EmailPreference.NEVER
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def batch(account: Account) -> Batch:
     return Batch.objects.create(account=account, notify=True)
 
 
-def wants(account: Account, choice: Subscriber.Mail) -> None:
-    email.prefer(endpoints.of(account), choice)
+def wants(account: Account, choice: Subscriber.EmailPreference) -> None:
+    email.set_preference(endpoints.subscriber_of(account), choice)
 
 
 def into(batch: Batch, *members: Generation) -> None:
@@ -57,7 +57,7 @@ def end(generation: Generation) -> None:
 
 def turn() -> int:
     """One turn, with what is due later due now."""
-    Notice.objects.filter(state="pending").update(next_attempt_at=Now(), leased_until=None)
+    EmailNotification.objects.filter(state="pending").update(next_attempt_at=Now(), leased_until=None)
     return mailer.run_once(limit=8)
 
 
@@ -91,7 +91,7 @@ def test_who_wants_all_is_told_of_completion_and_of_failure(
 
     turn()
 
-    ready, not_made = sorted(post_office.taken, key=lambda mail: str(mail["Subject"]), reverse=True)
+    ready, not_made = sorted(post_office.taken, key=lambda mail: str(mail["Subject"]))
     assert ready["To"] == "alice@example.com"
     assert "completed" in text_of(ready)
     assert f"/generations/{generation.pk}/" in text_of(ready)
@@ -112,7 +112,7 @@ def test_a_batch_is_one_mail_when_all_of_it_has_ended(
     turn()
     turn()
 
-    assert [mail["Subject"] for mail in post_office.taken] == ["Limn: 1 of 3 ready"]
+    assert [mail["Subject"] for mail in post_office.taken] == ["Limn: 1 of 3 completed"]
     assert Batch.objects.get().notified_at is not None
 
 
@@ -154,8 +154,8 @@ def test_who_has_no_address_or_wants_none_gets_nothing(
     turn()
 
     assert post_office.taken == []
-    assert [notice.detail for notice in Notice.objects.order_by("id")] == [
-        *("the customer wants no mail", "the customer has no address"),
+    assert [notice.detail for notice in EmailNotification.objects.order_by("id")] == [
+        *("the customer wants no e-mail", "the customer has no e-mail address"),
     ]
 
 
@@ -163,7 +163,7 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
     account: Account, listen: Listen, post_office: MailServer
 ) -> None:
     wants(account, ALWAYS)
-    outbox.record_attempt(outbox.test(listen()), outbox.DeliveryAttempt(duration_ms=1, status=410))
+    outbox.record_attempt(outbox.send_test(listen()), outbox.DeliveryAttempt(duration_ms=1, status=410))
 
     turn()
 
@@ -176,8 +176,8 @@ def test_an_endpoint_that_was_switched_off_is_told_of(
 def test_of_two_workers_who_see_a_batch_end_one_notes_it(batch: Batch, completed: Ordering) -> None:
     into(batch, completed())
 
-    assert sorted(race(*[lambda: email.gather(limit=5)] * 4)) == [0, 0, 0, 1]
-    assert Notice.objects.count() == 1
+    assert sorted(race(*[lambda: email.collect_ended_batches(limit=5)] * 4)) == [0, 0, 0, 1]
+    assert EmailNotification.objects.count() == 1
 
 
 @pytest.mark.only_postgresql
@@ -189,7 +189,7 @@ def test_without_the_guard_both_would(batch: Batch, completed: Ordering) -> None
     def look_and_note() -> None:
         found = Batch.objects.get(notified_at=None)
         meeting.wait(HANG_SECONDS)
-        Notice.objects.create(account_id=found.account_id, batch=found, next_attempt_at=Now())
+        EmailNotification.objects.create(account_id=found.account_id, batch=found, next_attempt_at=Now())
 
     results = race(look_and_note, look_and_note)
 
@@ -202,14 +202,14 @@ def test_what_the_server_refuses_is_tried_again(batch: Batch, completed: Orderin
     post_office.refuses = 2
 
     turn()
-    notice = Notice.objects.get()
+    notice = EmailNotification.objects.get()
     assert (notice.state, notice.sent_at, post_office.taken) == ("pending", None, [])
     turn()
     turn()
     turn()
 
     assert len(post_office.taken) == 1
-    assert Notice.objects.get().state == "sent"
+    assert EmailNotification.objects.get().state == "sent"
 
 
 def test_a_server_that_is_away_is_tried_for_some_hours(
@@ -220,10 +220,13 @@ def test_a_server_that_is_away_is_tried_for_some_hours(
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     into(batch, completed())
 
-    taken = [turn() for _ in range(len(email.PAUSES_SECONDS) + 2)]
+    taken = [turn() for _ in range(len(email.RETRY_DELAYS_SECONDS) + 2)]
 
-    assert taken == [1] * (len(email.PAUSES_SECONDS) + 1) + [0]
-    assert (Notice.objects.get().state, Notice.objects.get().detail[:12]) == ("given_up", "ConnectionRe")
+    assert taken == [1] * (len(email.RETRY_DELAYS_SECONDS) + 1) + [0]
+    assert (EmailNotification.objects.get().state, EmailNotification.objects.get().detail[:12]) == (
+        "given_up",
+        "ConnectionRe",
+    )
 
 
 def test_what_may_have_arrived_is_not_sent_again(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
@@ -235,14 +238,14 @@ def test_what_may_have_arrived_is_not_sent_again(batch: Batch, completed: Orderi
     turn()
 
     assert len(post_office.taken) == 1
-    assert Notice.objects.get().detail == "perhaps it arrived: SMTPServerDisconnected"
+    assert EmailNotification.objects.get().detail == "it may have been delivered: SMTPServerDisconnected"
 
 
 def test_who_slept_through_the_lease_sends_nothing(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
     into(batch, completed())
-    email.gather(limit=5)
-    (sleeper,) = leases.claim(Notice.objects.to_send(), limit=1, seconds=-1)
-    (successor,) = leases.claim(Notice.objects.to_send(), limit=1, seconds=60)
+    email.collect_ended_batches(limit=5)
+    (sleeper,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=-1)
+    (successor,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=60)
 
     email.send(sleeper)
     assert post_office.taken == []
@@ -254,12 +257,12 @@ def test_who_slept_through_the_lease_sends_nothing(batch: Batch, completed: Orde
 
 def test_a_mail_that_kills_its_senders_is_given_up(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
     into(batch, completed())
-    email.gather(limit=5)
-    Notice.objects.update(crashes=leases.CRASHES_MAX)
+    email.collect_ended_batches(limit=5)
+    EmailNotification.objects.update(crashes=leases.CRASHES_MAX)
 
     turn()
 
-    assert (Notice.objects.get().state, post_office.taken) == ("given_up", [])
+    assert (EmailNotification.objects.get().state, post_office.taken) == ("given_up", [])
 
 
 # --- The way out --------------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ def test_rfc_8058_one_post_without_login_or_cookie_stops_the_mail(
     into(Batch.objects.create(account=batch.account, notify=True), completed())
     turn()
     assert (answer.status_code, mail["List-Unsubscribe-Post"]) == (200, "List-Unsubscribe=One-Click")
-    assert Subscriber.objects.get().mail == NEVER
+    assert Subscriber.objects.get().email_preference == NEVER
     assert len(post_office.taken) == 1
 
 
@@ -290,13 +293,13 @@ def test_looking_at_the_link_stops_nothing(mail: EmailMessage, client: Client) -
     page = client.get(way_out(mail))
 
     assert "Unsubscribe?" in page.text
-    assert Subscriber.objects.get().mail == Subscriber.Mail.WHEN_ASKED
+    assert Subscriber.objects.get().email_preference == Subscriber.EmailPreference.WHEN_ASKED
     assert way_out(mail) in text_of(mail)
 
 
 def test_a_link_of_ones_own_making_opens_nothing(mail: EmailMessage, client: Client, bob: User) -> None:
     ticket = way_out(mail).removeprefix("/unsubscribe/").rstrip("/")
-    bobs = endpoints.of(Account.objects.for_user(bob)).pk.hex
+    bobs = endpoints.subscriber_of(Account.objects.for_user(bob)).pk.hex
     forged = f"{bobs}:{ticket.partition(':')[2]}"
 
     answers = [client.post(f"/unsubscribe/{word}/") for word in (forged, "x", ticket[:-1])]

@@ -31,7 +31,7 @@ def test_the_secret_is_shown_when_it_is_made_and_never_again(api: APIClient) -> 
     later = [api.get(made["Location"]), api.get(ENDPOINTS), api.patch(made["Location"], {"description": "x"})]
 
     assert (made.status_code, made["Cache-Control"]) == (201, "no-store")
-    assert secret == endpoints.secret_of(WebhookEndpoint.objects.get())
+    assert secret == endpoints.current_secret(WebhookEndpoint.objects.get())
     assert [answer.status_code for answer in later] == [200, 200, 200]
     assert [secret in answer.content.decode() for answer in later] == [False] * 3
     assert made.json()["types"] == ["generation.completed", "generation.failed"]
@@ -43,7 +43,7 @@ def test_a_rotation_shows_the_new_one_and_says_how_long_the_old_holds(api: APICl
     answer = api.post(f"{ENDPOINTS}{endpoint.pk}/rotate/")
 
     endpoint.refresh_from_db()
-    assert answer.json()["secret"] == endpoints.secret_of(endpoint)
+    assert answer.json()["secret"] == endpoints.current_secret(endpoint)
     assert answer.json()["previous_until"] == api.get(f"{ENDPOINTS}{endpoint.pk}/").json()["previous_until"]
     assert answer["Cache-Control"] == "no-store"
 
@@ -53,7 +53,7 @@ def test_the_secret_of_orders_own_addresses_is_read_by_making_it_anew(api: APICl
 
     answer = api.post("/api/v1/webhook-secret/")
 
-    assert answer.json()["secret"] == endpoints.secret_of(endpoints.of(account))
+    assert answer.json()["secret"] == endpoints.current_secret(endpoints.subscriber_of(account))
 
 
 BAD = [
@@ -133,7 +133,7 @@ def test_nor_when_one_is_made_while_another_is(listen: Listen, account: Account)
 
     def add() -> str:
         try:
-            return str(endpoints.add(account, ELSEWHERE))
+            return str(endpoints.create(account, ELSEWHERE))
         except endpoints.TooManyEndpoints:
             return "refused"
 
@@ -171,12 +171,12 @@ def test_the_test_button_sends_and_the_log_tells(api: APIClient, listen: Listen)
 
 def test_what_was_given_up_can_be_sent_again_unless_nobody_listens(api: APIClient, listen: Listen) -> None:
     endpoint = listen()
-    delivery = outbox.test(endpoint)
+    delivery = outbox.send_test(endpoint)
     outbox.abandon(delivery, "test")
     address = f"{DELIVERIES}{delivery.pk}/resend/"
 
     again = api.post(address)
-    endpoints.switch_off(endpoint, "test")
+    endpoints.disable(endpoint, "test")
 
     assert (again.status_code, again.json()["state"], again.json()["detail"]) == (202, "pending", "")
     assert api.post(address).json()["code"] == "endpoint_off"
@@ -185,7 +185,7 @@ def test_what_was_given_up_can_be_sent_again_unless_nobody_listens(api: APIClien
 
 def test_what_is_somebody_elses_is_not_there(bob: User, listen: Listen) -> None:
     endpoint = listen()
-    delivery = outbox.test(endpoint)
+    delivery = outbox.send_test(endpoint)
     bobs = key_of(bob)
     addresses = [f"{ENDPOINTS}{endpoint.pk}/", f"{DELIVERIES}{delivery.pk}/"]
 

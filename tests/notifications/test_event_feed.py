@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
 
 
-def numbers(stretch: event_feed.Stretch) -> list[int | None]:
+def numbers(stretch: event_feed.FeedPage) -> list[int | None]:
     return [event.number for event in stretch.events]
 
 

@@ -72,7 +72,7 @@ def test_h11_what_was_rolled_back_is_not_told(listen: Listen, running: Ordering)
 
 
 def test_who_is_switched_off_or_removed_hears_nothing(listen: Listen, completed: Ordering) -> None:
-    endpoints.switch_off(listen(), "test")
+    endpoints.disable(listen(), "test")
     endpoints.remove(listen())
 
     completed()
@@ -106,11 +106,11 @@ def test_what_ended_a_month_ago_is_forgotten(listen: Listen, completed: Ordering
     listen(types=ALL)
     completed()
     done = WebhookDelivery.objects.latest("id")
-    month_ago = timezone.now() - outbox.KEPT * 2
+    month_ago = timezone.now() - outbox.RETENTION * 2
     WebhookDelivery.objects.update(happened_at=month_ago)
     WebhookDelivery.objects.filter(pk=done.pk).update(state="delivered", next_attempt_at=None)
 
-    assert outbox.forget_old(limit=10) == 1
+    assert outbox.delete_expired(limit=10) == 1
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"pending"}
 
 
@@ -139,7 +139,7 @@ def test_what_lies_below_a_new_threshold_has_not_just_fallen(listen: Listen, ord
     listen(types=["credits.low"], credits_low_at=2000)
 
     order()
-    outbox.watch_credits(limit=10)
+    outbox.check_low_credits(limit=10)
 
     assert told() == []
 
@@ -148,12 +148,12 @@ def test_a_fall_that_no_order_caused_is_noticed_too(listen: Listen, account: Acc
     endpoint = listen(**LOW)
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
 
-    changed = [outbox.watch_credits(limit=10) for _ in range(2)]
+    changed = [outbox.check_low_credits(limit=10) for _ in range(2)]
 
     assert changed == [1, 0]
     assert told() == ["credits.low"]
     ledger.grant(account, 500, key="back", actor="test")
-    assert outbox.watch_credits(limit=10) == 1
+    assert outbox.check_low_credits(limit=10) == 1
     endpoint.refresh_from_db()
     assert endpoint.is_low is False
 
@@ -163,7 +163,7 @@ def test_many_who_see_one_crossing_tell_it_once(listen: Listen, account: Account
     listen(**LOW)
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
 
-    results = race(*[lambda: outbox.watch_credits(limit=10)] * 4)
+    results = race(*[lambda: outbox.check_low_credits(limit=10)] * 4)
 
     assert sorted(results) == [0, 0, 0, 1]
     assert told() == ["credits.low"]
@@ -177,7 +177,7 @@ def test_without_the_accounts_turn_one_crossing_is_told_twice(listen: Listen, ac
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
     seen = [WebhookEndpoint.objects.get() for _ in range(2)]
 
-    race(*[lambda: outbox._cross(seen.pop(), available=500, spent=0)] * 2)
+    race(*[lambda: outbox.update_is_low(seen.pop(), available=500, held=0)] * 2)
 
     assert told() == ["credits.low"] * 2
 
@@ -188,5 +188,5 @@ def test_without_the_accounts_turn_one_crossing_is_told_twice(listen: Listen, ac
 def test_while_a_test_is_under_way_there_is_no_second(listen: Listen) -> None:
     endpoint = listen()
 
-    assert outbox.test(endpoint) == outbox.test(endpoint)
+    assert outbox.send_test(endpoint) == outbox.send_test(endpoint)
     assert told() == [WebhookType.TEST]

@@ -11,7 +11,7 @@ from django.test import Client
 from credits.models import Account
 from generations.models import Retention
 from notifications import endpoints, outbox
-from notifications.models import Notice, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from notifications.models import EmailNotification, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from tests.fixtures.api import Ordering
 from tests.helpers.attack_strings import ATTACKS, LIVE
 from tests.notifications.conftest import ELSEWHERE, Listen
@@ -35,7 +35,7 @@ def test_a_new_endpoint_shows_its_secret_once(browser: Client) -> None:
     made = browser.post("/notices/endpoints/", FORM)
 
     endpoint = WebhookEndpoint.objects.get()
-    assert secret_on(made.text) == endpoints.secret_of(endpoint)
+    assert secret_on(made.text) == endpoints.current_secret(endpoint)
     assert "no-store" in made["Cache-Control"]
     assert (endpoint.url, endpoint.types, endpoint.credits_low_at) == (ELSEWHERE, FORM["types"], 50)
     assert secret_on(browser.get("/notices/").text) == ""
@@ -77,7 +77,7 @@ def test_the_buttons_do_what_they_say(browser: Client, listen: Listen) -> None:
 
 
 def test_what_was_sent_is_shown_with_every_attempt_and_can_be_sent_again(browser: Client, listen: Listen) -> None:
-    delivery = outbox.test(listen())
+    delivery = outbox.send_test(listen())
     outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=12, status=418, answer="<b>tea"))
     outbox.abandon(delivery, "failed 10 times")
     address = f"/notices/deliveries/{delivery.pk}/"
@@ -93,7 +93,7 @@ def test_what_was_sent_is_shown_with_every_attempt_and_can_be_sent_again(browser
 def test_how_one_wants_mail_is_ones_own_choice(browser: Client, alice: User) -> None:
     browser.post("/notices/mail/", {"mail": "always"})
 
-    assert Subscriber.objects.get().mail == "always"
+    assert Subscriber.objects.get().email_preference == "always"
     assert '<option value="always" selected>' in browser.get("/notices/").text
     assert browser.post("/notices/mail/", {"mail": "by pigeon"}).status_code == 404
 
@@ -101,12 +101,12 @@ def test_how_one_wants_mail_is_ones_own_choice(browser: Client, alice: User) -> 
 def test_the_secret_of_orders_own_addresses_is_shown_when_made_anew(browser: Client) -> None:
     page = browser.post("/notices/secret/").text
 
-    assert secret_on(page) == endpoints.secret_of(Subscriber.objects.get())
+    assert secret_on(page) == endpoints.current_secret(Subscriber.objects.get())
 
 
 def test_what_is_somebody_elses_is_not_there(browser: Client, listen: Listen, bob: User) -> None:
     endpoint = listen(user=bob)
-    delivery = outbox.test(endpoint)
+    delivery = outbox.send_test(endpoint)
 
     answers = [browser.post(f"/notices/endpoints/{endpoint.pk}/{deed}/") for deed in ("test", "rotate", "remove")]
     answers += [browser.get(f"/notices/deliveries/{delivery.pk}/")]
@@ -125,7 +125,7 @@ def test_strangers_are_asked_to_log_in(client: Client) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_in_a_form_or_an_answer_is_shown_as_it_came(browser: Client, listen: Listen, attack: str) -> None:
-    delivery = outbox.test(listen(description=attack))
+    delivery = outbox.send_test(listen(description=attack))
     outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=1, status=500, answer=attack.replace("\0", "")))
 
     pages = [browser.get(f"/notices/deliveries/{delivery.pk}/").text, browser.get("/notices/").text]
@@ -140,12 +140,14 @@ def test_an_attack_in_a_form_or_an_answer_is_shown_as_it_came(browser: Client, l
 def test_k9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, listen: Listen, completed: Ordering) -> None:
     client.force_login(User.objects.create_superuser("chief"))
     endpoint = listen()
-    endpoints.rotate(endpoint)
-    delivery = outbox.test(endpoint)
+    endpoints.rotate_secret(endpoint)
+    delivery = outbox.send_test(endpoint)
     outbox.record_attempt(delivery, outbox.DeliveryAttempt(duration_ms=1, status=500))
     generation = completed()
-    Notice.objects.create(account=generation.account, generation=generation, next_attempt_at=generation.created_at)
-    rows = [endpoint, delivery, Notice.objects.get(), Subscriber.objects.get()]
+    EmailNotification.objects.create(
+        account=generation.account, generation=generation, next_attempt_at=generation.created_at
+    )
+    rows = [endpoint, delivery, EmailNotification.objects.get(), Subscriber.objects.get()]
 
     lists = [client.get(f"/admin/notifications/{row._meta.model_name}/") for row in rows]
     pages = [client.get(f"/admin/notifications/{row._meta.model_name}/{row.pk}/change/") for row in rows]
@@ -158,7 +160,7 @@ def test_k9_staff_see_all_of_it_and_no_secret(client: Client, alice: User, liste
 @pytest.mark.parametrize("chief, sent", [(True, 200), (False, 403)])
 def test_staff_may_send_again_if_they_may(client: Client, listen: Listen, chief: bool, sent: int) -> None:
     client.force_login(User.objects.create_user("sam", is_staff=True, is_superuser=chief))
-    delivery = outbox.test(listen())
+    delivery = outbox.send_test(listen())
     outbox.abandon(delivery, "test")
 
     answer = client.post(

@@ -28,7 +28,7 @@ def delivery(listen: Listen, completed: Ordering) -> WebhookDelivery:
 
 
 def write(delivery: WebhookDelivery) -> payloads.Message:
-    return payloads.write(delivery, now=timezone.now())
+    return payloads.build(delivery, now=timezone.now())
 
 
 def opens(secret: str, message: payloads.Message) -> bool:
@@ -45,7 +45,7 @@ def endpoint_of(delivery: WebhookDelivery) -> WebhookEndpoint:
 
 def test_the_librarys_own_check_passes(delivery: WebhookDelivery) -> None:
     message = write(delivery)
-    secret = endpoints.secret_of(endpoint_of(delivery))
+    secret = endpoints.current_secret(endpoint_of(delivery))
 
     said = Webhook(secret).verify(message.body, dict(message.headers))
 
@@ -55,14 +55,14 @@ def test_the_librarys_own_check_passes(delivery: WebhookDelivery) -> None:
 
 
 def test_h10_another_body_secret_or_id_does_not_pass(delivery: WebhookDelivery) -> None:
-    message, secret = write(delivery), endpoints.secret_of(endpoint_of(delivery))
+    message, secret = write(delivery), endpoints.current_secret(endpoint_of(delivery))
     others = [
         payloads.Message(url="", body=message.body + b" ", headers=message.headers),
         payloads.Message(url="", body=message.body, headers={**message.headers, "webhook-id": "msg_1"}),
     ]
 
     assert [opens(secret, other) for other in others] == [False, False]
-    assert not opens(endpoints.secret_of(Subscriber()), message)
+    assert not opens(endpoints.current_secret(Subscriber()), message)
 
 
 def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
@@ -76,7 +76,7 @@ def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
 
 def test_h9_for_a_day_after_a_rotation_both_secrets_open(delivery: WebhookDelivery) -> None:
     endpoint = endpoint_of(delivery)
-    before, after = endpoints.secret_of(endpoint), endpoints.rotate(endpoint)
+    before, after = endpoints.current_secret(endpoint), endpoints.rotate_secret(endpoint)
     delivery.refresh_from_db()
 
     message = write(delivery)
@@ -89,7 +89,7 @@ def test_h9_for_a_day_after_a_rotation_both_secrets_open(delivery: WebhookDelive
 
 
 def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
-    secret = endpoints.secret_of(endpoint_of(delivery))
+    secret = endpoints.current_secret(endpoint_of(delivery))
 
     row = str(WebhookEndpoint.objects.values().get())
 
@@ -98,7 +98,7 @@ def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
 
 
 def test_a_changed_secret_key_signs_with_the_old_one_too(delivery: WebhookDelivery, settings) -> None:
-    known = endpoints.secret_of(endpoint_of(delivery))
+    known = endpoints.current_secret(endpoint_of(delivery))
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another" * 9
 
@@ -110,7 +110,7 @@ def test_an_orders_own_address_is_signed_with_the_customers_secret(alice: User, 
     row = {"account": generation.account, "generation": generation, "type": "generation.failed"}
     delivery = WebhookDelivery.objects.create(url="https://example.com/", next_attempt_at=timezone.now(), **row)
 
-    secret = endpoints.rotate(endpoints.of(generation.account))
+    secret = endpoints.rotate_secret(endpoints.subscriber_of(generation.account))
 
     assert opens(secret, write(delivery))
 

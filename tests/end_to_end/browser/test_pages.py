@@ -118,7 +118,9 @@ def test_the_parts_of_the_notifications_page_keep_their_distance(
     alices_page: Page, alice: User, width: int, rows_of_buttons: int
 ) -> None:
     for number in range(2):
-        endpoints.add(Account.objects.for_user(alice), url=f"https://example.com/{number}", types=["generation.failed"])
+        endpoints.create(
+            Account.objects.for_user(alice), url=f"https://example.com/{number}", types=["generation.failed"]
+        )
     alices_page.set_viewport_size({"width": width, "height": 900})
     alices_page.goto("/notices/")
 

@@ -22,7 +22,7 @@ from generations.models import (
     Retention,
     Submission,
 )
-from notifications.models import Notice
+from notifications.models import EmailNotification
 from operations.models import Charge
 
 
@@ -39,7 +39,7 @@ def one_of_each(user: User) -> dict[str, Model]:
     PriceBookEntry.objects.create(model="flux-schnell", percent=110, actor="staff:chief")
     ProviderCallback.objects.create(submission=submission, request_id="r", body_sha256="b", body=b"{}")
     Charge.objects.create(submission=submission, request_id="r", endpoint="e", billed_at=now, units=1, dollars=1)
-    Notice.objects.create(account=account, generation=submission.generation)
+    EmailNotification.objects.create(account=account, generation=submission.generation)
     Erasure.objects.get_or_create(generation=submission.generation, defaults={"asked_by": "user:alice"})
     Retention.objects.update_or_create(account=account, defaults={"days": 30})
     shown: list[Any] = list(admin.site._registry)

@@ -70,9 +70,9 @@ OPERATIONS = operations(DOCUMENT)
 @pytest.fixture
 def hers(alice: User, addresses: dict[str, Any], running: Ordering, completed: Ordering) -> list[dict[str, Any]]:
     """Alice's things: as they are at their best, under way, and over."""
-    endpoint = endpoints.add(Account.objects.for_user(alice), "https://example.com/deaf")
-    message = outbox.test(endpoint)
-    endpoints.switch_off(endpoint, "You switched it off.")
+    endpoint = endpoints.create(Account.objects.for_user(alice), "https://example.com/deaf")
+    message = outbox.send_test(endpoint)
+    endpoints.disable(endpoint, "You switched it off.")
     revoked = api_keys.issue(alice, "lost").key
     api_keys.revoke(revoked)
     size = len(picture())

@@ -30,7 +30,7 @@ from generations.models import (
     Submission,
     Upload,
 )
-from notifications.models import Notice, WebhookDelivery, WebhookEndpoint
+from notifications.models import EmailNotification, WebhookDelivery, WebhookEndpoint
 from operations.models import Charge
 from tests.fixtures.orders import Ordering
 
@@ -162,7 +162,7 @@ WRONG: list[tuple[str, Write]] = [
     ("generations_webhook_has_one_address", _told(endpoint=False, url="")),
     ("generations_pending_webhook_is_due", _told(next_attempt_at=None)),
     ("generations_pending_webhook_is_due", _told(state="delivered")),
-    ("generations_notice_is_about_one_thing", lambda a: Notice.objects.create(account=a.generation.account)),
+    ("generations_notice_is_about_one_thing", lambda a: EmailNotification.objects.create(account=a.generation.account)),
     ("generations_kept_for_a_day", _kept(days=0)),
     ("generations_percent_is_sane", _price(10_001)),
     ("generations_charge_once", _billed_twice),
