@@ -1,4 +1,6 @@
-"""Pause and resume all intake: what is under way goes on, and new orders are told to come again."""
+"""`manage.py intake`: pauses and resumes new orders. Generations that have been ordered already continue."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -9,15 +11,16 @@ from generations.ordering import order_intake
 
 
 class Command(BaseCommand):
-    help = "Stop taking orders (pause), take them again (resume), or say whether they are taken (status)."
+    help = "Pause new orders (pause), accept them again (resume), or show whether they are accepted (status)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["pause", "resume", "status"])
-        parser.add_argument("--reason", default="", help="for staff: every page of the admin shows it")
+        parser.add_argument("--reason", default="", help="shown to staff on every page of the admin")
 
     def handle(self, *args: Any, action: str, reason: str, **options: Any) -> None:
         if action == "pause":
             order_intake.pause(reason)
         elif action == "resume":
             order_intake.resume()
+        # Without a row, intake has never been paused.
         self.stdout.write(f"Intake is {OrderIntake.objects.first() or 'open'}.")
