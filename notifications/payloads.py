@@ -82,7 +82,7 @@ def _contents(delivery: WebhookDelivery) -> dict[str, Any]:
 
 
 def _output(output: Output) -> dict[str, Any]:
-    link = signed_urls.to(output)
+    link = signed_urls.for_reading(output)
     return {
         "id": str(output.pk),
         "index": output.index,

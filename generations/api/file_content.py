@@ -24,7 +24,7 @@ from rest_framework.request import Request
 
 from generations.errors import NotFound
 from generations.files import signed_urls, storage
-from generations.files.signed_urls import Stored
+from generations.files.signed_urls import ReadableFile
 from generations.http import byte_ranges
 from generations.http.openapi import problems
 
@@ -55,11 +55,13 @@ class AnyContent(DefaultContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def ticket_opens(request: Request, file_id: UUID, *, is_valid: Callable[[str, UUID], bool] = signed_urls.opens) -> bool:
+def ticket_opens(
+    request: Request, file_id: UUID, *, is_valid: Callable[[str, UUID], bool] = signed_urls.allows_reading
+) -> bool:
     """Whether the request has a ticket for this file. If not, its user has to be allowed to see the file.
 
     Args:
-        is_valid: Checks a ticket: `signed_urls.opens` for reading, `signed_urls.lets_put` for writing.
+        is_valid: Checks a ticket: `signed_urls.allows_reading` for reading, `signed_urls.allows_upload` for writing.
 
     Raises NotAuthenticated if there is neither a valid ticket nor a user.
     """
@@ -71,9 +73,9 @@ def ticket_opens(request: Request, file_id: UUID, *, is_valid: Callable[[str, UU
     return False
 
 
-def file_response(request: Request, file: Stored) -> HttpResponseBase:
+def file_response(request: Request, file: ReadableFile) -> HttpResponseBase:
     """The response with a stored file. Raises NotFound if storage no longer has it, and RangeNotSatisfiable."""
-    if (url := signed_urls.from_bucket(file)) is not None:
+    if (url := signed_urls.in_bucket(file)) is not None:
         # The URL expires, so the redirect must not be kept.
         return HttpResponseRedirect(url, headers={"Cache-Control": "no-store"})
     try:
@@ -86,11 +88,11 @@ def file_response(request: Request, file: Stored) -> HttpResponseBase:
     return add_file_headers(response, file)
 
 
-def add_file_headers(response: HttpResponseBase, file: Stored) -> HttpResponseBase:
+def add_file_headers(response: HttpResponseBase, file: ReadableFile) -> HttpResponseBase:
     """Adds the headers of a stored file to a response, and returns it."""
     response["Content-Type"] = file.content_type
     disposition = "inline" if file.content_type.startswith(INLINE_TYPES) else "attachment"
-    response["Content-Disposition"] = f'{disposition}; filename="{signed_urls.file_name(file)}"'
+    response["Content-Disposition"] = f'{disposition}; filename="{signed_urls.download_name(file)}"'
     # If the file contains a script after all, the browser neither guesses its type nor runs it.
     response["Content-Security-Policy"] = "sandbox"
     response["X-Content-Type-Options"] = "nosniff"
@@ -100,5 +102,5 @@ def add_file_headers(response: HttpResponseBase, file: Stored) -> HttpResponseBa
     return response
 
 
-def _etag(file: Stored) -> str:
+def _etag(file: ReadableFile) -> str:
     return f'"{file.sha256}"'

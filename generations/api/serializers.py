@@ -123,7 +123,7 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
         read_only_fields = fields
 
     def to_representation(self, output: Output) -> dict[str, Any]:
-        self._link = signed_urls.to(output)
+        self._link = signed_urls.for_reading(output)
         return super().to_representation(output)
 
     @extend_schema_field(serializers.URLField())

@@ -67,7 +67,7 @@ class TicketSerializer(serializers.Serializer[Upload]):
     @extend_schema_field(serializers.URLField())
     def get_url(self, upload: Upload) -> str:
         # The URL of a bucket is absolute already, and stays as it is.
-        return str(self.context["request"].build_absolute_uri(signed_urls.to_put(upload)))
+        return str(self.context["request"].build_absolute_uri(signed_urls.for_upload(upload)))
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_headers(self, upload: Upload) -> dict[str, str]:
@@ -94,7 +94,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
         read_only_fields = fields
 
     def to_representation(self, upload: Upload) -> dict[str, Any]:
-        self._link = signed_urls.to(upload) if upload.state == Upload.State.READY else None
+        self._link = signed_urls.for_reading(upload) if upload.state == Upload.State.READY else None
         return super().to_representation(upload)
 
     @extend_schema_field(serializers.URLField(allow_null=True))
@@ -179,7 +179,7 @@ class UploadContentView(APIView):
         # A browser that uploads with a ticket may have a session as well, whose authentication would demand a CSRF
         # token. There is no request while the OpenAPI document is written.
         ticket = self.request.GET.get("ticket") if self.request and self.request.method == "PUT" else None
-        has_ticket = bool(ticket) and signed_urls.lets_put(str(ticket), self.kwargs["upload_id"])
+        has_ticket = bool(ticket) and signed_urls.allows_upload(str(ticket), self.kwargs["upload_id"])
         return [] if has_ticket else super().get_authenticators()
 
     @extend_schema(
@@ -203,7 +203,7 @@ class UploadContentView(APIView):
     def put(self, request: Request, upload_id: UUID) -> HttpResponseBase:
         """Receives the bytes of an upload, if files are stored in a local folder. A bucket receives them itself."""
         not_erased = Upload.objects.exclude(state=Upload.State.ERASED)
-        if not ticket_opens(request, upload_id, is_valid=signed_urls.lets_put):
+        if not ticket_opens(request, upload_id, is_valid=signed_urls.allows_upload):
             not_erased = not_erased.visible_to(request.user)
         upload = get_object_or_404(not_erased, pk=upload_id)
         if upload.state != Upload.State.PENDING:

@@ -1,8 +1,10 @@
-"""Looks at outsiders' files in a process that may die of it: bounded in memory and time, unable to open anything.
+"""Inspects and sanitizes files from outside in a confined process, which a hostile file may crash.
 
-A helper that has Pillow loaded waits for files and forks a child for each. It never looks into one itself, so nothing
-that a file does outlives the child. (Measured on two busy cores: 18 ms a picture, where our own process takes 4 and a
-new interpreter 107.)
+The process has limited memory and time, and cannot open files or connections. A helper process with Pillow loaded forks
+such a child for each file (see `sandbox_process`). Measured on two busy cores, this takes 18 ms per image, where the
+calling process itself would take 4 ms and a new interpreter 107 ms.
+
+The copier inspects outputs, ordering inspects input files, and uploads are sanitized here.
 """
 
 from __future__ import annotations
@@ -11,206 +13,158 @@ import atexit
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, NoReturn
-
-from PIL import Image
+from typing import IO
 
 from generations.errors import Unavailable
-from generations.files.inspection import Inspected, NotMedia, inspect, is_known
-from generations.files.sanitizing import clean
+from generations.files import sandbox_process
+from generations.files.media_types import MediaInfo, NotMedia
 
 logger = logging.getLogger(__name__)
 
-# A picture of 100 megapixels takes 430 MB as PNG and 730 MB as progressive JPEG; a WebP takes 16 bytes a pixel,
-# which leaves it 80 megapixels.
-MEMORY_BYTES_MAX = 1280 * 1024**2
 SECONDS_MAX = 10
-READY_SECONDS_MAX = 30
-# Decoding is work for a processor, not waiting: more at once would only take more memory.
-AT_ONCE_MAX = 2
+# The helper loads Pillow while it starts.
+START_SECONDS_MAX = 30
+# Decoding keeps a processor busy. More children at a time would need more memory and finish no sooner.
+MAX_CONCURRENT = 2
 ANSWER_BYTES_MAX = 4096
-# What a picture may become when it is written anew. Twice what comes in: PNG is packed quickly, not tightly.
-CLEANED_BYTES_MAX = 128 * 1024**2
-# What the helper is asked for, by one byte; and with how many open files.
-_LOOK, _CLEAN = b".", b"c"
-_PROJECT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class SandboxUnavailable(Unavailable, OSError):
-    """The sandbox process does not start, or does not answer."""
+    """The sandbox process does not start, or does not answer. This says nothing about the file."""
 
 
-def probe(file: IO[bytes]) -> Inspected:
-    """What the file is. Raises NotMedia, also for a file that kills who looks at it; ProberAway is our own trouble."""
+def inspect(file: IO[bytes]) -> MediaInfo:
+    """Identify a file by its bytes, and check that it is complete.
+
+    Args:
+        file: An open file of the operating system.
+
+    Raises:
+        NotMedia: It is of no known type, broken or incomplete, or inspecting it took too much memory or time.
+        SandboxUnavailable: The file could not be inspected.
+    """
     file.flush()
-    with _turns:
-        return _read(_helper.look(file.fileno()))
+    with _slots:
+        return _parse(_helper.request(file.fileno()))
 
 
-def cleaned(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> Inspected:
-    """Write the picture in `file` anew into `image` and small into `thumbnail`: upright, and without what its file told
-    beside. What it is. Raises as `probe` does."""
+def sanitize(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> MediaInfo:
+    """Encode an image again, upright and without metadata, and make a thumbnail of it.
+
+    Args:
+        file: The PNG, JPEG or WebP image, an open file of the operating system.
+        image: Receives the new image. An open file of the operating system, like `thumbnail`.
+        thumbnail: Receives a small WebP image.
+
+    Returns:
+        What the new image is.
+
+    Raises:
+        NotMedia: The file is not such an image, or sanitizing it took too much memory or time.
+        SandboxUnavailable: The file could not be sanitized.
+    """
     file.flush()
-    with _turns:
-        return _read(_helper.look(file.fileno(), image.fileno(), thumbnail.fileno()))
+    with _slots:
+        return _parse(_helper.request(file.fileno(), image.fileno(), thumbnail.fileno()))
 
 
 def close() -> None:
-    """End the helper. It is started again when the next file comes."""
+    """End the helper process. The next file starts it again."""
     _helper.close()
 
 
-def _read(answer: bytes) -> Inspected:
-    """Believes as little as can be: whoever took the child over may write what he likes."""
+def _parse(answer: bytes) -> MediaInfo:
+    """Read the answer of a child. A file may have taken the child over, so only plausible answers are accepted."""
     try:
-        said = json.loads(answer or b'{"refused": "looking at it took too much memory or time"}')
-        if "refused" in said:
-            raise _refused(str(said["refused"])[:200], detail=str(said.get("detail", ""))[:200])
-        found = Inspected(**said)
+        fields = json.loads(answer or b'{"refused": "inspecting it took too much memory or time"}')
+        if "refused" in fields:
+            message, detail = str(fields["refused"])[:200], str(fields.get("detail", ""))[:200]
+            logger.info("a file was refused", extra={"reason": message, "detail": detail})
+            raise NotMedia(message, detail=detail)
+        found = MediaInfo(**fields)
     except (ValueError, TypeError) as error:
-        raise NotMedia("looking at it went wrong") from error
-    if not is_known(found):
-        raise NotMedia("looking at it went wrong")
+        raise NotMedia("inspecting it failed") from error
+    if not found.is_plausible:
+        raise NotMedia("inspecting it failed")
     return found
 
 
-def _refused(message: str, *, detail: str) -> NotMedia:
-    logger.info("a file was refused", extra={"why": message, "detail": detail})
-    return NotMedia(message, detail=detail)
-
-
 class _Helper:
-    """The process that forks, and the line on which it gets its files."""
+    """The helper process, and the socket on which it receives files. Started when the first file comes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._line: socket.socket | None = None
+        self._requests: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self, file: int, *written: int) -> bytes:
-        """What a child says about the open file; nothing when it died. Into those `written` it writes it anew."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                self._hand_over(_CLEAN if written else _LOOK, file, theirs.fileno(), *written)
-            ours.settimeout(SECONDS_MAX * 1.5)
+    def request(self, file: int, *outputs: int) -> bytes:
+        """Have a child inspect a file, or sanitize it into `outputs`. The answer is empty if the child died."""
+        own_end, child_end = socket.socketpair()
+        with own_end:
+            with child_end:
+                self._send(file, child_end.fileno(), *outputs)
+            # The child's own alarm comes first.
+            own_end.settimeout(SECONDS_MAX * 1.5)
             try:
-                return ours.recv(ANSWER_BYTES_MAX)
+                return own_end.recv(ANSWER_BYTES_MAX)
             except ConnectionError:
                 return b""
             except TimeoutError:
-                # The alarm of the child is broken, or the helper sleeps: neither is to be trusted any more.
+                # The child's alarm does not work, or the helper is stopped. Neither can be trusted any more.
                 self.close()
-                raise SandboxUnavailable("the prober does not answer") from None
+                raise SandboxUnavailable("The sandbox process does not answer.") from None
 
     def close(self) -> None:
         with self._lock:
             self._end()
 
-    def _hand_over(self, what: bytes, *descriptors: int) -> None:
+    def _send(self, *descriptors: int) -> None:
         with self._lock:
+            # The second attempt is for a helper that was killed since the last file.
             for _ in range(2):
                 try:
-                    socket.send_fds(self._line or self._start(), [what], descriptors)
+                    socket.send_fds(self._requests or self._start(), [b"."], descriptors)
                     return
                 except OSError:
-                    self._end()  # It was killed. A new one takes its place.
-        raise SandboxUnavailable("the prober cannot be started")
+                    self._end()
+        raise SandboxUnavailable("The sandbox process cannot be started.")
 
     def _start(self) -> socket.socket:
-        line, theirs = socket.socketpair()
-        with theirs:
+        requests, helper_end = socket.socketpair()
+        with helper_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "generations.files.sandbox", str(theirs.fileno()), str(SECONDS_MAX)],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", sandbox_process.__name__, str(helper_end.fileno()), str(SECONDS_MAX)],
+                pass_fds=[helper_end.fileno()],
                 stdin=subprocess.DEVNULL,
-                cwd=_PROJECT,
-                env={},  # Our keys and passwords are not for it.
+                cwd=_ROOT,
+                env={},  # It needs none of Limn's keys and passwords.
                 start_new_session=True,
             )
-        self._line = line
-        line.settimeout(READY_SECONDS_MAX)
-        if not line.recv(1):
-            raise ConnectionError("it ended while it was starting")
-        return line
+        self._requests = requests
+        requests.settimeout(START_SECONDS_MAX)
+        if not requests.recv(1):
+            raise ConnectionError("the helper ended while it was starting")
+        return requests
 
     def _end(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        if self._requests is not None:
+            self._requests.close()
         if self._process is not None:
+            # The children belong to the process group of the helper.
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._line = self._process = None
+        self._requests = self._process = None
 
 
 _helper = _Helper()
-_turns = threading.BoundedSemaphore(AT_ONCE_MAX)
+_slots = threading.BoundedSemaphore(MAX_CONCURRENT)
 atexit.register(close)
-
-
-# --- In the helper ------------------------------------------------------------------------------------------------
-
-
-def _serve(line: socket.socket, seconds_max: int) -> None:
-    """Fork for each file, until whoever started us is gone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Nobody waits for the children: their answer is all that counts.
-    Image.init()
-    with suppress(BrokenPipeError):  # Whoever started us was killed meanwhile; then there is nothing to read.
-        line.send(b".")
-    while True:
-        message, descriptors, *_ = socket.recv_fds(line, 1, 4)
-        if not message:
-            return
-        file, reply, *written = descriptors
-        if os.fork() == 0:
-            _look(file, reply, written, seconds_max)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _look(file: int, reply: int, written: list[int], seconds_max: int) -> NoReturn:
-    try:
-        _confine(seconds_max, bytes_max=CLEANED_BYTES_MAX if written else 0)
-        with open(file, "rb") as opened:
-            said = asdict(_cleaned(opened, *written) if written else inspect(opened, os.fstat(file).st_size))
-    except NotMedia as error:
-        said = {"refused": str(error)[:200], "detail": error.detail}
-    except BaseException:
-        os._exit(1)
-    os.write(reply, json.dumps(said).encode())
-    os._exit(0)
-
-
-def _cleaned(file: IO[bytes], image: int, thumbnail: int) -> Inspected:
-    with open(image, "wb") as clean_image, open(thumbnail, "wb") as small:
-        return clean(file, clean_image, small)
-
-
-def _confine(seconds_max: int, *, bytes_max: int) -> None:
-    with suppress(OSError):
-        # Should memory run out nevertheless, this process goes first.
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    signal.alarm(seconds_max)
-    for what, limit in {
-        resource.RLIMIT_AS: MEMORY_BYTES_MAX,
-        resource.RLIMIT_CPU: seconds_max,
-        resource.RLIMIT_FSIZE: bytes_max,
-        resource.RLIMIT_CORE: 0,
-        # What is open stays open, and nothing is opened any more: no file, no connection.
-        resource.RLIMIT_NOFILE: 0,
-    }.items():
-        resource.setrlimit(what, (limit, limit))
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -1,4 +1,8 @@
-"""Addresses at which a file can be fetched without logging in, for a while."""
+"""Creates URLs with which a file can be read or uploaded without a login, for a limited time.
+
+With a bucket they are presigned URLs of the bucket. Without one they are URLs of Limn's API with a signed `ticket`,
+which the API checks with `allows_reading` and `allows_upload`.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +18,29 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generations.files import storage
+from generations.files.media_types import TYPES
 from generations.models import Output, Upload
 
-_SALT = "generations.files.signed_urls"
-_PUT_SALT = "generations.files.signed_urls.put"
-# Named by what a file proved to be, never by what somebody called it.
+# Two salts, so that a ticket for reading a file is none for uploading it.
+_READING_SALT = "generations.files.signed_urls"
+_UPLOAD_SALT = "generations.files.signed_urls.put"
+# application/octet-stream, the type of FBX, says nothing about a file: there the key tells the extension.
 _EXTENSIONS = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-    "video/quicktime": "mov",
-    "audio/wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp4": "m4a",
-    "audio/ogg": "ogg",
-    "audio/flac": "flac",
-    "model/gltf-binary": "glb",
+    content_type: extension
+    for extension, (_, content_type) in TYPES.items()
+    if content_type != "application/octet-stream"
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class SignedUrl:
     url: str
-    """Of the bucket; or our own, without a host."""
+    """Absolute if it is of the bucket; a path without a host if it is Limn's own."""
     expires_at: datetime
 
 
-class Stored(Protocol):
-    """A file of ours that can be read: what an address and an answer must know of it."""
+class ReadableFile(Protocol):
+    """A stored file that a client may read: an output, an upload, or the thumbnail of an upload."""
 
     @property
     def key(self) -> str: ...
@@ -58,7 +54,7 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An upload, small."""
+    """The thumbnail of an upload, as a `ReadableFile`."""
 
     upload: Upload
     content_type = "image/webp"
@@ -73,69 +69,66 @@ class Thumbnail:
 
     @property
     def sha256(self) -> str:
-        # A name for these bytes as well: they follow from the picture's.
+        """Identifies the thumbnail's bytes, which follow from the image's. It is not their hash."""
         return f"{self.upload.sha256}-small"
 
 
-def to(file: Output | Upload) -> Link:
-    """A fresh address of a stored file, straight from the bucket where there is one."""
-    # Before signing, so that it never promises more than the signature keeps.
-    expires_at = _in(settings.SIGNED_URL_SECONDS)
-    return Link(url=_on_our_domain(file) or from_bucket(file) or _from_us(file, expires_at), expires_at=expires_at)
+def for_reading(file: Output | Upload) -> SignedUrl:
+    """A new URL for the owner of a file, valid for SIGNED_URL_SECONDS."""
+    # Computed before anything is signed, so that it is never later than the end of the signature.
+    expires_at = _after(settings.SIGNED_URL_SECONDS)
+    url = None
+    if settings.AWS_S3_CUSTOM_DOMAIN:
+        url = storage.signed_url_on_domain(
+            settings.AWS_S3_CUSTOM_DOMAIN,
+            file.key,
+            seconds=settings.SIGNED_URL_SECONDS,
+            file_name=download_name(file),
+            content_type=file.content_type,
+        )
+    url = url or in_bucket(file) or _own_url(file, expires_at)
+    return SignedUrl(url=url, expires_at=expires_at)
 
 
 def for_fal(file: Output | Upload, *, seconds: int) -> str:
-    """Where fal can fetch it for so long."""
-    return from_bucket(file, seconds=seconds) or f"{settings.SITE_URL}{_from_us(file, _in(seconds))}"
+    """An absolute URL at which fal can fetch the file for this many seconds."""
+    return in_bucket(file, seconds=seconds) or f"{settings.SITE_URL}{_own_url(file, _after(seconds))}"
 
 
-def to_put(upload: Upload) -> str:
-    """Where the owner of this upload may put its bytes until it expires: into the bucket, or to us."""
+def for_upload(upload: Upload) -> str:
+    """The URL to which the owner of an upload can PUT its bytes until it expires."""
     seconds = max(1, int((upload.expires_at - timezone.now()).total_seconds()))
-    address = storage.signed_put(
+    url = storage.signed_upload_url(
         upload.incoming_key,
         content_type=upload.announced_type,
         size_bytes=upload.announced_size_bytes,
         seconds=seconds,
     )
-    return address or _with_ticket("api:upload-content", upload.pk, upload.expires_at, _PUT_SALT)
+    return url or _with_ticket("api:upload-content", upload.pk, upload.expires_at, _UPLOAD_SALT)
 
 
-def from_bucket(file: Stored, *, seconds: int | None = None) -> str | None:
-    """A signed address of the bucket; None when the files lie in a folder of ours."""
+def in_bucket(file: ReadableFile, *, seconds: int | None = None) -> str | None:
+    """A signed URL of the bucket, valid for SIGNED_URL_SECONDS by default. None without a bucket."""
     return storage.signed_url(
         file.key,
         seconds=seconds or settings.SIGNED_URL_SECONDS,
-        file_name=file_name(file),
+        file_name=download_name(file),
         content_type=file.content_type,
     )
 
 
-def _on_our_domain(file: Stored) -> str | None:
-    """Under the owner's own name, where there is one."""
-    if not settings.AWS_S3_CUSTOM_DOMAIN:
-        return None
-    return storage.url_on(
-        settings.AWS_S3_CUSTOM_DOMAIN,
-        file.key,
-        seconds=settings.SIGNED_URL_SECONDS,
-        file_name=file_name(file),
-        content_type=file.content_type,
-    )
+def allows_reading(ticket: str, file_id: UUID) -> bool:
+    """Whether the ticket of a URL is valid for reading this output or upload."""
+    return _is_valid(ticket, file_id, _READING_SALT)
 
 
-def opens(ticket: str, file_id: UUID) -> bool:
-    """Whether this ticket, out of an address of ours, still opens this file."""
-    return _is_for(ticket, file_id, _SALT)
+def allows_upload(ticket: str, upload_id: UUID) -> bool:
+    """Whether the ticket of a URL is valid for uploading the bytes of this upload."""
+    return _is_valid(ticket, upload_id, _UPLOAD_SALT)
 
 
-def lets_put(ticket: str, upload_id: UUID) -> bool:
-    """Whether this ticket, out of an address of ours, still lets its bearer put this upload."""
-    return _is_for(ticket, upload_id, _PUT_SALT)
-
-
-def file_name(file: Stored) -> str:
-    """Plain ASCII, and unlike that of any other file in a folder of downloads."""
+def download_name(file: ReadableFile) -> str:
+    """The name under which a browser saves the file: plain ASCII, and different for each file."""
     extension = file.key.rpartition(".")[2] if file.content_type not in _EXTENSIONS else ""
     extension = _EXTENSIONS.get(file.content_type) or (extension if extension.isalnum() else "bin")
     if isinstance(file, Output):
@@ -143,23 +136,24 @@ def file_name(file: Stored) -> str:
     return f"limn-upload-{file.sha256[:12]}.{extension[:8]}"
 
 
-def _from_us(file: Output | Upload, until: datetime) -> str:
+def _own_url(file: Output | Upload, expires_at: datetime) -> str:
     name = "api:output-content" if isinstance(file, Output) else "api:upload-content"
-    return _with_ticket(name, file.pk, until, _SALT)
+    return _with_ticket(name, file.pk, expires_at, _READING_SALT)
 
 
-def _with_ticket(name: str, file_id: UUID, until: datetime, salt: str) -> str:
-    ticket = signing.dumps([str(file_id), int(until.timestamp())], salt=salt)
+def _with_ticket(name: str, file_id: UUID, expires_at: datetime, salt: str) -> str:
+    ticket = signing.dumps([str(file_id), int(expires_at.timestamp())], salt=salt)
     return f"{reverse(name, args=[file_id])}?ticket={ticket}"
 
 
-def _is_for(ticket: str, file_id: UUID, salt: str) -> bool:
+def _is_valid(ticket: str, file_id: UUID, salt: str) -> bool:
     try:
-        name, until = signing.loads(ticket, salt=salt)
+        signed_id, expires_at = signing.loads(ticket, salt=salt)
     except (signing.BadSignature, ValueError, TypeError):
         return False
-    return bool(name == str(file_id) and time.time() <= until)
+    return bool(signed_id == str(file_id) and time.time() <= expires_at)
 
 
-def _in(seconds: int) -> datetime:
+def _after(seconds: int) -> datetime:
+    # Whole seconds, as in the ticket.
     return timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)

@@ -1,10 +1,15 @@
-"""The owner's storage: an S3-compatible bucket, or a folder. Private; addresses are signed when read."""
+"""The operator's storage: a private S3-compatible bucket, or a folder.
+
+The copier, the uploads, the eraser and the storage cleaner read and write it here and nowhere else. Functions raise
+what the storage raises: OSError, and botocore's BotoCoreError and ClientError.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,72 +23,109 @@ from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
-# All results. What else lies in the bucket is somebody else's, and nobody looks at it; but for what customers bring,
-# of which every key is in a row.
-PREFIX = "generations/"
+# The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
+# names.
+OUTPUTS_PREFIX = "generations/"
 UPLOADS_PREFIX = "uploads/"
-# S3 lists no more at once.
+# The limit of S3.
 PAGE_KEYS_MAX = 1000
 CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
+    """The length and the hash of what is stored, computed from the bytes themselves."""
+
     size_bytes: int
     sha256: str
+    """Hexadecimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class StoredObject:
+    """One item of a list of stored files."""
+
     key: str
     modified_at: datetime
 
 
 def put(key: str, file: IO[bytes], *, content_type: str) -> None:
-    """Write the file under this very key, replacing what a broken attempt left there."""
+    """Store a file under exactly this key, and replace what an earlier attempt may have left there."""
     file.seek(0)
     content = File(file, name=key)
-    content.content_type = content_type  # type: ignore[attr-defined]  # django-storages sends it along
+    content.content_type = content_type  # type: ignore[attr-defined]  # django-storages sends it to the bucket
     written = default_storage.save(key, content)
     if written != key:
+        # Django's storages may choose a free name instead of overwriting.
         raise OSError(f"storage wrote {written} instead of {key}")
 
 
 def measure(key: str) -> Measured:
-    """What really lies there, read back byte by byte: no checksum scheme is common to all S3 servers."""
+    """Read a stored file back, and return its length and hash. The S3 servers have no checksum in common."""
     digest, size = hashlib.sha256(), 0
-    for chunk in _chunks(key):
+    for chunk in _read_chunks(key):
         digest.update(chunk)
         size += len(chunk)
     return Measured(size_bytes=size, sha256=digest.hexdigest())
 
 
-def fetch(key: str, sink: IO[bytes], *, bytes_max: int) -> Measured:
-    """What lies there, into `sink`. FileNotFoundError when nothing does, OSError when it is more than `bytes_max`."""
+def download(key: str, sink: IO[bytes], *, bytes_max: int) -> Measured:
+    """Copy a stored file into `sink`.
+
+    Raises:
+        FileNotFoundError: There is no file under this key.
+        OSError: It has more than `bytes_max` bytes, or the storage does not answer.
+    """
     digest, size = hashlib.sha256(), 0
-    for chunk in _found_chunks(key):
-        size += len(chunk)
-        if size > bytes_max:
-            raise OSError(f"more than {bytes_max} bytes lie under {key}")
-        digest.update(chunk)
-        sink.write(chunk)
+    try:
+        for chunk in _read_chunks(key):
+            size += len(chunk)
+            if size > bytes_max:
+                raise OSError(f"more than {bytes_max} bytes are stored under {key}")
+            digest.update(chunk)
+            sink.write(chunk)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+            raise FileNotFoundError(key) from error
+        raise
     return Measured(size_bytes=size, sha256=digest.hexdigest())
 
 
-def signed_put(key: str, *, content_type: str, size_bytes: int, seconds: int) -> str | None:
-    """An address of the bucket to which just this many bytes of this type may be put; None for a folder.
+def open_file(key: str) -> File[bytes]:
+    """Open a stored file for reading."""
+    return default_storage.open(key, "rb")
 
-    A PUT and no form: Cloudflare's R2 knows no presigned POST. Key, type and length are in the signature.
+
+def delete(key: str) -> None:
+    """Delete a stored file. It is no error if there is none."""
+    default_storage.delete(key)
+
+
+def uses_bucket() -> bool:
+    """Whether files are stored in a bucket, where customers upload and read them directly with signed URLs."""
+    return _bucket() is not None
+
+
+def signed_upload_url(key: str, *, content_type: str, size_bytes: int, seconds: int) -> str | None:
+    """A URL of the bucket to which exactly this many bytes of this type can be PUT, or None without a bucket.
+
+    Key, content type and length are part of the signature. (A PUT, because Cloudflare's R2 has no presigned POST.)
     """
     bucket = _bucket()
     if bucket is None:
         return None
-    what = {"Bucket": bucket.name, "Key": key, "ContentType": content_type, "ContentLength": size_bytes}
-    return str(bucket.meta.client.generate_presigned_url("put_object", Params=what, ExpiresIn=seconds))
+    signed = {"Bucket": bucket.name, "Key": key, "ContentType": content_type, "ContentLength": size_bytes}
+    return str(bucket.meta.client.generate_presigned_url("put_object", Params=signed, ExpiresIn=seconds))
 
 
 def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
-    """An address of the bucket that lapses; None for a folder, whose files we serve ourselves."""
+    """A URL of the bucket from which the file can be read for a while, or None without a bucket.
+
+    Args:
+        seconds: How long it is valid.
+        file_name: What a browser calls the file if the user saves it. Plain ASCII.
+        content_type: What the bucket serves the file as.
+    """
     if _bucket() is None:
         return None
     parameters = {
@@ -93,11 +135,11 @@ def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> 
     return default_storage.url(key, parameters=parameters, expire=seconds)  # type: ignore[call-arg]
 
 
-def url_on(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
-    """The same, on a domain of the owner's that leads to the bucket; None for a folder.
+def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
+    """Like `signed_url`, but on a domain of the operator's that leads to the bucket.
 
-    Signed for that host, so it holds where the domain speaks S3 (a CNAME, a proxy that keeps the Host). Where it shows
-    the bucket to everybody, as an R2 custom domain does, the signature is not looked at.
+    The signature covers that host. It counts where the domain speaks S3 (a CNAME, or a proxy that keeps the Host
+    header), and is ignored where the domain shows the bucket to everyone, as a custom domain of R2 does.
     """
     bucket = _bucket()
     if bucket is None:
@@ -108,44 +150,49 @@ def url_on(domain: str, key: str, *, seconds: int, file_name: str, content_type:
     }
     client = bucket.meta.client
     request = AWSRequest("GET", f"https://{domain}/{quote(key)}?{urlencode(query, quote_via=quote)}")
-    # boto3 has no public way to sign for a host that is not the endpoint's.
+    # boto3 has no public function that signs for a host other than the endpoint's.
     credentials = client._request_signer._credentials.get_frozen_credentials()
     S3SigV4QueryAuth(credentials, "s3", client.meta.region_name, expires=seconds).add_auth(request)
     return str(request.prepare().url)
 
 
-def is_bucket() -> bool:
-    """Whether customers put their bytes past us, at addresses that hold until they lapse."""
-    return _bucket() is not None
+def list_page(*, after: str = "") -> list[StoredObject]:
+    """The next stored outputs, in the order of their keys.
 
+    Args:
+        after: The last key of the page before.
 
-def open_file(key: str) -> File[bytes]:
-    return default_storage.open(key, "rb")
-
-
-def delete(key: str) -> None:
-    default_storage.delete(key)
-
-
-def listing(*, after: str = "") -> list[Listed]:
-    """The next page of all that is ours, in the order of the keys. Shorter than a page: that was the last."""
+    Returns:
+        PAGE_KEYS_MAX items. Fewer mean that this is the last page.
+    """
     bucket = _bucket()
-    if bucket is None:
-        return _listed_in_folder(after)
-    found = bucket.meta.client.list_objects_v2(
-        Bucket=bucket.name, Prefix=PREFIX, StartAfter=after, MaxKeys=PAGE_KEYS_MAX
-    )
-    return [Listed(key=item["Key"], modified_at=item["LastModified"]) for item in found.get("Contents", [])]
+    if bucket is not None:
+        listed = bucket.meta.client.list_objects_v2(
+            Bucket=bucket.name, Prefix=OUTPUTS_PREFIX, StartAfter=after, MaxKeys=PAGE_KEYS_MAX
+        )
+        return [StoredObject(key=item["Key"], modified_at=item["LastModified"]) for item in listed.get("Contents", [])]
+    root = Path(default_storage.path(""))
+    keys = (path.relative_to(root).as_posix() for path in (root / OUTPUTS_PREFIX).rglob("*") if path.is_file())
+    page = []
+    for key in heapq.nsmallest(PAGE_KEYS_MAX, (key for key in keys if key > after)):
+        # The file may have been deleted since it was listed.
+        with suppress(FileNotFoundError):
+            modified_at = datetime.fromtimestamp((root / key).stat().st_mtime, UTC)
+            page.append(StoredObject(key=key, modified_at=modified_at))
+    return page
 
 
-def abort_uploads(*, before: datetime) -> int:
-    """End the uploads in parts that nobody has ended; a bucket keeps and charges for their parts. How many."""
+def abort_multipart_uploads(*, before: datetime) -> int:
+    """Abort the multipart uploads that began before this time, and return their number.
+
+    A process that was killed leaves one behind, and a bucket keeps its parts and charges for them.
+    """
     bucket = _bucket()
     if bucket is None:
         return 0
     stale = [
         upload
-        for prefix in (PREFIX, UPLOADS_PREFIX)
+        for prefix in (OUTPUTS_PREFIX, UPLOADS_PREFIX)
         for upload in bucket.meta.client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix).get("Uploads", [])
         if upload["Initiated"] < before
     ]
@@ -155,43 +202,16 @@ def abort_uploads(*, before: datetime) -> int:
 
 
 def _bucket() -> Any | None:
-    """boto3's bucket; None when the files lie in a folder."""
+    """The bucket as an object of boto3, or None if files are stored in a folder."""
     storage = storages["default"]
     return storage.bucket if isinstance(storage, S3Storage) else None
 
 
-def _found_chunks(key: str) -> Iterator[bytes]:
-    try:
-        yield from _chunks(key)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
-            raise FileNotFoundError(key) from error
-        raise
-
-
-def _chunks(key: str) -> Iterator[bytes]:
-    """Straight from the line: django-storages would first hold the whole object in memory, or on disk."""
+def _read_chunks(key: str) -> Iterator[bytes]:
     bucket = _bucket()
     if bucket is not None:
+        # Directly from the connection: django-storages would first load the whole object into memory or a file.
         yield from bucket.Object(key).get()["Body"].iter_chunks(CHUNK_BYTES)
         return
     with default_storage.open(key, "rb") as file:
         yield from file.chunks(CHUNK_BYTES)
-
-
-def _listed_in_folder(after: str) -> list[Listed]:
-    root = Path(default_storage.path(""))
-    keys = heapq.nsmallest(PAGE_KEYS_MAX, (key for key in _keys_in(root) if key > after))
-    return [listed for key in keys if (listed := _listed(root, key))]
-
-
-def _keys_in(root: Path) -> Iterable[str]:
-    return (path.relative_to(root).as_posix() for path in (root / PREFIX).rglob("*") if path.is_file())
-
-
-def _listed(root: Path, key: str) -> Listed | None:
-    try:
-        seconds = (root / key).stat().st_mtime
-    except FileNotFoundError:
-        return None
-    return Listed(key=key, modified_at=datetime.fromtimestamp(seconds, UTC))

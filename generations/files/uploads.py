@@ -1,17 +1,18 @@
-"""Pictures that customers bring: announced, put straight into storage, looked at, and then used by their ids.
+"""Images that customers upload in order to use them as input files.
 
-What is put stays where nobody reads it. What is used is another file: the picture as it looks, written anew in the
-limited process. So whoever puts other bytes there afterwards, while his address still holds, changes nothing.
+The API creates an upload, the client PUTs the bytes to its URL and completes it; a page or a form does the same in one
+call. Completing sanitizes the image in the sandbox and stores the result under a key of its own. So bytes that are PUT
+later, while the URL is still valid, change nothing: they are deleted and never read.
 
-UploadError
-├── NotPut         nothing lies there yet: put it, then ask again
-├── BeingSeen      somebody looks at it this very moment: ask again
-├── NotAPicture    what was put cannot be used: final
-├── Expired        not completed in time: final
-├── InUse          a generation that is not done needs it
-├── NoRoom         the customer's uploads take up as much as they may
-├── Mismatch       other bytes than were announced
-└── StorageAway    storage does not answer: ask again
+    UploadError
+    ├── NotUploaded          no bytes were PUT yet
+    ├── InProgress           another process completes or receives the upload at the moment
+    ├── NotAnImage           the bytes are not an image that can be used; final
+    ├── Expired              the upload was not completed in time; final
+    ├── UploadInUse          a generation that has not ended needs it
+    ├── QuotaExceeded        the account's uploads would use more storage than allowed
+    ├── Mismatch             the bytes differ in length or type from what was declared
+    └── StorageUnavailable   the storage does not answer
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from errors import DomainError
 from generations.catalogue.files import MEGABYTE
 from generations.errors import InUse, Unavailable
 from generations.files import sandbox, storage
-from generations.files.inspection import Inspected, NotMedia
+from generations.files.media_types import NotMedia
 from generations.files.sanitizing import THUMBNAIL_TYPE
 from generations.files.storage import Measured
 from generations.jobs import leases
@@ -46,10 +47,10 @@ logger = logging.getLogger(__name__)
 
 BYTES_MAX = 50 * MEGABYTE
 TYPES = ("image/png", "image/jpeg", "image/webp")
-# For a slow line, and no longer: whoever has the address may put.
+# Enough for 50 MB on a slow line. Whoever knows the URL can PUT, so it is not valid for longer.
 PUT_SECONDS = 600
 COMPLETE_WITHIN = timedelta(hours=1)
-# Renewed while the work goes on, so it is short.
+# Short, because it is renewed while the work lasts: the upload of a killed process is free again soon.
 LEASE_SECONDS = 15
 CHUNK_BYTES = 256 * 1024
 
@@ -75,13 +76,13 @@ class InProgress(UploadError):
         super().__init__(headers={"Retry-After": "1"})
 
 
-class NotAPicture(UploadError):
+class NotAnImage(UploadError):
     """The uploaded bytes are not an image that can be used: `reason`. Final."""
 
     code, status, title = "not_a_picture", 422, "Not an image"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"It cannot be used: {reason}.")
+        super().__init__(f"The file cannot be used: {reason}.")
         self.reason = reason
 
 
@@ -115,11 +116,25 @@ class StorageUnavailable(UploadError, Unavailable):
 
 
 def create(account: Account, *, file_name: str, content_type: str, size_bytes: int) -> Upload:
-    """A place for a picture of this type and length, for some minutes. Raises NoRoom."""
+    """Declare an image. Its bytes can be uploaded for PUT_SECONDS.
+
+    Args:
+        file_name: As the customer calls it; only shown.
+        content_type: One of TYPES. Empty for an image that comes with a form.
+        size_bytes: Its exact length.
+
+    Raises:
+        QuotaExceeded: All uploads of the account together would use more than UPLOAD_MEGABYTES_MAX.
+    """
     with transaction.atomic():
-        # One after the other, so that two cannot both take the last room.
+        # Without the lock, two uploads at the same time could both take the last free space.
         Account.objects.select_for_update().get(pk=account.pk)
-        _require_room(account, size_bytes)
+        used = bytes_used(account)
+        if used + size_bytes > settings.UPLOAD_MEGABYTES_MAX * MEGABYTE:
+            raise QuotaExceeded(
+                f"Your uploads may use {settings.UPLOAD_MEGABYTES_MAX} MB, and they use {used // MEGABYTE} MB. "
+                "Delete uploads that you no longer need."
+            )
         return Upload.objects.create(
             account=account,
             file_name=file_name,
@@ -130,230 +145,215 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
 
 
 def receive(upload: Upload, stream: IO[bytes]) -> None:
-    """Its bytes, put to us because there is no bucket. Raises Mismatch, Expired, BeingSeen."""
+    """Store the bytes of an upload that a client PUTs to Limn because there is no bucket.
+
+    Raises:
+        Expired, Mismatch, InProgress, StorageUnavailable.
+    """
     if upload.expires_at <= timezone.now():
         raise Expired
     with tempfile.TemporaryFile() as file:
         _copy(stream, file, upload.announced_size_bytes)
-        # Now, and not before the bytes came: a slow sender's upload may be complete, or swept, by now.
+        # Checked after the bytes have arrived: from a slow client they may take so long that the upload is completed or
+        # swept meanwhile.
         if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, swept_at=None).exists():
             raise Expired
-        # With the lease: who erases it at this moment does not take the place for empty.
-        with _alone_with(upload) as mine, _storage_errors():
-            storage.put(mine.incoming_key, file, content_type=mine.announced_type)
+        # With the lease, because an erasure at this moment would otherwise find nothing stored and leave these bytes.
+        with _leased(upload) as leased, _storage_errors():
+            storage.put(leased.incoming_key, file, content_type=leased.announced_type)
 
 
 def complete(upload: Upload) -> Upload:
-    """Look at what was put, and make of it what can be used. Again: the same answer. Raises UploadError.
+    """Sanitize the uploaded bytes and make the upload ready. Repeated calls give the same result.
 
-    Two at once do it once: one has the lease, and the other hears BeingSeen.
+    Two concurrent calls do the work once: the second raises InProgress.
+
+    Raises:
+        NotUploaded, InProgress, NotAnImage, Expired, StorageUnavailable.
     """
-    if (done := _decided(upload)) is not None:
-        return done
-    with _alone_with(upload) as mine, tempfile.TemporaryFile() as file:
+    if upload.state == Upload.State.READY:
+        return upload
+    if upload.state == Upload.State.REFUSED:
+        raise NotAnImage(upload.detail)
+    if upload.state != Upload.State.PENDING or upload.created_at < timezone.now() - COMPLETE_WITHIN:
+        raise Expired
+    with _leased(upload) as leased, tempfile.TemporaryFile() as file:
         try:
             with _storage_errors():
-                storage.fetch(mine.incoming_key, file, bytes_max=BYTES_MAX)
+                storage.download(leased.incoming_key, file, bytes_max=BYTES_MAX)
         except FileNotFoundError:
             raise NotUploaded from None
-        refusal = _verdict(mine, file)
-        # The verdict stands in the row by now: what was put is of no more use, whichever it is.
+        refusal = _process(leased, file)
+        # The result is recorded in the row by now, so the uploaded bytes are no longer needed.
         with _storage_errors():
-            storage.delete(mine.incoming_key)
-    return _decided_now(upload, refusal)
+            storage.delete(leased.incoming_key)
+    return _conclude(upload, refusal)
 
 
 def create_from_form(account: Account, file: IO[bytes], *, file_name: str, size_bytes: int) -> Upload:
-    """A picture that came to us by a form: announced and completed in one go. Raises NoRoom, NotAPicture."""
+    """Create and complete an upload whose bytes came with a form. Raises QuotaExceeded, NotAnImage, Mismatch."""
     if size_bytes > BYTES_MAX:
-        raise NotAPicture(f"an image has at most {BYTES_MAX // MEGABYTE} MB")
+        raise NotAnImage(f"an image has at most {BYTES_MAX // MEGABYTE} MB")
     upload = create(account, file_name=file_name, content_type="", size_bytes=size_bytes)
-    with _alone_with(upload) as mine, tempfile.TemporaryFile() as copy:
+    with _leased(upload) as leased, tempfile.TemporaryFile() as copy:
         _copy(file, copy, size_bytes)
-        refusal = _verdict(mine, copy)
-    return _decided_now(upload, refusal)
+        refusal = _process(leased, copy)
+    return _conclude(upload, refusal)
 
 
 def erase(upload: Upload) -> bool:
-    """Remove the files; the row stays, for what was made of it. False when that has been done. Raises InUse."""
+    """Delete the files of an upload. The row remains, because generations refer to it.
+
+    Returns:
+        False if it was erased before.
+
+    Raises:
+        UploadInUse, StorageUnavailable.
+    """
     with transaction.atomic():
-        # Orders lock it as well: it is either found in use here, or not found there.
+        # Orders lock the row as well. So an order at this moment either is found here, or finds the upload erased.
         locked = Upload.objects.select_for_update().get(pk=upload.pk)
         if locked.state == Upload.State.ERASED:
             return False
         if locked.uses.needed().exists():
             raise UploadInUse
-        # The sweeper finds it, should we die before the files are gone, or bytes be put to it yet.
+        # If this process dies before the files are deleted, or bytes are PUT afterwards, `sweep` finds the row.
         Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None, file_name="")
     with _storage_errors():
         _delete_files(locked)
-    _note_swept(locked)
+    _mark_swept(locked)
     return True
 
 
-def bytes_taken(account: Account) -> int:
-    """How much room the customer's uploads take up."""
-    mine = Upload.objects.filter(account=account).taking_room()
-    # Until it is swept, as much as was announced may lie, or be put again, beside what was made of it.
+def bytes_used(account: Account) -> int:
+    """How much of the upload quota the account uses."""
+    stored = Upload.objects.filter(account=account).taking_room()
+    # Until an upload is swept, the declared bytes may be stored, or be PUT again, beside the sanitized image.
     unswept = Greatest(Coalesce("size_bytes", 0), "announced_size_bytes")
-    taken = mine.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size_bytes")))["bytes"]
-    return int(taken or 0)
+    used = stored.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size_bytes")))["bytes"]
+    return int(used or 0)
 
 
 def sweep(*, limit: int) -> int:
-    """End what was not completed in time, and clear away what lies where bytes are put. How many it took on."""
+    """Expire uploads that were not completed in time, and delete what was PUT to URLs that are valid no more.
+
+    Called by the storage cleaner.
+
+    Returns:
+        How many uploads were due, at most `limit`.
+    """
     overdue = Upload.objects.filter(swept_at=None, created_at__lt=timezone.now() - COMPLETE_WITHIN)
-    found = list(leases.unleased(overdue).order_by("created_at")[:limit])
+    due = list(leases.unleased(overdue).order_by("created_at")[:limit])
     try:
-        for upload in found:
-            _sweep(upload)
+        for upload in due:
+            pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
+            if pending.update(state=Upload.State.EXPIRED):
+                upload.state = Upload.State.EXPIRED
+            if upload.state == Upload.State.READY:
+                storage.delete(upload.incoming_key)
+            else:
+                _delete_files(upload)
+            # If the state has changed since, the next sweep decides again.
+            Upload.objects.filter(pk=upload.pk, state=upload.state).update(swept_at=timezone.now())
     except (BotoCoreError, ClientError, OSError) as error:
         logger.warning("uploads could not be swept", extra={"error": f"{error}"[:200]})
-    return len(found)
+    return len(due)
 
 
-# --- Looking at it --------------------------------------------------------------------------------------------------
-
-
-def _decided(upload: Upload) -> Upload | None:
-    """The upload when it is ready, None when it is still to be looked at. Raises what became of it else."""
-    if upload.state == Upload.State.READY:
-        return upload
-    if upload.state == Upload.State.REFUSED:
-        raise NotAPicture(upload.detail)
-    if upload.state != Upload.State.PENDING or upload.created_at < timezone.now() - COMPLETE_WITHIN:
-        raise Expired
-    return None
+# --- Processing, with the lease of the upload ---
 
 
 @contextmanager
-def _alone_with(upload: Upload) -> Iterator[Upload]:
-    """The upload, which nobody else looks at meanwhile. Raises BeingSeen."""
+def _leased(upload: Upload) -> Iterator[Upload]:
+    """Hold the lease of a pending upload, so that only one process works on it. Raises InProgress."""
     pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
     claimed = leases.claim(pending, limit=1, seconds=LEASE_SECONDS)
     if not claimed:
         raise InProgress
-    (mine,) = claimed
+    (leased,) = claimed
     try:
-        with leases.renewing(mine, seconds=LEASE_SECONDS):
-            yield mine
+        with leases.renewing(leased, seconds=LEASE_SECONDS):
+            yield leased
     finally:
-        leases.release(mine)
-        leases.forget(mine)
+        leases.release(leased)
+        leases.forget(leased)
 
 
-def _verdict(upload: Upload, file: IO[bytes]) -> NotAPicture | None:
-    """What came is looked at; None when it can be used. The caller has the lease."""
-    try:
-        _finish(upload, file)
-    except NotAPicture as refusal:
-        return refusal
+def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
+    """Sanitize the bytes of a leased upload, store the result and record it in the row.
+
+    Returns:
+        The reason if the bytes cannot be used. The caller raises it after it has deleted them.
+    """
+    with tempfile.TemporaryFile() as image, tempfile.TemporaryFile() as thumbnail:
+        try:
+            found = sandbox.sanitize(file, image, thumbnail)
+        except NotMedia as error:
+            _update_leased(upload, state=Upload.State.REFUSED, detail=f"{error}"[:300])
+            return NotAnImage(f"{error}")
+        key = f"{storage.UPLOADS_PREFIX}{upload.pk}/image.{found.extension}"
+        thumbnail_key = f"{storage.UPLOADS_PREFIX}{upload.pk}/thumbnail.webp"
+        # Before anything is stored: if this process dies, the row names what it has left behind.
+        _update_leased(upload, key=key, thumbnail_key=thumbnail_key)
+        with _storage_errors():
+            storage.put(thumbnail_key, thumbnail, content_type=THUMBNAIL_TYPE)
+            storage.put(key, image, content_type=found.content_type)
+            measured = storage.measure(key)
+        size_bytes = image.seek(0, 2)
+        image.seek(0)
+        digest = hashlib.file_digest(image, "sha256")
+        if measured != Measured(size_bytes=size_bytes, sha256=digest.hexdigest()):
+            raise StorageUnavailable("The storage has changed the file. Try again.")
+        _update_leased(
+            upload,
+            state=Upload.State.READY,
+            content_type=found.content_type,
+            size_bytes=measured.size_bytes,
+            sha256=measured.sha256,
+            thumbnail_size_bytes=thumbnail.seek(0, 2),
+            width=found.width,
+            height=found.height,
+            completed_at=timezone.now(),
+        )
     return None
 
 
-def _decided_now(upload: Upload, refusal: NotAPicture | None) -> Upload:
-    """The caller has given the lease back, and nothing lies any more where the bytes were put."""
-    _note_swept(upload)
+def _conclude(upload: Upload, refusal: NotAnImage | None) -> Upload:
+    """Return the processed upload, or raise its refusal. The lease is released, and the uploaded bytes are deleted."""
+    _mark_swept(upload)
     if refusal is not None:
         raise refusal
     upload.refresh_from_db()
     return upload
 
 
-def _finish(upload: Upload, file: IO[bytes]) -> None:
-    """What came is looked at, written anew and stored. The caller has the lease."""
-    with tempfile.TemporaryFile() as image, tempfile.TemporaryFile() as thumbnail:
-        try:
-            found = sandbox.cleaned(file, image, thumbnail)
-        except NotMedia as error:
-            _mine(upload, state=Upload.State.REFUSED, detail=f"{error}"[:300])
-            raise NotAPicture(f"{error}") from error
-        key = f"{storage.UPLOADS_PREFIX}{upload.pk}/image.{found.extension}"
-        thumbnail_key = f"{storage.UPLOADS_PREFIX}{upload.pk}/thumbnail.webp"
-        # Written down before anything lies there: what a crash leaves behind is found by its row.
-        _mine(upload, key=key, thumbnail_key=thumbnail_key)
-        with _storage_errors():
-            storage.put(thumbnail_key, thumbnail, content_type=THUMBNAIL_TYPE)
-            storage.put(key, image, content_type=found.content_type)
-            measured = storage.measure(key)
-        if measured != _measured(image):
-            raise StorageUnavailable("Storage holds other bytes than were sent. Ask again.")
-        _ready(upload, found, measured, thumbnail_bytes=thumbnail.seek(0, 2))
-
-
-def _ready(upload: Upload, found: Inspected, measured: Measured, *, thumbnail_bytes: int) -> None:
-    _mine(
-        upload,
-        state=Upload.State.READY,
-        content_type=found.content_type,
-        size_bytes=measured.size_bytes,
-        sha256=measured.sha256,
-        thumbnail_size_bytes=thumbnail_bytes,
-        width=found.width,
-        height=found.height,
-        completed_at=timezone.now(),
-    )
-
-
-def _mine(upload: Upload, **changes: object) -> None:
-    """Written by the holder of the lease alone; who slept through it changes nothing."""
+def _update_leased(upload: Upload, **changes: object) -> None:
+    """Write to the row, unless the lease is lost: another process may have taken the upload over."""
     Upload.objects.filter(pk=upload.pk, lease=upload.lease, state=Upload.State.PENDING).update(**changes)
 
 
-def _measured(file: IO[bytes]) -> Measured:
-    size = file.seek(0, 2)
-    file.seek(0)
-    return Measured(size_bytes=size, sha256=hashlib.file_digest(file, "sha256").hexdigest())  # type: ignore[arg-type]
-
-
-# --- Room and files -------------------------------------------------------------------------------------------------
-
-
-def _require_room(account: Account, size_bytes: int) -> None:
-    taken = bytes_taken(account)
-    if taken + size_bytes > settings.UPLOAD_MEGABYTES_MAX * MEGABYTE:
-        raise QuotaExceeded(
-            f"Your uploads may take up {settings.UPLOAD_MEGABYTES_MAX} MB, and {taken // MEGABYTE} MB are taken. "
-            "Delete some that you no longer need."
-        )
-
-
 def _copy(source: IO[bytes], sink: IO[bytes], size_bytes: int) -> None:
-    """Just so many bytes. Raises Mismatch for fewer; of more, nobody reads the rest."""
+    """Copy exactly this many bytes; more are not read. Raises Mismatch if there are fewer."""
     left = size_bytes
     while left and (chunk := source.read(min(CHUNK_BYTES, left))):
         sink.write(chunk)
         left -= len(chunk)
     if left:
-        raise Mismatch(f"{size_bytes - left} bytes came, {size_bytes} were announced.")
+        raise Mismatch(f"{size_bytes - left} bytes arrived, {size_bytes} were declared.")
 
 
-def _sweep(upload: Upload) -> None:
-    pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
-    if pending.update(state=Upload.State.EXPIRED):
-        upload.state = Upload.State.EXPIRED
-    if upload.state == Upload.State.READY:
-        storage.delete(upload.incoming_key)
-    else:
-        _delete_files(upload)
-    Upload.objects.filter(pk=upload.pk, state=upload.state).update(swept_at=timezone.now())
+# --- Storage ---
 
 
-def _note_swept(upload: Upload) -> None:
-    """Its room is free at once, unless bytes may come yet or somebody is at it. The sweeper notes it then."""
-    if _takes_bytes_yet(upload):
+def _mark_swept(upload: Upload) -> None:
+    """Free the space of a decided upload in the quota at once, where no more bytes can arrive. Else `sweep` does it."""
+    # A client of a bucket may still PUT bytes to its URL, or be doing so. Limn itself takes none for a decided upload,
+    # and one that came with a form (without a declared type) never had a URL.
+    is_recent = upload.created_at >= timezone.now() - COMPLETE_WITHIN
+    if is_recent and upload.announced_type and storage.uses_bucket():
         return
     decided = Upload.objects.filter(pk=upload.pk, swept_at=None).exclude(state=Upload.State.PENDING)
     leases.unleased(decided).update(swept_at=timezone.now())
-
-
-def _takes_bytes_yet(upload: Upload) -> bool:
-    """Whether somebody may have an address of the bucket that still takes its bytes, or a PUT under way to one.
-
-    We ourselves take none for what is decided; and what came with a form never had an address.
-    """
-    in_time = upload.created_at >= timezone.now() - COMPLETE_WITHIN
-    return in_time and bool(upload.announced_type) and storage.is_bucket()
 
 
 def _delete_files(upload: Upload) -> None:
@@ -364,10 +364,11 @@ def _delete_files(upload: Upload) -> None:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
+    """Raise StorageUnavailable for all errors of the storage, except for a missing file."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (BotoCoreError, ClientError, OSError) as error:
-        logger.warning("storage does not answer", extra={"error": f"{error}"[:200]})
+        logger.warning("the storage does not answer", extra={"error": f"{error}"[:200]})
         raise StorageUnavailable from error

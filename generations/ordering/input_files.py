@@ -24,7 +24,8 @@ from errors import DomainError
 from generations.catalogue import InvalidInput, find
 from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, replace_at
 from generations.files import sandbox, signed_urls
-from generations.files.inspection import NotMedia, is_safetensors
+from generations.files.inspection import is_safetensors
+from generations.files.media_types import NotMedia
 from generations.models import Generation, Output, Upload
 from generations.ordering.orders import Order
 from generations.safe_http import client as http_client
@@ -199,7 +200,7 @@ def _look(url: str, wanted: FileRequirements, *, seconds_max: float) -> tuple[st
     with tempfile.TemporaryFile() as file:
         bytes_max = wanted.megabytes_max * MEGABYTE
         size = http_client.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max).size_bytes
-        found = sandbox.probe(file)
+        found = sandbox.inspect(file)
     if found.kind != wanted.kind:
         raise NotMedia("of another kind")
     unfit = wanted.problem_with(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)

@@ -29,7 +29,7 @@ def show(request: UserRequest) -> HttpResponse:
     with_use = counted.annotate(used_by=Count("uses__generation", distinct=True))
     context = {
         "page": pagination.newest(with_use, before=request.GET.get("before")),
-        "bytes_used": uploads.bytes_taken(Account.objects.for_user(request.user)),
+        "bytes_used": uploads.bytes_used(Account.objects.for_user(request.user)),
         "bytes_max": settings.UPLOAD_MEGABYTES_MAX * MEGABYTE,
     }
     return render(request, "pages/uploads.html", context)

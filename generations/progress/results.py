@@ -48,12 +48,12 @@ class File:
     @property
     def url(self) -> str:
         """A new signed URL, which expires. Without a host if files are stored in a local folder."""
-        return signed_urls.to(self.output).url
+        return signed_urls.for_reading(self.output).url
 
     @property
     def extension(self) -> str:
         """By the content of the file, without a dot: `png`."""
-        return signed_urls.file_name(self.output).rpartition(".")[2]
+        return signed_urls.download_name(self.output).rpartition(".")[2]
 
     def copy_to(self, sink: IO[bytes]) -> None:
         """Writes the stored bytes to an open file."""

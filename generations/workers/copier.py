@@ -24,7 +24,7 @@ from generations import lifecycle
 from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
 from generations.files import sandbox, storage
-from generations.files.inspection import NotMedia
+from generations.files.media_types import NotMedia
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
@@ -102,7 +102,7 @@ def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
         raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
-        found = sandbox.probe(file)
+        found = sandbox.inspect(file)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     key = key_of(output, found.extension)

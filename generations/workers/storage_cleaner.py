@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from generations.files import storage, uploads
-from generations.files.storage import Listed
+from generations.files.storage import StoredObject
 from generations.models import Generation, Output, Phase
 from generations.workers import heartbeats
 
@@ -58,12 +58,12 @@ class StorageCleaner:
             return True
         if not heartbeats.take_turn(PASS, every=EVERY):
             return False
-        storage.abort_uploads(before=self.clock() - AGE_MIN)
+        storage.abort_multipart_uploads(before=self.clock() - AGE_MIN)
         return True
 
     def _process_page(self, after: str) -> str | None:
         """Processes the page after this key. Returns its last key; None if it was the last page."""
-        page = storage.listing(after=after)
+        page = storage.list_page(after=after)
         last = page[-1].key if len(page) == storage.PAGE_KEYS_MAX else None
         _delete_unneeded(page, before=self.clock() - AGE_MIN)
         _report_missing({listed.key for listed in page}, after, last, before=self.clock() - AGE_MIN)
@@ -78,7 +78,7 @@ def run_once(*, limit: int) -> int:
     return uploads.sweep(limit=limit) + _cleaner.run_once(limit=limit)
 
 
-def _delete_unneeded(page: Sequence[Listed], *, before: datetime) -> None:
+def _delete_unneeded(page: Sequence[StoredObject], *, before: datetime) -> None:
     owners = {listed.key: _generation_of(listed.key) for listed in page}
     ids = {owner for owner in owners.values() if owner}
     # In this order: a generation in progress may store a file a moment later, one that is done never does.
@@ -117,6 +117,6 @@ def _report_missing(listed: set[str], after: str, last: str | None, *, before: d
 def _generation_of(key: str) -> UUID | None:
     """The id of the generation that the copier named in this key; None if the key is not one of the copier's."""
     try:
-        return UUID(key.removeprefix(storage.PREFIX).partition("/")[0])
+        return UUID(key.removeprefix(storage.OUTPUTS_PREFIX).partition("/")[0])
     except ValueError:
         return None

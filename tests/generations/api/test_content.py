@@ -213,7 +213,7 @@ def test_in_a_bucket_the_address_leads_to_a_fresh_signed_one(
 
     assert response.status_code == 302
     assert response["Cache-Control"] == "no-store"
-    assert response["Location"] == signed_urls.from_bucket(output)
+    assert response["Location"] == signed_urls.in_bucket(output)
     assert api.head(address).status_code == 200
 
 
@@ -231,7 +231,7 @@ def test_c31_an_address_of_the_bucket_opens_one_file_for_a_while(bucket: Bucket,
             session.trust_env = False
             return session.get(url, timeout=HANG_SECONDS).status_code
 
-    url, other = str(signed_urls.from_bucket(output)), f"generations/{output.generation_id}/1.png"
+    url, other = str(signed_urls.in_bucket(output)), f"generations/{output.generation_id}/1.png"
     storage.put(other, io.BytesIO(b"another file"), content_type="image/png")
     brief = str(storage.signed_url(output.key, seconds=1, file_name="cat.png", content_type="image/png"))
 

@@ -1,8 +1,9 @@
-"""A file that harms whoever looks at it harms a process that is there for that."""
+"""The sandbox: a file that crashes a decoder, or takes one over, harms a process that exists for that purpose."""
 
 from __future__ import annotations
 
 import io
+import json
 import signal
 import struct
 import subprocess
@@ -15,201 +16,198 @@ import psutil
 import pytest
 from PIL import Image, PngImagePlugin
 
-from generations.files import sandbox
-from generations.files.inspection import TYPES, NotMedia, inspect
-from generations.files.sandbox import SandboxUnavailable, probe
+from generations.files import sandbox, sandbox_process
+from generations.files.inspection import inspect
+from generations.files.media_types import TYPES, MediaInfo, NotMedia
+from generations.files.sandbox import SandboxUnavailable
 from tests.generations.files.example_files import FILES, box, picture
+from tests.helpers.source import ROOT
 from tests.services.waiting import until
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
-def tidy() -> Iterator[None]:
+def no_helper_remains() -> Iterator[None]:
     yield
     sandbox.close()
 
 
-def look(data: bytes):
+def inspected(data: bytes) -> MediaInfo:
     with tempfile.TemporaryFile() as file:
         file.write(data)
-        return probe(file)
+        return sandbox.inspect(file)
 
 
-def helper() -> psutil.Process:
-    """The process that forks, after it was needed."""
-    look(FILES["png"])
+def started_helper() -> psutil.Process:
+    """The helper process, which the first file starts."""
+    inspected(FILES["png"])
     return running_helper()
 
 
 def running_helper() -> psutil.Process:
-    (found,) = [child for child in psutil.Process().children() if "generations.files.sandbox" in child.cmdline()]
-    return found
+    children = psutil.Process().children()
+    (helper,) = [child for child in children if sandbox_process.__name__ in child.cmdline()]
+    return helper
 
 
-@pytest.mark.parametrize("extension", FILES)
-def test_it_finds_what_we_would_find_ourselves(extension: str) -> None:
-    data = FILES[extension]
-
-    assert look(data) == inspect(io.BytesIO(data), len(data))
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_pillow_reads_late_is_read_as_well() -> None:
-    """Nothing can be opened in there: a module that were loaded only now would be missing."""
+def test_it_finds_what_an_inspection_without_it_finds() -> None:
+    assert set(FILES) == set(TYPES)
+    for extension, data in FILES.items():
+        assert inspected(data) == inspect(io.BytesIO(data), len(data)), extension
+
+
+def test_metadata_that_pillow_reads_last_can_be_read() -> None:
+    """The child can open nothing, so a module that Pillow imported only now would be missing."""
     file, more = io.BytesIO(), PngImagePlugin.PngInfo()
     more.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>", "", "")
     exif = Image.Exif()
     exif[0x010E] = "a fox"
     Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=more, exif=exif, icc_profile=b"profile")
 
-    assert look(file.getvalue()).width == 8
+    assert inspected(file.getvalue()).width == 8
 
 
-# --- Bombs and other harm ---
+# --- Harmful files ---
 
 
-def _swollen_webp() -> bytes:
-    """Eighty kilobytes that unpack to 1.6 gigabytes."""
-    file = io.BytesIO()
-    Image.new("L", (10_000, 10_000)).save(file, "WEBP", method=0, quality=1)
-    return file.getvalue()
+def test_g14_an_image_that_needs_too_much_memory_is_refused() -> None:
+    bomb = io.BytesIO()
+    # Eighty kilobytes, which decode to 1.6 gigabytes.
+    Image.new("L", (10_000, 10_000)).save(bomb, "WEBP", method=0, quality=1)
 
-
-def test_g14_a_picture_that_takes_too_much_memory_is_refused() -> None:
     with pytest.raises(NotMedia):
-        look(_swollen_webp())
+        inspected(bomb.getvalue())
 
-    assert look(FILES["png"]).extension == "png"
-
-
-def _tiff_loop() -> bytes:
-    """A directory of pictures whose next one is itself."""
-    return b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", 0) + struct.pack("<I", 8)
+    assert inspected(FILES["png"]).extension == "png"
 
 
-BOMBS = {
-    "a TIFF that goes in circles": _tiff_loop(),
-    "a whole TIFF": picture("TIFF"),
+HARMFUL = {
+    "a TIFF directory that refers to itself": b"II*\x00\x08\x00\x00\x00" + struct.pack("<HI", 0, 8),
+    "a complete TIFF": picture("TIFF"),
     "a GIF of 65,535 by 65,535": b"GIF89a\xff\xff\xff\xff" + FILES["gif"][10:],
-    "a PNG cut short": FILES["png"][:-400],
-    "a film without end": box(b"ftyp", b"isom") + box(b"moov") + box(b"free") * 100_001,
-    "a box of nearly all bytes there are": box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"moov", 2**63),
+    "a truncated PNG": FILES["png"][:-400],
+    "a film of too many boxes": box(b"ftyp", b"isom") + box(b"moov") + box(b"free") * 100_001,
+    "a box of 2^63 bytes": box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"moov", 2**63),
 }
 
 
-@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
-def test_c30_g14_what_is_broken_or_swollen_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("data", HARMFUL.values(), ids=HARMFUL)
+def test_c30_g14_a_broken_or_swollen_file_is_refused(data: bytes) -> None:
     with pytest.raises(NotMedia):
-        look(data)
+        inspected(data)
 
 
-def test_g14_gifs_of_many_frames_cost_no_more_than_one() -> None:
+def test_g14_of_a_gif_with_many_frames_one_is_decoded() -> None:
     file = io.BytesIO()
     frame = Image.new("P", (16, 16))
     frame.save(file, "GIF", save_all=True, append_images=[frame.rotate(90 * i) for i in range(2000)], optimize=False)
 
-    assert look(file.getvalue()).width == 16
+    assert inspected(file.getvalue()).width == 16
 
 
-@pytest.mark.parametrize("tail", [b"<html><script>alert(1)</script>", b"PK\x03\x04" + bytes(100)], ids=["page", "zip"])
-def test_c13_a_picture_with_a_tail_keeps_it_and_stays_a_picture(tail: bytes) -> None:
-    """Re-encoding would change fal's bytes; the type we serve it by, nosniff and the sandbox make it harmless."""
-    assert look(FILES["png"] + tail).content_type == "image/png"
+def test_c13_data_behind_an_image_is_ignored() -> None:
+    """Encoding outputs again would change fal's bytes. Their content type, nosniff and a sandbox make data harmless."""
+    for data in (b"<html><script>alert(1)</script>", b"PK\x03\x04" + bytes(100)):
+        assert inspected(FILES["png"] + data).content_type == "image/png"
 
 
-# --- Whoever looks dies ---
+# --- The process ends ---
 
 
-def _jpeg_of_many_scans() -> bytes:
-    """Half a megabyte that tells a million pixels a thousand times over."""
+def jpeg_of_many_scans() -> bytes:
+    """Half a megabyte that describes a million pixels thousands of times."""
     file = io.BytesIO()
     Image.new("L", (1000, 1000), 120).save(file, "JPEG", progressive=True)
     *head, last = file.getvalue().split(b"\xff\xda")
     return b"\xff\xda".join([*head, *[last.removesuffix(b"\xff\xd9")] * 20_000]) + b"\xff\xd9"
 
 
-def test_c30_a_look_without_end_is_ended_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c30_an_endless_inspection_is_ended_by_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as impatient:
         impatient.setattr(sandbox, "SECONDS_MAX", 1)
         sandbox._helper._start()  # The helper keeps this limit for its children.
     before = running_helper()
 
     with pytest.raises(NotMedia, match="too much memory or time"):
-        look(_jpeg_of_many_scans())
+        inspected(jpeg_of_many_scans())
 
     assert running_helper() == before
 
 
 def test_a_helper_that_was_killed_is_replaced() -> None:
-    first = helper()
+    first = started_helper()
     first.send_signal(signal.SIGKILL)
-    until(lambda: not first.is_running() or first.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: has_ended(first))
 
-    assert look(FILES["jpg"]).extension == "jpg"
-    assert helper() != first
+    assert inspected(FILES["jpg"]).extension == "jpg"
+    assert running_helper() != first
 
 
-def test_a_helper_that_sleeps_is_replaced_and_the_file_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    helper().send_signal(signal.SIGSTOP)
+def test_a_helper_that_does_not_answer_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_helper().send_signal(signal.SIGSTOP)
 
     with monkeypatch.context() as impatient:
         impatient.setattr(sandbox, "SECONDS_MAX", 1)
         with pytest.raises(SandboxUnavailable):
-            look(FILES["jpg"])
+            inspected(FILES["jpg"])
 
-    assert look(FILES["jpg"]).extension == "jpg"
+    assert inspected(FILES["jpg"]).extension == "jpg"
 
 
-def test_a_helper_that_cannot_be_started_is_our_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_helper_that_cannot_be_started_says_nothing_about_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
 
     with pytest.raises(SandboxUnavailable):
-        look(FILES["png"])
+        inspected(FILES["png"])
 
 
-def test_it_ends_with_us() -> None:
-    found = helper()
+def test_closing_ends_the_helper() -> None:
+    helper = started_helper()
 
     sandbox.close()
 
-    assert not found.is_running()
+    assert not helper.is_running()
 
 
-def test_it_ends_when_we_are_killed() -> None:
+def test_the_helper_ends_when_its_parent_is_killed() -> None:
     program = "from generations.files import sandbox; sandbox._helper._start(); print('up', flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, cwd=sandbox._PROJECT) as worker:
+    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, cwd=ROOT) as worker:
         assert worker.stdout is not None
         worker.stdout.readline()
-        (found,) = psutil.Process(worker.pid).children()
+        (helper,) = psutil.Process(worker.pid).children()
         worker.kill()
 
-    until(lambda: not found.is_running() or found.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: has_ended(helper))
     assert worker.returncode == -signal.SIGKILL
 
 
-# --- Whoever looks is taken over ---
+# --- The process is taken over ---
 
-LIES = {
-    "a page": {"kind": "image", "content_type": "text/html", "extension": "html", "width": 1, "height": 1},
-    "a path": {"kind": "image", "content_type": "image/png", "extension": "../../png", "width": 1, "height": 1},
-    "no number": {"kind": "image", "content_type": "image/png", "extension": "png", "width": "1", "height": 1},
-    "no picture": {"kind": "image", "content_type": "image/png", "extension": "png", "width": -1, "height": 1},
-    "something else": {"kind": "image"},
-}
-
-
-@pytest.mark.parametrize("lie", [*LIES.values(), [], 1, None], ids=str)
-def test_a_child_that_lies_is_not_believed(lie: object) -> None:
-    with pytest.raises(NotMedia):
-        sandbox._read(str(lie).replace("'", '"').replace("None", "null").encode())
+IMPLAUSIBLE: list[object] = [
+    {"kind": "image", "content_type": "text/html", "extension": "html", "width": 1, "height": 1},
+    {"kind": "image", "content_type": "image/png", "extension": "../../png", "width": 1, "height": 1},
+    {"kind": "image", "content_type": "image/png", "extension": "png", "width": "1", "height": 1},
+    {"kind": "image", "content_type": "image/png", "extension": "png", "width": -1, "height": 1},
+    {"kind": "image"},
+    [],
+    1,
+    None,
+]
 
 
-def test_what_it_may_say_is_what_we_store() -> None:
-    assert set(TYPES) == set(FILES)
+def test_an_implausible_answer_is_not_believed() -> None:
+    for answer in IMPLAUSIBLE:
+        with pytest.raises(NotMedia):
+            sandbox._parse(json.dumps(answer).encode())
 
 
-def test_our_secrets_are_not_in_its_environment() -> None:
-    environment = Path(f"/proc/{helper().pid}/environ").read_bytes()
+def test_the_process_has_none_of_limns_secrets() -> None:
+    environment = Path(f"/proc/{started_helper().pid}/environ").read_bytes()
 
     assert b"SECRET" not in environment
     assert b"KEY" not in environment

@@ -72,7 +72,7 @@ def test_a_file_that_is_no_image_is_reported_and_the_others_are_kept(browser_of_
     form = browser_of_alice.post(EDIT, form_with(file(), file(b"<script>", "<b>evil.png")))
 
     assert form.status_code == 422
-    assert "&lt;b&gt;evil.png: not a whole PNG, JPEG or WebP" in form.text
+    assert "&lt;b&gt;evil.png: not a complete PNG, JPEG or WebP" in form.text
     assert form.text.count('name="image_urls-kept"') == 1
     assert not Hold.objects.exists()
 
@@ -137,7 +137,7 @@ def test_an_exceeded_quota_links_to_the_uploads(browser_of_alice: Client, settin
     page = browser_of_alice.post(EDIT, form_with(file()))
 
     assert page.status_code == 422
-    assert "Delete some" in page.text
+    assert "Delete uploads" in page.text
     assert page.text.count('href="/uploads/"') == 2
 
 

@@ -51,7 +51,7 @@ def erase(generation: Generation) -> Erasure:
 
 
 def lying_there(generation: Generation) -> set[str]:
-    return {listed.key for listed in storage.listing() if str(generation.pk) in listed.key}
+    return {listed.key for listed in storage.list_page() if str(generation.pk) in listed.key}
 
 
 def everything_we_keep(generation: Generation) -> str:

@@ -31,7 +31,7 @@ def leave(generation: UUID, name: str = "7.png") -> str:
 
 
 def keys() -> set[str]:
-    return {listed.key for listed in storage.listing()}
+    return {listed.key for listed in storage.list_page()}
 
 
 def sweep(*, hours_from_now: float = 25) -> int:

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 
 from credits.models import Account
 from generations.files import sandbox, sanitizing, uploads
-from generations.files.inspection import NotMedia
+from generations.files.media_types import NotMedia
 from generations.jobs import leases
 from generations.models import Upload
 from tests.fixtures.uploads import UPLOADS, announced, put
@@ -84,7 +84,7 @@ def takes(api: APIClient, end: Callable[[dict[str, Any]], Any]) -> int:
     ticket = api.post(UPLOADS, announced(PAGE)).json()
     put(ticket, PAGE)
     end(ticket)
-    return uploads.bytes_taken(Upload.objects.get().account)
+    return uploads.bytes_used(Upload.objects.get().account)
 
 
 ENDS: dict[str, Callable[[APIClient, dict[str, Any]], Any]] = {
@@ -104,7 +104,7 @@ def test_g28_room_is_taken_while_an_address_of_the_bucket_may_bring_bytes(
     age(61)
     uploads.sweep(limit=10)
 
-    assert (taken, uploads.bytes_taken(Upload.objects.get().account)) == (len(PAGE), 0)
+    assert (taken, uploads.bytes_used(Upload.objects.get().account)) == (len(PAGE), 0)
     assert bucket.keys() == []
 
 
@@ -123,10 +123,10 @@ def test_g28_what_hung_on_a_picture_takes_room_while_it_may_be_put_again(bucket:
     api.post(f"{UPLOADS}{ticket['id']}/complete/")
 
     ready = Upload.objects.get()
-    assert (ready.state, uploads.bytes_taken(ready.account)) == ("ready", len(content))
+    assert (ready.state, uploads.bytes_used(ready.account)) == ("ready", len(content))
     age(61)
     uploads.sweep(limit=10)
-    assert uploads.bytes_taken(ready.account) == ready.size_bytes
+    assert uploads.bytes_used(ready.account) == ready.size_bytes
 
 
 @pytest.mark.django_db
@@ -134,17 +134,17 @@ def test_what_is_erased_while_its_bytes_come_is_left_to_the_sweeper(folder: obje
     ticket = api.post(UPLOADS, announced(PAGE)).json()
     upload = Upload.objects.get()
 
-    with uploads._alone_with(upload):
+    with uploads._leased(upload):
         api.delete(f"{UPLOADS}{ticket['id']}/")
 
-    assert uploads.bytes_taken(upload.account) == len(PAGE)
+    assert uploads.bytes_used(upload.account) == len(PAGE)
 
 
 @pytest.mark.django_db
 def test_bytes_come_under_the_lease(folder: object, api: APIClient) -> None:
     ticket = api.post(UPLOADS, announced(PAGE)).json()
 
-    with uploads._alone_with(Upload.objects.get()):
+    with uploads._leased(Upload.objects.get()):
         assert put(ticket, PAGE) == 409
 
     assert put(ticket, PAGE) == 204
@@ -153,11 +153,11 @@ def test_bytes_come_under_the_lease(folder: object, api: APIClient) -> None:
 @pytest.mark.django_db
 def test_a_form_never_had_an_address_so_its_room_is_free_at_once(bucket: Bucket, alice: User) -> None:
     upload = brought(alice)
-    assert uploads.bytes_taken(upload.account) == upload.size_bytes
+    assert uploads.bytes_used(upload.account) == upload.size_bytes
 
     uploads.erase(upload)
 
-    assert uploads.bytes_taken(upload.account) == 0
+    assert uploads.bytes_used(upload.account) == 0
 
 
 @pytest.mark.django_db
@@ -180,7 +180,7 @@ def test_c13_what_hangs_on_a_picture_is_cut_off(alice: User) -> None:
 
 def cleaned(content: bytes) -> tuple[Any, bytes]:
     file, image, thumbnail = io.BytesIO(content), io.BytesIO(), io.BytesIO()
-    return sanitizing.clean(file, image, thumbnail), image.getvalue()
+    return sanitizing.sanitize(file, image, thumbnail), image.getvalue()
 
 
 @pytest.mark.once
@@ -227,7 +227,7 @@ def test_a_cleaner_that_dies_of_it_is_a_refusal(impatient: None, tmp_path) -> No
         file.write(picture("PNG", size=(7000, 7000)))
 
         with pytest.raises(NotMedia, match="too much memory or time"):
-            sandbox.cleaned(file, image, small)
+            sandbox.sanitize(file, image, small)
 
 
 # --- Two at once ---
@@ -247,7 +247,7 @@ class Counter:
     def __init__(self) -> None:
         self.count, self.refused = 0, 0
         self.changed = threading.Condition()
-        self.real: Callable[..., Any] = sandbox.cleaned
+        self.real: Callable[..., Any] = sandbox.sanitize
 
     def __call__(self, *files: Any) -> Any:
         with self.changed:
@@ -276,9 +276,9 @@ def complete_twice(upload: Upload, counter: Counter) -> list[str]:
 @pytest.mark.django_db(transaction=True)
 def test_two_who_complete_it_at_once_do_it_once(waiting: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = Counter()
-    monkeypatch.setattr(sandbox, "cleaned", counter)
+    monkeypatch.setattr(sandbox, "sanitize", counter)
 
-    assert complete_twice(waiting, counter) == ["BeingSeen", "ready"]
+    assert complete_twice(waiting, counter) == ["InProgress", "ready"]
     assert counter.count == 1
 
 
@@ -286,7 +286,7 @@ def test_two_who_complete_it_at_once_do_it_once(waiting: Upload, monkeypatch: py
 def test_without_the_lease_both_do_it(waiting: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
     counter = Counter()
-    monkeypatch.setattr(sandbox, "cleaned", counter)
+    monkeypatch.setattr(sandbox, "sanitize", counter)
     monkeypatch.setattr(leases, "claim", lambda rows, **details: list(rows))
 
     complete_twice(waiting, counter)

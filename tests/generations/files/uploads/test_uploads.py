@@ -214,7 +214,7 @@ def test_what_was_not_announced_is_not_taken(
 def test_a_body_that_ends_early_is_not_kept(of_ours: dict[str, Any]) -> None:
     upload = Upload.objects.get()
 
-    with pytest.raises(uploads.Mismatch, match="bytes came"):
+    with pytest.raises(uploads.Mismatch, match="bytes arrived"):
         uploads.receive(upload, io.BytesIO(picture()[:-9]))
 
     assert not default_storage.exists(upload.incoming_key)
@@ -325,7 +325,7 @@ def test_who_slept_through_his_lease_decides_nothing(alice: User, folder: object
     (mine,) = leases.claim(Upload.objects.filter(pk=upload.pk), limit=1, seconds=9)
     Upload.objects.filter(pk=upload.pk).update(lease=None)
 
-    uploads._mine(mine, state=Upload.State.REFUSED)
+    uploads._update_leased(mine, state=Upload.State.REFUSED)
 
     upload.refresh_from_db()
     assert upload.state == Upload.State.PENDING
