@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_made_is_refused(say: Say, path: str) -> None:
 
     message = refused(lambda: env.folder("NAME", Path("/unused")))
     assert message.startswith(f"NAME: {path} cannot be created (")
-    assert message.endswith("Name a folder that may be written.")
+    assert message.endswith("Name a writable folder.")
 
 
 # --- Addresses ---
