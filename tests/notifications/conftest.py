@@ -19,9 +19,9 @@ from tests.fixtures.api import (
     completed,
     customer,
     failed,
-    nothing_is_left_over,
     order,
     patient_fal,
+    reset_process_state,
     running,
     storing,
 )
@@ -35,9 +35,9 @@ __all__ = [
     "completed",
     "customer",
     "failed",
-    "nothing_is_left_over",
     "order",
     "patient_fal",
+    "reset_process_state",
     "running",
     "storing",
 ]

@@ -68,7 +68,7 @@ OPERATIONS = operations(DOCUMENT)
 
 
 @pytest.fixture
-def hers(alice: User, addresses: dict[str, Any], running: Ordering, completed: Ordering) -> list[dict[str, Any]]:
+def hers(alice: User, path_parameters: dict[str, Any], running: Ordering, completed: Ordering) -> list[dict[str, Any]]:
     """Alice's things: as they are at their best, under way, and over."""
     endpoint = endpoints.create(Account.objects.for_user(alice), "https://example.com/deaf")
     message = outbox.send_test(endpoint)
@@ -79,12 +79,12 @@ def hers(alice: User, addresses: dict[str, Any], running: Ordering, completed: O
     awaited = uploads.create(
         Account.objects.for_user(alice), file_name="fox.png", content_type="image/png", size_bytes=size
     )
-    under_way = {**addresses, "generation_id": running().pk, "upload_id": awaited.pk}
+    under_way = {**path_parameters, "generation_id": running().pk, "upload_id": awaited.pk}
     erased = completed()
     key_of(alice).delete(f"/api/v1/generations/{erased.pk}/")
     assert Erasure.objects.filter(generation=erased).exists()
     over = {"generation_id": erased.pk, "endpoint_id": endpoint.pk, "delivery_id": message.pk, "key_id": revoked.uid}
-    return [addresses, under_way, {**addresses, **over}]
+    return [path_parameters, under_way, {**path_parameters, **over}]
 
 
 @pytest.fixture

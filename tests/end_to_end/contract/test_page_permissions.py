@@ -84,12 +84,12 @@ def leads_to(answer: Any, place: str) -> bool:
 
 
 @pytest.fixture
-def things(addresses: dict[str, Any]) -> dict[str, Any]:
-    return {**addresses, "action": "remove"}
+def things(path_parameters: dict[str, Any]) -> dict[str, Any]:
+    return {**path_parameters, "action": "remove"}
 
 
 @pytest.fixture
-def rows(addresses: dict[str, Any], alice: User) -> dict[str, Model]:
+def rows(path_parameters: dict[str, Any], alice: User) -> dict[str, Model]:
     return one_of_each(alice)
 
 

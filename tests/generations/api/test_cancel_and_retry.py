@@ -1,4 +1,4 @@
-"""Cancelling, and trying again."""
+"""Cancelling a generation, and retrying one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def retry(api: APIClient, generation: Generation, body: dict | None = None):
     return api.post(f"{GENERATIONS}{generation.pk}/retry/", body or {})
 
 
-def test_what_fal_does_not_have_is_released_at_once(api: APIClient, alice: User, order: Ordering) -> None:
+def test_a_queued_generation_is_cancelled_and_released_at_once(api: APIClient, alice: User, order: Ordering) -> None:
     response = cancel(api, order())
 
     assert response.status_code == 200
@@ -31,7 +31,7 @@ def test_what_fal_does_not_have_is_released_at_once(api: APIClient, alice: User,
     assert Account.objects.for_user(alice).held == 0
 
 
-def test_what_fal_has_is_fals_to_decide(api: APIClient, alice: User, running: Ordering) -> None:
+def test_a_submitted_generation_waits_for_the_verdict_of_fal(api: APIClient, alice: User, running: Ordering) -> None:
     generation = running()
 
     response = cancel(api, generation)
@@ -42,7 +42,7 @@ def test_what_fal_has_is_fals_to_decide(api: APIClient, alice: User, running: Or
     assert generation.events.filter(fact="cancel_asked", actor="user:alice").count() == 1
 
 
-def test_the_reconciler_is_nudged_to_ask_fal(api: APIClient, running: Ordering) -> None:
+def test_a_cancellation_makes_the_generation_due_for_the_reconciler(api: APIClient, running: Ordering) -> None:
     generation = running()
 
     cancel(api, generation)
@@ -50,16 +50,16 @@ def test_the_reconciler_is_nudged_to_ask_fal(api: APIClient, running: Ordering) 
     assert generation in Generation.objects.to_reconcile()
 
 
-def test_asked_again_the_answer_is_the_same(api: APIClient, order: Ordering, running: Ordering) -> None:
-    queued, taken = order(), running()
+def test_a_repeated_cancellation_gets_the_same_response(api: APIClient, order: Ordering, running: Ordering) -> None:
+    queued, submitted = order(), running()
 
-    answers = [[cancel(api, generation).status_code for _ in range(2)] for generation in (queued, taken)]
+    statuses = [[cancel(api, generation).status_code for _ in range(2)] for generation in (queued, submitted)]
 
-    assert answers == [[200, 200], [202, 202]]
+    assert statuses == [[200, 200], [202, 202]]
 
 
 @pytest.mark.parametrize("state", ["storing", "completed", "failed"])
-def test_what_has_ended_or_nearly_so_cannot_be_stopped(
+def test_a_generation_that_fal_has_finished_cannot_be_cancelled(
     api: APIClient, request: pytest.FixtureRequest, state: str
 ) -> None:
     generation = request.getfixturevalue(state)()
@@ -69,7 +69,9 @@ def test_what_has_ended_or_nearly_so_cannot_be_stopped(
     assert (response.status_code, response.json()["code"]) == (409, "already_finished")
 
 
-def test_a_retry_is_a_generation_of_its_own(api: APIClient, failed: Ordering, patient_fal: Simulator) -> None:
+def test_a_retry_is_a_new_generation_with_the_same_order(
+    api: APIClient, failed: Ordering, patient_fal: Simulator
+) -> None:
     earlier = failed(metadata={"project": "moon"})
 
     response = retry(api, earlier)
@@ -81,30 +83,30 @@ def test_a_retry_is_a_generation_of_its_own(api: APIClient, failed: Ordering, pa
     assert body["credits"]["held"] == 3
 
 
-def test_what_completed_may_be_made_once_more(api: APIClient, completed: Ordering, patient_fal: Simulator) -> None:
+def test_a_completed_generation_can_be_retried(api: APIClient, completed: Ordering, patient_fal: Simulator) -> None:
     assert retry(api, completed()).status_code == 202
 
 
-def test_what_is_under_way_is_not_tried_again(api: APIClient, running: Ordering) -> None:
+def test_a_generation_in_progress_cannot_be_retried(api: APIClient, running: Ordering) -> None:
     response = retry(api, running())
 
     assert (response.status_code, response.json()["code"]) == (409, "not_finished")
 
 
-def test_a_retry_costs_no_more_than_allowed(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_above_max_credits_is_refused(api: APIClient, failed: Ordering) -> None:
     response = retry(api, failed(), {"max_credits": 2})
 
     assert (response.status_code, response.json()["code"]) == (402, "max_credits_exceeded")
 
 
-def test_a_model_that_is_gone_cannot_be_ordered_again(api: APIClient, failed: Ordering) -> None:
+def test_a_generation_of_a_removed_model_cannot_be_retried(api: APIClient, failed: Ordering) -> None:
     generation = failed()
     Generation.objects.filter(pk=generation.pk).update(model="retired-1")
 
     assert retry(api, generation).json()["code"] == "model_not_found"
 
 
-def test_inputs_that_the_model_no_longer_takes_are_told(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_names_inputs_that_the_model_no_longer_accepts(api: APIClient, failed: Ordering) -> None:
     generation = failed()
     Generation.objects.filter(pk=generation.pk).update(input={"prompt": "a cat", "lora": "old"})
 
@@ -114,11 +116,11 @@ def test_inputs_that_the_model_no_longer_takes_are_told(api: APIClient, failed: 
     assert response.json()["errors"][0]["loc"] == ["input", "lora"]
 
 
-def test_a_retry_takes_no_other_wishes(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_accepts_no_changed_inputs(api: APIClient, failed: Ordering) -> None:
     assert retry(api, failed(), {"input": {"prompt": "a dog"}}).status_code == 422
 
 
-def test_a_verdict_of_fal_after_the_question_stands(api: APIClient, running: Ordering) -> None:
+def test_a_cancellation_after_the_verdict_of_fal_gets_200(api: APIClient, running: Ordering) -> None:
     generation = running()
     cancel(api, generation)
 

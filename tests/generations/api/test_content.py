@@ -1,4 +1,4 @@
-"""The files: streamed in parts, labelled by our own findings, for their owner or for a while."""
+"""The content of outputs: complete or in parts, with headers that keep a browser from running it, and signed URLs."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def output(completed: Ordering) -> Output:
 
 
 @pytest.fixture
-def address(output: Output) -> str:
+def url(output: Output) -> str:
     return f"/api/v1/outputs/{output.pk}/content/"
 
 
-def get(client: APIClient, address: str, **headers: str):
-    """The answer, read to its end."""
-    return read_to_the_end(client.get(address, headers=headers))
+def get(client: APIClient, url: str, **headers: str):
+    """The response, read to its end."""
+    return read_to_the_end(client.get(url, headers=headers))
 
 
-def test_the_owner_gets_the_very_bytes(api: APIClient, output: Output, address: str) -> None:
-    response = get(api, address)
+def test_the_owner_gets_the_stored_bytes(api: APIClient, output: Output, url: str) -> None:
+    response = get(api, url)
 
     assert response.status_code == 200
     assert response.body == picture()
     assert response["Content-Length"] == str(output.size_bytes)
 
 
-def test_it_is_labelled_so_that_no_browser_runs_it(api: APIClient, output: Output, address: str) -> None:
-    response = get(api, address)
+def test_the_headers_keep_a_browser_from_running_the_file(api: APIClient, output: Output, url: str) -> None:
+    response = get(api, url)
 
     assert response["Content-Type"] == "image/png"
     assert response["X-Content-Type-Options"] == "nosniff"
@@ -56,109 +56,111 @@ def test_it_is_labelled_so_that_no_browser_runs_it(api: APIClient, output: Outpu
 
 
 @pytest.mark.parametrize(
-    "content_type, how, extension",
+    "content_type, disposition, extension",
     [
         ("video/mp4", "inline", "mp4"),
         ("model/gltf-binary", "attachment", "glb"),
         ("application/octet-stream", "attachment", "png"),
     ],
 )
-def test_what_a_browser_cannot_show_is_for_keeping(
-    api: APIClient, storing: Ordering, content_type: str, how: str, extension: str
+def test_a_file_that_a_browser_cannot_display_is_downloaded(
+    api: APIClient, storing: Ordering, content_type: str, disposition: str, extension: str
 ) -> None:
     output = store(storing().outputs.get(), content_type=content_type)
 
-    disposition = get(api, f"/api/v1/outputs/{output.pk}/content/")["Content-Disposition"]
+    header = get(api, f"/api/v1/outputs/{output.pk}/content/")["Content-Disposition"]
 
-    assert disposition.startswith(how)
-    assert disposition.endswith(f'.{extension}"')
+    assert header.startswith(disposition)
+    assert header.endswith(f'.{extension}"')
 
 
-def test_head_says_all_and_sends_nothing(api: APIClient, output: Output, address: str) -> None:
-    response = api.head(address)
+def test_head_returns_the_headers_without_the_file(api: APIClient, output: Output, url: str) -> None:
+    response = api.head(url)
 
     assert (response.status_code, response.content) == (200, b"")
     assert response["Content-Length"] == str(output.size_bytes)
     assert response["Accept-Ranges"] == "bytes"
 
 
-def test_what_one_has_is_not_sent_again(api: APIClient, output: Output, address: str) -> None:
-    assert get(api, address, **{"If-None-Match": f'"{output.sha256}"'}).status_code == 304
+def test_a_file_that_the_client_has_is_not_sent_again(api: APIClient, output: Output, url: str) -> None:
+    assert get(api, url, **{"If-None-Match": f'"{output.sha256}"'}).status_code == 304
 
 
-@pytest.mark.parametrize("accept", ["image/avif,image/webp,*/*;q=0.8", "image/png", "text/html"])
-def test_a_picture_is_sent_to_whoever_asks_for_pictures(api: APIClient, address: str, accept: str) -> None:
-    assert get(api, address, Accept=accept).status_code == 200
+def test_the_accept_header_is_ignored(api: APIClient, url: str) -> None:
+    for accept in ("image/avif,image/webp,*/*;q=0.8", "image/png", "text/html"):
+        assert get(api, url, Accept=accept).status_code == 200, accept
 
 
-@pytest.mark.parametrize(
-    "header, part",
-    [
-        ("bytes=0-9", slice(0, 10)),
-        ("bytes=5-", slice(5, None)),
-        ("bytes=-7", slice(-7, None)),
-        ("bytes=3-3", slice(3, 4)),
-        ("bytes=0-999999", slice(0, None)),
-        ("bytes=-999999", slice(0, None)),
-    ],
-)
-def test_a_part_is_sent_as_asked(api: APIClient, address: str, header: str, part: slice) -> None:
-    response = get(api, address, Range=header)
-
-    start, stop, _ = part.indices(len(picture()))
-    assert response.status_code == 206
-    assert response["Content-Range"] == f"bytes {start}-{stop - 1}/{len(picture())}"
-    assert response.body == picture()[part]
+# --- Ranges ---
 
 
-@pytest.mark.parametrize("header", ["bytes=999999-", "bytes=-0"])
-def test_a_part_beyond_the_end_is_refused(api: APIClient, address: str, header: str) -> None:
-    response = get(api, address, Range=header)
+def test_a_range_returns_that_part_of_the_file(api: APIClient, url: str) -> None:
+    parts = {
+        "bytes=0-9": slice(0, 10),
+        "bytes=5-": slice(5, None),
+        "bytes=-7": slice(-7, None),
+        "bytes=3-3": slice(3, 4),
+        "bytes=0-999999": slice(0, None),
+        "bytes=-999999": slice(0, None),
+    }
 
-    assert (response.status_code, response.json()["code"]) == (416, "range_not_satisfiable")
-    assert response["Content-Range"] == f"bytes */{len(picture())}"
+    for header, part in parts.items():
+        response = get(api, url, Range=header)
+
+        start, stop, _ = part.indices(len(picture()))
+        assert response.status_code == 206, header
+        assert response["Content-Range"] == f"bytes {start}-{stop - 1}/{len(picture())}", header
+        assert response.body == picture()[part], header
 
 
-@pytest.mark.parametrize("header", ["bytes=-", "bytes=9-3", "bytes=0-1,5-6", "lines=1-2", "bytes=a-b", "bytes=٣-٤", ""])
-def test_a_range_that_is_not_understood_means_all(api: APIClient, address: str, header: str) -> None:
-    response = get(api, address, Range=header)
+def test_a_range_beyond_the_end_is_refused(api: APIClient, url: str) -> None:
+    for header in ("bytes=999999-", "bytes=-0"):
+        response = get(api, url, Range=header)
 
-    assert response.status_code == 200
-    assert response.body == picture()
+        assert (response.status_code, response.json()["code"]) == (416, "range_not_satisfiable"), header
+        assert response["Content-Range"] == f"bytes */{len(picture())}", header
 
 
-def test_a_part_of_another_file_is_not_mixed_in(api: APIClient, output: Output, address: str) -> None:
-    other = get(api, address, **{"Range": "bytes=0-9", "If-Range": '"something else"'})
-    same = get(api, address, **{"Range": "bytes=0-9", "If-Range": f'"{output.sha256}"'})
+def test_a_range_that_is_invalid_or_not_supported_returns_the_whole_file(api: APIClient, url: str) -> None:
+    for header in ("bytes=-", "bytes=9-3", "bytes=0-1,5-6", "lines=1-2", "bytes=a-b", "bytes=٣-٤", ""):
+        response = get(api, url, Range=header)
+
+        assert (response.status_code, response.body) == (200, picture()), header
+
+
+def test_a_range_of_a_different_file_returns_the_whole_file(api: APIClient, output: Output, url: str) -> None:
+    other = get(api, url, **{"Range": "bytes=0-9", "If-Range": '"something else"'})
+    same = get(api, url, **{"Range": "bytes=0-9", "If-Range": f'"{output.sha256}"'})
 
     assert (other.status_code, same.status_code) == (200, 206)
 
 
-def test_a_big_file_is_read_in_small_pieces(storing: Ordering, api: APIClient) -> None:
-    big = picture() + bytes(3 * byte_ranges.CHUNK_BYTES)
-    output = store(storing().outputs.get(), big)
+def test_a_large_file_is_sent_in_chunks(storing: Ordering, api: APIClient) -> None:
+    large = picture() + bytes(3 * byte_ranges.CHUNK_BYTES)
+    output = store(storing().outputs.get(), large)
 
-    pieces = list(api.get(f"/api/v1/outputs/{output.pk}/content/"))
+    chunks = list(api.get(f"/api/v1/outputs/{output.pk}/content/"))
 
-    assert max(map(len, pieces)) == byte_ranges.CHUNK_BYTES
-    assert b"".join(pieces) == big
-
-
-# --- Signed addresses ---
+    assert max(map(len, chunks)) == byte_ranges.CHUNK_BYTES
+    assert b"".join(chunks) == large
 
 
-def signed(api: APIClient, output: Output) -> dict[str, str]:
+# --- Signed URLs ---
+
+
+def rendered(api: APIClient, output: Output) -> dict[str, str]:
+    """The output in the JSON of its generation, with a new signed URL."""
     return dict(api.get(f"{GENERATIONS}{output.generation_id}/").json()["outputs"][0])
 
 
-def test_the_url_of_an_output_opens_without_a_key(api: APIClient, anonymous: APIClient, output: Output) -> None:
-    response = get(anonymous, signed(api, output)["url"])
+def test_the_url_of_an_output_opens_without_an_api_key(api: APIClient, anonymous: APIClient, output: Output) -> None:
+    response = get(anonymous, rendered(api, output)["url"])
 
     assert response.body == picture()
 
 
-def test_it_lapses_when_it_says_so(api: APIClient, anonymous: APIClient, output: Output) -> None:
-    shown = signed(api, output)
+def test_a_signed_url_expires_at_the_given_time(api: APIClient, anonymous: APIClient, output: Output) -> None:
+    shown = rendered(api, output)
     expires_at = datetime.fromisoformat(shown["url_expires_at"])
 
     with time_machine.travel(expires_at - timedelta(seconds=1), tick=False):
@@ -170,35 +172,37 @@ def test_it_lapses_when_it_says_so(api: APIClient, anonymous: APIClient, output:
     assert after.json()["detail"] == "This signature is wrong or has expired."
 
 
-def test_it_opens_no_other_file(api: APIClient, anonymous: APIClient, completed: Ordering, output: Output) -> None:
-    ticket = urlsplit(signed(api, output)["url"]).query
+def test_a_ticket_opens_no_other_file(
+    api: APIClient, anonymous: APIClient, completed: Ordering, output: Output
+) -> None:
+    ticket = urlsplit(rendered(api, output)["url"]).query
     other = completed().outputs.get()
 
     assert get(anonymous, f"/api/v1/outputs/{other.pk}/content/?{ticket}").status_code == 401
 
 
-@pytest.mark.parametrize("ticket", ["", "nonsense", "a:b:c", "%00", "ü", "x" * 5000])
-def test_a_forged_ticket_opens_nothing(anonymous: APIClient, address: str, ticket: str) -> None:
-    assert get(anonymous, f"{address}?ticket={ticket}").status_code == 401
+def test_a_forged_ticket_opens_nothing(anonymous: APIClient, url: str) -> None:
+    for ticket in ("", "nonsense", "a:b:c", "%00", "ü", "x" * 5000):
+        assert get(anonymous, f"{url}?ticket={ticket}").status_code == 401, ticket
 
 
-def test_the_owner_needs_no_ticket_even_beside_a_bad_one(api: APIClient, address: str) -> None:
-    assert get(api, f"{address}?ticket=stale").status_code == 200
+def test_the_owner_gets_the_file_even_with_an_expired_ticket(api: APIClient, url: str) -> None:
+    assert get(api, f"{url}?ticket=expired").status_code == 200
 
 
-# --- What is not there ---
+# --- Missing files ---
 
 
-def test_a_file_that_has_not_arrived_is_not_found(api: APIClient, storing: Ordering) -> None:
+def test_a_file_that_is_not_stored_yet_is_not_found(api: APIClient, storing: Ordering) -> None:
     output = storing().outputs.get()
 
     assert get(api, f"/api/v1/outputs/{output.pk}/content/").status_code == 404
 
 
-def test_a_file_that_somebody_deleted_is_not_found(api: APIClient, output: Output, address: str) -> None:
+def test_a_file_that_was_deleted_from_storage_is_not_found(api: APIClient, output: Output, url: str) -> None:
     default_storage.delete(output.key)
 
-    response = get(api, address)
+    response = get(api, url)
 
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
@@ -206,62 +210,63 @@ def test_a_file_that_somebody_deleted_is_not_found(api: APIClient, output: Outpu
 # --- In a bucket ---
 
 
-def test_in_a_bucket_the_address_leads_to_a_fresh_signed_one(
-    bucket: Bucket, api: APIClient, output: Output, address: str
+def test_a_file_in_a_bucket_is_a_redirect_to_a_new_signed_url(
+    bucket: Bucket, api: APIClient, output: Output, url: str
 ) -> None:
-    response = get(api, address)
+    response = get(api, url)
 
     assert response.status_code == 302
     assert response["Cache-Control"] == "no-store"
     assert response["Location"] == signed_urls.in_bucket(output)
-    assert api.head(address).status_code == 200
+    assert api.head(url).status_code == 200
 
 
-def test_in_a_bucket_the_url_is_the_buckets(bucket: Bucket, api: APIClient, output: Output) -> None:
-    url = signed(api, output)["url"]
+def test_the_url_of_an_output_in_a_bucket_is_that_of_the_bucket(bucket: Bucket, api: APIClient, output: Output) -> None:
+    url = rendered(api, output)["url"]
 
     assert url.startswith(bucket.endpoint_url)
     assert "X-Amz-Signature" in url
 
 
 @pytest.mark.once
-def test_c31_an_address_of_the_bucket_opens_one_file_for_a_while(bucket: Bucket, output: Output) -> None:
-    def opens(url: str) -> int:
+def test_c31_a_signed_url_of_the_bucket_opens_one_file_until_it_expires(bucket: Bucket, output: Output) -> None:
+    def status_of(url: str) -> int:
         with requests.Session() as session:
             session.trust_env = False
             return session.get(url, timeout=HANG_SECONDS).status_code
 
     url, other = str(signed_urls.in_bucket(output)), f"generations/{output.generation_id}/1.png"
     storage.put(other, io.BytesIO(b"another file"), content_type="image/png")
-    brief = str(storage.signed_url(output.key, seconds=1, file_name="cat.png", content_type="image/png"))
+    short = str(storage.signed_url(output.key, seconds=1, file_name="cat.png", content_type="image/png"))
 
-    assert opens(url) == 200
-    assert opens(url.replace(output.key, other)) == 403
-    assert opens(url.replace("X-Amz-Signature=", "X-Amz-Signature=0")) == 403
-    assert opens(url.replace("X-Amz-Expires=", "X-Amz-Expires=9")) == 403
-    until(lambda: opens(brief) == 403, what="the end of the address")
+    assert status_of(url) == 200
+    assert status_of(url.replace(output.key, other)) == 403
+    assert status_of(url.replace("X-Amz-Signature=", "X-Amz-Signature=0")) == 403
+    assert status_of(url.replace("X-Amz-Expires=", "X-Amz-Expires=9")) == 403
+    until(lambda: status_of(short) == 403, what="the expiry of the signed URL")
 
 
 @pytest.mark.once
-def test_in_a_bucket_with_a_domain_of_its_owners_files_are_shown_under_that(
+def test_a_custom_domain_of_the_bucket_serves_its_signed_urls(
     settings, bucket: Bucket, api: APIClient, output: Output
 ) -> None:
     settings.AWS_S3_CUSTOM_DOMAIN = f"{bucket.name}.{DOMAIN}"
 
-    url = signed(api, output)["url"]
+    url = rendered(api, output)["url"]
 
     assert url.startswith(f"https://{settings.AWS_S3_CUSTOM_DOMAIN}/{output.key}?")
-    there = {"Host": settings.AWS_S3_CUSTOM_DOMAIN}
-    by_its_owner = url.replace(f"https://{settings.AWS_S3_CUSTOM_DOMAIN}", bucket.endpoint_url)
+    # The domain does not resolve here, so its requests are sent to the server of the bucket.
+    host = {"Host": settings.AWS_S3_CUSTOM_DOMAIN}
+    direct = url.replace(f"https://{settings.AWS_S3_CUSTOM_DOMAIN}", bucket.endpoint_url)
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(by_its_owner, headers=there, timeout=HANG_SECONDS)
-        forged = session.get(by_its_owner.replace("Signature=", "Signature=0"), headers=there, timeout=HANG_SECONDS)
-    assert (answer.status_code, len(answer.content), forged.status_code) == (200, output.size_bytes, 403)
-    assert answer.headers["Content-Type"] == output.content_type
+        response = session.get(direct, headers=host, timeout=HANG_SECONDS)
+        forged = session.get(direct.replace("Signature=", "Signature=0"), headers=host, timeout=HANG_SECONDS)
+    assert (response.status_code, len(response.content), forged.status_code) == (200, output.size_bytes, 403)
+    assert response.headers["Content-Type"] == output.content_type
 
 
-def test_without_a_bucket_a_domain_changes_nothing(settings, api: APIClient, output: Output) -> None:
+def test_without_a_bucket_the_custom_domain_is_ignored(settings, api: APIClient, output: Output) -> None:
     settings.AWS_S3_CUSTOM_DOMAIN = "files.example.com"
 
-    assert "ticket=" in signed(api, output)["url"]
+    assert "ticket=" in rendered(api, output)["url"]

@@ -1,4 +1,4 @@
-"""POST /generations/: from a wish to an answer, and what stands in its way."""
+"""POST /generations/: an order is accepted, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.images import laid
 pytestmark = pytest.mark.django_db
 
 
-def test_an_order_is_accepted_and_handed_to_fal_at_once(api: APIClient, patient_fal: Simulator) -> None:
+def test_an_order_is_accepted_and_submitted_at_once(api: APIClient, patient_fal: Simulator) -> None:
     response = api.post(GENERATIONS, CAT)
 
     assert response.status_code == 202
@@ -27,14 +27,14 @@ def test_an_order_is_accepted_and_handed_to_fal_at_once(api: APIClient, patient_
     assert response.json()["fal_request_id"] == patient_fal.log.accepted()[0].request_id
 
 
-def test_its_price_is_held(api: APIClient, patient_fal: Simulator) -> None:
+def test_the_price_of_an_order_is_held(api: APIClient, patient_fal: Simulator) -> None:
     body = api.post(GENERATIONS, CAT).json()
 
     assert body["credits"] == {"quoted": 3, "held": 3, "captured": 0, "released": 0, "rule": None, "why": None}
     assert api.get("/api/v1/credits/").json() == {"balance": 1000, "held": 3, "available": 997}
 
 
-def test_a_fal_that_is_away_is_no_error_of_the_callers(api: APIClient, fal: Simulator) -> None:
+def test_an_order_is_accepted_while_fal_is_unavailable(api: APIClient, fal: Simulator) -> None:
     fal.always("status:503")
 
     response = api.post(GENERATIONS, CAT)
@@ -44,21 +44,23 @@ def test_a_fal_that_is_away_is_no_error_of_the_callers(api: APIClient, fal: Simu
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a20_of_a_slow_fal_one_caller_hears_and_the_others_do_not_wait(
+def test_a20_only_the_first_order_waits_for_a_slow_fal(
     api: APIClient, fal: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submitter, "SLOW_SECONDS", 0.2)
     fal.script("slow_accept:50", "hold")
     fal.always("hold")
 
-    answers = [api.post(GENERATIONS, {**CAT, "allow_duplicate": True}).json() for _ in range(4)]
+    responses = [api.post(GENERATIONS, {**CAT, "allow_duplicate": True}).json() for _ in range(4)]
 
-    assert [answer["status"] for answer in answers] == ["processing", "pending", "pending", "pending"]
+    assert [response["status"] for response in responses] == ["processing", "pending", "pending", "pending"]
     assert len(fal.log.posts()) == 1
     assert submitter.run_once(limit=10) == 3
 
 
-def test_while_fal_refuses_us_nothing_is_taken_and_nothing_held(api: APIClient, patient_fal: Simulator) -> None:
+def test_while_the_circuit_breaker_is_open_an_order_is_refused_and_nothing_held(
+    api: APIClient, patient_fal: Simulator
+) -> None:
     circuit_breaker.trip("Exhausted balance")
 
     response = api.post(GENERATIONS, CAT)
@@ -69,7 +71,7 @@ def test_while_fal_refuses_us_nothing_is_taken_and_nothing_held(api: APIClient, 
     assert not Hold.objects.exists()
 
 
-def test_what_fal_refuses_is_told_in_the_answer(api: APIClient, fal: Simulator) -> None:
+def test_an_order_that_fal_refuses_has_failed_in_the_response(api: APIClient, fal: Simulator) -> None:
     fal.always("status:422")
 
     body = api.post(GENERATIONS, CAT).json()
@@ -79,7 +81,7 @@ def test_what_fal_refuses_is_told_in_the_answer(api: APIClient, fal: Simulator) 
     assert (body["error"]["charged"], body["error"]["refunded"]) == (0, 3)
 
 
-def test_metadata_comes_back_as_it_went(api: APIClient, patient_fal: Simulator) -> None:
+def test_metadata_is_returned_unchanged(api: APIClient, patient_fal: Simulator) -> None:
     metadata = {"project": "müll & söhne", "ref.no": "0042"}
 
     body = api.post(GENERATIONS, {**CAT, "metadata": metadata}).json()
@@ -87,43 +89,44 @@ def test_metadata_comes_back_as_it_went(api: APIClient, patient_fal: Simulator) 
     assert api.get(body["urls"]["self"]).json()["metadata"] == metadata
 
 
-def test_a_preset_fills_in_what_the_input_leaves_open(api: APIClient, alice: User, patient_fal: Simulator) -> None:
-    wish = {"model": "tripo-v2.5", "preset": "draft", "input": {"image_url": {"upload": str(laid(alice).pk)}}}
+def test_a_preset_sets_inputs_that_the_order_leaves_out(api: APIClient, alice: User, patient_fal: Simulator) -> None:
+    order = {"model": "tripo-v2.5", "preset": "draft", "input": {"image_url": {"upload": str(laid(alice).pk)}}}
 
-    body = api.post(GENERATIONS, wish).json()
+    body = api.post(GENERATIONS, order).json()
 
     assert body["credits"]["quoted"] == 200
-    assert body["input"] == wish["input"]
+    assert body["input"] == order["input"]
 
 
-@pytest.mark.parametrize(
-    "wish, loc",
-    [
-        ({"input": {"prompt": "a cat"}}, ["model"]),
-        ({"model": "flux-schnell"}, ["input"]),
-        ({"model": "flux-schnell", "input": "a cat"}, ["input"]),
-        ({"model": "flux-schnell", "input": {}}, ["input", "prompt"]),
-        ({"model": "flux-schnell", "input": {"prompt": "a cat", "sync_mode": True}}, ["input", "sync_mode"]),
-        ({"model": "flux-schnell", "input": {"prompt": "a cat", "num_images": "2"}}, ["input", "num_images"]),
-        ({"model": "flux-schnell", "input": {"prompt": "a cat", "num_images": 2.0}}, ["input", "num_images"]),
-        ({**CAT, "preset": "draft"}, ["preset"]),
-        ({**CAT, "user": "bob"}, ["user"]),
-        ({**CAT, "credits": 0}, ["credits"]),
-        ({**CAT, "status": "completed"}, ["status"]),
-        ({**CAT, "max_credits": "3"}, ["max_credits"]),
-        ({**CAT, "max_credits": -1}, ["max_credits"]),
-        ({**CAT, "max_credits": True}, ["max_credits"]),
-        ({**CAT, "metadata": {"a": 1}}, ["metadata", "a"]),
-        ({**CAT, "metadata": {"a": "x" * 501}}, ["metadata", "a"]),
-        ({**CAT, "metadata": {"1": "a number"}}, ["metadata", "1", "[key]"]),
-        ({**CAT, "metadata": {f"k{n}": "" for n in range(21)}}, ["metadata"]),
-    ],
-)
-def test_g3_what_does_not_fit_is_refused_by_its_place(api: APIClient, wish: dict[str, object], loc: list[str]) -> None:
-    response = api.post(GENERATIONS, wish)
+MISFITS: list[tuple[dict[str, object], list[str]]] = [
+    ({"input": {"prompt": "a cat"}}, ["model"]),
+    ({"model": "flux-schnell"}, ["input"]),
+    ({"model": "flux-schnell", "input": "a cat"}, ["input"]),
+    ({"model": "flux-schnell", "input": {}}, ["input", "prompt"]),
+    ({"model": "flux-schnell", "input": {"prompt": "a cat", "sync_mode": True}}, ["input", "sync_mode"]),
+    ({"model": "flux-schnell", "input": {"prompt": "a cat", "num_images": "2"}}, ["input", "num_images"]),
+    ({"model": "flux-schnell", "input": {"prompt": "a cat", "num_images": 2.0}}, ["input", "num_images"]),
+    ({**CAT, "preset": "draft"}, ["preset"]),
+    ({**CAT, "user": "bob"}, ["user"]),
+    ({**CAT, "credits": 0}, ["credits"]),
+    ({**CAT, "status": "completed"}, ["status"]),
+    ({**CAT, "max_credits": "3"}, ["max_credits"]),
+    ({**CAT, "max_credits": -1}, ["max_credits"]),
+    ({**CAT, "max_credits": True}, ["max_credits"]),
+    ({**CAT, "metadata": {"a": 1}}, ["metadata", "a"]),
+    ({**CAT, "metadata": {"a": "x" * 501}}, ["metadata", "a"]),
+    ({**CAT, "metadata": {"1": "a number"}}, ["metadata", "1", "[key]"]),
+    ({**CAT, "metadata": {f"k{n}": "" for n in range(21)}}, ["metadata"]),
+]
+"""Orders that do not fit, and the location that the error has to name."""
 
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
-    assert loc in [error["loc"] for error in response.json()["errors"]]
+
+def test_g3_an_order_that_does_not_fit_is_refused_with_the_location(api: APIClient) -> None:
+    for order, location in MISFITS:
+        response = api.post(GENERATIONS, order)
+
+        assert (response.status_code, response.json()["code"]) == (422, "invalid_input"), order
+        assert location in [error["loc"] for error in response.json()["errors"]], order
     assert not Generation.objects.exists()
 
 
@@ -133,10 +136,8 @@ def test_an_unknown_model_is_not_found(api: APIClient) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
 
 
-def test_who_cannot_pay_hears_how_much_is_missing(api: APIClient, order: Ordering) -> None:
-    veo = {"model": "veo3.1-fast", "input": {"prompt": "waves"}}
-
-    response = api.post(GENERATIONS, veo)
+def test_an_order_that_the_account_cannot_afford_is_refused_with_both_amounts(api: APIClient, order: Ordering) -> None:
+    response = api.post(GENERATIONS, {"model": "veo3.1-fast", "input": {"prompt": "waves"}})
 
     assert (response.status_code, response.json()["code"]) == (402, "insufficient_credits")
     assert (response.json()["needed"], response.json()["available"]) == (1200, 1000)
@@ -144,7 +145,7 @@ def test_who_cannot_pay_hears_how_much_is_missing(api: APIClient, order: Orderin
     assert not Hold.objects.exists()
 
 
-def test_nothing_is_made_that_costs_more_than_allowed(api: APIClient, alice: User) -> None:
+def test_an_order_above_max_credits_is_refused(api: APIClient, alice: User) -> None:
     response = api.post(GENERATIONS, {**CAT, "max_credits": 2})
 
     assert (response.status_code, response.json()["code"]) == (402, "max_credits_exceeded")
@@ -152,11 +153,11 @@ def test_nothing_is_made_that_costs_more_than_allowed(api: APIClient, alice: Use
     assert not Generation.objects.exists()
 
 
-def test_what_costs_just_as_much_as_allowed_is_made(api: APIClient, patient_fal: Simulator) -> None:
+def test_an_order_of_exactly_max_credits_is_accepted(api: APIClient, patient_fal: Simulator) -> None:
     assert api.post(GENERATIONS, {**CAT, "max_credits": 3}).status_code == 202
 
 
-def test_a_prompt_in_any_script_comes_back_unchanged(api: APIClient, patient_fal: Simulator) -> None:
+def test_a_prompt_in_any_script_is_returned_unchanged(api: APIClient, patient_fal: Simulator) -> None:
     prompt = "猫 на луне 🐈‍⬛ \u202eright to left\u202c " + "e\u0301" * 50
 
     body = api.post(GENERATIONS, {"model": "flux-schnell", "input": {"prompt": prompt}}).json()

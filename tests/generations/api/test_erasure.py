@@ -1,4 +1,4 @@
-"""Erasing by the API, and how long things are kept."""
+"""Erasing a generation, and the retention of an account."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.fixtures.api import GENERATIONS, Ordering
 pytestmark = pytest.mark.django_db
 
 
-def test_the_answer_is_a_receipt_and_asked_again_the_same(api: APIClient, completed: Ordering) -> None:
+def test_erasing_returns_a_receipt_and_again_the_same_one(api: APIClient, completed: Ordering) -> None:
     generation = completed(num_images=2)
-    address = f"{GENERATIONS}{generation.pk}/"
+    url = f"{GENERATIONS}{generation.pk}/"
 
-    first = api.delete(address)
+    first = api.delete(url)
     eraser.run_once(limit=10)
-    again = api.delete(address)
+    second = api.delete(url)
 
-    assert (first.status_code, again.status_code) == (202, 200)
-    assert (len(first.json()["files"]), again.json()["id"]) == (2, first.json()["id"])
-    assert again.json() == api.get(f"{address}erasure/").json()
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert (len(first.json()["files"]), second.json()["id"]) == (2, first.json()["id"])
+    assert second.json() == api.get(f"{url}erasure/").json()
 
 
-def test_afterwards_it_shows_what_it_cost_and_nothing_else(api: APIClient, completed: Ordering) -> None:
+def test_an_erased_generation_shows_its_price_and_nothing_of_its_content(api: APIClient, completed: Ordering) -> None:
     generation = completed(metadata={"project": "moon"})
     content = api.get(f"{GENERATIONS}{generation.pk}/").json()["outputs"][0]["content_url"]
     etag = api.get(f"{GENERATIONS}{generation.pk}/")["ETag"]
@@ -44,17 +44,19 @@ def test_afterwards_it_shows_what_it_cost_and_nothing_else(api: APIClient, compl
     assert api.get(content).status_code == 404
 
 
-def test_what_is_being_made_must_be_cancelled_first(api: APIClient, running: Ordering) -> None:
+def test_a_generation_in_progress_cannot_be_erased(api: APIClient, running: Ordering) -> None:
     response = api.delete(f"{GENERATIONS}{running().pk}/")
 
     assert (response.status_code, response.json()["code"]) == (409, "not_finished")
     assert Generation.objects.get().erased_at is None
 
 
-def test_what_another_is_being_made_of_stays(api: APIClient, completed: Ordering, patient_fal: Simulator) -> None:
+def test_a_generation_whose_output_is_in_use_cannot_be_erased(
+    api: APIClient, completed: Ordering, patient_fal: Simulator
+) -> None:
     generation = completed()
-    source = {"output": str(generation.outputs.get().pk)}
-    api.post(GENERATIONS, {"model": "tripo-v2.5", "input": {"image_url": source}})
+    image = {"output": str(generation.outputs.get().pk)}
+    api.post(GENERATIONS, {"model": "tripo-v2.5", "input": {"image_url": image}})
 
     response = api.delete(f"{GENERATIONS}{generation.pk}/")
 
@@ -62,36 +64,36 @@ def test_what_another_is_being_made_of_stays(api: APIClient, completed: Ordering
     assert Generation.objects.get(pk=generation.pk).outputs.stored().count() == 1
 
 
-def test_what_was_erased_cannot_be_tried_again(api: APIClient, completed: Ordering) -> None:
+def test_an_erased_generation_cannot_be_retried(api: APIClient, completed: Ordering) -> None:
     generation = completed()
     api.delete(f"{GENERATIONS}{generation.pk}/")
 
     assert api.post(f"{GENERATIONS}{generation.pk}/retry/").status_code == 404
 
 
-def test_a_key_that_only_orders_erases_what_was_ordered_with_it(alice: User, completed: Ordering) -> None:
+def test_a_key_without_the_scope_manage_erases_only_what_was_ordered_with_it(alice: User, completed: Ordering) -> None:
     rights = replace(api_keys.ALL_RIGHTS, scopes=frozenset({Scope.READ, Scope.ORDER}))
     issued, shop = api_keys.issue(alice, "shop", rights=rights), APIClient()
     shop.credentials(HTTP_AUTHORIZATION=f"Token {issued.plain}")
-    others, its_own = completed(), completed()
-    Generation.objects.filter(pk=its_own.pk).update(api_key=issued.key)
+    other, own = completed(), completed()
+    Generation.objects.filter(pk=own.pk).update(api_key=issued.key)
 
-    answers = [shop.delete(f"{GENERATIONS}{generation.pk}/").status_code for generation in (others, its_own)]
+    statuses = [shop.delete(f"{GENERATIONS}{generation.pk}/").status_code for generation in (other, own)]
 
-    assert answers == [403, 202]
-    assert [Generation.objects.get(pk=each.pk).erased_at is None for each in (others, its_own)] == [True, False]
+    assert statuses == [403, 202]
+    assert [Generation.objects.get(pk=each.pk).erased_at is None for each in (other, own)] == [True, False]
 
 
-def test_without_an_erasure_there_is_no_receipt(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_that_is_not_erased_has_no_receipt(api: APIClient, completed: Ordering) -> None:
     assert api.get(f"{GENERATIONS}{completed().pk}/erasure/").status_code == 404
 
 
-@pytest.mark.parametrize("days, status", [(1, 200), (3650, 200), (None, 200), (0, 422), (3651, 422), ("7", 422)])
-def test_a_rule_is_set_and_lifted(api: APIClient, days: object, status: int) -> None:
-    api.put("/api/v1/retention/", {"days": 30})
+def test_retention_is_set_and_removed(api: APIClient) -> None:
+    for days, status in [(1, 200), (3650, 200), (None, 200), (0, 422), (3651, 422), ("7", 422)]:
+        api.put("/api/v1/retention/", {"days": 30})
 
-    response = api.put("/api/v1/retention/", {"days": days})
+        response = api.put("/api/v1/retention/", {"days": days})
 
-    assert response.status_code == status
-    assert api.get("/api/v1/retention/").json()["days"] == (days if status == 200 else 30)
-    assert Retention.objects.count() == (days is not None)
+        assert response.status_code == status, days
+        assert api.get("/api/v1/retention/").json()["days"] == (days if status == 200 else 30)
+        assert Retention.objects.count() == (days is not None)

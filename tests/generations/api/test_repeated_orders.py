@@ -1,4 +1,4 @@
-"""The same wish twice: asked about, or answered with the earlier result when that is wanted."""
+"""An order that is placed twice: refused as a duplicate, or answered with the earlier result if `reuse` asks for it."""
 
 from __future__ import annotations
 
@@ -25,39 +25,45 @@ SEEDED = {"model": "flux-schnell", "input": {"prompt": "a cat", "seed": 7}, "reu
 
 @pytest.mark.django_db
 class TestDuplicates:
-    def test_the_same_again_is_asked_about_and_charges_nothing(
+    def test_a_duplicate_is_refused_and_holds_nothing(
         self, api: APIClient, alice: User, patient_fal: Simulator
     ) -> None:
-        first, again = api.post(GENERATIONS, CAT), api.post(GENERATIONS, CAT)
+        first, second = api.post(GENERATIONS, CAT), api.post(GENERATIONS, CAT)
 
-        assert (again.status_code, again.json()["code"]) == (409, "duplicate_request")
-        assert again.json()["earlier"] == first.json()["id"]
+        assert (second.status_code, second.json()["code"]) == (409, "duplicate_request")
+        assert second.json()["earlier"] == first.json()["id"]
         assert Account.objects.for_user(alice).held == 3
 
-    def test_who_means_it_says_so(self, api: APIClient, patient_fal: Simulator) -> None:
+    def test_allow_duplicate_accepts_a_duplicate(self, api: APIClient, patient_fal: Simulator) -> None:
         api.post(GENERATIONS, CAT)
 
         assert api.post(GENERATIONS, {**CAT, "allow_duplicate": True}).status_code == 202
 
-    def test_a11_without_a_key_minutes_later_it_is_another_order(self, api: APIClient, patient_fal: Simulator) -> None:
+    def test_a11_without_an_idempotency_key_an_order_some_minutes_later_is_no_duplicate(
+        self, api: APIClient, patient_fal: Simulator
+    ) -> None:
         api.post(GENERATIONS, CAT)
         Generation.objects.update(created_at=Generation.objects.get().created_at - placing.DUPLICATE_WITHIN)
 
         assert api.post(GENERATIONS, CAT).status_code == 202
 
-    def test_what_failed_may_be_ordered_again_at_once(self, api: APIClient, patient_fal: Simulator) -> None:
+    def test_an_order_whose_generation_failed_can_be_repeated_at_once(
+        self, api: APIClient, patient_fal: Simulator
+    ) -> None:
         api.post(GENERATIONS, CAT)
         lifecycle.failed(Generation.objects.get(), lifecycle.failure(FailureCode.PROVIDER_ERROR), actor="test")
 
         assert api.post(GENERATIONS, CAT).status_code == 202
 
-    def test_a_default_spelled_out_is_the_same_wish(self, api: APIClient, patient_fal: Simulator) -> None:
+    def test_an_explicit_default_does_not_make_another_order(self, api: APIClient, patient_fal: Simulator) -> None:
         api.post(GENERATIONS, CAT)
-        spelled = {**CAT, "input": {**CAT["input"], "num_images": 1}}  # type: ignore[dict-item]
+        explicit = {**CAT, "input": {**CAT["input"], "num_images": 1}}  # type: ignore[dict-item]
 
-        assert api.post(GENERATIONS, spelled).status_code == 409
+        assert api.post(GENERATIONS, explicit).status_code == 409
 
-    def test_another_customer_may_wish_the_same(self, api: APIClient, bob: User, patient_fal: Simulator) -> None:
+    def test_the_same_order_of_another_customer_is_no_duplicate(
+        self, api: APIClient, bob: User, patient_fal: Simulator
+    ) -> None:
         api.post(GENERATIONS, CAT)
 
         assert key_of(bob).post(GENERATIONS, CAT).status_code == 202
@@ -65,22 +71,22 @@ class TestDuplicates:
 
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
-class TestManyClicksAtOnce:
-    def test_of_many_one_orders(self, alice: User, patient_fal: Simulator) -> None:
-        assert sorted(self._at_once(key_of(alice))) == [202] + [409] * 7
+class TestConcurrentDuplicates:
+    def test_one_of_many_concurrent_duplicates_is_accepted(self, alice: User, patient_fal: Simulator) -> None:
+        assert sorted(self._post_concurrently(key_of(alice))) == [202] + [409] * 7
 
-    def test_without_the_accounts_lock_several_do(
+    def test_without_the_lock_on_the_account_several_are_accepted(
         self, alice: User, patient_fal: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Negative control."""
+        """The negative control."""
         monkeypatch.setattr(placing, "lock_account", lambda account: account)
 
-        assert self._at_once(key_of(alice)).count(202) > 1
+        assert self._post_concurrently(key_of(alice)).count(202) > 1
 
-    def _at_once(self, api: APIClient) -> list[int]:
+    def _post_concurrently(self, api: APIClient) -> list[int]:
         barrier = Barrier(8)
 
-        def call(_: int) -> int:
+        def post(_: int) -> int:
             barrier.wait(HANG_SECONDS)
             try:
                 return int(api.post(GENERATIONS, CAT).status_code)
@@ -88,12 +94,12 @@ class TestManyClicksAtOnce:
                 connection.close()
 
         with ThreadPoolExecutor(8) as threads:
-            return list(threads.map(call, range(8)))
+            return list(threads.map(post, range(8)))
 
 
 @pytest.mark.django_db
 class TestReuse:
-    def test_ones_own_earlier_result_costs_nothing(self, api: APIClient, alice: User, completed: Ordering) -> None:
+    def test_an_earlier_result_is_reused_at_no_charge(self, api: APIClient, alice: User, completed: Ordering) -> None:
         earlier, before = completed(seed=7), Account.objects.for_user(alice).balance
 
         response = api.post(GENERATIONS, SEEDED)
@@ -102,7 +108,7 @@ class TestReuse:
         assert response.json()["id"] == str(earlier.pk)
         assert (Account.objects.for_user(alice).balance, Account.objects.for_user(alice).held) == (before, 0)
 
-    def test_it_tells_again_what_came_beside_its_files(self, api: APIClient, completed: Ordering) -> None:
+    def test_a_reused_result_has_its_details(self, api: APIClient, completed: Ordering) -> None:
         earlier = completed(seed=7)
 
         assert earlier.details == {"seed": 7}
@@ -111,9 +117,9 @@ class TestReuse:
     @pytest.mark.parametrize(
         "changed",
         [{"reuse": False}, {"input": {"prompt": "a cat", "seed": 8}}, {"input": {"prompt": "a cat"}}],
-        ids=["not asked for", "another seed", "no seed"],
+        ids=["reuse is off", "another seed", "no seed"],
     )
-    def test_else_it_is_an_order(
+    def test_any_other_order_is_placed(
         self, api: APIClient, completed: Ordering, patient_fal: Simulator, changed: dict[str, Any]
     ) -> None:
         completed(seed=7)
@@ -122,7 +128,7 @@ class TestReuse:
 
         assert api.post(GENERATIONS, {**SEEDED, **changed}).status_code == 202
 
-    def test_somebody_elses_result_is_not_reused(
+    def test_the_result_of_another_customer_is_not_reused(
         self, api: APIClient, bob: User, completed: Ordering, patient_fal: Simulator
     ) -> None:
         completed(seed=7, user=bob)
@@ -130,7 +136,7 @@ class TestReuse:
         assert api.post(GENERATIONS, SEEDED).status_code == 202
 
     @pytest.mark.parametrize("flaw", [{"flagged": True}, {"state": Output.State.LOST}])
-    def test_a_result_with_a_flaw_is_not_reused(
+    def test_a_flagged_or_incomplete_result_is_not_reused(
         self, api: APIClient, completed: Ordering, patient_fal: Simulator, flaw: dict[str, Any]
     ) -> None:
         completed(seed=7)

@@ -1,4 +1,4 @@
-"""A generation as its owner sees it, from the order to the end."""
+"""GET /generations/<id>/: the JSON of a generation in every state, and the headers for polling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(api: APIClient, generation: Generation) -> dict:
     return dict(api.get(f"{GENERATIONS}{generation.pk}/").json())
 
 
-def test_it_has_the_keys_that_we_promise_and_no_others(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_has_exactly_the_documented_keys(api: APIClient, completed: Ordering) -> None:
     body = read(api, completed())
 
     assert list(body) == KEYS
@@ -40,7 +40,7 @@ def test_it_has_the_keys_that_we_promise_and_no_others(api: APIClient, completed
     ]
 
 
-def test_a_completed_one_shows_its_files_and_what_they_cost(api: APIClient, completed: Ordering) -> None:
+def test_a_completed_generation_has_its_files_and_its_charge(api: APIClient, completed: Ordering) -> None:
     body = read(api, completed(num_images=2))
 
     assert (body["status"], body["phase"], body["error"]) == ("completed", "done", None)
@@ -50,7 +50,7 @@ def test_a_completed_one_shows_its_files_and_what_they_cost(api: APIClient, comp
     assert body["finished_at"].endswith("Z")
 
 
-def test_the_seed_that_was_used_is_told(api: APIClient, running: Ordering) -> None:
+def test_the_details_contain_the_seed(api: APIClient, running: Ordering) -> None:
     generation = running()
     answer = {"images": [{"url": "https://v3.fal.media/0.png"}], "seed": 42, "prompt": "a cat"}
     lifecycle.answered(generation.submissions.get(), answer)
@@ -58,11 +58,11 @@ def test_the_seed_that_was_used_is_told(api: APIClient, running: Ordering) -> No
     assert read(api, generation)["details"] == {"seed": 42}
 
 
-def test_before_fal_has_answered_there_is_nothing_to_tell(api: APIClient, running: Ordering) -> None:
+def test_before_the_answer_of_fal_there_are_no_details(api: APIClient, running: Ordering) -> None:
     assert read(api, running())["details"] == {}
 
 
-def test_only_files_that_have_arrived_are_shown(api: APIClient, storing: Ordering) -> None:
+def test_only_stored_files_are_shown(api: APIClient, storing: Ordering) -> None:
     body = read(api, storing(num_images=2))
 
     assert (body["status"], body["phase"]) == ("processing", "storing")
@@ -70,7 +70,7 @@ def test_only_files_that_have_arrived_are_shown(api: APIClient, storing: Orderin
     assert body["progress"]["message"] == "Copying 2 files"
 
 
-def test_a_failed_one_answers_the_four_questions_and_quotes_nobody(api: APIClient, failed: Ordering) -> None:
+def test_a_failed_generation_has_its_error_without_the_words_of_fal(api: APIClient, failed: Ordering) -> None:
     body = read(api, failed())
 
     assert body["error"] == {
@@ -84,7 +84,7 @@ def test_a_failed_one_answers_the_four_questions_and_quotes_nobody(api: APIClien
     assert "forbidden fruit" not in str(body)
 
 
-def test_the_newest_request_at_fal_is_the_one_that_is_named(api: APIClient, running: Ordering) -> None:
+def test_the_fal_request_id_is_that_of_the_latest_submission(api: APIClient, running: Ordering) -> None:
     generation = running()
     Submission.objects.create(generation=generation, number=2, request_id="newer")
     Submission.objects.create(generation=generation, number=3)
@@ -92,43 +92,45 @@ def test_the_newest_request_at_fal_is_the_one_that_is_named(api: APIClient, runn
     assert read(api, generation)["fal_request_id"] == "newer"
 
 
-def test_nobody_hears_how_long_it_takes_when_it_is_done(api: APIClient, order: Ordering, failed: Ordering) -> None:
+def test_a_generation_that_has_ended_has_no_estimate(api: APIClient, order: Ordering, failed: Ordering) -> None:
     assert read(api, order())["progress"]["eta_seconds"] == 3
     assert read(api, failed())["progress"]["eta_seconds"] is None
 
 
-def test_a_model_that_is_no_longer_on_offer_can_still_be_read(api: APIClient, order: Ordering) -> None:
+def test_a_generation_of_a_removed_model_can_be_read(api: APIClient, order: Ordering) -> None:
     generation = order()
     Generation.objects.filter(pk=generation.pk).update(model="retired-1")
 
     assert read(api, generation)["progress"]["eta_seconds"] is None
 
 
-def test_the_etag_is_the_version_and_spares_an_unchanged_answer(api: APIClient, running: Ordering) -> None:
+def test_the_etag_is_the_version_and_an_unchanged_generation_is_not_sent_again(
+    api: APIClient, running: Ordering
+) -> None:
     generation = running()
     first = api.get(f"{GENERATIONS}{generation.pk}/")
 
-    again = api.get(f"{GENERATIONS}{generation.pk}/", headers={"If-None-Match": first["ETag"]})
+    second = api.get(f"{GENERATIONS}{generation.pk}/", headers={"If-None-Match": first["ETag"]})
 
     assert first["ETag"] == f'"{generation.version}"'
-    assert (again.status_code, again.content) == (304, b"")
-    assert again["Retry-After"] == "1"
+    assert (second.status_code, second.content) == (304, b"")
+    assert second["Retry-After"] == "1"
 
 
-def test_any_change_is_news(api: APIClient, running: Ordering) -> None:
+def test_a_changed_generation_is_sent_again(api: APIClient, running: Ordering) -> None:
     generation = running()
     etag = api.get(f"{GENERATIONS}{generation.pk}/")["ETag"]
     lifecycle.progressed(generation, running=False, position=4)
 
-    news = api.get(f"{GENERATIONS}{generation.pk}/", headers={"If-None-Match": etag})
+    changed = api.get(f"{GENERATIONS}{generation.pk}/", headers={"If-None-Match": etag})
 
-    assert news.status_code == 200
-    assert news.json()["progress"]["queue_position"] == 4
-    assert news.json()["phase"] == Phase.WAITING
+    assert changed.status_code == 200
+    assert changed.json()["progress"]["queue_position"] == 4
+    assert changed.json()["phase"] == Phase.WAITING
 
 
 @pytest.mark.parametrize("age_seconds, retry_after", [(0, 1), (40, 5), (3600, 30)])
-def test_the_older_it_is_the_less_often_one_should_ask(
+def test_retry_after_grows_with_the_age_of_the_generation(
     alice: User, order: Ordering, age_seconds: int, retry_after: int
 ) -> None:
     generation = order()
@@ -142,12 +144,12 @@ def test_the_older_it_is_the_less_often_one_should_ask(
     assert int(response["Retry-After"]) == retry_after
 
 
-def test_there_is_nothing_to_wait_for_after_the_end(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_that_has_ended_has_no_retry_after(api: APIClient, completed: Ordering) -> None:
     assert "Retry-After" not in api.get(f"{GENERATIONS}{completed().pk}/")
 
 
-def test_a_list_asks_the_database_no_more_for_many_than_for_one(settings, api: APIClient, completed: Ordering) -> None:
-    settings.USER_REQUESTS_PER_MINUTE = 0  # Counting them is a question now and then.
+def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(settings, api: APIClient, completed: Ordering) -> None:
+    settings.USER_REQUESTS_PER_MINUTE = 0  # The rate limit takes a query now and then.
     completed()
     api.get(GENERATIONS)
     with CaptureQueriesContext(connection) as one:
@@ -161,7 +163,7 @@ def test_a_list_asks_the_database_no_more_for_many_than_for_one(settings, api: A
     assert len(many) == len(one) <= 4
 
 
-def test_the_timeline_tells_facts_and_money_but_not_what_staff_wrote(api: APIClient, failed: Ordering) -> None:
+def test_the_timeline_shows_facts_and_credits_without_names_and_details(api: APIClient, failed: Ordering) -> None:
     body = api.get(f"{GENERATIONS}{failed().pk}/events/").json()
 
     assert [event["fact"] for event in body["results"]] == ["ordered", "submitting", "submitted", "failed"]

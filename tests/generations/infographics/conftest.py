@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.fixtures.api import (
-    addresses,
     alice,
     anonymous,
     api,
@@ -12,17 +11,17 @@ from tests.fixtures.api import (
     completed,
     customer,
     failed,
-    nothing_is_left_over,
     order,
+    path_parameters,
     patient_fal,
+    reset_process_state,
     running,
+    short_streams,
     staff,
     storing,
-    streams_are_short,
 )
 
 __all__ = [
-    "addresses",
     "alice",
     "anonymous",
     "api",
@@ -31,11 +30,12 @@ __all__ = [
     "completed",
     "customer",
     "failed",
-    "nothing_is_left_over",
     "order",
+    "path_parameters",
     "patient_fal",
+    "reset_process_state",
     "running",
+    "short_streams",
     "staff",
     "storing",
-    "streams_are_short",
 ]

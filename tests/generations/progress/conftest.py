@@ -1,4 +1,4 @@
-"""Fixtures of the tests of progress: a customer, her orders and her batches."""
+"""Fixtures of the tests of progress: customers, generations and batches, and the background work."""
 
 from __future__ import annotations
 

@@ -15,12 +15,12 @@ from generations.models import Generation
 from generations.ordering import input_files
 from generations.safe_http import client as http_client
 from generations.safe_http import concurrency
-from tests.fixtures.api import GENERATIONS, alice, api, bob, customer, key_of, nothing_is_left_over, streams_are_short
+from tests.fixtures.api import GENERATIONS, alice, api, bob, customer, key_of, reset_process_state, short_streams
 from tests.helpers.scripted_servers import Server, Visit, serving
 from tests.helpers.threads import at_once
 from tests.services.waiting import HANG_SECONDS, until
 
-__all__ = ["alice", "api", "bob", "customer", "nothing_is_left_over", "streams_are_short"]
+__all__ = ["alice", "api", "bob", "customer", "reset_process_state", "short_streams"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ORDERS = 6

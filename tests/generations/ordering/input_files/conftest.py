@@ -12,7 +12,7 @@ from tests.fixtures.uploads import (
     customer,
     either,
     folder,
-    nothing_is_left_over,
+    reset_process_state,
 )
 
 __all__ = [
@@ -25,5 +25,5 @@ __all__ = [
     "customer",
     "either",
     "folder",
-    "nothing_is_left_over",
+    "reset_process_state",
 ]
