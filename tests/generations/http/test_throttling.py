@@ -1,4 +1,4 @@
-"""How often the API may be asked: exactly so often, in all processes; and never at the cost of a read."""
+"""The rate limit of the API: exact over all processes, and never the reason why a read fails."""
 
 from __future__ import annotations
 
@@ -27,43 +27,45 @@ pytestmark = pytest.mark.django_db
 CREDITS = "/api/v1/credits/"
 
 
-def statuses(client: APIClient, times: int) -> list[int]:
-    return [client.get(CREDITS).status_code for _ in range(times)]
+def statuses(client: APIClient, count: int) -> list[int]:
+    return [client.get(CREDITS).status_code for _ in range(count)]
 
 
-def test_whoever_asks_too_often_hears_when_to_come_again(settings, api: APIClient) -> None:
+def test_a_request_above_the_limit_is_refused_with_retry_after(settings, api: APIClient) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 3
 
     assert statuses(api, 3) == [200] * 3
-    no = api.get(CREDITS)
+    refused = api.get(CREDITS)
 
-    assert (no.status_code, no.json()["code"]) == (429, "rate_limited")
-    assert 15 <= int(no["Retry-After"]) <= 20
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 15 <= int(refused["Retry-After"]) <= 20
 
 
-def test_all_keys_of_one_customer_share_it_and_others_have_their_own(settings, alice: Account, bob: Account) -> None:
+def test_the_limit_is_shared_by_the_keys_of_a_customer_and_not_between_customers(
+    settings, alice: Account, bob: Account
+) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 2
 
-    asked = [statuses(client_of(account), 1) for account in (alice, alice, alice, bob)]
+    found = [statuses(client_of(account), 1) for account in (alice, alice, alice, bob)]
 
-    assert asked == [[200], [200], [429], [200]]
+    assert found == [[200], [200], [429], [200]]
 
 
-@pytest.mark.parametrize("own, answered", [(4, 4), (0, 6), (None, 2)])
-def test_staff_may_allow_one_customer_more(settings, alice: Account, own: int | None, answered: int) -> None:
+@pytest.mark.parametrize("own_limit, allowed", [(4, 4), (0, 6), (None, 2)])
+def test_staff_can_set_the_limit_of_a_customer(settings, alice: Account, own_limit: int | None, allowed: int) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 2
-    UserLimits.objects.create(account=alice, requests_per_minute=own)
+    UserLimits.objects.create(account=alice, requests_per_minute=own_limit)
 
-    assert statuses(client_of(alice), 6).count(200) == answered
+    assert statuses(client_of(alice), 6).count(200) == allowed
 
 
-def test_who_is_nobody_is_not_counted(settings, client: APIClient) -> None:
+def test_anonymous_requests_are_not_counted(settings, client: APIClient) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 1
 
     assert statuses(client, 3) == [401] * 3
 
 
-def test_reading_does_not_become_writing(monkeypatch: pytest.MonkeyPatch, api: APIClient) -> None:
+def test_a_read_with_a_local_token_writes_nothing(monkeypatch: pytest.MonkeyPatch, api: APIClient) -> None:
     monkeypatch.setattr(throttling, "KEPT_SECONDS", 60)
     statuses(api, 1)
 
@@ -74,24 +76,25 @@ def test_reading_does_not_become_writing(monkeypatch: pytest.MonkeyPatch, api: A
 
 
 @pytest.fixture
-def by_twos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two at once at two a minute, so that nothing comes back during a test; and nobody goes uncounted."""
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process takes two tokens at once at two per minute, so that none comes back during a test. The database is
+    waited for, so that no request goes uncounted."""
     monkeypatch.setattr(throttling, "TAKES_PER_MINUTE", 1)
     monkeypatch.setattr(best_effort, "WAIT_SECONDS_MAX", 10)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_processes_let_exactly_so_many_pass(by_twos: None) -> None:
-    """G27: each takes two at once into its hands, and they count when they are taken."""
+def test_two_processes_together_keep_to_the_limit(two_at_once: None) -> None:
+    """G27: each of them takes two tokens at once, which count when they are taken."""
     rate, processes = Rate(per_minute=2, burst=9), [LocalTokens(), LocalTokens()]
-    takes = [partial(process.acquire, "b", rate) for process in processes] * 8
+    calls = [partial(process.acquire, "b", rate) for process in processes] * 8
 
-    results = [*race(*takes), *(take() for take in takes)]
+    results = [*race(*calls), *(call() for call in calls)]
 
     assert [result == 0 for result in results].count(True) == 9
 
 
-def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyPatch, by_twos: None) -> None:
+def test_local_tokens_expire(monkeypatch: pytest.MonkeyPatch, two_at_once: None) -> None:
     monkeypatch.setattr(throttling, "KEPT_SECONDS", -1)
     rate, process = Rate(per_minute=2, burst=4), LocalTokens()
 
@@ -101,7 +104,7 @@ def test_what_is_kept_for_too_long_is_no_longer_good(monkeypatch: pytest.MonkeyP
 # --- With Redis ---
 
 
-def test_with_redis_the_database_is_not_asked(settings, redis_url: str, api: APIClient) -> None:
+def test_with_redis_the_limit_needs_no_query(settings, redis_url: str, api: APIClient) -> None:
     settings.REDIS_URL, settings.USER_REQUESTS_PER_MINUTE = redis_url, 2
     statuses(api, 1)
 
@@ -112,18 +115,18 @@ def test_with_redis_the_database_is_not_asked(settings, redis_url: str, api: API
     throttling.redis_client(redis_url).close()
 
 
-def test_a_redis_that_is_away_turns_nobody_away(settings, api: APIClient) -> None:
+def test_an_unavailable_redis_refuses_no_request(settings, api: APIClient) -> None:
     settings.REDIS_URL, settings.USER_REQUESTS_PER_MINUTE = "redis://127.0.0.1:9/0", 1
 
     assert statuses(api, 3) == [200] * 3
 
 
-# --- A database that is busy ---
+# --- A busy database ---
 
 
 @pytest.fixture
-def busy(api: APIClient) -> Iterator[None]:
-    """SQLite has one writer, and he does not come to an end."""
+def locked_sqlite(api: APIClient) -> Iterator[None]:
+    """Another connection holds the write lock of SQLite."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -131,8 +134,8 @@ def busy(api: APIClient) -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.once
-def test_a_locked_sqlite_answers_who_only_reads(busy: None, api: APIClient) -> None:
-    """Neither the request nor the key's last use can be noted, and nobody waits for that."""
+def test_a_locked_sqlite_database_can_be_read(locked_sqlite: None, api: APIClient) -> None:
+    """Neither the request is counted nor the last use of the key recorded, and the read does not wait for either."""
     assert statuses(api, 2) == [200, 200]
 
     assert ApiKey.objects.get().last_used_at is None
@@ -140,7 +143,7 @@ def test_a_locked_sqlite_answers_who_only_reads(busy: None, api: APIClient) -> N
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_postgresql
-def test_a_locked_key_answers_who_only_reads(api: APIClient) -> None:
+def test_a_read_does_not_wait_for_a_locked_row_of_its_key(api: APIClient) -> None:
     login = connection.settings_dict
     address = {"host": login["HOST"], "port": login["PORT"], "user": login["USER"], "dbname": login["NAME"]}
     with psycopg.connect(**address) as other:
