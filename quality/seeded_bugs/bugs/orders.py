@@ -109,7 +109,7 @@ BUGS = (
                 new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
-        caught_by=("test_a_lease_that_another_took_is_not_kept",),
+        caught_by=("test_a_lease_that_another_worker_took_is_not_renewed",),
     ),
     Bug(
         number="12",

@@ -84,15 +84,22 @@ def test_a_kept_lease_outlives_its_seconds(order: Ordering) -> None:
         assert claim() == []
 
 
-def test_a_lease_that_another_took_is_not_kept(order: Ordering) -> None:
+def test_a_lease_that_another_worker_took_is_not_renewed(order: Ordering) -> None:
     order()
     (slept,) = claim(seconds=-1)
     (awake,) = claim()
-    lapses = Generation.objects.get().leased_until
+    before = Generation.objects.get().leased_until
 
-    assert leases._extend(slept, 60) is False
-    assert Generation.objects.get().leased_until == lapses
-    assert awake.lease == Generation.objects.get().lease
+    with leases.renewing(slept, seconds=0.03):
+        # The thread ends when it finds that the lease is lost.
+        until(lambda: not is_renewing() or Generation.objects.get().leased_until != before)
+
+    assert Generation.objects.get().leased_until == before
+    assert Generation.objects.get().lease == awake.lease
+
+
+def is_renewing() -> bool:
+    return any(thread.name == "lease" for thread in threading.enumerate())
 
 
 def test_a_process_that_ends_hands_back_what_it_has(order: Ordering) -> None:
