@@ -26,8 +26,10 @@ def main(names: Sequence[str]) -> int:
     expected = {mutant for mutant in EQUIVALENT if not names or mutant.partition(".")[0] in names}
     unexplained, killed = survivors - EQUIVALENT.keys(), expected - survivors
     print(f"{len(survivors)} survivors, {len(survivors) - len(unexplained)} of them listed as equivalent.")
-    print(*(f"SURVIVED  {mutant}" for mutant in sorted(unexplained)), sep="\n")
-    print(*(f"Listed as equivalent, but killed: {mutant}" for mutant in sorted(killed)), sep="\n")
+    for mutant in sorted(unexplained):
+        print(f"SURVIVED  {mutant}")
+    for mutant in sorted(killed):
+        print(f"Listed as equivalent, but killed: {mutant}")
     return 1 if unexplained or killed else 0
 
 

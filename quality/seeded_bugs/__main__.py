@@ -33,7 +33,8 @@ def main(numbers: Sequence[str]) -> int:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda database: failures_without_bug(database, bugs), DATABASES)
         failures = [name for names in found for name in names]
-        print(*(f"Fails without any bug: {name}" for name in failures), sep="\n", flush=True)
+        for name in failures:
+            print(f"Fails without any bug: {name}")
         print("| Bug | | Caught by | Seconds |\n|---|---|---|---|", flush=True)
         problems = list(pool.map(lambda bug: try_bug(bug, failures), bugs))
     return 1 if any(problems) else 0
