@@ -1,12 +1,10 @@
-"""The WSGI application that `manage.py serve` runs."""
+"""The WSGI application. The web server loads it once in each of its processes."""
 
 import os
 
+from django.apps import apps
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
-
-from generations.callbacks import rejections  # noqa: E402  (models can be imported from here on)
-
-rejections.start_flushing()
+apps.get_app_config("generations").start_web_process()  # type: ignore[attr-defined]

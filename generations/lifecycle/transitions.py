@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from generations.lifecycle.event_hook import event_recorded
 from generations.models import Event, Generation, Phase, Status
+from generations.progress.event_hook import event_recorded
 
 STATUS_OF = {
     Phase.QUEUED: Status.PENDING,
