@@ -1,28 +1,29 @@
-"""Settings that contradict each other are found before anything starts, each under its own id."""
+"""System checks find settings that contradict each other. Each contradiction has an id and a hint."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import CheckMessage, run_checks
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
 pytestmark = pytest.mark.once
 
-SOUND = {
+CONSISTENT = {
     "DEBUG": False,
     "SITE_URL": "https://limn.example.com",
     "ALLOWED_HOSTS": ["limn.example.com"],
     "FAL_KEY": "key",
-    "FAL_USER_ID": "somebody",
+    "FAL_USER_ID": "user_1",
     "FAL_QUEUE_URL": "https://queue.fal.run",
     "AWS_S3_ENDPOINT_URL": "https://s3.example.com",
     "AWS_STORAGE_BUCKET_NAME": "limn",
 }
-CONTRADICTIONS: list[tuple[dict[str, Any], list[str]]] = [
+# Changes to the settings above, and the ids of the messages that follow.
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({}, []),
     ({"DEBUG": True}, ["limn.E001"]),
     ({"DEBUG": True, "SITE_URL": "http://localhost:8000"}, ["limn.W002"]),
@@ -40,22 +41,22 @@ CONTRADICTIONS: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-def _found(settings: Settings, changes: dict[str, Any]) -> list[Any]:
-    for name, value in {**SOUND, **changes}.items():
+def messages_of(settings: Settings, changes: dict[str, Any]) -> list[CheckMessage]:
+    """What Limn's checks report about consistent settings with these changes."""
+    for name, value in {**CONSISTENT, **changes}.items():
         setattr(settings, name, value)
     return run_checks(tags=["limn"])
 
 
-@pytest.mark.parametrize("changes, ids", CONTRADICTIONS, ids=[str(changes) for changes, _ in CONTRADICTIONS])
-def test_a_contradiction_has_an_id(settings: Settings, changes: dict[str, Any], ids: list[str]) -> None:
-    """J7."""
-    assert [message.id for message in _found(settings, changes)] == ids
+def test_j7_each_contradiction_is_reported_under_its_id(settings: Settings) -> None:
+    for changes, ids in CHANGES:
+        assert [message.id for message in messages_of(settings, changes)] == ids, changes
 
 
-def test_a_contradiction_says_what_to_do(settings: Settings) -> None:
-    worst = {"DEBUG": True, "AWS_STORAGE_BUCKET_NAME": "", "FAL_USER_ID": ""}
+def test_each_contradiction_has_a_hint(settings: Settings) -> None:
+    changes = {"DEBUG": True, "AWS_STORAGE_BUCKET_NAME": "", "FAL_USER_ID": ""}
 
-    messages = _found(settings, worst)
+    messages = messages_of(settings, changes)
 
     assert len(messages) == 3
     assert all(message.hint and str(message.msg) for message in messages)

@@ -1,4 +1,4 @@
-"""Limn refuses to start with a wrong setting, and says which, why and what to do."""
+"""With a wrong setting Limn does not start. The last line of its output names the setting, the reason and a remedy."""
 
 from __future__ import annotations
 
@@ -32,28 +32,25 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_setting_keeps_limn_from_starting(name: str, tmp_path: Path) -> None:
-    """J7, J8: every setting that can be wrong, each as a start of its own."""
-    # No fal is set here that another setting would contradict, and nobody's data is touched.
+def test_j7_j8_limn_does_not_start_with_a_wrong_setting(name: str, tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path), name: WRONG[name]}
-    if name == "SECRET_KEY_FILE":
-        environment["SECRET_KEY"] = ""
-    if name == "FAL_KEY_FILE":
-        environment["FAL_KEY"] = ""
+    # The tests set the key itself, which would contradict its file.
+    if name.endswith("_KEY_FILE"):
+        environment[name.removesuffix("_FILE")] = ""
 
-    run = output_of("check", environment=environment)
+    check = output_of("check", environment=environment)
 
-    last = run.stderr.strip().splitlines()[-1]
-    assert run.returncode == 1
-    assert last.startswith(f"django.core.exceptions.ImproperlyConfigured: {name}")
-    assert "hunter2" not in run.stderr
+    assert check.returncode == 1
+    last_line = check.stderr.strip().splitlines()[-1]
+    assert last_line.startswith(f"django.core.exceptions.ImproperlyConfigured: {name}")
+    assert "hunter2" not in check.stderr
 
 
-def test_a_contradiction_keeps_limn_from_starting(tmp_path: Path) -> None:
+def test_j7_limn_does_not_start_with_settings_that_contradict_each_other(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path), "AWS_S3_ENDPOINT_URL": "https://s3.example.com"}
 
-    run = output_of("check", environment=environment)
+    check = output_of("check", environment=environment)
 
-    assert run.returncode == 1
-    assert "(limn.E003) AWS_S3_ENDPOINT_URL is set and AWS_STORAGE_BUCKET_NAME is not" in run.stderr
-    assert "HINT: Set AWS_STORAGE_BUCKET_NAME" in run.stderr
+    assert check.returncode == 1
+    assert "(limn.E003) AWS_S3_ENDPOINT_URL is set and AWS_STORAGE_BUCKET_NAME is not" in check.stderr
+    assert "HINT: Set AWS_STORAGE_BUCKET_NAME" in check.stderr

@@ -1,4 +1,4 @@
-"""The programs behind `make run`: kept running, heard, and ended."""
+"""The programs of `make run`: restarted when they end, their alarming log lines shown, and ended with SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,77 +15,78 @@ from tests.services.waiting import until
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FOREVER = "import signal; signal.pause()"
-STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); {FOREVER}"
+IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); {FOREVER}"
 
-MakeProgram = Callable[[str], Program]
+StartProgram = Callable[[str], Program]
 
 
 @pytest.fixture
-def part(tmp_path: Path) -> Iterator[MakeProgram]:
-    """Starts a part that runs the given Python."""
-    made: list[Program] = []
+def start(tmp_path: Path) -> Iterator[StartProgram]:
+    """`start("print('ready')")`: a supervised program that runs this Python code."""
+    started: list[Program] = []
 
     def start(code: str) -> Program:
         command = [sys.executable, "-c", code]
-        made.append(Program("painter", command, environment=dict(os.environ), folder=tmp_path, logs=tmp_path))
-        made[-1].start()
-        return made[-1]
+        program = Program("worker", command, environment=dict(os.environ), folder=tmp_path, logs=tmp_path)
+        started.append(program)
+        program.start()
+        return program
 
     yield start
-    for one in made:
-        one.reap(within_seconds=0)
+    for program in started:
+        program.reap(within_seconds=0)
 
 
-def test_it_is_started_again_after_its_death(part: MakeProgram) -> None:
-    painter = part("import sys; print('first breath', flush=True); sys.exit(3)")
-    until(lambda: not painter.is_running)
+def test_a_program_that_ended_is_restarted(start: StartProgram) -> None:
+    program = start("import sys; print('started', flush=True); sys.exit(3)")
+    until(lambda: not program.is_running)
 
-    news = painter.check()
-    until(lambda: painter.check() or painter.last_lines().count("first breath") > 1)
+    messages = program.check()
+    until(lambda: program.check() or program.last_lines().count("started") > 1)
 
-    assert news == ["ended with status 3; restart in 1 s"]
-
-
-def test_the_pauses_grow_when_it_dies_again_at_once(part: MakeProgram) -> None:
-    painter = part("raise SystemExit(1)")
-
-    news = [until(painter.check)[-1] for _ in range(2)]
-
-    assert [line.rpartition(" in ")[2] for line in news] == ["1 s", "2 s"]
+    assert messages == ["ended with status 3; restart in 1 s"]
 
 
-def test_alarms_are_heard_and_chatter_is_not(part: MakeProgram) -> None:
+def test_the_pause_before_a_restart_doubles_when_a_program_ends_at_once(start: StartProgram) -> None:
+    program = start("raise SystemExit(1)")
+
+    messages = [until(program.check)[-1] for _ in range(2)]
+
+    assert [message.rpartition(" in ")[2] for message in messages] == ["1 s", "2 s"]
+
+
+def test_errors_with_their_tracebacks_are_shown_and_other_lines_are_not(start: StartProgram) -> None:
     lines = [
-        "2026-11-20 12:00:00,000 INFO limn: all is well",
-        "2026-11-20 12:00:01,000 ERROR limn: the bucket refuses us",
+        "2026-11-20 12:00:00,000 INFO limn: started",
+        "2026-11-20 12:00:01,000 ERROR limn: the bucket refused the file",
         "Traceback (most recent call last):",
-        '  File "limn.py", line 1, in paint',
+        '  File "limn.py", line 1, in copy',
         "PermissionError: no",
-        "2026-11-20 12:00:02,000 INFO limn: an ERROR is mentioned, long after the beginning of the line",
+        "2026-11-20 12:00:02,000 INFO limn: the word ERROR does not begin this line",
     ]
-    painter = part(f"print({chr(10).join(lines)!r}, flush=True); {FOREVER}")
+    program = start(f"print({chr(10).join(lines)!r}, flush=True); {FOREVER}")
 
-    assert until(painter.check) == lines[1:5]
-    assert painter.check() == []
+    assert until(program.check) == lines[1:5]
+    assert program.check() == []
 
 
-def test_the_log_of_the_last_run_is_kept_beside_the_new_one(part: MakeProgram, tmp_path: Path) -> None:
-    first = part(f"print('the first', flush=True); {FOREVER}")
+def test_the_log_of_the_last_run_is_kept_beside_the_new_one(start: StartProgram, tmp_path: Path) -> None:
+    first = start(f"print('the first', flush=True); {FOREVER}")
     until(lambda: "the first" in first.last_lines())
 
-    second = part(f"print('the second', flush=True); {FOREVER}")
+    second = start(f"print('the second', flush=True); {FOREVER}")
     until(lambda: "the second" in second.last_lines())
 
-    assert (tmp_path / "painter.log.1").read_text() == "the first\n"
-    assert (tmp_path / "painter.log").read_text() == "the second\n"
+    assert (tmp_path / "worker.log.1").read_text() == "the first\n"
+    assert (tmp_path / "worker.log").read_text() == "the second\n"
 
 
-def test_who_does_not_end_when_asked_is_ended(part: MakeProgram) -> None:
-    painter = part(STUBBORN)
-    until(lambda: "ready" in painter.last_lines())
+def test_a_program_that_ignores_sigterm_is_killed(start: StartProgram) -> None:
+    program = start(IGNORES_SIGTERM)
+    until(lambda: "ready" in program.last_lines())
 
-    painter.ask_to_end()
-    assert painter.is_running
-    painter.reap(within_seconds=0.1)
+    program.ask_to_end()
+    assert program.is_running
+    program.reap(within_seconds=0.1)
 
-    assert not painter.is_running
+    assert not program.is_running

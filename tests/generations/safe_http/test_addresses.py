@@ -85,6 +85,6 @@ def test_an_ipv4_address_inside_an_ipv6_address_is_recognised(address: ipaddress
 
 
 def test_loopback_is_all_of_127_and_one_ipv6_address() -> None:
-    addresses = ["127.0.0.1", "127.9.9.9", "::1", "localhost", "10.0.0.1", "::2", "localhost.example.com"]
+    addresses = ["127.0.0.1", "127.9.9.9", "::1", "localhost", "10.0.0.1", "::2", "localhost.example.com", ""]
 
     assert [address for address in addresses if is_loopback(address)] == ["127.0.0.1", "127.9.9.9", "::1", "localhost"]
