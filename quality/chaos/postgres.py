@@ -17,8 +17,9 @@ from config.management import subprocesses
 from quality.chaos import processes
 
 DATABASE_USER = "limn"
-# PostgreSQL refuses to run as root.
-SYSTEM_USER = "nobody" if os.geteuid() == 0 else None
+# PostgreSQL refuses to run as root. Every Linux system has an account without privileges under this number.
+UNPRIVILEGED_UID = 65534
+SYSTEM_USER = pwd.getpwuid(UNPRIVILEGED_UID).pw_name if os.geteuid() == 0 else None
 # A crash of the server process must not lose a commit. The machine itself does not crash, so fsync is not needed.
 SETTINGS = ("fsync=off", "synchronous_commit=on", "max_connections=200", "listen_addresses=127.0.0.1")
 START_SECONDS_MAX = 30.0
