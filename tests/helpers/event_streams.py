@@ -1,4 +1,4 @@
-"""Reading server-sent events, and a web server that has a few threads and no more."""
+"""Reads server-sent events, and runs a web server with a fixed number of threads."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from django.db import connection
 from tests.services.waiting import HANG_SECONDS
 
 
-class Heard(NamedTuple):
-    """One event."""
+class ReceivedEvent(NamedTuple):
+    """One event, with its data decoded."""
 
     id: str
     name: str
@@ -30,12 +30,13 @@ class Heard(NamedTuple):
 _EVENT = re.compile(r"id: (.+)\nevent: (.+)\ndata: (.+)\n\n")
 
 
-def heard(text: str) -> list[Heard]:
-    return [Heard(event_id, name, json.loads(data)) for event_id, name, data in _EVENT.findall(text)]
+def parse_events(text: str) -> list[ReceivedEvent]:
+    """The events in the text of a stream."""
+    return [ReceivedEvent(event_id, name, json.loads(data)) for event_id, name, data in _EVENT.findall(text)]
 
 
 class Stream:
-    """A connection on which events come. What has come so far is in `text`."""
+    """An open stream. `text` is what has been received so far."""
 
     def __init__(self, url: str, token: str, last_event_id: str = "") -> None:
         self._session = requests.Session()
@@ -46,17 +47,17 @@ class Stream:
         self.text = ""
 
     @property
-    def events(self) -> list[Heard]:
-        return heard(self.text)
+    def events(self) -> list[ReceivedEvent]:
+        return parse_events(self.text)
 
-    def until(self, count: int) -> list[Heard]:
-        """Read on until so many events have come."""
+    def read_until(self, count: int) -> list[ReceivedEvent]:
+        """Reads until `count` events have been received. Raises StopIteration if the stream ends before."""
         while len(self.events) < count:
             self.text += next(self._chunks).decode()
         return self.events
 
-    def to_the_end(self) -> list[Heard]:
-        """Read on until the other side hangs up."""
+    def read_to_the_end(self) -> list[ReceivedEvent]:
+        """Reads until the server ends the stream."""
         self.text += "".join(chunk.decode() for chunk in self._chunks)
         return self.events
 
@@ -65,14 +66,14 @@ class Stream:
         self._session.close()
 
 
-class _Silent(WSGIRequestHandler):
-    """Without a line for each request."""
+class _QuietHandler(WSGIRequestHandler):
+    """Logs no line for each request."""
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
 class _Server(WSGIServer):
-    """Serves with the threads of a pool, as a web server in production does."""
+    """Serves with a pool of threads, as the web server in production does."""
 
     pool: ThreadPoolExecutor
     request_queue_size = 64
@@ -85,7 +86,7 @@ class _Server(WSGIServer):
             self.finish_request(request, client_address)
             self.shutdown_request(request)
         except OSError:
-            # The other side has hung up.
+            # The client has disconnected.
             self.close_request(request)
         finally:
             connection.close()
@@ -93,8 +94,8 @@ class _Server(WSGIServer):
 
 @contextmanager
 def serving(threads: int) -> Iterator[str]:
-    """Limn on a socket with so many threads; its address."""
-    server = _Server(("127.0.0.1", 0), _Silent)
+    """Serves Limn with this number of threads. Yields its URL."""
+    server = _Server(("127.0.0.1", 0), _QuietHandler)
     server.set_app(WSGIHandler())
     with ThreadPoolExecutor(threads) as server.pool:
         loop = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -1,4 +1,4 @@
-"""`manage.py generate`: orders, waits, saves; and says by its exit status what came of it."""
+"""`manage.py generate`: orders, waits and saves the files. Its exit status says how it ended."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def working(fal: Simulator) -> Iterator[None]:
-    """The background work goes on beside the command."""
+    """The background work runs during the command."""
     with at_work():
         yield
 
 
-def ends_with(status: int, *words: str, **options: Any) -> str:
-    """The command ends with that status; its last words."""
-    with pytest.raises(CommandError) as end:
-        call_command("generate", *words, **{"model": "flux-schnell", "user": "alice", **options})
-    assert end.value.returncode == status
-    return str(end.value)
+def fail_with(status: int, *arguments: str, **options: Any) -> str:
+    """Runs the command, which has to end with this exit status. Returns its error message."""
+    with pytest.raises(CommandError) as raised:
+        call_command("generate", *arguments, **{"model": "flux-schnell", "user": "alice", **options})
+    assert raised.value.returncode == status
+    return str(raised.value)
 
 
-# --- What comes of it ---
+# --- Placed orders ---
 
 
 @pytest.mark.once
-def test_a_picture_is_ordered_waited_for_and_saved(
+def test_an_image_is_ordered_waited_for_and_saved(
     fal: Simulator, limn: Processes, alice: Account, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     limn("work")
@@ -56,88 +56,90 @@ def test_a_picture_is_ordered_waited_for_and_saved(
         "generate", "a cat", "--model", "flux-schnell", "--set", "seed=7", "--out", tmp_path, "--user", "alice"
     )
 
-    said, told = capfd.readouterr()
+    output, messages = capfd.readouterr()
     generation = Generation.objects.get()
-    saved = Path(said.strip())
+    saved = Path(output.strip())
     assert (saved.parent, saved.stem) == (tmp_path, f"{generation.pk}-0")
-    with Image.open(saved) as picture:
-        assert picture.format == {".png": "PNG", ".jpg": "JPEG"}[saved.suffix]
+    with Image.open(saved) as image:
+        assert image.format == {".png": "PNG", ".jpg": "JPEG"}[saved.suffix]
     assert generation.input == {"prompt": "a cat", "seed": 7}
-    assert f"{generation.pk} is ordered for 3 credits." in told
-    assert re.search(r"\[#{24}\] 100 %  .*\nCompleted in [\d.]+ s. Charged: 3 credits.\n", told)
+    assert f"{generation.pk} is ordered for 3 credits." in messages
+    assert re.search(r"\[#{24}\] 100 %  .*\nCompleted in [\d.]+ s. Charged: 3 credits.\n", messages)
 
 
-def test_a_failure_is_1_and_says_why_and_what_it_cost(fal: Simulator, alice: Account, working: None) -> None:
+def test_a_failed_generation_is_status_1_with_its_reason_and_charge(
+    fal: Simulator, alice: Account, working: None
+) -> None:
     fal.script("fail:content_policy_violation")
 
-    words = ends_with(1, "a cat")
+    message = fail_with(1, "a cat")
 
-    assert words.startswith("content_policy: ")
-    assert words.endswith(" Charged: 0 credits.")
+    assert message.startswith("content_policy: ")
+    assert message.endswith(" Charged: 0 credits.")
 
 
-def test_when_the_time_is_over_it_goes_on_and_no_worker_is_said(
+def test_a_time_out_is_status_124_and_a_missing_worker_is_reported(
     fal: Simulator, alice: Account, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fal.always("hold", "callback:lost")
 
-    words = ends_with(124, "a cat", timeout=0.1)
+    message = fail_with(124, "a cat", timeout=0.1)
 
-    generation, said = Generation.objects.get(), capfd.readouterr()
-    assert str(generation.pk) in words
+    generation, captured = Generation.objects.get(), capfd.readouterr()
+    assert str(generation.pk) in message
     assert generation.phase == Phase.WAITING
-    assert "No worker is alive (last seen: never). It waits until you start one: manage.py work" in said.err
+    assert "No worker process is running (last seen: never). Start one: manage.py work" in captured.err
 
 
 @pytest.fixture
-def sigint_is_heard() -> Iterator[None]:
-    """A test run that was started as a background job ignores SIGINT."""
+def sigint_handler() -> Iterator[None]:
+    """Raises KeyboardInterrupt at SIGINT. A test run that was started as a background job ignores the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_leaves_it_running_and_says_so(
-    fal: Simulator, alice: Account, monkeypatch: pytest.MonkeyPatch, sigint_is_heard: None
+def test_ctrl_c_is_status_130_and_the_generation_continues(
+    fal: Simulator, alice: Account, monkeypatch: pytest.MonkeyPatch, sigint_handler: None
 ) -> None:
     fal.always("hold", "callback:lost")
-    # At the first look, so that it meets the waiting for certain.
-    monkeypatch.setattr(generate, "_silence", lambda: signal.raise_signal(signal.SIGINT))
+    # At the first poll, so that the signal certainly interrupts the wait.
+    monkeypatch.setattr(generate, "worker_warning", lambda: signal.raise_signal(signal.SIGINT))
 
-    words = ends_with(130, "a cat")
+    message = fail_with(130, "a cat")
 
     generation = Generation.objects.get()
-    assert words == f"{generation.pk} goes on without us."
+    assert message == f"{generation.pk} continues."
     assert generation.status == Status.PROCESSING
 
 
-def test_a_file_that_is_there_is_left_alone(fal: Simulator, order: Ordering, work: Work, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(fal: Simulator, order: Ordering, work: Work, tmp_path: Path) -> None:
     result = results.of(work.to_the_end(order()))
-    saved = generate._save(result, result.outputs[0], tmp_path)
-    saved.write_text("precious")
+    saved = generate.save(result, result.outputs[0], tmp_path)
+    saved.write_text("other content")
 
-    with pytest.raises(CommandError, match="is there already") as end:
-        generate._save(result, result.outputs[0], tmp_path)
+    with pytest.raises(CommandError, match="exists already") as raised:
+        generate.save(result, result.outputs[0], tmp_path)
 
-    assert (end.value.returncode, saved.read_text()) == (1, "precious")
+    assert (raised.value.returncode, saved.read_text()) == (1, "other content")
 
 
-def test_half_a_file_is_not_left_behind(fal: Simulator, order: Ordering, work: Work, tmp_path: Path, settings) -> None:
+def test_an_incomplete_file_is_removed(fal: Simulator, order: Ordering, work: Work, tmp_path: Path, settings) -> None:
     result = results.of(work.to_the_end(order()))
-    options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path / "gone")}
+    options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path / "missing")}
     settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
 
     with pytest.raises(CommandError, match="could not be written"):
-        generate._save(result, result.outputs[0], tmp_path)
+        generate.save(result, result.outputs[0], tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
 
-# --- What is refused ---
+# --- Refused orders ---
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
         ({"model": "flux-nonsense"}, "There is no model “flux-nonsense”"),
         ({"set": ["seeds=7"]}, "seeds: "),
@@ -149,31 +151,31 @@ def test_half_a_file_is_not_left_behind(fal: Simulator, order: Ordering, work: W
         ({"out": "/nowhere/at/all"}, "there is no such folder"),
     ],
 )
-def test_wrong_usage_is_2_and_orders_nothing(alice: Account, options: dict[str, Any], words: str) -> None:
-    assert words in ends_with(2, "a cat", **options)
+def test_wrong_usage_is_status_2_and_orders_nothing(alice: Account, options: dict[str, Any], message: str) -> None:
+    assert message in fail_with(2, "a cat", **options)
     assert Generation.objects.count() == 0
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
-        ({"max_credits": 2}, "max_credits_exceeded: This costs 3 credits, and --max-credits is 2."),
-        ({"user": "poor"}, "refused: "),
+        ({"max_credits": 2}, "max_credits_exceeded: This costs 3 credits, and max_credits is 2."),
+        ({"user": "poor"}, "insufficient_credits: This costs 3 credits and 0 are available."),
     ],
 )
-def test_what_is_refused_is_1_and_holds_nothing(alice: Account, options: dict[str, Any], words: str) -> None:
+def test_a_refused_order_is_status_1_and_orders_nothing(alice: Account, options: dict[str, Any], message: str) -> None:
     User.objects.create_user("poor")
 
-    assert words in ends_with(1, "a cat", **options)
+    assert message in fail_with(1, "a cat", **options)
     assert Generation.objects.count() == 0
 
 
-def test_who_pays_when_nobody_is_named() -> None:
-    chief = User.objects.create_superuser("chief")
-    assert generate._user(None) == chief
+def test_without_a_name_demo_or_the_only_superuser_pays() -> None:
+    superuser = User.objects.create_superuser("admin")
+    assert generate.find_user(None) == superuser
 
     demo = User.objects.create_user("demo")
-    assert generate._user(None) == demo
+    assert generate.find_user(None) == demo
 
 
 @pytest.mark.once
@@ -190,23 +192,19 @@ def test_who_pays_when_nobody_is_named() -> None:
         ("nonsense", "7", "7"),
     ],
 )
-def test_a_value_is_of_the_kind_that_its_input_takes(name: str, text: str, value: Any) -> None:
-    asked = generate._asked(find("flux-schnell"), {"prompt": None, "set": [f"{name}={text}"]})
-
-    assert asked == {name: value}
+def test_a_value_is_read_as_a_type_that_its_input_accepts(name: str, text: str, value: Any) -> None:
+    assert generate.read_input(find("flux-schnell"), None, [f"{name}={text}"]) == {name: value}
 
 
 @pytest.mark.parametrize("slug, name", [("flux-schnell", "prompt"), ("eleven-v3", "text"), ("tripo-v2.5", "prompt")])
-def test_the_words_become_the_models_main_text(slug: str, name: str) -> None:
-    asked = generate._asked(find(slug), {"prompt": "good evening", "set": []})
-
-    assert asked == {name: "good evening"}
+def test_the_prompt_becomes_the_main_text_of_the_model(slug: str, name: str) -> None:
+    assert generate.read_input(find(slug), "good evening", []) == {name: "good evening"}
 
 
-# --- The result, for Python callers ---
+# --- Results for Python callers ---
 
 
-def test_a_result_has_all_that_a_program_needs(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_result_has_the_file_the_charge_and_the_duration(fal: Simulator, order: Ordering, work: Work) -> None:
     result = results.of(work.to_the_end(order()))
 
     (file,) = result.outputs
@@ -217,27 +215,25 @@ def test_a_result_has_all_that_a_program_needs(fal: Simulator, order: Ordering, 
     assert (file.index, file.counts, file.size_bytes > 0, len(file.sha256)) == (0, True, True, 64)
 
 
-def test_waiting_outlives_a_database_that_is_away_for_a_moment(
+def test_waiting_survives_a_short_outage_of_the_database(
     fal: Simulator, order: Ordering, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[Any] = []
+    queries: list[Any] = []
 
-    def away_once(*args: Any) -> Any:
-        looks.append(args)
-        if len(looks) == 1:
-            raise DatabaseError("away")
-        execute, *rest = args
-        return execute(*rest)
+    def fail_once(execute: Any, *args: Any) -> Any:
+        queries.append(args)
+        if len(queries) == 1:
+            raise DatabaseError("unavailable")
+        return execute(*args)
 
     generation = order()
-    with connection.execute_wrapper(away_once):
+    with connection.execute_wrapper(fail_once):
         result = results.wait(generation, seconds=HANG_SECONDS)
 
     assert result.is_completed
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("slug, seconds", [("flux-schnell", 300), ("gone", 300)])
-def test_how_long_to_wait_goes_by_the_model(slug: str, seconds: int) -> None:
-    assert results.default_wait_seconds(slug) == seconds
-    assert max(map(results.default_wait_seconds, MODELS)) <= 1800
+def test_the_default_wait_depends_on_the_model() -> None:
+    assert [results.default_wait_seconds(slug) for slug in ("flux-schnell", "removed-1")] == [300, 300]
+    assert 300 < max(map(results.default_wait_seconds, MODELS)) <= 1800

@@ -1,10 +1,10 @@
-"""Progress by server-sent events: each change once, in order, whatever happens to the connection."""
+"""Event streams: each change is sent once and in order, whatever happens to the connection."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from generations.progress.event_stream import EventStream, Subject
 from tests.fixtures.batches import BatchOrdering, token_of
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
-from tests.helpers.event_streams import Heard, Stream, heard, serving
+from tests.helpers.event_streams import ReceivedEvent, Stream, parse_events, serving
 from tests.services.processes import Processes, Running
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -31,59 +31,78 @@ pytestmark = pytest.mark.django_db
 Step = Callable[[], Any]
 
 
-def address(subject: Generation | Batch) -> str:
+def url_of(subject: Generation | Batch) -> str:
     return f"/api/v1/{'batches' if isinstance(subject, Batch) else 'generations'}/{subject.pk}/stream/"
 
 
-def life_of(generation: Generation) -> list[Step]:
-    """What befalls it, step by step: fal puts it back once, and once something changes while its line stays."""
-    attempt = generation.submissions.get()
+def steps_of(generation: Generation) -> list[Step]:
+    """A life of a generation, step by step. fal queues it a second time, and one change leaves its log line."""
+    submission = generation.submissions.get()
 
-    def says(line: str) -> Step:
+    def running(line: str) -> Step:
         return lambda: lifecycle.progressed(generation, running=True, line=line)
 
     return [
-        lambda: lifecycle_facts.waiting(attempt),
-        lambda: lifecycle_facts.in_queue(attempt),
-        says("denoising 40 %"),
+        lambda: lifecycle_facts.waiting(submission),
+        lambda: lifecycle_facts.in_queue(submission),
+        running("denoising 40 %"),
         lambda: lifecycle.progressed(generation, running=False, position=2),
-        says("denoising 10 %"),
-        says("denoising 60 %"),
-        says("almost there"),
+        running("denoising 10 %"),
+        running("denoising 60 %"),
+        running("almost there"),
         lambda: lifecycle.cancel_sent(generation),
-        lambda: lifecycle_facts.storing(attempt),
-        lambda: lifecycle_facts.stored(attempt),
+        lambda: lifecycle_facts.storing(submission),
+        lambda: lifecycle_facts.stored(submission),
     ]
 
 
-def listen(job: Subject, steps: list[Step]) -> list[Heard]:
-    """All that one hears who stays."""
-    listener = EventStream(job)
-    text = listener.next_events()
+def follow(subject: Subject, steps: list[Step]) -> list[ReceivedEvent]:
+    """The events that a client receives who polls after each step."""
+    stream = EventStream(subject)
+    text = stream.next_events()
     for step in steps:
         step()
-        text += listener.next_events()
-    return heard(text)
+        text += stream.next_events()
+    return parse_events(text)
+
+
+def read_stream(client: APIClient | Client, subject: Generation | Batch, **headers: str) -> str:
+    """The text of a stream over HTTP, until the server ends it."""
+    response = client.get(url_of(subject), headers=headers)
+    return b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def no_free_slot() -> Iterator[None]:
+    """Every slot for a long response is taken."""
+    with ExitStack() as slots:
+        assert all(slots.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT))
+        yield
+
+
+def count_free_slots() -> int:
+    with ExitStack() as slots:
+        return sum(slots.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT + 1))
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`quick(STREAM_SECONDS_MAX=0.1)`: with less patience than in production."""
+def timing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`timing(STREAM_SECONDS_MAX=0.1)`: other times than in production, and a short interval between polls."""
 
-    def be(**seconds: float) -> None:
+    def change(**seconds: float) -> None:
         for name, value in {"POLL_SECONDS": 0.01, **seconds}.items():
             monkeypatch.setattr(streams, name, value)
 
-    return be
+    return change
 
 
-# --- What is told ---
+# --- Events ---
 
 
-def test_each_change_is_told_once_and_the_end_comes_last(order: Ordering) -> None:
+def test_each_change_is_sent_once_and_the_end_comes_last(order: Ordering) -> None:
     generation = order()
 
-    events = listen(Subject.of(generation), life_of(generation))
+    events = follow(Subject.of(generation), steps_of(generation))
 
     assert len({event.id for event in events}) == len(events)
     versions = [event.data["version"] for event in events if event.name == "progress"]
@@ -93,32 +112,30 @@ def test_each_change_is_told_once_and_the_end_comes_last(order: Ordering) -> Non
     assert (events[-1].data["status"], events[-1].data["progress"]) == ("completed", 100)
 
 
-def test_a_bar_never_goes_back_though_fal_begins_anew(order: Ordering) -> None:
+def test_the_progress_never_falls_even_if_fal_starts_again(order: Ordering) -> None:
     generation = order()
 
-    told = [
-        event.data["progress"] for event in listen(Subject.of(generation), life_of(generation)) if event.name != "log"
-    ]
+    events = follow(Subject.of(generation), steps_of(generation))
 
-    assert told == sorted(told)
-    assert (told[0], 42 in told, told[-1]) == (0, True, 100)
+    progress = [event.data["progress"] for event in events if event.name != "log"]
+    assert progress == sorted(progress)
+    assert (progress[0], 42 in progress, progress[-1]) == (0, True, 100)
 
 
-def test_lines_of_the_model_are_told_once_each(order: Ordering) -> None:
+def test_each_log_line_is_sent_once(order: Ordering) -> None:
     generation = order()
 
-    lines = [
-        event.data["message"] for event in listen(Subject.of(generation), life_of(generation)) if event.name == "log"
-    ]
+    events = follow(Subject.of(generation), steps_of(generation))
 
+    lines = [event.data["message"] for event in events if event.name == "log"]
     assert lines == ["denoising 40 %", "denoising 10 %", "denoising 60 %", "almost there", "Copying 1 file"]
 
 
-def test_a_failure_says_why_and_what_it_cost(order: Ordering) -> None:
+def test_a_failure_has_its_reason_and_its_charge(order: Ordering) -> None:
     generation = order()
     lifecycle_facts.ended(generation.submissions.get())
 
-    *_, end = heard(EventStream(Subject.of(generation)).next_events())
+    *_, end = parse_events(EventStream(Subject.of(generation)).next_events())
 
     assert end.data["error"] == {
         "code": "provider_error",
@@ -129,11 +146,11 @@ def test_a_failure_says_why_and_what_it_cost(order: Ordering) -> None:
     }
 
 
-def test_of_a_batch_each_file_is_told_and_the_whole(order_batch: BatchOrdering) -> None:
+def test_the_stream_of_a_batch_has_events_of_each_generation_and_of_the_whole(order_batch: BatchOrdering) -> None:
     batch = order_batch(2)
     first, second = batch.generations.order_by("pk")
 
-    events = listen(Subject.of(batch), life_of(first) + life_of(second))
+    events = follow(Subject.of(batch), steps_of(first) + steps_of(second))
 
     whole = [event.data for event in events if event.name == "progress" and "file_id" not in event.data]
     assert [data["progress"] for data in whole] == sorted(data["progress"] for data in whole)
@@ -142,149 +159,153 @@ def test_of_a_batch_each_file_is_told_and_the_whole(order_batch: BatchOrdering) 
     assert (events[-1].name, events[-1].data["completed"], events[-1].data["failed"]) == ("end", 2, 0)
 
 
-# --- Coming back ---
+# --- Resuming ---
 
 
-@pytest.mark.parametrize("files", [0, 2])
-def test_cut_off_after_every_event_one_hears_the_same(order: Ordering, order_batch: BatchOrdering, files: int) -> None:
-    """The one who stays and the one whose line is cut all the time: nothing is missed, and nothing comes twice."""
-    subject = order_batch(files) if files else order()
-    job = Subject.of(subject)
-    steps = [step for generation in job.generations.order_by("pk") for step in life_of(generation)]
-    stays, last = EventStream(job), ""
-    by_bits: list[Heard] = []
-    whole = heard(stays.next_events())
+@pytest.mark.parametrize("batch_size", [0, 2])
+def test_a_client_that_reconnects_after_every_event_receives_the_same(
+    order: Ordering, order_batch: BatchOrdering, batch_size: int
+) -> None:
+    """Compared with a client that stays connected: nothing is missed, and nothing comes twice."""
+    subject = Subject.of(order_batch(batch_size) if batch_size else order())
+    steps = [step for generation in subject.generations.order_by("pk") for step in steps_of(generation)]
+    connected = EventStream(subject)
+    expected = parse_events(connected.next_events())
+    received: list[ReceivedEvent] = []
+    last_event_id = ""
+
     for step in [lambda: None, *steps]:
         step()
-        whole += heard(stays.next_events())
-        while len(by_bits) < len(whole):
-            by_bits.append(heard(EventStream.resume(job, last).next_events())[0])
-            last = by_bits[-1].id
+        expected += parse_events(connected.next_events())
+        while len(received) < len(expected):
+            received.append(parse_events(EventStream.resume(subject, last_event_id).next_events())[0])
+            last_event_id = received[-1].id
 
-    assert by_bits == whole
-    assert EventStream.resume(job, last).is_over
+    assert received == expected
+    assert EventStream.resume(subject, last_event_id).is_over
 
 
-@pytest.mark.parametrize("nonsense", ["x", "7", "999-0-0", "1-0-0.1-0-0", "1-0-0:end.", "1-0-0:end", "9" * 9000])
-def test_an_id_that_is_not_ours_is_as_if_unsaid(order: Ordering, nonsense: str) -> None:
-    job = Subject.of(order())
+def test_an_invalid_id_starts_the_stream_from_the_beginning(order: Ordering) -> None:
+    subject = Subject.of(order())
     Generation.objects.update(version=3)
 
-    listener = EventStream.resume(job, nonsense)
+    for last_event_id in ("x", "7", "999-0-0", "1-0-0.1-0-0", "1-0-0:end.", "1-0-0:end", "9" * 9000):
+        stream = EventStream.resume(subject, last_event_id)
 
-    assert not listener.is_over
-    assert [event.name for event in heard(listener.next_events())] == ["progress"]
+        assert not stream.is_over, last_event_id
+        assert [event.name for event in parse_events(stream.next_events())] == ["progress"], last_event_id
 
 
-def test_while_nothing_happens_one_question_is_asked(order_batch: BatchOrdering, django_assert_num_queries) -> None:
-    listener = EventStream(Subject.of(order_batch(3)))
-    listener.next_events()
+def test_a_poll_without_a_change_takes_one_query(order_batch: BatchOrdering, django_assert_num_queries) -> None:
+    stream = EventStream(Subject.of(order_batch(3)))
+    stream.next_events()
 
     with django_assert_num_queries(1):
-        assert listener.next_events() == ""
+        assert stream.next_events() == ""
 
 
 # --- Over HTTP ---
 
 
-def test_what_has_ended_says_so_at_once_and_never_again(api: APIClient, order: Ordering) -> None:
+def test_the_stream_of_an_ended_generation_ends_at_once_and_cannot_be_resumed(api: APIClient, order: Ordering) -> None:
     generation = order()
-    listen(Subject.of(generation), life_of(generation))
+    follow(Subject.of(generation), steps_of(generation))
 
-    first = api.get(address(generation))
-    events = heard(b"".join(first.streaming_content).decode())  # type: ignore[attr-defined]
-    again = api.get(address(generation), headers={"Last-Event-ID": events[-1].id})
+    first = api.get(url_of(generation))
+    events = parse_events(b"".join(first.streaming_content).decode())  # type: ignore[attr-defined]
+    resumed = api.get(url_of(generation), headers={"Last-Event-ID": events[-1].id})
 
     assert (first["Content-Type"], first["X-Accel-Buffering"]) == ("text/event-stream", "no")
     assert [event.name for event in events] == ["progress", "end"]
-    assert (again.status_code, again.content) == (204, b"")
+    assert (resumed.status_code, resumed.content) == (204, b"")
 
 
-def test_a_browser_with_a_session_may_listen_and_a_stranger_may_not(
-    alice: Account, bob: Account, order: Ordering, client: Client, quick
+def test_a_session_may_follow_own_generations_only(
+    alice: Account, bob: Account, order: Ordering, client: Client, timing
 ) -> None:
-    quick(STREAM_SECONDS_MAX=0)
+    timing(STREAM_SECONDS_MAX=0)
     generation = order()
     client.force_login(alice.user)
-    hers = client.get(address(generation), headers={"Accept": "text/event-stream"})
-    text = b"".join(hers.streaming_content).decode()  # type: ignore[attr-defined]
+    text = read_stream(client, generation, Accept="text/event-stream")
     client.force_login(bob.user)
 
-    assert (hers.status_code, len(heard(text)), text.splitlines()[0]) == (200, 1, "retry: 2000")
-    assert client.get(address(generation)).status_code == 404
-    assert client.head(address(generation)).status_code == 404
+    assert (len(parse_events(text)), text.splitlines()[0]) == (1, "retry: 2000")
+    assert client.get(url_of(generation)).status_code == 404
+    assert client.head(url_of(generation)).status_code == 404
 
 
-def test_a_stream_ends_by_itself_and_says_that_it_lives_meanwhile(api: APIClient, order: Ordering, quick) -> None:
-    quick(STREAM_SECONDS_MAX=1, HEARTBEAT_SECONDS=0.03)
+def test_a_stream_ends_after_its_maximal_duration(api: APIClient, order: Ordering, timing) -> None:
+    timing(STREAM_SECONDS_MAX=0.1)
 
-    text = b"".join(api.get(address(order())).streaming_content).decode()  # type: ignore[attr-defined]
-
-    assert text.count(": still here\n\n") >= 2
-    assert len(heard(text)) == 1
+    assert len(parse_events(read_stream(api, order()))) == 1
 
 
-def test_whoever_finds_no_seat_hears_what_is_known_and_comes_again(api: APIClient, order: Ordering) -> None:
-    with ExitStack() as others:
-        assert all(others.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT))
-        text = b"".join(api.get(address(order())).streaming_content).decode()  # type: ignore[attr-defined]
+def test_a_stream_without_changes_has_heartbeats(api: APIClient, order: Ordering, timing) -> None:
+    timing(STREAM_SECONDS_MAX=HANG_SECONDS, HEARTBEAT_SECONDS=0.03)
+    response = api.get(url_of(order()))
+    parts = iter(response.streaming_content)  # type: ignore[attr-defined]
+
+    received = [next(parts) for _ in range(4)]
+
+    assert received[2:] == [b": still here\n\n"] * 2
+    response.close()
+
+
+def test_without_a_free_slot_a_stream_has_the_current_state_and_ends(api: APIClient, order: Ordering) -> None:
+    with no_free_slot():
+        text = read_stream(api, order())
 
     assert text.startswith("retry: 2000\n\nid: 1-0-0\nevent: progress\n")
-    # It ended before the first heartbeat: nothing was waited for.
+    # It ended before the first heartbeat, so it did not wait.
     assert ": still here" not in text
 
 
-def test_a_database_that_goes_away_ends_the_stream_and_not_the_seat(
+def test_an_unavailable_database_ends_the_stream_and_frees_its_slot(
     api: APIClient, order: Ordering, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def away(*args: object) -> None:
-        raise OperationalError("away")
+    def unavailable(*args: object) -> None:
+        raise OperationalError("unavailable")
 
-    parts = iter(api.get(address(order())).streaming_content)  # type: ignore[attr-defined]
+    parts = iter(api.get(url_of(order())).streaming_content)  # type: ignore[attr-defined]
     next(parts)
-    with connection.execute_wrapper(away):
+    with connection.execute_wrapper(unavailable):
         assert list(parts) == []
 
     assert "an event stream ended" in caplog.text
-    assert seats_free() == long_polling.MAX_CONCURRENT
+    assert count_free_slots() == long_polling.MAX_CONCURRENT
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_it_waits_it_holds_no_connection(api: APIClient, order: Ordering) -> None:
-    response = api.get(address(order()))
+def test_a_waiting_stream_holds_no_connection_to_the_database(api: APIClient, order: Ordering) -> None:
+    response = api.get(url_of(order()))
     parts = iter(response.streaming_content)  # type: ignore[attr-defined]
     next(parts), next(parts)
 
     assert connection.connection is None
     response.close()
-    assert seats_free() == long_polling.MAX_CONCURRENT
+    assert count_free_slots() == long_polling.MAX_CONCURRENT
 
 
-def seats_free() -> int:
-    with ExitStack() as taken:
-        return sum(taken.enter_context(long_polling.slot()) for _ in range(long_polling.MAX_CONCURRENT + 1))
-
-
-# --- With a web server that has eight threads ---
+# --- With a web server of eight threads ---
 
 
 @pytest.fixture
-def listeners(alice: Account, order: Ordering) -> Iterator[Callable[[str, int], list[Stream]]]:
-    """`listeners(url, 8)`: so many of Alice's browsers that follow one generation."""
+def open_streams(alice: Account, order: Ordering) -> Iterator[Callable[[str, int], list[Stream]]]:
+    """`open_streams(url, 8)`: eight clients of Alice that follow one generation."""
     opened: list[Stream] = []
 
-    def several(url: str, count: int) -> list[Stream]:
-        path, token = address(order()), token_of(alice)
+    def open_several(url: str, count: int) -> list[Stream]:
+        path, token = url_of(order()), token_of(alice)
         opened.extend(Stream(url + path, token) for _ in range(count))
         return opened
 
-    yield several
+    yield open_several
     for stream in opened:
         stream.close()
 
 
 def is_answered(url: str, *, within_seconds: float = HANG_SECONDS) -> bool:
-    """An idle server answers in milliseconds; who waits for a stream to end waits for minutes."""
+    """Whether the server answers. With a free thread it takes milliseconds; without one, minutes."""
     with requests.Session() as session:
         session.trust_env = False
         try:
@@ -294,28 +315,28 @@ def is_answered(url: str, *, within_seconds: float = HANG_SECONDS) -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_all_seats_taken_others_are_answered_at_once(listeners: Any, quick) -> None:
-    quick(STREAM_SECONDS_MAX=HANG_SECONDS)
+def test_other_requests_are_answered_while_every_slot_is_taken(open_streams: Any, timing) -> None:
+    timing(STREAM_SECONDS_MAX=HANG_SECONDS)
     with serving(threads=8) as url:
-        opened = listeners(url, 12)
+        opened = open_streams(url, 12)
 
         assert is_answered(url)
 
         lifecycle_facts.ended(Generation.objects.get().submissions.get())
-        told = [stream.to_the_end()[-1].name for stream in opened]
-        assert (told.count("end"), told.count("progress")) == (
-            long_polling.MAX_CONCURRENT,
-            12 - long_polling.MAX_CONCURRENT,
-        )
+        last = [stream.read_to_the_end()[-1].name for stream in opened]
+        with_slot, without_slot = last.count("end"), last.count("progress")
+        assert (with_slot, without_slot) == (long_polling.MAX_CONCURRENT, 12 - long_polling.MAX_CONCURRENT)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_the_bound_they_would_wait(listeners: Any, quick, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_limit_of_slots_other_requests_wait(
+    open_streams: Any, timing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The negative control."""
-    quick(STREAM_SECONDS_MAX=20)
+    timing(STREAM_SECONDS_MAX=20)
     monkeypatch.setattr(long_polling, "_slots", threading.BoundedSemaphore(100))
     with serving(threads=8) as url:
-        listeners(url, 8)
+        open_streams(url, 8)
 
         assert not is_answered(url, within_seconds=1.5)
 
@@ -330,39 +351,39 @@ def serve(limn: Processes, port: int) -> Running:
 
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
-def test_a_stream_goes_on_where_it_was_when_its_web_server_was_killed(
+def test_a_stream_resumes_where_it_was_after_its_web_server_was_killed(
     limn: Processes, alice: Account, order: Ordering
 ) -> None:
     generation, token, port = order(), token_of(alice), free_port()
-    steps, before = life_of(generation), f"http://127.0.0.1:{port}"
+    steps, killed_url = steps_of(generation), f"http://127.0.0.1:{port}"
     server = serve(limn, port)
-    gone = [Stream(before + address(generation), token) for _ in range(long_polling.MAX_CONCURRENT)]
-    for stream in gone:
-        stream.until(1)
+    disconnected = [Stream(killed_url + url_of(generation), token) for _ in range(long_polling.MAX_CONCURRENT)]
+    for stream in disconnected:
+        stream.read_until(1)
         stream.close()
     steps[0]()
 
-    # Those who went away are noticed when they are written to; then there is a seat again.
-    first = until(lambda: _seated(before + address(generation), token, steps[1:3]))
+    # The server notices that these clients are gone when it sends something. Then there are free slots again.
+    received = until(lambda: _receive(killed_url + url_of(generation), token, steps[1:3]))
     server.kill_hard()
     for step in steps[3:]:
         step()
-    with serving(threads=2) as after:
-        rest = Stream(after + address(generation), token, first[-1].id).to_the_end()
+    with serving(threads=2) as url:
+        received += Stream(url + url_of(generation), token, received[-1].id).read_to_the_end()
 
-    versions = [event.data["version"] for event in first + rest if "version" in event.data]
+    versions = [event.data["version"] for event in received if "version" in event.data]
     assert versions == sorted(set(versions))
-    assert rest[-1].name == "end"
+    assert received[-1].name == "end"
 
 
-def _seated(url: str, token: str, steps: list[Step]) -> list[Heard]:
-    """What a stream hears of these steps; nothing when it found no seat."""
+def _receive(url: str, token: str, steps: list[Step]) -> list[ReceivedEvent]:
+    """The first events of a stream during which these steps happen. Empty if it found no free slot."""
     stream = Stream(url, token)
-    stream.until(1)
+    stream.read_until(1)
     for step in steps:
         step()
     try:
-        return stream.until(3)
+        return stream.read_until(3)
     except StopIteration:
         return []
     finally:

@@ -1,4 +1,4 @@
-"""How far it is, in words for people: each once, and never backwards."""
+"""The progress of a generation: messages for people, and a percentage that never falls."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from tests.helpers.background_work import Work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def say(submission: Submission, *lines: str) -> list[tuple[bool, str, int | None]]:
-    heard = []
+def report(submission: Submission, *lines: str) -> list[tuple[bool, str, int | None]]:
+    """Reports log lines of the model. Returns of each whether it changed anything, the message and the percentage."""
+    results = []
     for line in lines:
-        news = lifecycle.progressed(submission.generation, running=True, line=line)
+        has_changed = lifecycle.progressed(submission.generation, running=True, line=line)
         generation = Generation.objects.get(pk=submission.generation_id)
-        heard.append((news, generation.message, generation.percent))
-    return heard
+        results.append((has_changed, generation.message, generation.percent))
+    return results
 
 
-def test_a_3d_models_log_becomes_friendly_words(submitted: Submission) -> None:
-    assert say(submitted, "[info] Generating mesh (lod 2)", "Applying textures: 40%", "upload complete") == [
+def test_log_lines_of_a_3d_model_become_messages(submitted: Submission) -> None:
+    assert report(submitted, "[info] Generating mesh (lod 2)", "Applying textures: 40%", "upload complete") == [
         (True, "Creating 3D geometry…", None),
         (True, "Adding textures to model…", 40),
         (True, "Model ready for download!", 40),
     ]
 
 
-def test_any_other_line_is_shown_trimmed(submitted: Submission) -> None:
-    (heard,) = say(submitted, "  step 3/28  " + "x" * 300)
+def test_any_other_log_line_is_shown_shortened(submitted: Submission) -> None:
+    ((_, message, _),) = report(submitted, "  step 3/28  " + "x" * 300)
 
-    assert heard[1].startswith("step 3/28")
-    assert len(heard[1]) == 200
-
-
-def test_nothing_is_said_twice_and_stages_only_rise(submitted: Submission) -> None:
-    heard = say(submitted, "generating mesh", "generating mesh", "initializing model", "", "applying textures")
-
-    assert [news for news, *_ in heard] == [True, False, False, False, True]
+    assert message.startswith("step 3/28")
+    assert len(message) == 200
 
 
-def test_the_percentage_only_rises(submitted: Submission) -> None:
-    heard = say(submitted, "denoising 10 %", "denoising 7%", "denoising 99.5%", "denoising 100%", "at 250%")
+def test_a_repeated_line_and_an_earlier_stage_change_nothing(submitted: Submission) -> None:
+    lines = ("generating mesh", "generating mesh", "initializing model", "", "applying textures")
 
-    assert [percent for *_, percent in heard] == [10, 10, 99, 100, 100]
+    assert [has_changed for has_changed, *_ in report(submitted, *lines)] == [True, False, False, False, True]
 
 
-def test_back_in_the_queue_it_begins_anew(submitted: Submission) -> None:
-    say(submitted, "applying textures 80%")
+def test_the_percentage_never_falls(submitted: Submission) -> None:
+    lines = ("denoising 10 %", "denoising 7%", "denoising 99.5%", "denoising 100%", "at 250%")
+
+    assert [percent for *_, percent in report(submitted, *lines)] == [10, 10, 99, 100, 100]
+
+
+def test_progress_starts_again_after_a_return_to_the_queue(submitted: Submission) -> None:
+    report(submitted, "applying textures 80%")
     lifecycle.progressed(submitted.generation, running=False, position=4)
 
-    assert say(submitted, "initializing model") == [(True, "Starting 3D model generation…", None)]
+    assert report(submitted, "initializing model") == [(True, "Starting 3D model generation…", None)]
 
 
-def test_the_queue_position_counts_down(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_the_queue_position_never_rises(fal: Simulator, order: Ordering, work: Work) -> None:
     fal.script("queue:200", "callback:lost")
     generation = order()
     positions: list[int] = []
@@ -73,17 +74,17 @@ def test_the_queue_position_counts_down(fal: Simulator, order: Ordering, work: W
     assert positions == sorted(positions, reverse=True)
 
 
-def test_a_3d_models_stages_reach_the_owner(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_the_stages_of_a_3d_model_are_seen_in_the_database(fal: Simulator, order: Ordering, work: Work) -> None:
     fal.script("slow:300", "callback:lost")
     generation = order("tripo-v2.5")
     seen: list[str] = []
 
-    def done() -> bool:
+    def is_done() -> bool:
         generation.refresh_from_db()
         if generation.message.endswith("…") and generation.message not in seen:
             seen.append(generation.message)
         return generation.is_done
 
-    work.until(done)
+    work.until(is_done)
 
     assert "Creating 3D geometry…" in seen
