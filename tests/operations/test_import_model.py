@@ -19,9 +19,9 @@ from simulator import Simulator
 from tests.helpers.background_work import Work
 
 
-def run(*words: str) -> str:
+def run(*arguments: str) -> str:
     out = io.StringIO()
-    call_command("import_model", *words, stdout=out)
+    call_command("import_model", *arguments, stdout=out)
     return out.getvalue()
 
 
@@ -45,16 +45,16 @@ def test_without_write_the_declaration_is_printed(fal: Simulator) -> None:
 @pytest.mark.once
 def test_an_endpoint_that_cannot_be_imported_is_refused_with_the_reason(fal: Simulator) -> None:
     refused = [
-        (["fal-ai/no-such-model"], "fal-ai/nobody-knows"),
+        (["fal-ai/no-such-model"], "fal-ai/no-such-model"),
         (["fal-ai/flux/dev"], "flux-dev"),
         (["fal-ai/flux/dev", "--slug", "veo3.1"], "veo3.1"),
         (["fal-ai/clarity-upscaler", "--slug", "bigger"], "--credits"),
         (["fal-ai/flux/dev", "--slug", "Flux Again!"], "--slug"),
     ]
 
-    for words, reason in refused:
+    for arguments, reason in refused:
         with pytest.raises(CommandError, match=reason):
-            run(*words)
+            run(*arguments)
 
 
 @pytest.mark.once
