@@ -10,8 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 from psycopg_pool import PoolTimeout
 
-from errors import DomainError
-from generations.errors import InternalError, Malformed, NotAllowed, NotFound, Unavailable
+from generations.errors import DomainError, InternalError, Malformed, NotAllowed, NotFound, Unavailable
 from generations.http import problems
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from errors import DomainError
+from errors import DomainError, subclasses
+
+__all__ = [
+    "AlreadyFinished",
+    "DomainError",
+    "InUse",
+    "InternalError",
+    "LengthRequired",
+    "Malformed",
+    "MaxCreditsExceeded",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotFinished",
+    "NotFound",
+    "ProviderUnfunded",
+    "RangeNotSatisfiable",
+    "RateLimited",
+    "TooLarge",
+    "Unavailable",
+    "UnsupportedMediaType",
+    "subclasses",
+]
 
 # A database that restarts is back sooner than this.
 UNAVAILABLE_RETRY_AFTER_SECONDS = 5

@@ -1,4 +1,4 @@
-"""Places orders. The one way in for the API, the pages and the command line.
+"""Places and cancels orders. The one way in for the API, the pages, the admin and the command line.
 
 An order is checked in the order of cost: the price against the client's limit, then the input files (which may be
 fetched), then everything that the lifecycle checks in its transaction. A new generation is handed to fal at once,
@@ -13,10 +13,10 @@ from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import lifecycle
 from generations.errors import MaxCreditsExceeded, NotFinished, NotFound
-from generations.models import Batch, Generation
+from generations.models import Batch, CancelledBy, Generation
 from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
-from generations.workers import submitter
+from generations.workers import submitter, tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,17 @@ def retry(
         retry_of=earlier,
     )
     return place_order(account, order, actor=actor, max_credits=max_credits)
+
+
+def cancel(generation: Generation, *, by: CancelledBy, actor: str) -> lifecycle.CancelAnswer:
+    """Cancels a generation; if fal has it, a worker passes the cancellation on at once. Returns what happens.
+
+    "released": it never ran, and its credits are available again. "asked": fal's verdict decides. "finished": too late.
+    """
+    answer = lifecycle.cancel_asked(generation, by=by, actor=actor)
+    if answer == "asked":
+        tasks.enqueue_reconcile(generation.pk)
+    return answer
 
 
 def _require_max_credits(credits: int, max_credits: int | None) -> None:

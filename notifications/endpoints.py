@@ -27,7 +27,7 @@ from django.utils.crypto import salted_hmac
 
 from credits.models import Account
 from database.ids import new_token
-from errors import DomainError
+from generations.errors import DomainError
 from generations.safe_http import recipients
 from notifications.models import SecretHolder, Subscriber, WebhookEndpoint, WebhookType
 

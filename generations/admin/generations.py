@@ -18,7 +18,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
 
 from credits.read_only_admin import ReadOnlyAdmin, ReadOnlyInline, has_permission, staff_actor
-from generations import lifecycle
+from generations import services
 from generations.admin.provider import without_query_strings
 from generations.admin.uploads import InputFileInline
 from generations.catalogue import MODELS
@@ -172,7 +172,7 @@ class GenerationAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
         # One by one: each generation is locked for itself, and each may answer differently.
         for generation in queryset:
-            answer = lifecycle.cancel_asked(generation, by=CancelledBy.STAFF, actor=staff_actor(request))
+            answer = services.cancel(generation, by=CancelledBy.STAFF, actor=staff_actor(request))
             self.log_change(request, generation, f"Cancel: {answer}")
             messages.info(request, f"{generation}: {answer}")
 

@@ -20,7 +20,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from credits.models import Account
-from generations import lifecycle, services
+from generations import services
 from generations.api.order_requests import BatchRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.serializers import BatchSerializer, BatchSummarySerializer, with_related_rows
@@ -31,7 +31,6 @@ from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
 from generations.http.pagination import NewestFirst
 from generations.models import Batch, CancelledBy, Generation
 from generations.ordering.orders import find_batch
-from generations.workers import tasks
 
 # A batch of 200 is expensive to render, so clients are asked to poll it less often than a single generation.
 RETRY_AFTER_SECONDS = 3
@@ -96,8 +95,7 @@ class CancelBatchView(APIView):
         """
         batch, actor = _find(request, batch_id), actor_of(authenticated_user(request))
         for generation in batch.generations.all():
-            if lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor) == "asked":
-                tasks.enqueue_reconcile(generation.pk)
+            services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor)
         # As the cancellations have left it.
         batch = _find(request, batch_id)
         return _add_headers(Response(_serialize(request, batch), status=202), batch)

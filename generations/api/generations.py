@@ -38,7 +38,6 @@ from generations.models import CancelledBy, Event, Generation, GenerationQuerySe
 from generations.ordering.orders import find_generation
 from generations.progress.serializers import EventSerializer
 from generations.services import PlacedOrder
-from generations.workers import tasks
 
 # An image is ready in seconds. After a wait of minutes, as for a video, a few seconds more do not matter: clients are
 # asked to poll after an eighth of the generation's age.
@@ -133,12 +132,9 @@ class CancelView(APIView):
         """
         generation = _find(request, generation_id)
         actor = actor_of(authenticated_user(request))
-        answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor)
+        answer = services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor)
         if answer == "finished":
             raise AlreadyFinished("It has ended, or its result is being copied into storage.")
-        if answer == "asked":
-            # The reconciler would find the row by itself, but the message saves up to a second.
-            tasks.enqueue_reconcile(generation.pk)
         generation = _find(request, generation_id)
         status = 200 if answer == "released" else 202
         return _add_headers(Response(_serialize(request, generation), status=status), generation)

@@ -33,9 +33,8 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from credits.models import Account
-from errors import DomainError
 from generations.catalogue.files import MEGABYTE
-from generations.errors import InUse, Unavailable
+from generations.errors import DomainError, InUse, Unavailable
 from generations.files import sandbox, storage
 from generations.files.media_types import NotMedia
 from generations.files.sanitizing import THUMBNAIL_TYPE

@@ -12,7 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from errors import subclasses
+from generations.errors import subclasses
 from generations.http import authentication
 from generations.http.problems import MEDIA_TYPE
 

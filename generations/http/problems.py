@@ -15,8 +15,8 @@ from django.http import Http404, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from errors import DomainError
 from generations.errors import (
+    DomainError,
     Malformed,
     MethodNotAllowed,
     NotAcceptable,

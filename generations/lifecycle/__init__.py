@@ -6,7 +6,7 @@ impossible, because the ledger settles a hold once.
 """
 
 from generations.lifecycle.answering import answered, answered_error, progressed
-from generations.lifecycle.cancelling import cancel_asked, cancel_sent, cancelled
+from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_sent, cancelled
 from generations.lifecycle.ending import failed, give_up
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
@@ -25,6 +25,7 @@ from generations.lifecycle.submitting import (
 
 __all__ = [
     "SUBMITTING_SECONDS_MAX",
+    "CancelAnswer",
     "Failure",
     "GenerationInUse",
     "StoredFile",

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from credits.models import Account
-from errors import DomainError
 from generations.catalogue import InvalidInput, find
 from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, replace_at
+from generations.errors import DomainError
 from generations.files import sandbox, signed_urls
 from generations.files.inspection import is_safetensors
 from generations.files.media_types import NotMedia

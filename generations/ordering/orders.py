@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from credits.models import Account
-from errors import DomainError
 from generations.catalogue import Inputs, Model
 from generations.catalogue.files import FileInput, find_file_inputs
+from generations.errors import DomainError
 from generations.models import Batch, Generation, Output, Status
 from generations.ordering import price_book
 

@@ -22,7 +22,7 @@ from accounts.models import ApiKey, ApiKeyQuerySet
 from accounts.user_limits import Limits, limits_of
 from credits.models import Account
 from database.ids import first_id
-from errors import DomainError
+from generations.errors import DomainError
 from generations.models import Generation, GenerationQuerySet, Phase
 from generations.ordering import order_intake
 

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from credits.models import Account
-from generations import lifecycle, services
+from generations import services
 from generations.catalogue import InvalidInput
 from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.infographics import prompts
@@ -131,7 +131,7 @@ def cancel(request: UserRequest, batch_id: UUID) -> HttpResponse:
     batch = _get_batch(request, batch_id)
     # One transaction each: a generation that cannot be cancelled does not keep the others from it.
     for generation in batch.generations.all():
-        lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+        services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
     messages.info(
         request,
         "Generations that had not been submitted are cancelled. For the others, the provider has been asked to stop.",

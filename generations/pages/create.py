@@ -24,7 +24,7 @@ from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
-from generations.errors import NotFound, ProviderUnfunded
+from generations.errors import NotFound, ProviderUnfunded, RateLimited
 from generations.files import sandbox
 from generations.http.login_required import UserRequest, actor_of, login_required
 from generations.models import Generation, Status
@@ -33,7 +33,6 @@ from generations.ordering.orders import Order
 from generations.pages import form_uploads, forms
 from generations.pages.form_uploads import PLACEHOLDER_URL, SubmittedForm
 from generations.pages.forms import OrderForm
-from generations.safe_http import concurrency
 from generations.services import PlacedOrder
 
 # Values for required inputs that the price does not depend on, so it can be shown before they are filled in.
@@ -42,7 +41,7 @@ PLACEHOLDERS: dict[str, Any] = {"prompt": "–", "image": PLACEHOLDER_URL, "imag
 REFUSALS: dict[type[Exception], int] = {
     InsufficientCredits: 402,
     quotas.OrderRefused: 429,
-    concurrency.Busy: 429,
+    RateLimited: 429,
     ProviderUnfunded: 503,
     input_files.FilesUnreachable: 503,
     sandbox.SandboxUnavailable: 503,

@@ -18,7 +18,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from generations import lifecycle
+from generations import lifecycle, services
 from generations.errors import NotFinished
 from generations.http import pagination
 from generations.http.login_required import UserRequest, actor_of, login_required
@@ -83,7 +83,7 @@ def status(request: UserRequest, generation_id: UUID) -> HttpResponse:
 @login_required
 def cancel(request: UserRequest, generation_id: UUID) -> HttpResponse:
     generation = _get_generation(request, generation_id)
-    answer = lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+    answer = services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
     messages.info(request, CANCEL_MESSAGES[answer])
     return redirect("generation", generation.pk)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from credits.models import Account
-from errors import DomainError
+from generations.errors import RateLimited
 
 # Of eight threads, four may serve long polls (`generations.http.long_polling`) and three may fetch: one is always free.
 MAX_CONCURRENT = max(1, int(os.environ.get("LIMN_WEB_THREADS", "8")) * 3 // 8)
@@ -23,10 +23,9 @@ MAX_CONCURRENT_PER_ACCOUNT = max(1, MAX_CONCURRENT - 1)
 RETRY_AFTER_SECONDS = 1
 
 
-class Busy(DomainError):
+class Busy(RateLimited):
     """All slots are taken, or all those that one account may have."""
 
-    code, status, title = "rate_limited", 429, "Too many requests"
     default_detail = "Too many files and pages are being fetched at the moment. Try again in a second."
 
     def __init__(self) -> None:
