@@ -11,9 +11,10 @@ from pydantic import Field, StringConstraints
 from credits.models import CREDITS_MAX
 from generations.catalogue import Inputs, InvalidInput, Model
 from generations.http.idempotency import RequestIdentity
-from generations.http.requests import RequestBody, WebhookUrl
+from generations.http.requests import RequestBody
 from generations.ordering import price_book
 from generations.ordering.orders import BatchOrder, Order
+from generations.safe_http.recipients import WebhookUrl
 
 METADATA_KEY = r"[A-Za-z_][A-Za-z0-9_.-]{0,39}"
 """Begins with a letter or underscore: PostgreSQL would take a number for the index of a list."""

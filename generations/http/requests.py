@@ -5,16 +5,13 @@ Every request body of the API derives from `RequestBody`, which also describes i
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rest_framework.request import Request
 
 from generations.catalogue import InvalidInput
 from generations.errors import LengthRequired
-from generations.models import WEBHOOK_URL_CHARACTERS_MAX
-from generations.safe_http import recipients
 
 
 class RequestBody(BaseModel):
@@ -34,20 +31,3 @@ class RequestBody(BaseModel):
             raise InvalidInput(
                 [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
             ) from error
-
-
-def _valid_recipient(url: str) -> str:
-    try:
-        recipients.check(url)
-    except recipients.BadAddress as error:
-        # A plain ValueError would get the prefix "Value error, " in front of its message.
-        raise PydanticCustomError("webhook_url", "{why}", {"why": str(error)}) from error
-    return url
-
-
-WebhookUrl = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=WEBHOOK_URL_CHARACTERS_MAX),
-    AfterValidator(_valid_recipient),
-    Field(description="A public https URL."),
-]

@@ -6,10 +6,13 @@ the addresses that the host name resolves to.
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.http import is_same_domain
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from generations.models import WEBHOOK_URL_CHARACTERS_MAX
 from generations.safe_http.addresses import is_loopback
@@ -45,3 +48,20 @@ def check(url: str) -> Target:
 def loopback_allowed() -> bool:
     """Whether webhooks may go to loopback addresses: only where Limn itself runs on one, as in development."""
     return is_loopback(urlsplit(settings.SITE_URL).hostname or "")
+
+
+def _valid_recipient(url: str) -> str:
+    try:
+        check(url)
+    except BadAddress as error:
+        # A plain ValueError would get the prefix "Value error, " in front of its message.
+        raise PydanticCustomError("webhook_url", "{why}", {"why": str(error)}) from error
+    return url
+
+
+WebhookUrl = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=WEBHOOK_URL_CHARACTERS_MAX),
+    AfterValidator(_valid_recipient),
+    Field(description="A public https URL."),
+]

@@ -19,7 +19,8 @@ from credits.models import CREDITS_MAX, Account
 from generations.http.authentication import authenticated_user
 from generations.http.openapi import problems
 from generations.http.pagination import NewestFirst
-from generations.http.requests import RequestBody, WebhookUrl
+from generations.http.requests import RequestBody
+from generations.safe_http.recipients import WebhookUrl
 from notifications import endpoints
 from notifications.models import Subscriber, WebhookEndpoint, WebhookEndpointQuerySet
 
