@@ -128,7 +128,7 @@ def test_a_file_in_an_element_that_is_no_image_is_reported_and_the_others_are_ke
     page = browser_of_alice.post(KLING_IMAGE, form_with_element(**evil))
 
     assert page.status_code == 422
-    assert "evil.png: not a whole PNG, JPEG or WebP" in page.text
+    assert "evil.png: not a complete PNG, JPEG or WebP" in page.text
     assert 'name="start_image_url-kept"' in page.text
 
 
