@@ -1,4 +1,4 @@
-"""What a test may ask for by name: fal, a bucket, a browser, a running Limn. All of them real."""
+"""Fixtures of all tests: the test database, the simulator of fal, running Limn, an S3 bucket and Redis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """A file, as in production: SQLite in memory shares one connection among threads, and hides every race."""
+    """Use a file, as in production. SQLite in memory shares one connection among threads and hides every race."""
     if connection.vendor == "sqlite":
         database = django_settings.DATABASES["default"]
         database["TEST"] = {**database.get("TEST", {}), "NAME": str(Path(django_settings.DATA_DIR) / "test.sqlite3")}
@@ -35,10 +35,10 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
-    database_flush.quickly_and_past_triggers(connection)
+    database_flush.install(connection)
     if connection.vendor == "postgresql":
-        # Nudges go into the server's own database, where nothing was migrated.
-        with suppress(psycopg.errors.UniqueViolation):  # Another worker makes them in this very moment.
+        # The queue lies in the database that DATABASE_URL names, which is not migrated.
+        with suppress(psycopg.errors.UniqueViolation):  # Another worker of pytest-xdist creates the tables just now.
             HUEY.storage.initialize_schema()
 
 
@@ -47,18 +47,18 @@ def django_db_setup(django_db_setup: None) -> None:
 
 @pytest.fixture
 def fal(request: pytest.FixtureRequest) -> Iterator[Simulator]:
-    """fal's queue, CDN and keys, in this process; as good as new for each test."""
+    """The simulator of fal in this process: its queue, CDN and keys. It is reset for each test."""
     simulator = request.config.stash[plugin.simulator]
     simulator.reset()
     yield simulator
-    # Now, and not when the next test begins: a callback that is still under way would reach its database.
+    # Reset at the end as well, because a callback that is still under way would reach the database of the next test.
     simulator.reset()
 
 
 @pytest.fixture(autouse=True)
-def fal_was_never_slow() -> None:
-    """What one process remembers of it would change what the next test orders."""
-    from generations.workers.submitter import slowness  # noqa: PLC0415  (there are no models yet when this is read)
+def forget_slowness() -> None:
+    """The submitter remembers slow answers of fal in its process, which would change the next test."""
+    from generations.workers.submitter import slowness  # noqa: PLC0415  (Django has not loaded the models yet)
 
     slowness.forget()
 
@@ -68,19 +68,20 @@ def fal_was_never_slow() -> None:
 
 @pytest.fixture
 def live_limn(live_server: LiveServer, settings: Settings) -> LiveServer:
-    """Limn on a socket, in this process; fal knows where to call back."""
+    """A web server with Limn in this process. Callbacks of fal are sent to it."""
     settings.SITE_URL = live_server.url
     return live_server
 
 
 @pytest.fixture
 def limn(transactional_db: None, fal: Simulator, tmp_path: Path) -> Iterator[processes.Processes]:
-    """Starts `manage.py …` as processes of their own, on the database of this test: `limn("work")`."""
+    """`limn("work")` starts `manage.py work` in a separate process, on the database of this test."""
     with processes.processes(tmp_path, {"DATABASE_URL": url_of_the_test_database()}) as started:
         yield started
 
 
 def url_of_the_test_database() -> str:
+    """The DATABASE_URL with which a separate process uses the database of this test."""
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{database['NAME']}"
@@ -88,7 +89,7 @@ def url_of_the_test_database() -> str:
     return f"postgresql://{login}{database['HOST']}:{database['PORT']}/{database['NAME']}"
 
 
-# --- Services, started when the first test asks for them ---
+# --- Services, started when the first test uses them ---
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +106,7 @@ def s3(seaweed_server: seaweed.Seaweed) -> seaweed.Bucket:
 
 @pytest.fixture
 def bucket(s3: seaweed.Bucket, settings: Settings) -> seaweed.Bucket:
-    """A new bucket, and Limn keeps its files there."""
+    """A new bucket, in which Limn stores its files."""
     settings.AWS_STORAGE_BUCKET_NAME = s3.name
     settings.AWS_S3_ENDPOINT_URL = s3.endpoint_url
     settings.STORAGES = {**settings.STORAGES, "default": s3.storage}

@@ -1,6 +1,7 @@
-"""Prepares the environment before Django reads its settings: database, folders, and a fal of our own.
+"""A pytest plugin that prepares the environment before Django reads its settings: database, folders and simulator.
 
-Loaded by `-p tests.plugin`. `TEST_DATABASE` chooses the database: sqlite (as is) or postgresql.
+`addopts` in pyproject.toml loads it. `TEST_DATABASE` chooses the database: `sqlite` (the default) or `postgresql`. The
+plugin also sorts the tests by database and by kind (`tests/kinds.py`), and reports the coverage.
 """
 
 from __future__ import annotations
@@ -18,68 +19,58 @@ from tests import kinds
 from tests.services import coverage_report, scratch
 from tests.services.postgres import postgresql
 
-# Pictures that take seconds at fal are ready in milliseconds; what fal repeats after minutes, after a second.
+# Images that take seconds at fal are ready in milliseconds, and fal repeats a callback after a second, not minutes.
 SPEED = 100
 
 DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 
-# What a developer's shell or .env says is no business of the tests. An empty value wins over .env.
+# Settings of the developer's shell or .env file must not change the tests. An empty value overrides the .env file.
 _UNSET = (
-    *("DEBUG", "ALLOWED_HOSTS", "SITE_URL", "PORT", "LOG_LEVEL", "EMAIL_URL", "EMAIL_URL_FILE", "REDIS_URL"),
-    *("REDIS_URL_FILE", "DATABASE_URL_FILE", "SECRET_KEY_FILE", "FAL_KEY_FILE", "AWS_STORAGE_BUCKET_NAME"),
-    *(
-        "AWS_S3_ENDPOINT_URL",
-        "AWS_S3_REGION_NAME",
-        "AWS_S3_CUSTOM_DOMAIN",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_ACCESS_KEY_ID_FILE",
-    ),
-    *("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE", "MEDIA_ROOT", "FAL_ADMIN_KEY_FILE"),
-    "EMAIL_FROM",
+    *("DEBUG", "ALLOWED_HOSTS", "SITE_URL", "PORT", "LOG_LEVEL", "MEDIA_ROOT", "EMAIL_URL", "EMAIL_FROM"),
+    *("DATABASE_URL_FILE", "SECRET_KEY_FILE", "FAL_KEY_FILE", "FAL_ADMIN_KEY_FILE", "EMAIL_URL_FILE"),
+    *("REDIS_URL", "REDIS_URL_FILE", "AWS_STORAGE_BUCKET_NAME", "AWS_S3_ENDPOINT_URL", "AWS_S3_REGION_NAME"),
+    *("AWS_S3_CUSTOM_DOMAIN", "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID_FILE"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
 )
-_running = ExitStack()
+_services = ExitStack()
 simulator: pytest.StashKey[Simulator] = pytest.StashKey()
 _kind: pytest.StashKey[str] = pytest.StashKey()
 
 
-# A wrapper, because pytest-django reads the settings inside this very hook.
+# A wrapper, because pytest-django reads the settings in its own implementation of this hook.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
-    scratch.clear_away_the_dead()
-    folder = _running.enter_context(scratch.folder("data"))
+    scratch.remove_folders_of_ended_processes()
+    folder = _services.enter_context(scratch.folder("data"))
     os.environ |= dict.fromkeys(_UNSET, "")
     os.environ |= {"DATA_DIR": str(folder), "SECRET_KEY": "only-for-tests-" * 3, "DATABASE_URL": _database_url()}
-    os.environ |= {"DJANGO_LIVE_TEST_SERVER_ADDRESS": "127.0.0.1"} | _start_simulator(early_config)
-    (folder / "static").mkdir()  # Nothing is collected there; whitenoise would warn.
+    early_config.stash[simulator] = _services.enter_context(Simulator(speed=SPEED))
+    os.environ |= {"DJANGO_LIVE_TEST_SERVER_ADDRESS": "127.0.0.1"} | early_config.stash[simulator].environment()
+    (folder / "static").mkdir()  # whitenoise would warn about a missing folder.
     return (yield)
 
 
 def pytest_unconfigure() -> None:
-    _running.close()
+    _services.close()
 
 
 def _database_url() -> str:
-    """A server that DATABASE_URL names wins; so the workers of xdist share the one their controller started."""
+    """Use the server that DATABASE_URL names, so that workers of pytest-xdist share the one of their controller."""
     if DATABASE == "sqlite":
         return ""
     if DATABASE != "postgresql":
         raise pytest.UsageError(f"TEST_DATABASE is “{DATABASE}”. Write sqlite or postgresql.")
     given = os.environ.get("DATABASE_URL", "")
-    return given if given.startswith("postgres") else _running.enter_context(postgresql())
-
-
-def _start_simulator(config: pytest.Config) -> dict[str, str]:
-    config.stash[simulator] = _running.enter_context(Simulator(speed=SPEED))
-    return config.stash[simulator].environment()
+    return given if given.startswith("postgres") else _services.enter_context(postgresql())
 
 
 # --- Which tests run on which database ---
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A password that is meant to be slow to guess is slow to set, and nobody guesses these.
+    # The default hasher is slow on purpose, so that passwords are slow to guess. These need no protection.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    # Static files are looked up when they are asked for. Each test's client would list them all, in 50 ms.
+    # Look static files up when they are requested. Otherwise each test client lists all of them, which takes 50 ms.
     settings.WHITENOISE_AUTOREFRESH = True
 
 
@@ -93,13 +84,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kind = item.stash[_kind] = kinds.kind_of(item)
         if not item.get_closest_marker(kind):
             item.add_marker(kind)
-    unwanted = "once" if DATABASE == "postgresql" else "only_postgresql"
-    deselected = [item for item in items if item.get_closest_marker(unwanted)]
+    excluded = "once" if DATABASE == "postgresql" else "only_postgresql"
+    deselected = [item for item in items if item.get_closest_marker(excluded)]
     items[:] = [item for item in items if item not in set(deselected)]
     config.hook.pytest_deselected(items=deselected)
 
 
-# --- Coverage, as the pass on SQLite has measured it, above the closing line of the last pass ---
+# --- Coverage of the pass on SQLite, reported by the last pass ---
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -109,14 +100,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _is_first_of_its_kind(item: pytest.Item) -> bool:
-    """Whether this is a test's first set of parameters. The others change values, hardly ever lines; and measuring
+    """Whether this is the first case of a parametrized test. The other cases hardly ever run other lines, and measuring
     takes as long as testing."""
     parameters = getattr(item, "callspec", None)
     return parameters is None or not any(parameters.indices.values())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--coverage-report", action="store_true", help="combine and judge what was measured")
+    parser.addoption("--coverage-report", action="store_true", help="report the coverage, and fail if it is too low")
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.processes import output_of
+from tests.services.processes import run_command
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ def test_j7_j8_limn_does_not_start_with_a_wrong_setting(name: str, tmp_path: Pat
     if name.endswith("_KEY_FILE"):
         environment[name.removesuffix("_FILE")] = ""
 
-    check = output_of("check", environment=environment)
+    check = run_command("check", environment=environment)
 
     assert check.returncode == 1
     last_line = check.stderr.strip().splitlines()[-1]
@@ -49,7 +49,7 @@ def test_j7_j8_limn_does_not_start_with_a_wrong_setting(name: str, tmp_path: Pat
 def test_j7_limn_does_not_start_with_settings_that_contradict_each_other(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path), "AWS_S3_ENDPOINT_URL": "https://s3.example.com"}
 
-    check = output_of("check", environment=environment)
+    check = run_command("check", environment=environment)
 
     assert check.returncode == 1
     assert "(limn.E003) AWS_S3_ENDPOINT_URL is set and AWS_STORAGE_BUCKET_NAME is not" in check.stderr

@@ -10,7 +10,7 @@ import requests
 
 from generations.models import Submission
 from simulator import Simulator
-from tests.services.processes import Processes, Running
+from tests.services.processes import Processes, RunningCommand
 from tests.services.waiting import HANG_SECONDS
 
 # Less than eight threads need to sit out a hundred slow senders who may each take ten seconds, and more than an answer
@@ -59,10 +59,10 @@ def path_of(submission: Submission) -> str:
     return f"/hooks/fal/{submission.pk}/{submission.token}"
 
 
-def serve(limn: Processes, port: int, **environment: str) -> Running:
+def serve(limn: Processes, port: int, **environment: str) -> RunningCommand:
     """A web server that answers."""
     running = limn("serve", "--port", str(port), "--workers", "1", **environment)
-    running.until_it_answers(f"http://127.0.0.1:{port}/health/live")
+    running.wait_for_response(f"http://127.0.0.1:{port}/health/live")
     return running
 
 

@@ -1,4 +1,4 @@
-"""A real browser, where the machine has one."""
+"""Runs a real browser for the tests of the pages. Without one on the machine these tests are skipped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _FLAGS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    program = _program()
-    with _django_beside_a_loop(), sync_playwright() as playwright:
+    """A headless browser for as long as the block lasts."""
+    program = Path(os.environ.get("CHROMIUM") or "/usr/bin/chromium")
+    if not program.exists():
+        pytest.skip(f"{program} is missing. On Debian: apt-get install chromium; elsewhere, name a browser in CHROMIUM")
+    with _database_allowed_beside_event_loop(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
         try:
             yield browser
@@ -27,16 +30,9 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def _program() -> Path:
-    program = Path(os.environ.get("CHROMIUM") or "/usr/bin/chromium")
-    if not program.exists():
-        pytest.skip(f"{program} is missing. On Debian: apt-get install chromium; elsewhere, name a browser in CHROMIUM")
-    return program
-
-
 @contextmanager
-def _django_beside_a_loop() -> Iterator[None]:
-    """Playwright keeps an event loop in this thread, beside which Django would refuse to touch the database."""
+def _database_allowed_beside_event_loop() -> Iterator[None]:
+    """Playwright runs an event loop in this thread, and Django refuses to use the database in such a thread."""
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     try:
         yield

@@ -1,6 +1,7 @@
-"""Puts together what `coverage run` has measured in all processes, and judges it.
+"""Combines the coverage that all processes have measured, and compares it with the required percentage.
 
-The pass on SQLite alone is measured: measuring takes as long as testing, and the pass on PostgreSQL runs the same code.
+Only the pass on SQLite is measured: measuring takes as long as testing, and the pass on PostgreSQL runs the same code.
+`tests/plugin.py` calls it at the end of the run.
 """
 
 from __future__ import annotations
@@ -19,31 +20,34 @@ import pytest
 @dataclass(frozen=True, kw_only=True)
 class Report:
     text: str
+    """The table of all files, and a closing line with the total."""
     is_enough: bool
+    """Whether the total reaches `fail_under` of pyproject.toml."""
 
 
 KEY: pytest.StashKey[Report] = pytest.StashKey()
 
 
 def combine() -> Report:
+    """Combine the data files of all processes into one, and report it."""
     measured = coverage.Coverage()
     measured.combine()
     measured.save()
-    text = io.StringIO()
-    percent = measured.report(file=text)
-    wanted = float(measured.config.fail_under)
-    verdict = f"\n{percent:.1f} % covered; at least {wanted:g} % is wanted.\n"
-    return Report(text=text.getvalue() + verdict, is_enough=percent >= wanted)
+    table = io.StringIO()
+    percent = measured.report(file=table)
+    required = float(measured.config.fail_under)
+    total = f"\n{percent:.1f} % covered; at least {required:g} % is required.\n"
+    return Report(text=table.getvalue() + total, is_enough=percent >= required)
 
 
 @contextmanager
 def paused(*, unless: bool) -> Iterator[None]:
-    """Within the block nothing is measured, in this thread and those that it starts.
+    """Measure nothing within the block, neither in this thread nor in those that it starts, unless `unless` is true.
 
-    By Python's own means: `Coverage.stop` and `start` look at every module that was ever imported.
+    `Coverage.stop` and `start` would look at every imported module each time, so the trace functions are set directly.
     """
-    measuring, in_threads = sys.gettrace(), threading.gettrace()
-    if unless or measuring is None:
+    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
+    if unless or trace is None:
         yield
         return
     sys.settrace(None)
@@ -51,5 +55,5 @@ def paused(*, unless: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.settrace(measuring)
-        threading.settrace(in_threads)
+        sys.settrace(trace)
+        threading.settrace(trace_of_threads)

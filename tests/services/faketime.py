@@ -1,4 +1,4 @@
-"""A wrong clock for a process of ours, where the machine has libfaketime."""
+"""A wrong clock for a process, by libfaketime. Without it on the machine these tests are skipped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 
 def wrong_clock(seconds: int) -> dict[str, str]:
-    """The environment in which a program believes that it is so much later, or earlier."""
+    """Environment variables that make the clock of a process `seconds` fast, or slow if negative."""
     libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not libraries:
         pytest.skip("libfaketime is missing. On Debian: apt-get install faketime")
-    # Time that only runs, and is not read off a clock, goes right on a machine whose clock is wrong.
+    # On a real machine with a wrong clock the monotonic time is right.
     return {"LD_PRELOAD": str(libraries[0]), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

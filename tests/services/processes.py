@@ -1,4 +1,7 @@
-"""`manage.py …` as processes of their own, to be watched, interrupted and killed."""
+"""Runs `manage.py …` in separate processes, which a test can watch, interrupt and kill.
+
+The processes start with default signals and end with the test (`config/management/subprocesses.py`).
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from tests.services.waiting import HANG_SECONDS, until
 _ROOT = Path(__file__).resolve().parents[2]
 
 Found = TypeVar("Found")
-# No proxy that the environment names comes between us and this machine.
+# Requests to this machine ignore the proxies that the environment names.
 _session = requests.Session()
 _session.trust_env = False
 
 
-class Running:
-    """One process. `kill_hard` is kill -9; `end` is what a service manager does."""
+class RunningCommand:
+    """One process of `manage.py`."""
 
     def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -46,6 +49,7 @@ class Running:
 
     @property
     def output(self) -> str:
+        """Its standard output and errors up to now."""
         return self.log.read_text(errors="replace")
 
     def wait(self) -> int:
@@ -53,64 +57,64 @@ class Running:
         return self._process.wait(timeout=HANG_SECONDS)
 
     def end(self, *, by: signal.Signals = signal.SIGTERM) -> int:
-        """Asks the process to end, and waits for that. Returns its exit status."""
+        """Asks the process to end, as a service manager does, and waits. Returns its exit status."""
         if self.is_running:
             self._process.send_signal(by)
         return self.wait()
 
-    def kill_hard(self) -> None:
+    def kill(self) -> None:
+        """As `kill -9`."""
         subprocesses.kill(self._process)
 
-    def until_it_says(self, words: str) -> None:
-        """Waits until its log contains `words`."""
-        self._until(lambda: words in self.output, what=f"“{words}”")
+    def wait_for_output(self, text: str) -> None:
+        """Waits until its output contains `text`."""
+        self._until(lambda: text in self.output, what=f"“{text}”")
 
-    def until_it_answers(self, url: str) -> requests.Response:
+    def wait_for_response(self, url: str) -> requests.Response:
         """Waits for a 200 from `url`. Returns that response."""
         return cast(requests.Response, self._until(lambda: _ok(url), what=f"200 from {url}"))
 
     def _until(self, condition: Callable[[], Found], *, what: str) -> Found:
-        def is_so() -> Found:
-            if found := condition():
-                return found
-            if not self.is_running:
+        def condition_while_running() -> Found:
+            if not (found := condition()) and not self.is_running:
                 raise AssertionError(f"It ended with status {self._process.returncode}:\n{self.output}")
             return found
 
-        return until(is_so, what=f"{what} from manage.py (its log: {self.log})")
+        return until(condition_while_running, what=f"{what} from manage.py (its log: {self.log})")
 
 
 class Processes:
-    """Starts processes in one environment, and reaps them all."""
+    """Starts processes with the same environment, and ends all of them together."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.environment = dict(environment)
-        self._started: list[Running] = []
+        self._started: list[RunningCommand] = []
 
-    def __call__(self, *arguments: str, **environment: str) -> Running:
-        """Start `manage.py` with `arguments`; `environment` adds to what all of them get."""
+    def __call__(self, *arguments: str, **environment: str) -> RunningCommand:
+        """Start `manage.py` with `arguments`. `environment` is added to the environment of all processes."""
         log = self.folder / f"{len(self._started)}-{arguments[0]}.log"
-        running = Running(arguments, {**self.environment, **environment}, log)
-        self._started.append(running)
-        return running
+        command = RunningCommand(arguments, {**self.environment, **environment}, log)
+        self._started.append(command)
+        return command
 
-    def reap(self) -> None:
-        for running in self._started:
-            running.kill_hard()
+    def kill_all(self) -> None:
+        for command in self._started:
+            command.kill()
 
 
 @contextmanager
 def processes(folder: Path, environment: Mapping[str, str]) -> Iterator[Processes]:
+    """Starts processes for as long as the block lasts; their logs lie in `folder`."""
     started = Processes(folder, environment)
     try:
         yield started
     finally:
-        started.reap()
+        started.kill_all()
 
 
-def output_of(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `manage.py` to its end."""
+def run_command(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs `manage.py` to its end. Returns its exit status and output."""
     return subprocess.run(
         [sys.executable, _ROOT / "manage.py", *arguments],
         env={**os.environ, **environment},

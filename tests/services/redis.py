@@ -1,4 +1,4 @@
-"""A real Redis, where the machine has one."""
+"""Runs a real Redis. Without one on the machine these tests are skipped."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def redis_server() -> Iterator[str]:
         pytest.skip("redis-server is missing. On Debian: apt-get install redis-server")
     with scratch.folder("redis") as folder, (folder / "log").open("wb") as log:
         port = free_port()
-        keep_nothing = ("--save", "", "--appendonly", "no", "--dir", folder)
-        process = subprocesses.start([program, "--port", str(port), "--bind", "127.0.0.1", *keep_nothing], output=log)
+        without_files = ("--save", "", "--appendonly", "no", "--dir", folder)
+        process = subprocesses.start([program, "--port", str(port), "--bind", "127.0.0.1", *without_files], output=log)
         try:
             url = f"redis://127.0.0.1:{port}/0"
             until(lambda: _answers(url), what="Redis")
             yield url
         finally:
-            subprocesses.stop(process, within_seconds=5)
+            subprocesses.kill(process)
 
 
 def _answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Temporary folders that bear their maker's process id, so that the next run clears away what a kill -9 left."""
+"""Temporary folders with the id of their process in the name, so that the next run removes those of a killed run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _NAME = re.compile(r"limn-tests-(\d+)-")
 
 @contextmanager
 def folder(purpose: str) -> Iterator[Path]:
+    """A new folder for as long as the block lasts."""
     path = Path(tempfile.mkdtemp(prefix=f"limn-tests-{getpid()}-{purpose}-"))
     try:
         yield path
@@ -24,8 +25,9 @@ def folder(purpose: str) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def clear_away_the_dead() -> None:
+def remove_folders_of_ended_processes() -> None:
+    """Remove what earlier runs left because they were killed."""
     for path in Path(tempfile.gettempdir()).glob("limn-tests-*"):
-        maker = _NAME.match(path.name)
-        if maker and not psutil.pid_exists(int(maker[1])):
+        owner = _NAME.match(path.name)
+        if owner and not psutil.pid_exists(int(owner[1])):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A real S3 server: it checks signatures, dates, policies and checksums, as a stand-in written for tests would not."""
+"""Runs SeaweedFS, a real S3 server. It checks signatures, dates, policies and checksums, which test doubles do not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 DOMAIN = "files.test"
 _ACCESS_KEY, _SECRET_KEY, _REGION = "limn", "only-for-tests", "eu-central-1"
-# Each of its HTTP ports takes the port 10,000 above as well, for gRPC.
+# For each of its HTTP ports it also uses the port 10,000 above, for gRPC.
 _GRPC_OFFSET = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A bucket, and the key that opens it."""
+    """A bucket, and the key with which it is read and written."""
 
     name: str
     endpoint_url: str
@@ -53,7 +53,7 @@ class Bucket:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a `manage.py …` of its own."""
+        """The settings of this bucket, for a process."""
         return {
             "AWS_STORAGE_BUCKET_NAME": self.name,
             "AWS_S3_ENDPOINT_URL": self.endpoint_url,
@@ -64,7 +64,7 @@ class Bucket:
 
     @property
     def storage(self) -> dict[str, Any]:
-        """For STORAGES, as config/settings.py has it for any bucket."""
+        """The entry of STORAGES for this bucket, made as in config/settings.py."""
         return s3.storage(
             name=self.name,
             endpoint_url=self.endpoint_url,
@@ -75,26 +75,30 @@ class Bucket:
         )
 
     def keys(self) -> list[str]:
+        """The keys of all objects, sorted."""
         return sorted(item["Key"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", []))
 
     def read(self, key: str) -> bytes:
+        """The content of an object."""
         return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
 
 
 class Seaweed:
-    """The running server; each bucket it makes is a new one."""
+    """The running server."""
 
     def __init__(self, port: int) -> None:
         self.endpoint_url = f"http://127.0.0.1:{port}"
-        self._made = 0
+        self._buckets = 0
 
     def bucket(self) -> Bucket:
-        self._made += 1
-        made = Bucket(name=f"limn-{self._made}", endpoint_url=self.endpoint_url)
-        made.client.create_bucket(Bucket=made.name)
-        return made
+        """A new, empty bucket."""
+        self._buckets += 1
+        bucket = Bucket(name=f"limn-{self._buckets}", endpoint_url=self.endpoint_url)
+        bucket.client.create_bucket(Bucket=bucket.name)
+        return bucket
 
     def answers(self) -> bool:
+        """Whether it accepts requests."""
         try:
             Bucket(name="", endpoint_url=self.endpoint_url).client.list_buckets()
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
@@ -104,6 +108,7 @@ class Seaweed:
 
 @contextmanager
 def seaweed() -> Iterator[Seaweed]:
+    """Run a server for as long as the block lasts."""
     with scratch.folder("seaweed") as folder, (folder / "log").open("wb") as log:
         s3, *others = (free_port(and_above=_GRPC_OFFSET) for _ in range(5))
         process = subprocesses.start(_command(folder, s3, others), output=log)
@@ -112,7 +117,7 @@ def seaweed() -> Iterator[Seaweed]:
             until(lambda: _is_up(server, process), what="SeaweedFS")
             yield server
         finally:
-            # It takes its time to leave in order, and nothing of it is kept.
+            # An orderly end takes seconds, and its files are removed anyway.
             subprocesses.kill(process)
 
 
@@ -131,7 +136,7 @@ def _command(folder: Path, s3: int, others: list[int]) -> list[str | Path]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-s3.port={s3}",
-        # A bucket answers to a name of its own as well, as behind an owner's domain.
+        # A bucket also has a host name, as behind the custom domain of an operator.
         f"-s3.domainName={DOMAIN}",
         f"-s3.config={_credentials(folder)}",
         f"-s3.localSocket={folder / 's3.sock'}",

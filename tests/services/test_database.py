@@ -1,4 +1,4 @@
-"""The harness itself: the database is real, is the one asked for, and comes back empty."""
+"""Tests of the test environment: its database has the chosen vendor and is emptied, and its folders are temporary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 
 from tests import plugin
 
-_GUARD = {
+_CREATE_TRIGGERS = {
     "sqlite": [
         "CREATE TRIGGER guard BEFORE DELETE ON auth_group BEGIN SELECT RAISE(ABORT, 'never'); END",
     ],
@@ -23,7 +23,7 @@ _GUARD = {
         "CREATE TRIGGER guard_all BEFORE TRUNCATE ON auth_group EXECUTE FUNCTION never()",
     ],
 }
-_UNGUARD = {
+_DROP_TRIGGERS = {
     "sqlite": ["DROP TRIGGER guard"],
     "postgresql": ["DROP TRIGGER guard ON auth_group", "DROP TRIGGER guard_all ON auth_group", "DROP FUNCTION never()"],
 }
@@ -36,14 +36,14 @@ def _run(statements: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.django_db
-def test_the_database_is_the_one_that_was_asked_for() -> None:
+def test_the_database_has_the_vendor_that_test_database_names() -> None:
     assert connection.vendor == plugin.DATABASE
     assert connection.settings_dict["NAME"] != settings.DATA_DIR / "limn.sqlite3"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tables_are_emptied_past_their_triggers() -> None:
-    _run(_GUARD)
+def test_a_flush_empties_tables_despite_their_triggers_and_keeps_the_triggers() -> None:
+    _run(_CREATE_TRIGGERS)
     Group.objects.create(name="painters")
 
     call_command("flush", interactive=False, verbosity=0)
@@ -52,9 +52,9 @@ def test_tables_are_emptied_past_their_triggers() -> None:
     Group.objects.create(name="sculptors")
     with pytest.raises(IntegrityError), transaction.atomic():
         Group.objects.all().delete()
-    _run(_UNGUARD)
+    _run(_DROP_TRIGGERS)
 
 
-def test_data_goes_to_a_folder_of_the_tests() -> None:
+def test_data_and_media_go_to_a_temporary_folder() -> None:
     assert "limn-tests-" in str(settings.DATA_DIR)
     assert Path(settings.MEDIA_ROOT).is_relative_to(settings.DATA_DIR)

@@ -1,4 +1,4 @@
-"""The harness itself: services are real, and say no where the real one would."""
+"""Tests of the test environment: the services are real and refuse what a real one refuses."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from tests.services.seaweed import Bucket
 pytestmark = pytest.mark.once
 
 
-def test_files_go_to_the_bucket(bucket: Bucket) -> None:
+def test_the_default_storage_writes_to_the_bucket(bucket: Bucket) -> None:
     default_storage.save("pictures/cat.png", ContentFile(b"meow"))
 
     assert bucket.keys() == ["pictures/cat.png"]
     assert bucket.read("pictures/cat.png") == b"meow"
 
 
-def test_a_wrong_secret_opens_no_bucket(s3: Bucket) -> None:
-    thief = dataclasses.replace(s3, secret_key="guessed")
+def test_the_s3_server_rejects_a_wrong_secret_key(s3: Bucket) -> None:
+    stranger = dataclasses.replace(s3, secret_key="guessed")
 
     with pytest.raises(botocore.exceptions.ClientError, match="SignatureDoesNotMatch"):
-        thief.client.list_objects_v2(Bucket=s3.name)
+        stranger.client.list_objects_v2(Bucket=s3.name)
 
 
-def test_each_test_has_a_bucket_of_its_own(s3: Bucket) -> None:
+def test_each_test_has_a_new_bucket(s3: Bucket) -> None:
     assert s3.keys() == []
 
 
-def test_redis_keeps_what_it_is_told(redis_url: str) -> None:
+def test_redis_stores_a_value(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.set("cat", "meow")
 
         assert client.get("cat") == b"meow"
 
 
-def test_the_world_is_closed() -> None:
+def test_tests_cannot_connect_to_other_machines() -> None:
     with pytest.raises(SocketConnectBlockedError):
         socket.create_connection(("192.0.2.1", 80), timeout=1)

@@ -15,7 +15,7 @@ import requests
 from config.management.ports import free_port
 from simulator import Simulator
 from tests.services.postgres import Server
-from tests.services.processes import Processes, output_of, processes
+from tests.services.processes import Processes, processes, run_command
 from tests.services.waiting import HANG_SECONDS
 
 
@@ -92,10 +92,10 @@ class Deployment:
 def deploy(database: Server, fal: Simulator, folder: Path) -> Iterator[Deployment]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {"DATABASE_URL": database.url, "DATA_DIR": str(folder), "SITE_URL": url, "PORT": str(port)}
-    output_of("migrate", environment=environment)
-    demo = output_of("demo_user", "--json", "--credits", "1000", environment=environment)
+    run_command("migrate", environment=environment)
+    demo = run_command("demo_user", "--json", "--credits", "1000", environment=environment)
     with processes(folder, environment) as limn:
         web = limn("serve", "--workers", "1")
-        limn("work").until_it_says("Working.")
-        web.until_it_answers(f"{url}/health/live")
+        limn("work").wait_for_output("Working.")
+        web.wait_for_response(f"{url}/health/live")
         yield Deployment(url=url, token=json.loads(demo.stdout)["token"], fal=fal, limn=limn)

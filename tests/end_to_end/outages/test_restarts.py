@@ -65,7 +65,7 @@ def test_j12_a_restart_under_load_loses_no_callback_and_says_no_5xx(
 def test_f13_health_is_red_two_minutes_after_the_reconciler_stopped(limn: Processes, client: Client) -> None:
     worker = limn("work")
     until(lambda: client.get("/health/ready").status_code == 200, what="a worker")
-    worker.kill_hard()
+    worker.kill()
 
     Heartbeat.objects.update(seen_at=F("seen_at") - timedelta(minutes=2))
 

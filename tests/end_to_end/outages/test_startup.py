@@ -12,7 +12,7 @@ from config.management.ports import free_port
 from simulator import Simulator
 from tests.end_to_end.outages.deployment import Deployment
 from tests.services.postgres import Server
-from tests.services.processes import Processes, output_of, processes
+from tests.services.processes import Processes, processes, run_command
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.only_postgresql
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.only_postgresql
 @pytest.fixture
 def limn(database: Server, tmp_path, fal: Simulator) -> Iterator[Processes]:
     environment = {"DATABASE_URL": database.url, "DATA_DIR": str(tmp_path), "PORT": str(free_port())}
-    output_of("migrate", environment=environment)
+    run_command("migrate", environment=environment)
     with processes(tmp_path, environment) as started:
         yield started
 
@@ -35,11 +35,11 @@ def test_migrate_makes_the_queues_own_tables(database: Server, limn: Processes) 
 
 
 def test_they_begin_to_work_when_it_is_back(database: Server, limn: Processes, fal: Simulator) -> None:
-    demo = output_of("demo_user", "--json", "--credits", "1000", environment=limn.environment)
+    demo = run_command("demo_user", "--json", "--credits", "1000", environment=limn.environment)
     database.crash()
     worker, web = limn("work"), limn("serve", "--workers", "1")
-    worker.until_it_says("the database is away")
-    web.until_it_answers(f"http://127.0.0.1:{limn.environment['PORT']}/health/live")
+    worker.wait_for_output("the database is away")
+    web.wait_for_response(f"http://127.0.0.1:{limn.environment['PORT']}/health/live")
     database.start()
 
     url = f"http://127.0.0.1:{limn.environment['PORT']}"

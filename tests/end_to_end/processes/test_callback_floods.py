@@ -14,7 +14,7 @@ from generations.models import Submission
 from simulator import Simulator
 from tests.fixtures.callbacks import Hiring
 from tests.helpers.web_server import Web, head, path_of, serve, status_on
-from tests.services.processes import Processes, Running
+from tests.services.processes import Processes, RunningCommand
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 MEGABYTE = 1024 * 1024
@@ -26,24 +26,24 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(shared_limn: Processes, port: int) -> Running:
+def server(shared_limn: Processes, port: int) -> RunningCommand:
     return serve(shared_limn, port)
 
 
 @pytest.fixture
-def web(server: Running, port: int, fal: Simulator) -> Web:
+def web(server: RunningCommand, port: int, fal: Simulator) -> Web:
     return Web(port=port, fal=fal)
 
 
 @contextmanager
-def flat_memory(server: Running) -> Iterator[None]:
+def flat_memory(server: RunningCommand) -> Iterator[None]:
     """Within the block the server may grow by 64 MB and no more."""
     before = resident(server)
     yield
     assert resident(server) - before < 64 * MEGABYTE
 
 
-def resident(running: Running) -> int:
+def resident(running: RunningCommand) -> int:
     family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
     return sum(process.memory_info().rss for process in family)
 
@@ -56,7 +56,7 @@ def pour(line: socket.socket, drop: bytes, times: int) -> int:
     return status_on(line)
 
 
-def test_b21_a_gigabyte_is_refused_at_its_declaration(server: Running, web: Web, hire: Hiring) -> None:
+def test_b21_a_gigabyte_is_refused_at_its_declaration(server: RunningCommand, web: Web, hire: Hiring) -> None:
     (attempt,) = hire(1)
     with flat_memory(server):
         claims = web.fal.sign(b"huge", request_id=str(attempt.request_id))
@@ -68,7 +68,7 @@ def test_b21_a_gigabyte_is_refused_at_its_declaration(server: Running, web: Web,
     assert web.deliver(attempt) == 200
 
 
-def test_b21_an_endless_body_in_chunks_is_refused(server: Running, web: Web, hire: Hiring) -> None:
+def test_b21_an_endless_body_in_chunks_is_refused(server: RunningCommand, web: Web, hire: Hiring) -> None:
     (attempt,) = hire(1)
     with flat_memory(server):
         claims = web.fal.sign(b"endless", request_id=str(attempt.request_id))

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.management import ports
-from tests.services.processes import Processes, Running, output_of, processes
+from tests.services.processes import Processes, RunningCommand, processes, run_command
 from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.once
@@ -44,7 +44,7 @@ def test_the_printed_command_orders_a_picture_and_nothing_is_left_in_the_end(
     content = url.replace("/generations/", f"/outputs/{done['outputs'][0]['id']}/content/")
     picture = requests.get(content, headers=headers, timeout=HANG_SECONDS)
     assert len(picture.content) == done["outputs"][0]["size"] > 0
-    assert output_of("sync_prices", environment=_beside(tmp_path)).returncode == 0
+    assert run_command("sync_prices", environment=_beside(tmp_path)).returncode == 0
     assert limn.end(by=signal.SIGTERM) == 0
     assert len(family) >= 3
     assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
@@ -60,9 +60,9 @@ def test_the_second_start_shows_the_same_login(newcomer: Processes) -> None:
     assert _printed_curl(second) == _printed_curl(first)
 
 
-def _make_run(newcomer: Processes) -> Running:
+def _make_run(newcomer: Processes) -> RunningCommand:
     limn = newcomer("up")
-    limn.until_it_says("Ctrl-C ends Limn.")
+    limn.wait_for_output("Ctrl-C ends Limn.")
     return limn
 
 
@@ -72,11 +72,11 @@ def _beside(newcomer: Path) -> dict[str, str]:
     return {"DATA_DIR": str(newcomer), "DATABASE_URL": "", **dict(line.split("=", 1) for line in lines)}
 
 
-def _login(limn: Running) -> tuple[str, ...]:
+def _login(limn: RunningCommand) -> tuple[str, ...]:
     return tuple(re.findall(r"(?:Log in|API key) +(.*)", limn.output))
 
 
-def _printed_curl(limn: Running) -> tuple[str, dict[str, str], str]:
+def _printed_curl(limn: RunningCommand) -> tuple[str, dict[str, str], str]:
     """The address, headers and body of the command that a newcomer copies."""
     command = re.search(r"curl (?:.*\\\n)+.*", limn.output)
     assert command is not None

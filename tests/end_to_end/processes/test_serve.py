@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from config.management import ports
-from tests.services.processes import output_of, processes
+from tests.services.processes import processes, run_command
 
 pytestmark = pytest.mark.once
 
@@ -20,7 +20,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_without_a_key_it_names_the_key_and_the_way_without_one(environment: dict[str, str]) -> None:
-    ended = output_of("serve", environment={**environment, "FAL_KEY": ""})
+    ended = run_command("serve", environment={**environment, "FAL_KEY": ""})
 
     assert ended.returncode != 0
     assert ended.stderr.splitlines()[-1] == (
@@ -32,7 +32,7 @@ def test_without_a_key_it_names_the_key_and_the_way_without_one(environment: dic
 def test_a_port_in_use_is_named(environment: dict[str, str], command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupant:
         port = occupant.getsockname()[1]
-        ended = output_of(command, environment={**environment, "PORT": str(port)})
+        ended = run_command(command, environment={**environment, "PORT": str(port)})
 
     assert ended.returncode != 0
     assert f"Port {port} is in use." in ended.stderr
@@ -44,7 +44,7 @@ def test_it_serves_this_machine_alone_and_ends_when_asked(environment: dict[str,
     with processes(tmp_path, environment) as limn:
         server = limn("serve", "--port", str(port), "--workers", "1")
 
-        page = server.until_it_answers(f"http://127.0.0.1:{port}/admin/login/")
+        page = server.wait_for_response(f"http://127.0.0.1:{port}/admin/login/")
 
         assert "Log in | Limn" in page.text
         assert _addresses_listened_to(server.pid) == {"127.0.0.1"}

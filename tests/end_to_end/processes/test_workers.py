@@ -54,7 +54,7 @@ def test_e1_a_worker_killed_while_copying_loses_nothing(
     first = limn("work")
     until_a_copy_is_under_way(fal)
 
-    first.kill_hard()
+    first.kill()
     limn("work")
 
     until_it_ended(generation)
@@ -70,7 +70,7 @@ def test_a3_a_worker_killed_while_submitting_pays_fal_once(
     worker = limn("work")
     assert fal.wait_until(lambda: len(fal.log.accepted()) == 1, timeout=HANG_SECONDS)
 
-    worker.kill_hard()
+    worker.kill()
 
     generation.refresh_from_db()
     assert generation.phase == Phase.SUBMITTING

@@ -24,7 +24,7 @@ from tests.fixtures.batches import BatchOrdering, token_of
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
 from tests.helpers.event_streams import ReceivedEvent, Stream, parse_events, serving
-from tests.services.processes import Processes, Running
+from tests.services.processes import Processes, RunningCommand
 from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db
@@ -343,9 +343,9 @@ def test_without_a_limit_of_slots_other_requests_wait(
         lifecycle_facts.ended(Generation.objects.get().submissions.get())
 
 
-def serve(limn: Processes, port: int) -> Running:
+def serve(limn: Processes, port: int) -> RunningCommand:
     running = limn("serve", "--port", str(port), "--workers", "1")
-    running.until_it_answers(f"http://127.0.0.1:{port}/health/live")
+    running.wait_for_response(f"http://127.0.0.1:{port}/health/live")
     return running
 
 
@@ -365,7 +365,7 @@ def test_a_stream_resumes_where_it_was_after_its_web_server_was_killed(
 
     # The server notices that these clients are gone when it sends something. Then there are free slots again.
     received = until(lambda: _receive(killed_url + url_of(generation), token, steps[1:3]))
-    server.kill_hard()
+    server.kill()
     for step in steps[3:]:
         step()
     with serving(threads=2) as url:
