@@ -94,6 +94,7 @@ class CancelBatchView(APIView):
         verdict decides what is charged.
         """
         batch, actor = _find(request, batch_id), actor_of(authenticated_user(request))
+        # One transaction each: a generation that has ended does not keep the others from being cancelled.
         for generation in batch.generations.all():
             services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor)
         # As the cancellations have left it.

@@ -43,6 +43,7 @@ class StrictFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Generation], view: APIView) -> QuerySet[Generation]:
         parameters = request.query_params
+        # django-filter ignores parameters that it does not know, so they are checked first.
         errors = {name: [error] for name in parameters if (error := _find_error(name, parameters.getlist(name)))}
         if errors:
             raise ValidationError(errors)

@@ -112,6 +112,7 @@ class GenerationView(APIView):
         202: the files are being deleted. 200: everything is deleted. A repeated request returns the same receipt.
         """
         generation = _find(request, generation_id)
+        # An erasure cannot be undone, so a key for orders must not reach the results of other keys.
         if not api_keys.may_erase(generation.api_key_id):
             raise PermissionDenied("This key erases only what was ordered with it; the scope “manage” erases anything.")
         receipt = lifecycle.erase(generation, actor=actor_of(authenticated_user(request)))
@@ -135,6 +136,7 @@ class CancelView(APIView):
         answer = services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor)
         if answer == "finished":
             raise AlreadyFinished("It has ended, or its result is being copied into storage.")
+        # As the cancellation has left it.
         generation = _find(request, generation_id)
         status = 200 if answer == "released" else 202
         return _add_headers(Response(_serialize(request, generation), status=status), generation)
@@ -152,6 +154,7 @@ class RetryView(APIView):
         generation = _find(request, generation_id)
         body, identity = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
         user = authenticated_user(request)
+        # The model may have changed since: an input that it no longer accepts is named like that of an order.
         with located_in("input"):
             placed = services.retry(
                 Account.objects.for_user(user),

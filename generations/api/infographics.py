@@ -41,6 +41,7 @@ class InfographicsRequest(RequestBody):
     )
     aspect_ratio: prompts.AspectRatio = "16:9"
     resolution: prompts.Resolution = "2K"
+    # The earlier infographics service called it "number_of_infographs".
     number_of_infographics: int = Field(
         default=1,
         ge=1,

@@ -78,6 +78,7 @@ class KeyRequest(RequestBody):
             return None
         if not isinstance(value, str):
             raise ValueError("Write the time as in 2027-01-31T12:00:00Z.")
+        # A text without a UTC offset is refused by AwareDatetime afterwards.
         return datetime.fromisoformat(value)
 
     @field_validator("expires_at")
@@ -106,6 +107,7 @@ class KeyChangeRequest(KeyRequest):
     @property
     def changes(self) -> dict[str, Any]:
         """The members of the request, as arguments for `api_keys.change`."""
+        # Only the members that were sent: a null is a change, a default is not.
         members = {name: getattr(self, name) for name in self.model_fields_set}
         return {name: frozenset(value) if isinstance(value, list) else value for name, value in members.items()}
 
@@ -157,6 +159,7 @@ class KeysView(ListAPIView[ApiKey]):
         """Creates an API key. Only this response contains its secret."""
         body = KeyRequest.read(request)
         issued = api_keys.issue(authenticated_user(request), body.name, rights=body.rights, by=_key_of(request))
+        # Read again with the credits that were spent with it, which every response about a key shows.
         key = _find(request, issued.key.uid)
         key.key = issued.plain  # type: ignore[attr-defined]  # for this one response
         response = Response(IssuedKeySerializer(key).data, status=201)

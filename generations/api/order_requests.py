@@ -43,6 +43,7 @@ def located_in(*location: str | int) -> Iterator[None]:
         located = []
         for each in error.errors:
             loc = list(each["loc"])
+            # The preset is a member of the body, beside the inputs.
             if loc != ["preset"]:
                 # The catalogue's ["input"] means the inputs as a whole, which is the prefix itself.
                 loc = [*location, *([] if loc == ["input"] else loc)]
@@ -51,14 +52,14 @@ def located_in(*location: str | int) -> Iterator[None]:
 
 
 class QuoteRequest(RequestBody):
-    """What a price is asked for."""
+    """An order whose price is asked for."""
 
     model: str = Field(max_length=100, description="The slug of a model.")
     input: dict[str, Any] = Field(description="The inputs, as the model's `input_schema` describes them.")
     preset: str | None = Field(default=None, max_length=50, description="One of the model's presets.")
 
     def resolve(self) -> tuple[Model, Inputs]:
-        """The model at today's price, and the validated inputs. Raises UnknownModel, InvalidInput."""
+        """The model at its current price, and the validated inputs. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
         with located_in("input"):
             return model, model.read(self.input, preset=self.preset)
@@ -138,6 +139,6 @@ class BatchRequest(RequestBody):
 
 
 class RetryRequest(RequestBody):
-    """An order of the same again, at today's price."""
+    """A repetition of an order, at the current price."""
 
     max_credits: MaxCredits

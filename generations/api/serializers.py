@@ -38,6 +38,7 @@ from generations.progress import durations
 
 def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
     """Adds what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
+    # A lost submission may have been repeated: the latest request at fal is the one that is shown.
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
     input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
@@ -77,6 +78,7 @@ class ModelSerializer(serializers.Serializer[catalogue.Model]):
 
     @extend_schema_field(ExpectedOutputSerializer(many=True))
     def get_outputs(self, model: catalogue.Model) -> Any:
+        # Without validation, because a required input has no default.
         files: Any = model.expected_files(model.inputs.model_construct())
         return ExpectedOutputSerializer(files, many=True).data
 
@@ -101,9 +103,11 @@ class ProgressSerializer(serializers.Serializer[Generation]):
         return generation.message or None
 
     def get_eta_seconds(self, generation: Generation) -> int | None:
+        # The model of an old generation may have been removed from the catalogue.
         if generation.is_done or generation.model not in catalogue.MODELS:
             return None
         age = (timezone.now() - generation.created_at).total_seconds()
+        # A generation that takes longer than usual is still not about to end: 0 would say so.
         return max(1, durations.typical_seconds(catalogue.find(generation.model)) - int(age))
 
 
@@ -123,6 +127,7 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
         read_only_fields = fields
 
     def to_representation(self, output: Output) -> dict[str, Any]:
+        # Signed once, so that the URL and its expiry belong together.
         self._link = signed_urls.for_reading(output)
         return super().to_representation(output)
 
@@ -160,12 +165,14 @@ class GenerationCreditsSerializer(serializers.Serializer[Generation]):
     why = serializers.SerializerMethodField(help_text="The charging rule in a sentence.")
 
     def to_representation(self, generation: Generation) -> dict[str, Any]:
+        # The column is empty until the generation has ended; the JSON has null.
         return super().to_representation(generation) | {"rule": generation.rule or None}
 
     def get_why(self, generation: Generation) -> str | None:
         return charging_rules.TABLE[Rule(generation.rule)].because if generation.rule else None
 
     def get_held(self, generation: Generation) -> int:
+        # A generation settles its hold in the transaction that ends it.
         return 0 if generation.is_done else generation.credits
 
 
@@ -259,6 +266,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
         read_only_fields = fields
 
     def get_generation(self, entry: Entry) -> UUID | None:
+        # Grants and adjustments have no hold. The reference of a hold is "generation:<id>".
         kind, _, key = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
         return UUID(key) if kind == "generation" else None
 
@@ -283,6 +291,8 @@ class BatchSummarySerializer(serializers.ModelSerializer[Batch]):
         model = Batch
         fields: tuple[str, ...] = ("id", "purpose", "status", "progress", "credits", "notify", "created_at")
         read_only_fields = fields
+
+    # The methods read the prefetched generations: a list of batches takes two queries, however many generations it has.
 
     @extend_schema_field(serializers.ChoiceField(Status.choices))
     def get_status(self, batch: Batch) -> str:

@@ -136,6 +136,7 @@ class UploadsView(ListAPIView[Upload]):
             content_type=body.content_type,
             size_bytes=body.size,
         )
+        # Not stored in caches: the URL in the response lets its bearer write the file.
         headers = {"Location": reverse("api:upload", args=[upload.pk], request=request), "Cache-Control": "no-store"}
         return Response(TicketSerializer(upload, context={"request": request}).data, status=201, headers=headers)
 
@@ -202,6 +203,7 @@ class UploadContentView(APIView):
     )
     def put(self, request: Request, upload_id: UUID) -> HttpResponseBase:
         """Receives the bytes of an upload, if files are stored in a local folder. A bucket receives them itself."""
+        # A completed upload is found as well, so that its client gets 409 and not 404.
         not_erased = Upload.objects.exclude(state=Upload.State.ERASED)
         if not ticket_opens(request, upload_id, is_valid=signed_urls.allows_upload):
             not_erased = not_erased.visible_to(request.user)

@@ -38,6 +38,7 @@ MANAGED_SECTIONS = {"retention"}
 def scope_for(method: str, path: str) -> Scope:
     """The scope that a key needs for this method and path (`/api/v1/<section>/…`)."""
     section = path.removeprefix("/api/v1/").partition("/")[0]
+    # A quote is a POST that changes nothing, and the secrets of webhooks must not be read with `read`.
     if section in SECTION_SCOPES:
         return SECTION_SCOPES[section]
     if method.upper() in SAFE_METHODS:
@@ -53,6 +54,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() not in SCHEMES:
             # Not an API key: DRF tries the session next.
             return None
+        # By its hash: the text of a key is not in the database.
         key = api_keys.find(plain.strip())
         if key is None:
             raise AuthenticationFailed("This API key does not exist, has expired or was revoked.")

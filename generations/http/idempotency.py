@@ -1,4 +1,8 @@
-"""The idempotency key of a request: it makes a POST safe to send again."""
+"""The identity of a request: its idempotency key and a hash of its body.
+
+With an Idempotency-Key a POST is safe to send again: the API finds the first request by the key, and compares the
+hashes, because one key must not stand for two different requests.
+"""
 
 from __future__ import annotations
 
@@ -29,5 +33,6 @@ class RequestIdentity:
         key = request.headers.get("Idempotency-Key")
         if key is not None and not _PRINTABLE.fullmatch(key):
             raise ParseError("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+        # Sorted, so that the order of the members does not matter.
         canonical = json.dumps(dict(request.data) | from_url, sort_keys=True, separators=(",", ":"))
         return cls(key=key, request_hash=hashlib.sha256(canonical.encode()).hexdigest())

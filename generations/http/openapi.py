@@ -55,6 +55,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def problems(*statuses: int) -> dict[tuple[int, str], Any]:
     """The error responses of an operation: these statuses and the common ones, each with its codes."""
+    # A client can tell from the document which codes an operation returns with a status.
     responses = {}
     for status in (*statuses, *COMMON_STATUSES):
         codes = sorted({error.code for error in subclasses() if error.status == status})

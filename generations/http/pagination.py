@@ -47,6 +47,7 @@ class NewestFirst(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         """Checks the limit. DRF would replace a wrong one by the default."""
+        # isascii: isdigit is also true for digits of other scripts. Nine digits bound the conversion.
         limit = request.query_params.get(self.page_size_query_param, str(ROWS))
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= ROWS_MAX):
             raise ParseError(f"limit must be a whole number from 1 to {ROWS_MAX}.")

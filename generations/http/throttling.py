@@ -40,6 +40,7 @@ class UserThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         self._wait_seconds = 0.0
+        # None: the user has no limit.
         if request.user.is_authenticated and (rate := user_limits.request_rate_of(request.user)) is not None:
             self._wait_seconds = local_tokens.acquire(f"api:{request.user.pk}", rate)
         return self._wait_seconds == 0
@@ -81,6 +82,7 @@ class LocalTokens:
 
     def _spend(self, bucket: str) -> bool:
         with self._lock:
+            # Expired tokens are dropped, so that a user who pauses does not collect them.
             count, valid_until = self._tokens.pop(bucket, (0, 0.0))
             if not count or time.monotonic() > valid_until:
                 return False
@@ -95,6 +97,7 @@ local_tokens = LocalTokens()
 def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
     """Takes tokens from the shared bucket. Returns 0 if it cannot be reached: no read fails because of the limit."""
     if not settings.REDIS_URL:
+        # SQLite has one writer at a time: a read must not wait for it.
         return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)
     try:
         return redis_token_bucket.acquire(redis_client(settings.REDIS_URL), bucket, rate, count=count)

@@ -63,6 +63,7 @@ class Snapshot:
             progress += _RUNNING_SHARE * (row.percent or 0) // 100
         elif row.phase == Phase.STORING and row.files:
             progress += _STORING_SHARE * row.stored_files // row.files
+        # The members are those of `error` in the JSON of the generation.
         error = None
         if row.status == Status.FAILED:
             error = {
@@ -105,6 +106,7 @@ class Subject:
 
     def snapshots(self) -> list[Snapshot]:
         """The state of each generation, in the order of the batch, which never changes."""
+        # Only these columns: the rows contain prompts and answers as well, and are read twice a second.
         names = ("version", "status", "phase", "queue_position", "percent", "message", "captured", "released")
         rows = self.generations.order_by("pk").only(*names, "failure_code", "failure_message", "retryable")
         stored_files = Count("outputs", filter=~Q(outputs__state=Output.State.PENDING))
@@ -143,6 +145,7 @@ class EventStream:
     @classmethod
     def resume(cls, subject: Subject, last_event_id: str) -> Self:
         """A stream for a receiver that has all events up to this id. An invalid id starts from the beginning."""
+        # The id comes from the client: its length is limited before it is parsed, and its numbers by the pattern.
         match = _ID.fullmatch(last_event_id) if len(last_event_id) <= ID_CHARACTERS_MAX else None
         if match is None:
             return cls(subject)
@@ -156,6 +159,7 @@ class EventStream:
         """What has changed since the last call, as the text of events. Empty if nothing has."""
         version = None if self.is_over else self.subject.version()
         if version is None or version == self._version:
+            # Without rows the subject was deleted, and nothing will follow.
             self.is_over = version is None
             return ""
         self._version = version
@@ -170,6 +174,7 @@ class EventStream:
         ]
         ended = sum(snapshot.is_done for snapshot in snapshots)
         if self.subject.is_batch:
+            # From the cursors, whose progress never falls.
             progress = sum(cursor.progress for cursor in self._cursors) // max(1, len(snapshots))
             if self._batch_state != (ended, progress):
                 self._batch_state = (ended, progress)
@@ -194,6 +199,8 @@ class EventStream:
         cursor = self._cursors[index]
         if snapshot.version == cursor.version:
             return
+        # 0 stands for no line. Four hexadecimal digits keep the ids of large batches short; two lines in a row with the
+        # same checksum are one in 65,535, and then one of them is not sent.
         line = zlib.crc32(snapshot.message.encode()) % 0xFFFF + 1 if snapshot.message else 0
         if line and line != cursor.line:
             # With a cursor of its own, which leaves the version: this may be the last event before a disconnection.

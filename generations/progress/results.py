@@ -119,6 +119,7 @@ def of(generation: Generation) -> GenerationResult:
             charged=generation.captured,
             refunded=generation.released,
         )
+    # A lost output has no file; the charge takes that into account.
     files = [
         File(
             output=output,
@@ -159,6 +160,7 @@ def wait(
     subject, deadline, version_seen = Subject.of(generation), time.monotonic() + seconds, 0
     while True:
         try:
+            # A cheap query first, because most polls find no change.
             version = subject.version()
             changed = subject.snapshots()[0] if version is not None and version != version_seen else None
         except (DatabaseError, InterfaceError):

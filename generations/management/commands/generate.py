@@ -18,9 +18,9 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from credits.models import Account
-from errors import DomainError
 from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
+from generations.errors import DomainError
 from generations.ordering import price_book
 from generations.ordering.orders import Order
 from generations.progress import results
@@ -80,11 +80,13 @@ class Command(BaseCommand):
         except (UnknownModel, InvalidInput) as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from error
         except DomainError as error:
+            # With the code, which scripts can test: insufficient_credits, paused, spend_cap_reached …
             raise CommandError(f"{error.code}: {error}", returncode=FAILED) from error
         generation = placed.generation
         self.stderr.write(f"{generation.pk} is ordered for {order.credits} credits.")
         timeout = results.default_wait_seconds(model.slug) if options["timeout"] is None else options["timeout"]
         progress = ProgressBar(sys.stderr)
+        # Neither a time-out nor Ctrl-C cancels the generation: it is paid for, and its page shows the result.
         try:
             result = results.wait(generation, seconds=timeout, on_poll=progress.show)
         except KeyboardInterrupt:
@@ -184,6 +186,7 @@ def read_input(model: Model, prompt: str | None, assignments: Sequence[str]) -> 
         if not sign or not name:
             raise CommandError(f"--set {assignment}: write it like --set seed=7.", returncode=WRONG_USAGE)
         types = accepted_types(properties.get(name, {}), model.schema)
+        # JSON is preferred to text only where the input accepts its type: a prompt may consist of digits.
         try:
             parsed = json.loads(value)
         except ValueError:
@@ -209,6 +212,7 @@ def save(result: GenerationResult, file: File, folder: Path) -> Path:
     """Saves a file as `<id>-<index>.<extension>`, and returns its path. Raises CommandError; never overwrites."""
     path = folder / f"{result.id}-{file.index}.{file.extension}"
     try:
+        # "x": an existing file is never overwritten, even if it appeared a moment ago.
         with path.open("xb") as sink:
             file.copy_to(sink)
     except FileExistsError:

@@ -21,7 +21,7 @@ PATHS = SchemaGenerator().get_schema(request=None, public=True)["paths"]
 METHODS = ("get", "post", "put", "patch", "delete")
 OPERATIONS = [(method, path) for method in METHODS for path, item in PATHS.items() if method in item]
 WITH_ID = [(method, path) for method, path in OPERATIONS if "_id}" in path]
-"""Operations on one object, which belongs to somebody."""
+"""Operations on one object, which belongs to one user."""
 
 
 def call(client: APIClient, method: str, path: str, parameters: dict[str, Any]):

@@ -146,7 +146,7 @@ def test_an_incomplete_file_is_removed(fal: Simulator, order: Ordering, work: Wo
         ({"set": ["seed"]}, "write it like --set seed=7"),
         ({"set": ["num_images=900"]}, "num_images: "),
         ({"preset": "fine"}, "There is no preset “fine”"),
-        ({"user": "nobody"}, "There is no user “nobody”"),
+        ({"user": "unknown"}, "There is no user “unknown”"),
         ({"user": None}, "--user NAME"),
         ({"out": "/nowhere/at/all"}, "there is no such folder"),
     ],
