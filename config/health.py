@@ -124,10 +124,12 @@ def fal(request: HttpRequest) -> HttpResponse:
 
 
 def _summarize_fal() -> dict[str, Any]:
-    ended, lags = statistics.ended(), statistics.callback_lags()
+    ended, lags = statistics.ended_generations(), statistics.callback_lags()
     last_success = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
-    failed = statistics.percent(order.is_bad for order in ended)
-    by_callback = statistics.percent(order.by_callback for order in ended if order.by_callback is not None)
+    failed = statistics.percent(generation.is_failure for generation in ended)
+    by_callback = statistics.percent(
+        generation.by_callback for generation in ended if generation.by_callback is not None
+    )
     quantiles = {name: statistics.quantile(lags, share) for name, share in QUANTILES.items()}
     return {
         "key": "present" if settings.FAL_KEY else "missing",

@@ -1,4 +1,4 @@
-"""Lines of the provider's bill in the admin."""
+"""The lines of fal's bill in the admin."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from operations.models import Charge
 
 @admin.register(Charge)
 class ChargeAdmin(ReadOnlyAdmin):
-    list_display = ("billed_at", "endpoint", "units", "dollars", "request_id", "ours")
+    list_display = ("billed_at", "endpoint", "units", "dollars", "request_id", "is_known")
     list_select_related = ("submission",)
     list_filter = (("submission", admin.EmptyFieldListFilter), "endpoint")
     search_fields = ("=request_id",)
     ordering = ("-billed_at", "-id")
 
-    @admin.display(description="ours", boolean=True)
-    def ours(self, charge: Charge) -> bool:
+    @admin.display(description="submitted by Limn", boolean=True)
+    def is_known(self, charge: Charge) -> bool:
         return charge.submission_id is not None

@@ -1,4 +1,4 @@
-"""Operations as a Django app."""
+"""The Django app of operations: metrics, alerts, invariants, and the comparison with fal's bill."""
 
 from django.apps import AppConfig
 

@@ -1,19 +1,19 @@
-"""What must be true of the rows: at every committed moment (I1–I9), and when nothing is under way any more (I11).
+"""The invariants: statements that are true after every commit (I1 to I9, I15), or when no work is pending (I11).
 
-Reads only, and in sets: a hundred thousand generations are some seconds' work. The numbers are those of the list that
-the soak test works through; what fal and the bucket say about the same things is its part (soak/verdict.py).
+`manage.py check_invariants` and the chaos test call `always` and `at_rest`. Both only read, and with one query for each
+statement, so 100,000 generations take seconds. The numbers are those of `docs/failure-modes.md`; the statements about
+fal and about the storage are checked by the chaos test alone, which can ask them (`quality/chaos/final_checks.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 
 from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, When
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -23,20 +23,20 @@ from generations.models import Event, Generation, Output, Phase, Status, Submiss
 from notifications import outbox
 from notifications.models import WebhookAttempt, WebhookDelivery
 
-# Who breaks a rule once breaks it often; the first few say enough.
+# Code that breaks a rule once breaks it often; the first few findings are enough.
 SHOWN_MAX = 20
 REFERENCES = "generation:"
 ENDINGS = ("completed", "failed")
 
 
 class ReferenceOf(Func):
-    """A generation's name in the ledger, made by the database: what `reference_of` makes in Python."""
+    """The reference of the hold of a generation, as `Generation.reference` computes it in Python."""
 
     output_field = CharField()
     template = f"'{REFERENCES}' || CAST(%(expressions)s AS TEXT)"
 
     def as_sqlite(self, compiler, connection, **context):  # type: ignore[no-untyped-def]
-        # SQLite keeps 32 hexadecimal digits; the hyphens are ours to add.
+        # SQLite stores a UUID as 32 hexadecimal digits, without hyphens.
         parts = " || '-' || ".join(
             f"substr(%(expressions)s, {start}, {length})"
             for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
@@ -46,125 +46,132 @@ class ReferenceOf(Func):
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """One consistent view of everything, for as long as the block lasts."""
-    # Inside a caller's transaction the isolation is the caller's; SQLite's readers see a snapshot anyway.
-    is_ours = connection.vendor == "postgresql" and not connection.in_atomic_block
+    """Let the block read one consistent snapshot of the database."""
+    # Inside a caller's transaction, the isolation level is the caller's choice. SQLite always reads from a snapshot.
+    is_outermost = connection.vendor == "postgresql" and not connection.in_atomic_block
     with transaction.atomic():
-        if is_ours:
+        if is_outermost:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield
 
 
 def always() -> list[Finding]:
-    """What breaks a rule that holds at every moment."""
+    """Return the violations of the invariants that hold after every commit; at most SHOWN_MAX of each statement."""
     with snapshot():
-        return [
-            *_books(),
-            *_holds_of_generations(),
-            *_completed_is_delivered(),
-            *_failed_is_free(),
-            *_ended_once(),
-            *_attempts(),
-            *_webhooks(),
-        ]
+        return [finding for rule in RULES for finding in rule()]
 
 
 def at_rest() -> list[Finding]:
-    """What is still under way, when nothing should be. Beside `always`."""
+    """Return, as violations of I11, the work that is pending. Call it when there should be none, beside `always`."""
     with snapshot():
-        rows: list[tuple[str, QuerySet[Generation] | QuerySet[Output] | QuerySet[Hold]]] = [
+        pending: list[tuple[str, QuerySet[Generation] | QuerySet[Output] | QuerySet[Hold]]] = [
             ("is not done", Generation.objects.in_progress()),
             ("is leased", Generation.objects.filter(leased_until__gt=Now())),
             ("is not copied", Output.objects.filter(state=Output.State.PENDING)),
             ("is an open hold", Hold.objects.filter(settled_at=None, reference__startswith=REFERENCES)),
         ]
-        return [finding for detail, found in rows for finding in _findings("I11", found, detail)]
+        return [finding for detail, rows in pending for finding in _findings("I11", rows, detail)]
 
 
-def _books() -> list[Finding]:
-    """I1, I2, I4: balances are what the entries say, and everything adds up to zero."""
+# --- The statements -------------------------------------------------------------------------------------------------
+
+
+def balances() -> list[Finding]:
+    """I1, I2, I4: the balances agree with the entries of the ledger, and the entries sum to zero."""
     return [Finding(rule=f"I1/{found.rule}", subject=found.subject, detail=found.detail) for found in audit().findings]
 
 
-def _holds_of_generations() -> Iterator[Finding]:
-    """I3: each generation has one hold of its price, open until it is done, and settled as the generation says."""
-    fitting = Hold.objects.filter(
+def holds() -> Iterator[Finding]:
+    """I3: each generation has one hold of its price, open until it ends, and settled as the generation says."""
+    matching = Hold.objects.filter(
         reference=OuterRef("hold_reference"),
         account=OuterRef("account"),
         amount=OuterRef("credits"),
         captured=OuterRef("captured"),
         released=OuterRef("released"),
     )
+    is_held = Q(Exists(matching.filter(settled_at=None)), ~Q(phase=Phase.DONE))
+    is_settled = Q(Exists(matching.filter(settled_at__isnull=False)), phase=Phase.DONE)
     generations = Generation.objects.annotate(hold_reference=ReferenceOf("id"))
-    fits = Q(Exists(fitting.filter(settled_at=None)), ~Q(phase=Phase.DONE)) | Q(
-        Exists(fitting.filter(settled_at__isnull=False)), phase=Phase.DONE
-    )
-    yield from _findings("I3", generations.exclude(fits), "has no hold that fits")
-    holds, all_generations = Hold.objects.filter(reference__startswith=REFERENCES).count(), Generation.objects.count()
-    if holds != all_generations:
-        yield Finding(rule="I3", subject="all", detail=f"{holds} holds for {all_generations} generations")
+    yield from _findings("I3", generations.exclude(is_held | is_settled), "has no hold that matches it")
+    # With as many holds as generations, and one for each of these, no hold is without a generation.
+    count, expected = Hold.objects.filter(reference__startswith=REFERENCES).count(), Generation.objects.count()
+    if count != expected:
+        yield Finding(rule="I3", subject="all", detail=f"{count} holds for {expected} generations")
 
 
-def _completed_is_delivered() -> Iterator[Finding]:
-    """I5: completed means that a paid file lies in storage, and that none is still on its way."""
+def completed_generations() -> Iterator[Finding]:
+    """I5: a completed generation has a stored file that counts, and no file that is still to be copied."""
     outputs = Output.objects.filter(generation=OuterRef("pk"))
+    # An erasure removes the files of a completed generation.
     completed = Generation.objects.filter(status=Status.COMPLETED, erased_at=None)
     delivered = Exists(outputs.filter(state=Output.State.STORED, counts=True))
     yield from _findings("I5", completed.exclude(delivered), "is completed without a file")
     pending = Exists(outputs.filter(state=Output.State.PENDING))
-    yield from _findings("I5", completed.filter(pending), "is completed while a file is on its way")
+    yield from _findings("I5", completed.filter(pending), "is completed while a file is not copied")
     unverified = Output.objects.filter(Q(key="") | Q(sha256="") | Q(size_bytes=None), state=Output.State.STORED)
     yield from _findings("I5", unverified, "is stored without key, size or SHA-256")
 
 
-def _failed_is_free() -> Iterator[Finding]:
-    """I6: who gets nothing pays nothing."""
+def failed_generations() -> Iterator[Finding]:
+    """I6: a failed generation costs nothing."""
     charged = Generation.objects.filter(status=Status.FAILED).exclude(captured=0, released=F("credits"))
     yield from _findings("I6", charged, "failed and was charged")
 
 
-def _ended_once() -> Iterator[Finding]:
-    """I7: the timeline tells one end, the same as the row, and nothing was written after it."""
+def timelines() -> Iterator[Finding]:
+    """I7: the timeline has exactly one end, which agrees with the row, and nothing was written after it."""
+    done = Generation.objects.filter(phase=Phase.DONE)
     ends = Count("events", filter=Q(events__fact__in=ENDINGS))
-    yield from _findings("I7", _done().annotate(ends=ends).exclude(ends=1), "has not ended exactly once")
-    # Only an erasure comes after the end, and is a version of its own.
+    yield from _findings("I7", done.annotate(ends=ends).exclude(ends=1), "has not ended exactly once")
+    # Only an erasure may follow the end. It raises the version by one.
     ended_at = F("version") - Case(When(erased_at=None, then=0), default=1)
-    told = Event.objects.filter(generation=OuterRef("pk"), fact=OuterRef("status"), version=OuterRef("ended_at"))
-    yield from _findings("I7", _done().annotate(ended_at=ended_at).exclude(Exists(told)), "is not as its timeline ends")
-    early = Generation.objects.in_progress().filter(Exists(Event.objects.filter(_ending_of(OuterRef("pk")))))
-    yield from _findings("I7", early, "has ended and goes on")
+    end = Event.objects.filter(generation=OuterRef("pk"), fact=OuterRef("status"), version=OuterRef("ended_at"))
+    different = done.annotate(ended_at=ended_at).exclude(Exists(end))
+    yield from _findings("I7", different, "has another status or version than its last event")
+    any_end = Event.objects.filter(generation=OuterRef("pk"), fact__in=ENDINGS)
+    yield from _findings("I7", Generation.objects.in_progress().filter(Exists(any_end)), "has ended and is in progress")
 
 
-def _attempts() -> Iterator[Finding]:
-    """I8: an accepted attempt has a request id; of one generation at most one is accepted; paid is what was asked."""
+def submissions() -> Iterator[Finding]:
+    """I8: an accepted submission has a request id, and a completed generation has exactly one of them."""
     accepted = Submission.objects.filter(state=Submission.State.ACCEPTED)
     yield from _findings("I8", accepted.filter(request_id=None), "is accepted without a request id")
-    several = Count("submissions", filter=Q(submissions__state=Submission.State.ACCEPTED))
-    yield from _findings("I8", Generation.objects.annotate(served=several).filter(served__gt=1), "is served twice")
-    unserved = Generation.objects.filter(status=Status.COMPLETED).exclude(
-        Exists(accepted.filter(generation=OuterRef("pk")))
+    count = Count("submissions", filter=Q(submissions__state=Submission.State.ACCEPTED))
+    several = Generation.objects.annotate(accepted_count=count).filter(accepted_count__gt=1)
+    yield from _findings("I8", several, "has several accepted submissions")
+    completed = Generation.objects.filter(status=Status.COMPLETED)
+    without = completed.exclude(Exists(accepted.filter(generation=OuterRef("pk"))))
+    yield from _findings("I8", without, "is completed without an accepted submission")
+
+
+def deliveries() -> Iterator[Finding]:
+    """I15: every end was written to the outbox, and what counts as delivered was answered with a 2xx status.
+
+    A constraint of the table ensures the third part: a pending delivery has a time for its next attempt.
+    """
+    written = WebhookDelivery.objects.filter(generation=OuterRef("pk"), endpoint=None)
+    # Older deliveries have been deleted.
+    recent = Generation.objects.filter(
+        phase=Phase.DONE, finished_at__gt=timezone.now() - outbox.RETENTION + timedelta(hours=1)
     )
-    yield from _findings("I8", unserved, "is completed and was never accepted")
-
-
-def _webhooks() -> Iterator[Finding]:
-    """I15: whoever is to be told is told, or given up where it shows. That what waits is due, a constraint says."""
-    told = WebhookDelivery.objects.filter(generation=OuterRef("pk"), endpoint=None)
-    # What is older has been cleared away.
-    lately = _done().filter(finished_at__gt=timezone.now() - outbox.RETENTION + timedelta(hours=1))
-    yield from _findings("I15", lately.exclude(Exists(told) | Q(webhook_url="")), "ended and its address is not told")
-    taken = WebhookAttempt.objects.filter(delivery=OuterRef("pk"), status__gte=200, status__lt=300)
+    missing = recent.exclude(Exists(written) | Q(webhook_url=""))
+    yield from _findings("I15", missing, "ended without a delivery to its webhook_url")
+    accepted = WebhookAttempt.objects.filter(delivery=OuterRef("pk"), status__gte=200, status__lt=300)
     delivered = WebhookDelivery.objects.filter(state=WebhookDelivery.State.DELIVERED)
-    yield from _findings("I15", delivered.exclude(Exists(taken)), "is delivered and nobody took it")
+    yield from _findings("I15", delivered.exclude(Exists(accepted)), "is delivered without a 2xx response")
 
 
-def _done() -> QuerySet[Generation]:
-    return Generation.objects.filter(phase=Phase.DONE)
-
-
-def _ending_of(generation: Combinable) -> Q:
-    return Q(generation=generation, fact__in=ENDINGS)
+RULES: tuple[Callable[[], Iterable[Finding]], ...] = (
+    balances,
+    holds,
+    completed_generations,
+    failed_generations,
+    timelines,
+    submissions,
+    deliveries,
+)
 
 
 def _findings(

@@ -1,4 +1,4 @@
-"""Tables of the operations app: lines of the provider's bill, and alerts that are active."""
+"""The tables of operations: the lines of fal's bill, and the alert episodes that have not ended."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from generations.models import Submission
 
 
 class Charge(models.Model):
-    """A line of fal's bill, as its Platform API gave it; US dollars, discounts taken off."""
+    """One line of fal's bill, as fal's Platform API returned it. `provider_bill` is its only writer."""
 
     submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="charges")
-    """The attempt that it is for. None: nobody here ordered it."""
+    """The submission that it is for. Empty if no submission of this installation has the request id."""
     request_id = models.CharField(max_length=100)
     endpoint = models.CharField(max_length=200)
     billed_at = models.DateTimeField()
     units = models.DecimalField(max_digits=20, decimal_places=9)
     dollars = models.DecimalField(max_digits=20, decimal_places=9)
-    noted_at = models.DateTimeField(auto_now_add=True)
+    """US dollars, after discounts."""
+    created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ("-billed_at", "-id")
@@ -31,20 +32,19 @@ class Charge(models.Model):
         return f"{self.dollars:f} USD for {self.request_id}"
 
 
-class Alert(models.Model):
-    """An alert that is active: from its first evaluation until it was not seen for the quiet period.
-
-    One row per episode. `name` is the kind ("failures"), `subject` a model's slug or an account ("" for all).
-    """
+class AlertEpisode(models.Model):
+    """An alert that has begun and not ended. `alerts` deletes the row when the episode ends."""
 
     name = models.CharField(max_length=20)
+    """A key of `alert_rules.TITLES`."""
     subject = models.CharField(max_length=40, blank=True)
+    """The slug of a model, or an account. Empty if it concerns all."""
     started_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField()
 
     class Meta:
         ordering = ("name", "subject")
-        constraints = [models.UniqueConstraint(fields=["name", "subject"], name="operations_alert_once")]
+        constraints = [models.UniqueConstraint(fields=["name", "subject"], name="operations_one_episode")]
 
     def __str__(self) -> str:
         return f"{self.name} {self.subject}".strip()

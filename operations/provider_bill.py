@@ -1,12 +1,13 @@
-"""What fal has billed, kept beside what was ordered; and whether the two agree.
+"""What fal has billed, and whether it agrees with what was generated.
 
-Two sources: a header of every result counts fal's units, and with an admin key fal's bill itself can be read. The only
-writer of both. Nothing here moves a credit: what a customer pays is settled by the lifecycle, whatever fal charges.
+There are two sources: a header of every result counts fal's units (`provider.billed_units` stores them), and with an
+admin key, fal's bill itself can be read. `manage.py reconcile_bill` calls this module, which is the only writer of
+charges. It moves no credits: what a customer pays is decided by the lifecycle, whatever fal bills.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,224 +15,212 @@ from fractions import Fraction
 from itertools import islice
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, Prefetch, Subquery, Sum
 from pydantic import ValidationError
 
 from credits.audit import Finding
-from generations.catalogue import MODELS, ExpectedFile
+from generations.catalogue import MODELS
 from generations.catalogue.prices import CREDITS_PER_DOLLAR
 from generations.fal.platform import BillingEvent, UnitPrice
 from generations.models import Generation, Output, Phase, Status, Submission
 from operations.models import Charge
 
-# What a comparison may find; docs/models.md explains each.
+# What a comparison can find; docs/models.md explains each.
 RULES = ("drift", "unbilled", "foreign", "unearned", "surplus", "size")
-# A price in whole credits is rounded; by less than one it is the same price.
+# Prices are rounded to whole credits, so a smaller difference is none.
 DRIFT_CREDITS_MIN = 1
-# Models keep to a size roughly: 1366 x 768 for sixteen to nine of a megapixel.
+# Models keep to a requested size approximately: 1366 x 768 for 16:9 at one megapixel.
 SIZE_TOLERANCE_PERCENT = 10
 DURATION_TOLERANCE_SECONDS = 1.0
-# A result may be billed a while before its files are stored.
-EARLIER = timedelta(days=1)
-CHUNK = 500
-# Units of a bill have six decimals at most; a database keeps nine.
+# fal bills a job when it ends, and its files may be stored much later. So the bill is read from this much earlier on.
+BILLED_EARLIER_MAX = timedelta(days=1)
+CHUNK_ROWS = 500
+# fal's bill has at most six decimals; the database stores nine.
 PLACES = Decimal(1).scaleb(-9)
 
 
-# --- Keeping ---
+# --- Storing the bill -----------------------------------------------------------------------------------------------
 
 
-def keep(events: Iterable[BillingEvent]) -> int:
-    """Lines of the bill, each once, however often it is read. How many were read."""
-    rest, count = iter(events), 0
-    while chunk := list(islice(rest, CHUNK)):
-        rows = {(event.request_id, event.endpoint, event.billed_at): event for event in chunk}
+def store(events: Iterable[BillingEvent]) -> int:
+    """Store lines of fal's bill. A line that was stored before is updated, so reading the bill again is harmless.
+
+    Returns:
+        How many lines were read.
+    """
+    iterator, count = iter(events), 0
+    while chunk := list(islice(iterator, CHUNK_ROWS)):
+        # PostgreSQL refuses to update a row twice in one statement, so of repeated lines the last one counts.
+        lines = {(event.request_id, event.endpoint, event.billed_at): event for event in chunk}
         Charge.objects.bulk_create(
-            map(_charge, rows.values()),
+            [
+                Charge(
+                    request_id=event.request_id,
+                    endpoint=event.endpoint,
+                    billed_at=event.billed_at,
+                    units=event.units.quantize(PLACES),
+                    dollars=event.dollars.quantize(PLACES),
+                )
+                for event in lines.values()
+            ],
             update_conflicts=True,
             unique_fields=["request_id", "endpoint", "billed_at"],
             update_fields=["units", "dollars"],
         )
-        _assign([event.request_id for event in chunk])
+        # Earlier lines as well: a submission may have learnt its request id after its job was billed.
+        request_ids = [event.request_id for event in chunk]
+        owner = Submission.objects.filter(request_id=OuterRef("request_id")).values("pk")[:1]
+        Charge.objects.filter(request_id__in=request_ids, submission=None).update(submission=Subquery(owner))
+        charges = Charge.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+        total = charges.annotate(total=Sum("dollars")).values("total")
+        Submission.objects.filter(request_id__in=request_ids).update(billed_dollars=Subquery(total))
         count += len(chunk)
     return count
 
 
-def _charge(event: BillingEvent) -> Charge:
-    return Charge(
-        request_id=event.request_id,
-        endpoint=event.endpoint,
-        billed_at=event.billed_at,
-        units=event.units.quantize(PLACES),
-        dollars=event.dollars.quantize(PLACES),
-    )
-
-
-def _assign(request_ids: list[str]) -> None:
-    """Whose they are. An attempt may have learnt its request's id after it was billed."""
-    owner = Submission.objects.filter(request_id=OuterRef("request_id")).values("pk")[:1]
-    Charge.objects.filter(request_id__in=request_ids, submission=None).update(submission=Subquery(owner))
-    billed = Charge.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
-    total = billed.annotate(total=Sum("dollars")).values("total")
-    Submission.objects.filter(request_id__in=request_ids).update(billed_dollars=Subquery(total))
-
-
-# --- Comparing ---
+# --- Comparing it with the generations ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """What each attempt cost, in US dollars."""
+    """What fal billed for each submission."""
 
     dollars: Mapping[UUID, Decimal]
+    """US dollars by the id of the submission."""
     foreign: tuple[Charge, ...] = ()
-    """Lines that belong to nothing of ours."""
+    """Charges that belong to no submission of this installation."""
 
 
 @dataclass(kw_only=True)
 class Margin:
-    """What a model brought in and what it cost."""
+    """What the generations of one model earned and cost."""
 
-    orders: int = 0
+    generations: int = 0
     captured: int = 0
-    """Credits."""
+    """Credits charged to customers."""
     dollars: Decimal = Decimal(0)
-    """Billed by fal."""
+    """US dollars billed by fal."""
 
     @property
     def earned(self) -> Decimal:
-        """US dollars."""
+        """US dollars: the captured credits less the bill."""
         return Decimal(self.captured) / CREDITS_PER_DOLLAR - self.dollars
 
     @property
     def percent(self) -> Decimal | None:
-        """Of what came in."""
-        return (
-            (self.earned * 100 * CREDITS_PER_DOLLAR / self.captured).quantize(Decimal("0.1")) if self.captured else None
-        )
+        """The earned share of what was captured. None if nothing was."""
+        if not self.captured:
+            return None
+        return (self.earned * 100 * CREDITS_PER_DOLLAR / self.captured).quantize(Decimal("0.1"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
+    """The result of a comparison."""
+
     findings: list[Finding] = field(default_factory=list)
     margins: dict[str, Margin] = field(default_factory=dict)
-    """By model."""
+    """By the slug of the model."""
 
 
-def billed(*, since: datetime, until: datetime) -> Bill:
-    """By the lines that `keep` has kept."""
-    lines = Charge.objects.filter(submission__isnull=False, billed_at__gte=since - EARLIER)
+def stored_bill(*, since: datetime, until: datetime) -> Bill:
+    """Return the bill for what ended in a time span, from the lines that `store` has stored."""
+    lines = Charge.objects.filter(submission__isnull=False, billed_at__gte=since - BILLED_EARLIER_MAX)
     sums = lines.order_by().values_list("submission").annotate(Sum("dollars"))
     foreign = Charge.objects.filter(submission=None, billed_at__gte=since, billed_at__lt=until).order_by("billed_at")
     return Bill(dollars=dict(sums), foreign=tuple(foreign))
 
 
-def estimated(prices: Mapping[str, UnitPrice], *, since: datetime) -> Bill:
-    """Without fal's bill: the units of each result at today's list price. Foreign charges cannot be seen."""
-    known = Submission.objects.filter(billable_units__isnull=False, created_at__gte=since - EARLIER)
+def estimated_bill(prices: Mapping[str, UnitPrice], *, since: datetime) -> Bill:
+    """Return an estimate without fal's bill: the units of each result at today's list price, by endpoint.
+
+    It cannot contain foreign charges.
+    """
+    known = Submission.objects.filter(billable_units__isnull=False, created_at__gte=since - BILLED_EARLIER_MAX)
     rows = known.values_list("pk", "generation__endpoint", "billable_units")
-    known_prices = ((key, units, prices.get(name)) for key, name, units in rows)
-    return Bill(
-        dollars={key: units * price.dollars for key, units, price in known_prices if units is not None and price}
-    )
+    with_prices = ((pk, units, prices.get(endpoint)) for pk, endpoint, units in rows)
+    return Bill(dollars={pk: units * price.dollars for pk, units, price in with_prices if units is not None and price})
 
 
 def reconcile(bill: Bill, *, since: datetime, until: datetime) -> Report:
-    """Every generation that ended in that time, compared with the bill. Reads only."""
+    """Compare every generation that ended in a time span with the bill. Only reads.
+
+    Args:
+        bill: Made for the same time span.
+        since: The beginning of the span.
+        until: The end of it, exclusive.
+    """
     report = Report()
     for charge in bill.foreign:
-        detail = f"billed {_usd(charge.dollars)} for {charge.endpoint}, and no generation has that request"
+        detail = f"fal billed {_usd(charge.dollars)} for {charge.endpoint}, and no submission has this request id"
         report.findings.append(Finding(rule="foreign", subject=f"request {charge.request_id}", detail=detail))
-    for generation in _ended(since, until).iterator(chunk_size=CHUNK):
-        _compare(generation, bill, report)
+    ended = Generation.objects.filter(phase=Phase.DONE, finished_at__gte=since, finished_at__lt=until).order_by("id")
+    # A submission without a request id has no job at fal that could be billed.
+    accepted = Prefetch("submissions", Submission.objects.filter(request_id__isnull=False))
+    for generation in ended.prefetch_related(accepted, "outputs").iterator(chunk_size=CHUNK_ROWS):
+        submissions = list(generation.submissions.all())
+        costs = {submission: bill.dollars[submission.pk] for submission in submissions if submission.pk in bill.dollars}
+        margin = report.margins.setdefault(generation.model, Margin())
+        margin.generations += 1
+        margin.captured += generation.captured
+        margin.dollars += sum(costs.values(), Decimal(0))
+        for rule, detail in _differences(generation, submissions, costs):
+            report.findings.append(Finding(rule=rule, subject=f"generation {generation.pk}", detail=detail))
     return report
 
 
-def _ended(since: datetime, until: datetime) -> QuerySet[Generation]:
-    rows = Generation.objects.filter(phase=Phase.DONE, finished_at__gte=since, finished_at__lt=until)
-    attempts = Prefetch("submissions", Submission.objects.filter(request_id__isnull=False))
-    return rows.order_by("id").prefetch_related(attempts, "outputs")
-
-
-def _compare(generation: Generation, bill: Bill, report: Report) -> None:
-    attempts = list(generation.submissions.all())
-    costs = {attempt: bill.dollars[attempt.pk] for attempt in attempts if attempt.pk in bill.dollars}
-    margin = report.margins.setdefault(generation.model, Margin())
-    margin.orders += 1
-    margin.captured += generation.captured
-    margin.dollars += sum(costs.values(), Decimal(0))
-    for rule, detail in _differences(generation, attempts, costs):
-        report.findings.append(Finding(rule=rule, subject=f"generation {generation.pk}", detail=detail))
-
-
 def _differences(
-    generation: Generation, attempts: list[Submission], costs: Mapping[Submission, Decimal]
+    generation: Generation, submissions: Sequence[Submission], costs: Mapping[Submission, Decimal]
 ) -> Iterator[tuple[str, str]]:
-    surplus = sum((c for a, c in costs.items() if a.state == Submission.State.SURPLUS), Decimal(0))
-    main = sum(costs.values(), Decimal(0)) - surplus
+    """Yield the rule and the detail of each difference between a generation and the bill."""
+    surplus = sum((cost for each, cost in costs.items() if each.state == Submission.State.SURPLUS), Decimal(0))
+    dollars = sum(costs.values(), Decimal(0)) - surplus
     if surplus:
         yield "surplus", f"fal billed {_usd(surplus)} for a second job of the same order"
     if generation.status == Status.FAILED:
-        if main:
-            yield "unearned", f"fal billed {_usd(main)} for what failed ({generation.failure_code}) and was not charged"
+        if dollars:
+            reason = f"{_usd(dollars)} for a generation that failed ({generation.failure_code}) and was not charged"
+            yield "unearned", f"fal billed {reason}"
         return
-    if attempts and not costs:
-        yield "unbilled", "it is complete, and fal's bill does not know it"
-    elif costs:
-        yield from _drift(generation, main)
-    yield from _sizes(generation)
+    if submissions and not costs:
+        yield "unbilled", "it is complete, and fal's bill does not contain it"
+    # The list price is empty for generations that were ordered before it was recorded.
+    elif costs and generation.list_price_millidollars is not None:
+        # fal bills the files that it made, and the list price is for all that were ordered.
+        made = sum(output.counts for output in generation.outputs.all())
+        share = Fraction(min(made, generation.files_expected), generation.files_expected)
+        expected = generation.list_price_millidollars * share
+        if abs(Fraction(dollars) * CREDITS_PER_DOLLAR - expected) >= DRIFT_CREDITS_MIN:
+            listed = Decimal(expected.numerator) / expected.denominator / CREDITS_PER_DOLLAR
+            yield "drift", f"fal billed {_usd(dollars)}, the catalogue expects {_usd(listed)}"
+    for role, detail in _size_differences(generation):
+        yield "size", f"{role}: {detail}"
 
 
-def _drift(generation: Generation, dollars: Decimal) -> Iterator[tuple[str, str]]:
-    if generation.list_price_millidollars is None:
-        return
-    made = sum(output.counts for output in generation.outputs.all())
-    share = Fraction(min(made, generation.files_expected), generation.files_expected)
-    expected = generation.list_price_millidollars * share
-    if abs(Fraction(dollars) * CREDITS_PER_DOLLAR - expected) >= DRIFT_CREDITS_MIN:
-        listed = Decimal(expected.numerator) / expected.denominator / CREDITS_PER_DOLLAR
-        yield "drift", f"fal billed {_usd(dollars)}, the catalogue expects {_usd(listed)}"
-
-
-def _sizes(generation: Generation) -> Iterator[tuple[str, str]]:
-    """What was asked for and what came, where both are known: pixels of pictures, seconds of sound and film."""
-    expected = _expected(generation)
-    for output in generation.outputs.all():
-        asked = expected.get(output.role)
-        if asked is None or output.state != Output.State.STORED:
-            continue
-        if (difference := _other_pixels(asked, output) or _other_duration(asked, output)) is not None:
-            yield "size", f"{output.role}: {difference}"
-
-
-def _expected(generation: Generation) -> dict[str, ExpectedFile]:
+def _size_differences(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield the role of each stored file that has another size than was ordered: pixels of images, seconds of media."""
     model = MODELS.get(generation.model)
-    if model is None:
-        return {}
     try:
-        inputs = model.inputs.model_validate(generation.arguments)
+        expected = model.expected_files(model.inputs.model_validate(generation.arguments)) if model else []
     except ValidationError:
-        # Ordered under an older declaration: nobody can say any more what it asked for.
-        return {}
-    return {file.role: file for file in model.expected_files(inputs)}
-
-
-def _other_pixels(asked: ExpectedFile, output: Output) -> str | None:
-    if asked.size is None or output.width is None or output.height is None:
-        return None
-    wanted, came = asked.size.width * asked.size.height, output.width * output.height
-    if abs(wanted - came) * 100 <= wanted * SIZE_TOLERANCE_PERCENT:
-        return None
-    return f"{asked.size.width} × {asked.size.height} pixels were asked for, {output.width} × {output.height} came"
-
-
-def _other_duration(asked: ExpectedFile, output: Output) -> str | None:
-    if asked.duration_seconds is None or output.duration_seconds is None:
-        return None
-    tolerance = max(DURATION_TOLERANCE_SECONDS, asked.duration_seconds * SIZE_TOLERANCE_PERCENT / 100)
-    if abs(asked.duration_seconds - output.duration_seconds) <= tolerance:
-        return None
-    return f"{asked.duration_seconds:g} s were asked for, {output.duration_seconds:g} s came"
+        # It was ordered with inputs that the model does not accept any more, so the ordered size is unknown.
+        return
+    by_role = {file.role: file for file in expected}
+    for output in generation.outputs.all():
+        ordered = by_role.get(output.role)
+        if ordered is None or output.state != Output.State.STORED:
+            continue
+        if ordered.size is not None and output.width is not None and output.height is not None:
+            pixels, delivered = ordered.size.width * ordered.size.height, output.width * output.height
+            if abs(pixels - delivered) * 100 > pixels * SIZE_TOLERANCE_PERCENT:
+                size = f"{ordered.size.width} × {ordered.size.height} pixels"
+                yield output.role, f"{size} were ordered, {output.width} × {output.height} were delivered"
+                continue
+        if ordered.duration_seconds is not None and output.duration_seconds is not None:
+            tolerance = max(DURATION_TOLERANCE_SECONDS, ordered.duration_seconds * SIZE_TOLERANCE_PERCENT / 100)
+            if abs(ordered.duration_seconds - output.duration_seconds) > tolerance:
+                duration = f"{ordered.duration_seconds:g} s"
+                yield output.role, f"{duration} were ordered, {output.duration_seconds:g} s were delivered"
 
 
 def _usd(dollars: Decimal) -> str:

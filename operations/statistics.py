@@ -1,6 +1,7 @@
-"""What became of orders lately: how many failed, who told of the others' verdicts, and how late callbacks come.
+"""Statistics about the last hour and the last day: failures, callbacks, and what fal counted.
 
-Bounded however many orders there are: found by ids, which begin with the time, and never more than LOOKED_AT rows.
+The health check of fal, the metrics and the alert rules use them. Every query is bounded, however many generations
+there are: rows are found by their ids, which begin with the time, and at most ROWS_MAX of them are read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
@@ -20,13 +20,14 @@ from generations.catalogue import MODELS
 from generations.models import FailureCode, Generation, Phase, ProviderCallback, Status, Submission
 
 HOUR = timedelta(hours=1)
-# Deadlines are hours at most, and a copy is tried for some more: what ended within this hour was made within a day.
-LIFE_MAX = timedelta(days=1)
-LOOKED_AT = 1000
-# The customer's own doing says nothing about us, or about fal.
-CUSTOMERS_OWN = {FailureCode.CANCELLED, FailureCode.INVALID_INPUT, FailureCode.CONTENT_POLICY}
-# With these fal itself has ended what it had taken.
-FALS_VERDICTS = {
+# Deadlines are at most hours, and copying is tried for some hours more. So what ended within the last hour was ordered
+# within a day, and is found by its id.
+LIFETIME_MAX = timedelta(days=1)
+ROWS_MAX = 1000
+# Caused by the customer, so they are no sign of trouble at Limn or at fal.
+CUSTOMER_FAILURES = {FailureCode.CANCELLED, FailureCode.INVALID_INPUT, FailureCode.CONTENT_POLICY}
+# The failures that are verdicts of fal, provided that fal had accepted the job.
+VERDICT_FAILURES = {
     FailureCode.PROVIDER_ERROR,
     FailureCode.PROVIDER_TIMEOUT,
     FailureCode.INVALID_INPUT,
@@ -35,98 +36,112 @@ FALS_VERDICTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """One order that has ended."""
+class EndedGeneration:
+    """What the statistics need to know of a generation that has ended."""
 
     model: str
-    is_bad: bool
-    """It failed, and not by its customer's doing."""
+    """The slug of its model."""
+    is_failure: bool
+    """Whether it failed for a reason other than the customer's own."""
     by_callback: bool | None
-    """Whether fal's callback told us of its verdict, or our own asking did; None: fal gave none."""
+    """Whether fal's verdict arrived by callback first, or by polling. None: fal gave no verdict."""
 
 
-def ended() -> list[Ended]:
-    """The newest LOOKED_AT orders that ended within the last hour."""
+def ended_generations() -> list[EndedGeneration]:
+    """Return the generations that ended within the last hour; of more than ROWS_MAX, those that were ordered last."""
     now = timezone.now()
-    young = Generation.objects.filter(pk__gte=first_id(now - LIFE_MAX))
+    recent = Generation.objects.filter(pk__gte=first_id(now - LIFETIME_MAX))
+    ended = recent.filter(phase=Phase.DONE, finished_at__gte=now - HOUR).annotate(called=verdict_by_callback("pk"))
     names = ("model", "status", "failure_code", "submitted_at", "answered_at", "called")
-    rows = young.filter(phase=Phase.DONE, finished_at__gte=now - HOUR).annotate(called=called_back("pk"))
-    return [_ended(row) for row in rows.order_by("-pk").values(*names)[:LOOKED_AT]]
+    found = []
+    for model, status, code, submitted_at, answered_at, called in ended.order_by("-pk").values_list(*names)[:ROWS_MAX]:
+        # The same code may come from a submission that fal never accepted, which is not a verdict on a job.
+        has_verdict = answered_at is not None or (submitted_at is not None and code in VERDICT_FAILURES)
+        found.append(
+            EndedGeneration(
+                model=model,
+                is_failure=status == Status.FAILED and code not in CUSTOMER_FAILURES,
+                by_callback=called if has_verdict else None,
+            )
+        )
+    return found
 
 
-def called_back(generation: str) -> Exists:
-    """Whether a callback moved it: that was the first to tell of fal's verdict."""
-    callbacks = ProviderCallback.objects.filter(
+def verdict_by_callback(generation: str) -> Exists:
+    """Return the condition that a callback of a generation was applied, so that it was the first to report the verdict.
+
+    Args:
+        generation: The name of the field with the id of the generation, in the outer query.
+    """
+    applied = ProviderCallback.objects.filter(
         submission__generation=OuterRef(generation), outcome=ProviderCallback.Outcome.APPLIED
     )
-    return Exists(callbacks)
+    return Exists(applied)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """What fal counted for the orders of a model, and what they were reckoned at; both at list price, in credits."""
+class CountedUnits:
+    """The completed generations of one model, and the units that fal counted for them."""
 
     model: str
-    orders: int
-    counted: Decimal
-    reckoned: int
+    generations: int
+    counted_credits: Decimal
+    """The counted units at the model's list price."""
+    listed_credits: int
+    """The list prices of the same generations, as calculated when they were ordered."""
 
 
-def counted() -> list[Counted]:
-    """By model, of the newest LOOKED_AT orders of a day that were made whole and of which fal has told the units."""
+def counted_units() -> list[CountedUnits]:
+    """Return, by model, the units that fal counted for the last ROWS_MAX complete generations of the last day.
+
+    Generations that were charged in part are left out, because their list price does not say what fal should count.
+    """
     known = Submission.objects.filter(billable_units__isnull=False, state=Submission.State.ACCEPTED)
-    whole = known.filter(generation__pk__gte=first_id(timezone.now() - LIFE_MAX), generation__status=Status.COMPLETED)
-    rows = whole.filter(
-        generation__captured=F("generation__credits"), generation__list_price_millidollars__isnull=False
+    complete = known.filter(
+        generation__pk__gte=first_id(timezone.now() - LIFETIME_MAX),
+        generation__status=Status.COMPLETED,
+        generation__captured=F("generation__credits"),
+        generation__list_price_millidollars__isnull=False,
     )
-    newest = rows.order_by("-generation").values_list(
-        "generation__model", "billable_units", "generation__list_price_millidollars"
-    )
+    names = ("generation__model", "billable_units", "generation__list_price_millidollars")
     by_model: dict[str, list[tuple[Decimal, int]]] = {}
-    for slug, units, reckoned in newest[:LOOKED_AT]:
-        if slug in MODELS and units is not None and reckoned is not None:
-            by_model.setdefault(slug, []).append((units * MODELS[slug].unit_price_millidollars, reckoned))
+    for slug, units, listed in complete.order_by("-generation").values_list(*names)[:ROWS_MAX]:
+        # A model that has left the catalogue has no price any more.
+        if slug in MODELS and units is not None and listed is not None:
+            by_model.setdefault(slug, []).append((units * MODELS[slug].unit_price_millidollars, listed))
     return [
-        Counted(
+        CountedUnits(
             model=slug,
-            orders=len(found),
-            counted=sum((c for c, _ in found), Decimal(0)),
-            reckoned=sum(r for _, r in found),
+            generations=len(prices),
+            # One credit is one thousandth of a dollar of the list price.
+            counted_credits=sum((counted for counted, _ in prices), Decimal(0)),
+            listed_credits=sum(listed for _, listed in prices),
         )
-        for slug, found in sorted(by_model.items())
+        for slug, prices in sorted(by_model.items())
     ]
 
 
 def callback_lags() -> list[float]:
-    """Of the last callbacks within an hour, in seconds, the shortest first.
+    """Return the lags of the last ROWS_MAX callbacks that arrived within the last hour, in seconds, shortest first.
 
-    From its coming until its verdict was known here; and when our own asking was faster, from then until it came:
-    by so much at least it was late. When fal itself was done is nowhere said.
+    The lag is the time from the arrival of a callback until its verdict was known to Limn. If polling was faster, it is
+    the time from that poll until the arrival, which is the least that the callback was late. fal does not report when a
+    job ended.
     """
     names = ("received_at", "submission__generation__answered_at")
-    newest = ProviderCallback.objects.exclude(submission=None).order_by("-id").values_list(*names)[:LOOKED_AT]
+    newest = ProviderCallback.objects.exclude(submission=None).order_by("-id").values_list(*names)[:ROWS_MAX]
     since = timezone.now() - HOUR
     return sorted(
         abs((received - answered).total_seconds()) for received, answered in newest if answered and received >= since
     )
 
 
-def percent(part: Iterable[bool]) -> int | None:
-    """How many of a hundred are so, rounded down; None when there are none at all."""
-    those = list(part)
-    return 100 * sum(those) // len(those) if those else None
+def percent(values: Iterable[bool]) -> int | None:
+    """Return how many percent of the values are true, rounded down; None if there is no value."""
+    flags = list(values)
+    return 100 * sum(flags) // len(flags) if flags else None
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """The value that this share of them does not exceed; None when there are none."""
+    """Return the smallest of the sorted values that at least this share (0 to 1) do not exceed; None without values."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def _ended(row: dict[str, Any]) -> Ended:
-    code = row["failure_code"]
-    has_verdict = row["answered_at"] is not None or (row["submitted_at"] is not None and code in FALS_VERDICTS)
-    return Ended(
-        model=row["model"],
-        is_bad=row["status"] == Status.FAILED and code not in CUSTOMERS_OWN,
-        by_callback=row["called"] if has_verdict else None,
-    )

@@ -1,4 +1,4 @@
-"""GET /metrics: for Prometheus, in its text format. Not for everybody: it tells how business goes."""
+"""GET /metrics: the metrics for Prometheus, in its text format. They reveal the business, so access is restricted."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from generations.safe_http.addresses import is_loopback
 from operations.metrics import Collector
 from operations.running_totals import NotReady
 
-# Of whatever a proxy adds to what it passes on, one of these.
+# A proxy adds at least one of these headers to the requests that it forwards.
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
 
-_AGAIN = {"Retry-After": "1"}
-
-_collector = Collector()
+collector = Collector()
 
 
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """What is so now. 503 while a process that has just started still counts what was before it."""
+    """Answers with all metrics; with 503 while a process that has just started still adds up old rows."""
     if not may_read(request):
-        return _refusal()
+        return HttpResponse(
+            "Send METRICS_TOKEN as “Authorization: Bearer …”, or log in as staff.\n",
+            status=401,
+            content_type="text/plain; charset=utf-8",
+            headers={"WWW-Authenticate": 'Bearer realm="Limn metrics"'},
+        )
     try:
-        return HttpResponse(generate_latest(_collector), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(generate_latest(collector), content_type=CONTENT_TYPE_LATEST)
     except NotReady:
-        return HttpResponse("Still counting. Ask again.\n", status=503, content_type="text/plain", headers=_AGAIN)
+        return HttpResponse(
+            "Past events are still being added up. Try again in a second.\n",
+            status=503,
+            content_type="text/plain",
+            headers={"Retry-After": "1"},
+        )
 
 
 def may_read(request: HttpRequest) -> bool:
-    """The bearer of METRICS_TOKEN, and staff; without such a token, also who asks on this very machine."""
+    """Whether the request carries METRICS_TOKEN or is from staff; without a token, also if it is from this machine."""
     if settings.METRICS_TOKEN:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), settings.METRICS_TOKEN.encode()):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode()):
             return True
-    elif _is_on_this_machine(request):
-        return True
+    else:
+        # Requests that a proxy on this machine forwards also come from a loopback address. They differ by the host that
+        # they name, or by the headers that the proxy adds.
+        host = request.get_host().rpartition(":")[0] or request.get_host()
+        is_local = is_loopback(request.META.get("REMOTE_ADDR", "")) and is_loopback(host.strip("[]"))
+        if is_local and not any(name in request.headers for name in FORWARDED):
+            return True
     return request.user.is_active and request.user.is_staff
-
-
-def _is_on_this_machine(request: HttpRequest) -> bool:
-    # A proxy on this machine comes from loopback too. It says for whom, or names the host that it was asked for.
-    host = request.get_host().rpartition(":")[0] or request.get_host()
-    here = is_loopback(request.META.get("REMOTE_ADDR", "")) and is_loopback(host.strip("[]"))
-    return here and not any(name in request.headers for name in FORWARDED)
-
-
-def _refusal() -> HttpResponse:
-    words = "Send METRICS_TOKEN as “Authorization: Bearer …”, or log in as staff.\n"
-    headers = {"WWW-Authenticate": 'Bearer realm="Limn metrics"'}
-    return HttpResponse(words, status=401, content_type="text/plain; charset=utf-8", headers=headers)

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Alert',
+            name='AlertEpisode',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=20)),
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('name', 'subject'),
-                'constraints': [models.UniqueConstraint(fields=('name', 'subject'), name='operations_alert_once')],
+                'constraints': [models.UniqueConstraint(fields=('name', 'subject'), name='operations_one_episode')],
             },
         ),
         migrations.CreateModel(
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('billed_at', models.DateTimeField()),
                 ('units', models.DecimalField(decimal_places=9, max_digits=20)),
                 ('dollars', models.DecimalField(decimal_places=9, max_digits=20)),
-                ('noted_at', models.DateTimeField(auto_now_add=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('submission', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='charges', to='generations.submission')),
             ],
             options={

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from operations.alerts import TITLES
+from operations.alert_rules import TITLES
 from quality.seeded_bugs.bugs import BUGS
 from quality.structure.source import ROOT
 

@@ -1,4 +1,4 @@
-"""Alerts: one call when it begins, one when it is over, and none in between."""
+"""Alerts: which conditions raise one, and that each episode is reported once when it begins and once when it ends."""
 
 from __future__ import annotations
 
@@ -21,102 +21,110 @@ from generations.catalogue import MODELS
 from generations.fal import Reason
 from generations.models import CancelledBy, Generation
 from generations.provider import billed_units, circuit_breaker
-from operations import alerts, statistics
-from operations.alerting import LOOK_SECONDS, Watchman
-from operations.models import Alert as ActiveAlert
+from operations import alert_rules, alerts, statistics
+from operations.alerting import EVALUATION_SECONDS, AlertingWorker
+from operations.models import AlertEpisode
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
 from tests.helpers.threads import race
 
 pytestmark = pytest.mark.django_db
+BREAKER = "fal rejects the key or the account"
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Looks around once; what the log says of it."""
+def log_of_evaluation(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Evaluates the alerts once, and returns what is logged."""
 
-    def look() -> list[str]:
+    def evaluate() -> list[str]:
         caplog.clear()
         alerts.evaluate()
         return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
     caplog.set_level(logging.WARNING)
-    return look
+    return evaluate
 
 
-def fails(order: Ordering, count: int, code: str = "provider_error") -> None:
+def subjects() -> list[str]:
+    return [email.subject for email in alerts.evaluate()]
+
+
+def fail(order: Ordering, count: int, code: str = "provider_error") -> None:
     for _ in range(count):
-        attempt = order().submissions.get()
-        lifecycle_facts.waiting(attempt)
-        lifecycle.answered_error(attempt, Reason(code=code, retryable=True, errors=[], detail=""))  # type: ignore[arg-type]
+        submission = order().submissions.get()
+        lifecycle_facts.waiting(submission)
+        reason = Reason(code=code, retryable=True, errors=[], detail="")  # type: ignore[arg-type]
+        lifecycle.answered_error(submission, reason)
 
 
-def succeeds(order: Ordering, count: int) -> None:
+def complete(order: Ordering, count: int) -> None:
     for _ in range(count):
-        lifecycle_facts.storing(attempt := order().submissions.get())
-        lifecycle_facts.stored(attempt)
+        submission = order().submissions.get()
+        lifecycle_facts.storing(submission)
+        lifecycle_facts.stored(submission)
 
 
-def pass_quietly() -> None:
-    """As if nothing had been seen for longer than an episode lasts."""
-    ActiveAlert.objects.update(last_seen_at=timezone.now() - timedelta(seconds=alerts.QUIET_SECONDS + 1))
+def let_episodes_end() -> None:
+    """Sets the time at which the alerts were last seen to before the quiet period."""
+    AlertEpisode.objects.update(last_seen_at=timezone.now() - timedelta(seconds=alerts.QUIET_SECONDS + 1))
 
 
-# --- Episodes ---
+# --- Episodes -------------------------------------------------------------------------------------------------------
 
 
-def test_an_episode_alarms_once_and_its_end_is_told_once(told) -> None:
+def test_an_episode_is_reported_once_when_it_begins_and_once_when_it_ends(log_of_evaluation) -> None:
     circuit_breaker.trip("locked")
-    begun = [told()[:1], told(), told()]
+    active = [log_of_evaluation()[:1], log_of_evaluation(), log_of_evaluation()]
     circuit_breaker.reset()
-    still = told()
-    pass_quietly()
+    not_quiet_yet = log_of_evaluation()
+    let_episodes_end()
+    ended = [log_of_evaluation(), log_of_evaluation()]
 
-    assert begun == [["ERROR alert: fal refuses us"], [], []]
-    assert still == []
-    assert [told(), told()] == [["WARNING alert over: fal refuses us"], []]
+    assert active == [[f"ERROR alert: {BREAKER}"], [], []]
+    assert not_quiet_yet == []
+    assert ended == [[f"WARNING alert over: {BREAKER}"], []]
 
 
-def test_what_comes_and_goes_is_one_episode(told) -> None:
+def test_a_condition_that_comes_and_goes_is_one_episode(log_of_evaluation) -> None:
     for _ in range(3):
         circuit_breaker.trip("locked")
-        told()
+        log_of_evaluation()
         circuit_breaker.reset()
-        told()
+        log_of_evaluation()
 
     circuit_breaker.trip("locked")
-    assert told() == []
+    assert log_of_evaluation() == []
 
 
-def test_a_second_episode_alarms_again(told) -> None:
+def test_a_second_episode_is_reported_again(log_of_evaluation) -> None:
     circuit_breaker.trip("locked")
-    told()
+    log_of_evaluation()
     circuit_breaker.reset()
-    pass_quietly()
-    told()
+    let_episodes_end()
+    log_of_evaluation()
     circuit_breaker.trip("locked")
 
-    assert told() == ["ERROR alert: fal refuses us"]
+    assert log_of_evaluation() == [f"ERROR alert: {BREAKER}"]
 
 
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_of_several_workers_who_see_it_one_calls() -> None:
+def test_of_several_workers_one_reports_the_beginning_and_one_the_end() -> None:
     circuit_breaker.trip("locked")
 
     begun = race(*[alerts.evaluate] * 4)
-    pass_quietly()
+    let_episodes_end()
     circuit_breaker.reset()
-    over = race(*[alerts.evaluate] * 4)
+    ended = race(*[alerts.evaluate] * 4)
 
-    assert sorted(map(len, begun)) == sorted(map(len, over)) == [0, 0, 0, 1]
+    assert sorted(map(len, begun)) == sorted(map(len, ended)) == [0, 0, 0, 1]
 
 
-# --- What alarms ---
+# --- Rules ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "bad, good, headings",
+    "failed, completed, alert_subjects",
     [
         (4, 16, {"many failures"}),
         (3, 17, set()),
@@ -125,81 +133,93 @@ def test_of_several_workers_who_see_it_one_calls() -> None:
         (10, 10, {"many failures", "many failures: flux-schnell"}),
     ],
 )
-def test_many_failures_are_told_of_all_and_of_a_model(
-    order: Ordering, settings, bad: int, good: int, headings: set[str]
+def test_failures_raise_an_alert_in_total_and_for_a_model(
+    order: Ordering, settings, failed: int, completed: int, alert_subjects: set[str]
 ) -> None:
     settings.FAL_QUEUE_URL = "https://queue.fal.run"
-    fails(order, bad)
-    succeeds(order, good)
+    fail(order, failed)
+    complete(order, completed)
 
-    assert {letter.subject for letter in alerts.evaluate()} == headings
+    assert set(subjects()) == alert_subjects
 
 
-def test_what_customers_did_themselves_alarms_nobody(order: Ordering, told, settings) -> None:
+def test_failures_that_customers_caused_raise_no_alert(order: Ordering, log_of_evaluation, settings) -> None:
     settings.FAL_QUEUE_URL = "https://queue.fal.run"
-    fails(order, 10, "invalid_input")
-    fails(order, 10, "content_policy")
-    generation = order()
-    lifecycle.cancel_asked(generation, by=CancelledBy.CUSTOMER, actor="user:alice")
+    fail(order, 10, "invalid_input")
+    fail(order, 10, "content_policy")
+    lifecycle.cancel_asked(order(), by=CancelledBy.CUSTOMER, actor="user:alice")
 
-    assert statistics.percent(each.is_bad for each in statistics.ended()) == 0
-    assert told() == []
-
-
-@pytest.mark.parametrize("site, alarms", [("https://limn.example.com", 1), ("http://127.0.0.1:8000", 0)])
-def test_callbacks_that_stay_away_are_told_unless_nobody_could_call(
-    order: Ordering, settings, site: str, alarms: int
-) -> None:
-    settings.SITE_URL, settings.FAL_QUEUE_URL = site, "https://queue.fal.run"
-    succeeds(order, alerts.VERDICTS_MIN)
-
-    assert [letter.subject for letter in alerts.evaluate()] == ["callbacks stay away"] * alarms
+    assert statistics.percent(each.is_failure for each in statistics.ended_generations()) == 0
+    assert log_of_evaluation() == []
 
 
-def counted(order: Ordering, *units: str, slug: str = "flux-schnell") -> None:
-    """Orders of one megapixel that were made, and what fal's results say that they are billed as."""
-    for said in units:
-        lifecycle_facts.storing(attempt := order(slug).submissions.get())
-        lifecycle_facts.stored(attempt)
-        billed_units.record_units(attempt, Decimal(said))
+def test_missing_callbacks_raise_an_alert_unless_fal_cannot_reach_limn(order: Ordering, settings) -> None:
+    settings.FAL_QUEUE_URL = "https://queue.fal.run"
+    complete(order, alert_rules.VERDICTS_MIN)
+
+    settings.SITE_URL = "http://127.0.0.1:8000"
+    assert subjects() == []
+    settings.SITE_URL = "https://limn.example.com"
+    assert subjects() == ["callbacks do not arrive"]
+
+
+def complete_with_units(order: Ordering, *units: str) -> None:
+    """Completes an order for each number of units that fal counts."""
+    for counted in units:
+        submission = order().submissions.get()
+        lifecycle_facts.storing(submission)
+        lifecycle_facts.stored(submission)
+        billed_units.record_units(submission, Decimal(counted))
 
 
 @pytest.mark.parametrize(
-    "units, alarms",
-    [(["1", "1", "1.4"], 1), (["1", "1", "1.3"], 0), (["2", "2"], 0), (["0.5", "0.5", "0.5"], 0)],
+    "units, is_raised",
+    [
+        (["1", "1", "1.4"], True),
+        (["1", "1", "1.3"], False),
+        (["2", "2"], False),
+        (["0.5", "0.5", "0.5"], False),
+    ],
 )
-def test_a_bill_above_our_price_is_told_with_the_model(order: Ordering, units: list[str], alarms: int) -> None:
-    counted(order, *units)
+def test_a_bill_above_the_list_price_raises_an_alert_for_the_model(
+    order: Ordering, units: list[str], is_raised: bool
+) -> None:
+    complete_with_units(order, *units)
 
-    letters = alerts.evaluate()
+    emails = alerts.evaluate()
 
-    assert [letter.subject for letter in letters] == ["fal bills more than our price: flux-schnell"] * alarms
-    assert all("3 orders of flux-schnell, which were reckoned at 9" in letter.text for letter in letters)
+    assert [email.subject for email in emails] == ["fal bills more than the list price: flux-schnell"] * is_raised
+    for email in emails:
+        assert "For 3 generations of flux-schnell" in email.text
+        assert "10 credits at list price; the catalogue expected 9." in email.text
 
 
-def test_what_was_delivered_in_part_says_nothing_of_the_price(order: Ordering) -> None:
-    counted(partial(order, prompt="a cat", num_images=2), "4", "4", "4")
+def test_generations_that_were_delivered_in_part_are_no_evidence_of_the_price(order: Ordering) -> None:
+    complete_with_units(partial(order, prompt="a cat", num_images=2), "4", "4", "4")
 
     assert {generation.released for generation in Generation.objects.all()} == {3}
     assert alerts.evaluate() == []
 
 
-@pytest.mark.parametrize("usual, now, alarms", [(0, 60, 1), (0, 59, 0), (15, 60, 1), (18, 60, 0)])
-def test_unusual_is_four_times_the_busiest_hour(alice: Account, settings, usual: int, now: int, alarms: int) -> None:
+@pytest.mark.parametrize("usual, now, is_raised", [(0, 60, True), (0, 59, False), (15, 60, True), (18, 60, False)])
+def test_four_times_the_busiest_hour_of_the_week_raises_an_alert(
+    alice: Account, settings, usual: int, now: int, is_raised: bool
+) -> None:
     settings.ALERT_SPENDING_CREDITS = 60
-    spent(alice, credits=usual, ago=timedelta(days=2))
-    spent(alice, credits=1, ago=timedelta(days=2, hours=1))
-    spent(alice, credits=900, ago=timedelta(days=9))
-    spent(alice, credits=now, ago=timedelta(minutes=20))
+    spend(alice, credits=usual, ago=timedelta(days=2))
+    spend(alice, credits=1, ago=timedelta(days=2, hours=1))
+    spend(alice, credits=900, ago=timedelta(days=9))
+    spend(alice, credits=now, ago=timedelta(minutes=20))
 
-    letters = alerts.evaluate()
+    emails = alerts.evaluate()
 
-    assert [letter.subject for letter in letters] == [f"unusual spending: account {alice.pk}"] * alarms
-    assert all(f"alice has spent {now} credits within an hour, and at most {max(usual, 1)}" in x.text for x in letters)
+    assert [email.subject for email in emails] == [f"unusual spending: account {alice.pk}"] * is_raised
+    figures = f"alice spent {now} credits within an hour; in the week before, at most {max(usual, 1)} an hour."
+    assert [email.text for email in emails] == [figures] * is_raised
 
 
-def spent(account: Account, *, credits: int, ago: timedelta) -> None:
-    """An order of that price, so long ago."""
+def spend(account: Account, *, credits: int, ago: timedelta) -> None:
+    """Creates a generation of this price that was ordered some time ago."""
     moment = timezone.now() - ago
     generation = Generation.objects.create(
         id=UUID(int=ids.first_id(moment).int | credits),
@@ -212,7 +232,7 @@ def spent(account: Account, *, credits: int, ago: timedelta) -> None:
     Generation.objects.filter(pk=generation.pk).update(created_at=moment)
 
 
-def test_a_switch_turns_it_off(order: Ordering, settings) -> None:
+def test_a_minimum_of_zero_switches_the_spending_alert_off(order: Ordering, settings) -> None:
     settings.ALERT_SPENDING_CREDITS = 0
     order()
 
@@ -220,60 +240,63 @@ def test_a_switch_turns_it_off(order: Ordering, settings) -> None:
 
 
 @pytest.mark.once
-def test_every_models_alarm_has_a_name_of_its_own_in_the_table() -> None:
-    subjects = {slug[:30] for slug in MODELS}
+def test_the_subjects_of_two_models_are_never_the_same() -> None:
+    """The table cuts the slug of a model."""
+    assert len({slug[:30] for slug in MODELS}) == len(MODELS)
 
-    assert len(subjects) == len(MODELS)
 
-
-# --- Who is told ---
+# --- E-mails and the admin ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def watchman() -> tuple[Watchman, list[float]]:
-    """And the hands of his clock."""
-    clock = [0.0]
-    return Watchman(clock=lambda: clock[0]), clock
+def clock() -> list[float]:
+    """The time of the worker's clock, in seconds."""
+    return [0.0]
 
 
-def test_a_mail_goes_to_who_wants_it_when_it_begins_and_when_it_is_over(watchman, settings) -> None:
+@pytest.fixture
+def worker(clock: list[float]) -> AlertingWorker:
+    return AlertingWorker(clock=lambda: clock[0])
+
+
+def test_an_email_is_sent_at_the_beginning_and_at_the_end(worker: AlertingWorker, clock: list[float], settings) -> None:
     settings.ALERT_EMAIL = ["ops@example.com"]
-    man, clock = watchman
     circuit_breaker.trip("locked")
-    assert [man.run_once(limit=8), man.run_once(limit=8)] == [1, 0]
+    assert [worker.run_once(limit=8), worker.run_once(limit=8)] == [1, 0]
     circuit_breaker.reset()
-    pass_quietly()
-    clock[0] += LOOK_SECONDS
+    let_episodes_end()
+    clock[0] += EVALUATION_SECONDS
 
-    assert man.run_once(limit=8) == 1
-    assert [letter.subject for letter in mail.outbox] == ["[Limn] fal refuses us", "[Limn] over: fal refuses us"]
+    assert worker.run_once(limit=8) == 1
+    assert [email.subject for email in mail.outbox] == [f"[Limn] {BREAKER}", f"[Limn] over: {BREAKER}"]
     assert {*mail.outbox[0].to} == {"ops@example.com"}
 
 
-def test_without_an_address_nobody_gets_mail(watchman, settings) -> None:
+def test_without_an_address_no_email_is_sent(worker: AlertingWorker, settings) -> None:
     settings.ALERT_EMAIL = []
     circuit_breaker.trip("locked")
 
-    assert watchman[0].run_once(limit=8) == 0
-    assert ActiveAlert.objects.filter(name="breaker").exists()
+    assert worker.run_once(limit=8) == 0
+    assert AlertEpisode.objects.filter(name="breaker").exists()
 
 
-def test_a_mail_server_that_is_away_gets_it_later(watchman, settings) -> None:
+def test_an_email_that_the_mail_server_does_not_take_is_sent_later(
+    worker: AlertingWorker, clock: list[float], settings
+) -> None:
     settings.ALERT_EMAIL = ["ops@example.com"]
-    man, clock = watchman
     circuit_breaker.trip("locked")
-    here, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, "django.core.mail.backends.smtp.EmailBackend"
+    working, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
-    assert man.run_once(limit=8) == 0
+    assert worker.run_once(limit=8) == 0
 
-    settings.EMAIL_BACKEND = here
-    clock[0] += LOOK_SECONDS
+    settings.EMAIL_BACKEND = working
+    clock[0] += EVALUATION_SECONDS
 
-    assert man.run_once(limit=8) == 1
+    assert worker.run_once(limit=8) == 1
 
 
-def test_the_admin_shows_what_is_on_to_staff_alone(admin_client: Client, client: Client) -> None:
-    ActiveAlert.objects.create(name="failures", subject="flux-dev", last_seen_at=timezone.now())
+def test_the_admin_shows_active_alerts_to_staff_only(admin_client: Client, client: Client) -> None:
+    AlertEpisode.objects.create(name="failures", subject="flux-dev", last_seen_at=timezone.now())
 
     assert "Alert: many failures: flux-dev." in admin_client.get("/admin/").content.decode()
     assert "many failures" not in client.get("/admin/login/").content.decode()

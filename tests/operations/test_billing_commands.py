@@ -1,4 +1,4 @@
-"""The two commands that people and cron jobs run: what they print, and that they fail when the numbers differ."""
+"""`manage.py sync_prices` and `reconcile_bill`: what they print, and that they fail when the numbers differ."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NO_LAG = ("--lag-minutes", "0")
 
 
-# --- sync_prices ---
+# --- sync_prices ----------------------------------------------------------------------------------------------------
 
 
-def test_prices_that_agree_are_said_to(fal: Simulator) -> None:
-    assert command("sync_prices") == f"{len(MODELS)} prices are as fal lists them.\n"
+def test_equal_prices_are_reported(fal: Simulator) -> None:
+    assert command("sync_prices") == f"{len(MODELS)} prices agree with fal's price list.\n"
 
 
-def test_a_price_that_fal_has_changed_is_drift(fal: Simulator) -> None:
+def test_a_price_that_fal_changed_is_listed(fal: Simulator) -> None:
     fal.reprice(FLUX, "0.0031")
     fal.reprice(VEO, "0.15", "videos")
 
-    with pytest.raises(CommandError) as drift:
+    with pytest.raises(CommandError) as difference:
         command("sync_prices")
 
-    said = str(drift.value)
-    assert f"2 of {len(MODELS)} prices differ" in said
-    assert "flux-schnell: we say 3 credits for each of megapixels, fal lists 3.1 credits (0.0031 USD)" in said
-    assert (
-        "veo3.1-fast: we say 150 credits for each of seconds, fal lists 150 credits (0.15 USD) for each of videos"
-        in said
-    )
+    assert str(difference.value).splitlines()[:3] == [
+        f"2 of {len(MODELS)} prices differ:",
+        "flux-schnell: the catalogue has 3 credits per unit (megapixels), "
+        "fal lists 3.1 credits (0.0031 USD) per unit (megapixels)",
+        "veo3.1-fast: the catalogue has 150 credits per unit (seconds), "
+        "fal lists 150 credits (0.15 USD) per unit (videos)",
+    ]
 
 
-def test_one_image_and_many_images_are_the_same_unit(fal: Simulator) -> None:
+def test_image_and_images_are_the_same_unit(fal: Simulator) -> None:
     fal.reprice("fal-ai/nano-banana", "0.039", "Image")
 
-    assert "as fal lists them" in command("sync_prices")
+    assert "agree" in command("sync_prices")
 
 
-def test_prices_that_cannot_be_read_are_not_said_to_agree(settings: Settings) -> None:
+def test_it_fails_when_the_price_list_cannot_be_read(settings: Settings) -> None:
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    with pytest.raises(CommandError, match="cannot be read"):
+    with pytest.raises(CommandError, match="fal's prices cannot be read"):
         command("sync_prices")
 
 
-# --- reconcile_bill ---
+# --- reconcile_bill -------------------------------------------------------------------------------------------------
 
 
-def test_a_bill_that_agrees_prints_the_margins(make: Making, admin_key: str) -> None:
+def test_a_bill_that_agrees_is_reported_with_the_margins(make: Making, admin_key: str) -> None:
     make(num_images=2)
 
     printed = command("reconcile_bill", *NO_LAG).splitlines()
 
     assert printed[0] == "1 lines of fal's bill read."
     assert printed[2].split() == ["flux-schnell", "1", "6", "0.006", "0.000", "0.0"]
-    assert printed[-1] == "The bill is what was ordered."
+    assert printed[-1] == "The bill agrees with the generations."
 
 
-def test_a_bill_that_differs_is_a_failure_and_says_where(make: Making, admin_key: str) -> None:
+def test_a_bill_that_differs_is_a_failure_that_lists_the_generations(make: Making, admin_key: str) -> None:
     make(scenario="bill:double")
     generation = make(scenario="bill:missing")
 
@@ -78,16 +78,16 @@ def test_a_bill_that_differs_is_a_failure_and_says_where(make: Making, admin_key
 
     lines = str(difference.value).splitlines()
     assert lines[0] == "The bill differs (1 drift, 1 unbilled):"
-    assert f"unbilled: generation {generation.pk}: it is complete, and fal's bill does not know it" in lines
+    assert f"unbilled: generation {generation.pk}: it is complete, and fal's bill does not contain it" in lines
 
 
-def test_what_ended_just_now_is_left_out_as_the_bill_may_lag(make: Making, admin_key: str) -> None:
+def test_generations_that_ended_just_now_are_ignored(make: Making, admin_key: str) -> None:
     make(scenario="bill:missing")
 
-    assert "The bill is what was ordered." in command("reconcile_bill")
+    assert "The bill agrees with the generations." in command("reconcile_bill")
 
 
-def test_since_names_the_day_to_begin_with(make: Making, admin_key: str) -> None:
+def test_since_is_the_first_day_that_is_compared(make: Making, admin_key: str) -> None:
     make(scenario="bill:missing")
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 
@@ -97,7 +97,7 @@ def test_since_names_the_day_to_begin_with(make: Making, admin_key: str) -> None
         command("reconcile_bill", "--since", "2026-01-01", *NO_LAG)
 
 
-def test_without_an_admin_key_it_estimates_and_says_so(make: Making, settings: Settings) -> None:
+def test_without_an_admin_key_the_bill_is_estimated(make: Making, settings: Settings) -> None:
     settings.FAL_ADMIN_KEY = ""
     make(num_images=2)
 
@@ -107,7 +107,7 @@ def test_without_an_admin_key_it_estimates_and_says_so(make: Making, settings: S
     assert printed.splitlines()[2].split()[:4] == ["flux-schnell", "1", "6", "0.006"]
 
 
-def test_a_key_that_is_no_admins_is_a_clear_error(make: Making, settings: Settings) -> None:
+def test_a_key_without_the_admin_scope_is_a_failure(make: Making, settings: Settings) -> None:
     settings.FAL_ADMIN_KEY = settings.FAL_KEY
 
     with pytest.raises(CommandError, match="fal's bill cannot be read: 403"):

@@ -1,4 +1,4 @@
-"""/health/integrations/fal: rates and times, and no number that tells how business goes."""
+"""`/health/integrations/fal`: the state of the integration with fal, in rates and times, without counts and secrets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers import lifecycle_facts
 from tests.helpers.callback_sender import Courier
-from tests.operations.test_alerts import fails
+from tests.operations.test_alerts import fail
 
 pytestmark = pytest.mark.django_db
-ADDRESS = "/health/integrations/fal"
+URL = "/health/integrations/fal"
 
 
-def test_with_nothing_ordered_yet_it_is_well_and_has_no_rates(client: Client) -> None:
-    response = client.get(ADDRESS)
+def test_before_the_first_order_it_is_ok_and_has_no_rates(client: Client) -> None:
+    response = client.get(URL)
 
     assert response.status_code == 200
     assert response.json() == {
@@ -39,69 +39,69 @@ def test_with_nothing_ordered_yet_it_is_well_and_has_no_rates(client: Client) ->
     }
 
 
-def test_rates_and_the_last_success(
-    client: Client, order: Ordering, submitted: Submission, courier: Courier, fal
+def test_it_reports_rates_and_the_last_success(
+    client: Client, order: Ordering, submitted: Submission, courier: Courier, fal: Simulator
 ) -> None:
     fal.finish(str(submitted.request_id))
     courier.deliver(submitted)
     lifecycle_facts.stored(submitted)
-    fails(order, 3)
+    fail(order, 3)
 
-    said = client.get(ADDRESS).json()
+    state = client.get(URL).json()
 
     answered = Event.objects.get(fact="answered").created_at
-    assert said["last_success_at"] == answered.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    assert (said["last_hour"]["error_rate"], said["last_hour"]["by_callback"]) == (0.75, 0.25)
-    assert 0 <= said["last_hour"]["callback_lag_seconds"]["p95"] < 5
+    assert state["last_success_at"] == answered.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert (state["last_hour"]["error_rate"], state["last_hour"]["by_callback"]) == (0.75, 0.25)
+    assert 0 <= state["last_hour"]["callback_lag_seconds"]["p95"] < 5
 
 
-def test_a_callback_that_asking_has_overtaken_is_late_by_as_much(
+def test_the_lag_of_a_callback_after_the_poll_is_the_time_since_the_poll(
     client: Client, submitted: Submission, courier: Courier, fal: Simulator
 ) -> None:
     fal.finish(str(submitted.request_id))
     courier.deliver(submitted)
     Generation.objects.update(answered_at=F("answered_at") - timedelta(seconds=90))
 
-    lag = client.get(ADDRESS).json()["last_hour"]["callback_lag_seconds"]
+    lag = client.get(URL).json()["last_hour"]["callback_lag_seconds"]
 
     assert 85 <= lag["p50"] == lag["p95"] < 95
     assert ProviderCallback.objects.count() == 1
 
 
-@pytest.mark.parametrize("what, key, state", [("key", "missing", "closed"), ("breaker", "present", "open")])
-def test_it_is_red_when_nothing_can_be_ordered(client: Client, settings, what: str, key: str, state: str) -> None:
-    if what == "key":
+@pytest.mark.parametrize("cause, key, breaker", [("key", "missing", "closed"), ("breaker", "present", "open")])
+def test_it_fails_while_no_order_can_be_submitted(client: Client, settings, cause: str, key: str, breaker: str) -> None:
+    if cause == "key":
         settings.FAL_KEY = ""
     else:
         circuit_breaker.trip("403: the balance of key abc is exhausted")
 
-    response = client.get(ADDRESS)
+    response = client.get(URL)
 
-    said = response.json()
-    assert (response.status_code, said["status"], said["key"], said["breaker"]) == (503, "unwell", key, state)
+    state = response.json()
+    assert (response.status_code, state["status"], state["key"], state["breaker"]) == (503, "unwell", key, breaker)
     assert b"abc" not in response.content
 
 
-def test_anybody_may_ask_so_it_is_looked_up_once_in_a_while(client: Client, django_assert_num_queries) -> None:
-    client.get(ADDRESS)
+def test_a_second_request_is_answered_from_the_cache(client: Client, django_assert_num_queries) -> None:
+    client.get(URL)
 
     with django_assert_num_queries(0):
-        assert client.get(ADDRESS).status_code == 200
-    assert client.post(ADDRESS).status_code == 405
+        assert client.get(URL).status_code == 200
+    assert client.post(URL).status_code == 405
     cache.clear()
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("share, value", [(0.5, 2.0), (0.95, 4.0), (0.25, 1.0), (1, 4.0), (0, 1.0)])
-def test_a_quantile_is_a_value_that_there_was(share: float, value: float) -> None:
-    assert statistics.quantile([1.0, 2.0, 3.0, 4.0], share) == value
-    assert statistics.quantile([], share) is None
+def test_a_quantile_is_one_of_the_values() -> None:
+    values = [1.0, 2.0, 3.0, 4.0]
+    quantiles = {share: statistics.quantile(values, share) for share in (0, 0.25, 0.5, 0.95, 1)}
+
+    assert quantiles == {0: 1.0, 0.25: 1.0, 0.5: 2.0, 0.95: 4.0, 1: 4.0}
+    assert statistics.quantile([], 0.5) is None
 
 
 @pytest.mark.once
-def test_percents_are_rounded_down() -> None:
-    assert [statistics.percent([True, False, False]), statistics.percent([True]), statistics.percent([])] == [
-        33,
-        100,
-        None,
-    ]
+def test_percentages_are_rounded_down() -> None:
+    assert statistics.percent([True, False, False]) == 33
+    assert statistics.percent([True]) == 100
+    assert statistics.percent([]) is None

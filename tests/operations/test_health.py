@@ -1,8 +1,9 @@
-"""/health/: green when an order could be made, red with the part that is away."""
+"""`/health/live` and `/health/ready`: whether the process responds, and whether an order can be carried out."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
@@ -18,12 +19,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_remembered() -> None:
+def empty_cache() -> None:
     cache.clear()
 
 
 @pytest.fixture
-def alive(db: None) -> None:
+def workers(db: None) -> None:
+    """Heartbeats of a running worker process."""
     beat("worker", age_seconds=0)
     beat("reconciler", age_seconds=0)
 
@@ -33,7 +35,21 @@ def beat(name: str, *, age_seconds: int) -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"seen_at": seen_at})
 
 
-def test_with_everything_there_it_is_ready(client: Client, alive: None) -> None:
+def set_storage_option(settings: Settings, **option: str) -> None:
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], **option}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+
+
+def storage_of(client: Client) -> str:
+    return str(client.get("/health/ready").json()["parts"]["storage"])
+
+
+def refuse_connection(*args: object) -> None:
+    raise OperationalError("could not connect as limn:secret")
+
+
+def test_it_is_ready_when_every_part_is(client: Client, workers: None) -> None:
     response = client.get("/health/ready")
 
     assert response.status_code == 200
@@ -44,11 +60,11 @@ def test_with_everything_there_it_is_ready(client: Client, alive: None) -> None:
     assert "no-store" in response["Cache-Control"]
 
 
-def test_without_any_worker_it_is_not(client: Client) -> None:
+def test_it_is_not_ready_before_a_worker_has_run(client: Client) -> None:
     response = client.get("/health/ready")
 
     assert response.status_code == 503
-    assert response.json()["parts"] | {"storage": "ok", "database": "ok"} == {
+    assert response.json()["parts"] == {
         "database": "ok",
         "storage": "ok",
         "worker": "never seen",
@@ -60,8 +76,8 @@ def test_without_any_worker_it_is_not(client: Client) -> None:
     "name, age_seconds, status",
     [("worker", 20, 200), ("worker", 31, 503), ("reconciler", 119, 200), ("reconciler", 121, 503)],
 )
-def test_who_is_silent_for_too_long_is_red(
-    client: Client, alive: None, name: str, age_seconds: int, status: int
+def test_it_is_not_ready_when_a_heartbeat_is_too_old(
+    client: Client, workers: None, name: str, age_seconds: int, status: int
 ) -> None:
     beat(name, age_seconds=age_seconds)
 
@@ -71,11 +87,8 @@ def test_who_is_silent_for_too_long_is_red(
     assert response.json()["parts"][name] == ("ok" if status == 200 else "silent")
 
 
-def test_a_database_that_is_away_is_named(client: Client) -> None:
-    def away(*args: object) -> None:
-        raise OperationalError("could not connect as limn:secret")
-
-    with connection.execute_wrapper(away):
+def test_an_unavailable_database_is_named(client: Client) -> None:
+    with connection.execute_wrapper(refuse_connection):
         response = client.get("/health/ready")
 
     assert response.status_code == 503
@@ -84,40 +97,35 @@ def test_a_database_that_is_away_is_named(client: Client) -> None:
     assert b"secret" not in response.content
 
 
-def test_a_folder_that_is_gone_is_named(client: Client, alive: None, settings: Settings, tmp_path) -> None:
-    options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path / "gone")}
-    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
+def test_a_missing_folder_is_named(client: Client, workers: None, settings: Settings, tmp_path: Path) -> None:
+    set_storage_option(settings, location=str(tmp_path / "missing"))
 
-    assert client.get("/health/ready").json()["parts"]["storage"] == "not writable"
-
-
-def test_a_bucket_is_asked_for(client: Client, alive: None, bucket: Bucket) -> None:
-    assert client.get("/health/ready").json()["parts"]["storage"] == "ok"
+    assert storage_of(client) == "not writable"
 
 
-def test_a_bucket_that_is_away_is_named(client: Client, alive: None, bucket: Bucket, settings: Settings) -> None:
-    options = {**settings.STORAGES["default"]["OPTIONS"], "secret_key": "wrong"}
-    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
-
-    assert client.get("/health/ready").json()["parts"]["storage"] == "away"
+def test_a_bucket_that_answers_is_ok(client: Client, workers: None, bucket: Bucket) -> None:
+    assert storage_of(client) == "ok"
 
 
-def test_storage_is_asked_once_in_a_while_however_many_ask_us(client: Client, alive: None, settings, tmp_path) -> None:
+def test_a_bucket_that_rejects_the_key_is_named(
+    client: Client, workers: None, bucket: Bucket, settings: Settings
+) -> None:
+    set_storage_option(settings, secret_key="wrong")
+
+    assert storage_of(client) == "away"
+
+
+def test_the_state_of_the_storage_is_cached(client: Client, workers: None, settings: Settings, tmp_path: Path) -> None:
     client.get("/health/ready")
-    options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path / "gone")}
-    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
+    set_storage_option(settings, location=str(tmp_path / "missing"))
 
-    assert client.get("/health/ready").json()["parts"]["storage"] == "ok"
+    assert storage_of(client) == "ok"
 
 
-def test_the_process_is_alive_whatever_else_is_not(client: Client) -> None:
-    def away(*args: object) -> None:
-        raise OperationalError("away")
-
-    with connection.execute_wrapper(away):
+def test_the_process_is_live_without_the_database(client: Client) -> None:
+    with connection.execute_wrapper(refuse_connection):
         assert client.get("/health/live").json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize("address", ["/health/live", "/health/ready"])
-def test_health_is_read_only(client: Client, address: str) -> None:
-    assert client.post(address).status_code == 405
+def test_health_checks_are_read_only(client: Client) -> None:
+    assert [client.post(url).status_code for url in ("/health/live", "/health/ready")] == [405, 405]

@@ -1,4 +1,4 @@
-"""Print what breaks a rule that must always hold; exit code 1 when something does."""
+"""`manage.py check_invariants`: prints the violations of the invariants. Exit status 1 if there are any."""
 
 from typing import Any
 
@@ -8,10 +8,12 @@ from operations import invariants
 
 
 class Command(BaseCommand):
-    help = "Prove that generations, attempts, files and credits agree. Exit code 1 when they do not."
+    help = "Check that generations, submissions, files and credits agree. Exits with status 1 if they do not."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--quiet-time", action="store_true", help="nothing is under way: unfinished work is wrong")
+        parser.add_argument(
+            "--quiet-time", action="store_true", help="also report unfinished work: there should be none"
+        )
 
     def handle(self, *args: Any, quiet_time: bool, **options: Any) -> None:
         findings = invariants.always() + (invariants.at_rest() if quiet_time else [])

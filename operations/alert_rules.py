@@ -1,0 +1,147 @@
+"""The conditions that raise an alert. `alerts.evaluate` asks for all that are met now, twice a minute.
+
+    spending   an account spends far more in an hour than it usually does
+    failures   too many generations fail, of one model or in total
+    callbacks  fal's verdicts are found by polling, because its callbacks do not arrive
+    bill       fal counts more units for a model than its list price assumes
+    breaker    fal rejects the API key or the account
+
+`docs/operations.md` lists them for operators; the thresholds below are explained where they stand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import Max, Sum
+from django.db.models.functions import TruncHour
+from django.utils import timezone
+
+from credits.models import Account
+from database.ids import first_id
+from generations.models import Generation
+from generations.ordering.quotas import SPENDING
+from generations.provider import circuit_breaker
+from generations.safe_http.addresses import is_loopback
+from operations import statistics
+from operations.statistics import EndedGeneration
+
+# Spending is unusual from this multiple of the busiest hour of the preceding week on, and only if it is at least
+# ALERT_SPENDING_CREDITS: small sums vary without a reason.
+TIMES_THE_BUSIEST_HOUR = 4
+WEEK = timedelta(days=7)
+ACCOUNTS_MAX = 20
+# A fifth of all generations may fail, and half of those of one model, because a single model may be out of order for a
+# while. Fewer generations than these minimums prove nothing.
+FAILED_PERCENT, GENERATIONS_MIN = 20, 20
+FAILED_PERCENT_OF_MODEL, GENERATIONS_OF_MODEL_MIN = 50, 10
+# Single callbacks are lost now and then, and polling finds those verdicts within seconds. Half of them is a fault.
+CALLBACK_PERCENT_MIN, VERDICTS_MIN = 50, 20
+# List prices are rounded to whole credits, which explains less than a tenth. One generation may be an exception.
+BILL_PERCENT_MAX, GENERATIONS_BILLED_MIN = 10, 3
+
+TITLES = {
+    "spending": "unusual spending",
+    "failures": "many failures",
+    "callbacks": "callbacks do not arrive",
+    "bill": "fal bills more than the list price",
+    "breaker": "fal rejects the key or the account",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A condition that is met now."""
+
+    name: str
+    """A key of TITLES."""
+    subject: str = ""
+    """What it concerns: the slug of a model, or an account. Empty if it concerns all."""
+    text: str = ""
+    """The figures, for the log and the e-mail."""
+
+    @property
+    def title(self) -> str:
+        return f"{TITLES[self.name]}: {self.subject}" if self.subject else TITLES[self.name]
+
+
+def active() -> Iterator[Alert]:
+    """Yield an alert for every condition that is met now."""
+    ended = statistics.ended_generations()
+    yield from spending()
+    yield from failures(ended)
+    yield from callbacks(ended)
+    yield from bill()
+    if circuit_breaker.is_open():
+        text = "fal rejects the API key or the account, so no orders are accepted. Check the key and the balance."
+        yield Alert(name="breaker", text=text)
+
+
+def spending() -> Iterator[Alert]:
+    """Accounts that spent at least ALERT_SPENDING_CREDITS within the last hour, and far more than usual.
+
+    Open holds count in full; generations that have ended count with what was captured.
+    """
+    minimum, hour_ago = settings.ALERT_SPENDING_CREDITS, timezone.now() - statistics.HOUR
+    if not minimum:
+        # 0 switches the rule off.
+        return
+    last_hour = Generation.objects.filter(pk__gte=first_id(hour_ago)).order_by()
+    spenders = last_hour.values_list("account").annotate(spent=Sum(SPENDING)).filter(spent__gte=minimum)
+    for account_id, spent in spenders.order_by("-spent")[:ACCOUNTS_MAX]:
+        # One query for each, but only for the few accounts above the minimum.
+        week_before = Generation.objects.filter(
+            account=account_id, pk__gte=first_id(hour_ago - WEEK), pk__lt=first_id(hour_ago)
+        )
+        hours = week_before.order_by().annotate(hour=TruncHour("created_at")).values("hour")
+        busiest = hours.annotate(spent=Sum(SPENDING)).aggregate(most=Max("spent"))["most"] or 0
+        if spent >= TIMES_THE_BUSIEST_HOUR * busiest:
+            account = Account.objects.select_related("user").get(pk=account_id)
+            text = f"{account} spent {spent} credits within an hour; in the week before, at most {busiest} an hour."
+            yield Alert(name="spending", subject=f"account {account_id}", text=text)
+
+
+def failures(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
+    """Too many failures among the generations that ended within the last hour: of all, and of each model."""
+    failed = Counter(generation.model for generation in ended if generation.is_failure)
+    if _exceeds(failed.total(), len(ended), percent=FAILED_PERCENT, minimum=GENERATIONS_MIN):
+        text = f"{failed.total()} of {len(ended)} generations that ended within the last hour failed."
+        yield Alert(name="failures", text=text)
+    for model, count in sorted(Counter(generation.model for generation in ended).items()):
+        if _exceeds(failed[model], count, percent=FAILED_PERCENT_OF_MODEL, minimum=GENERATIONS_OF_MODEL_MIN):
+            text = f"{failed[model]} of {count} generations of {model} that ended within the last hour failed."
+            yield Alert(name="failures", subject=model[:30], text=text)
+
+
+def callbacks(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
+    """Too many verdicts of the last hour that were found by polling."""
+    queue_host, site_host = (urlsplit(url).hostname or "" for url in (settings.FAL_QUEUE_URL, settings.SITE_URL))
+    if is_loopback(site_host) and not is_loopback(queue_host):
+        # fal cannot reach a Limn on a developer's machine, and that is no fault. The simulator can.
+        return
+    verdicts = [generation.by_callback for generation in ended if generation.by_callback is not None]
+    polled = verdicts.count(False)
+    if _exceeds(polled, len(verdicts), percent=100 - CALLBACK_PERCENT_MIN, minimum=VERDICTS_MIN):
+        yield Alert(name="callbacks", text=f"{polled} of {len(verdicts)} verdicts of fal were found by polling.")
+
+
+def bill() -> Iterator[Alert]:
+    """Models for which fal counted more units within the last day than their list price assumes."""
+    for found in statistics.counted_units():
+        too_much = found.counted_credits * 100 > found.listed_credits * (100 + BILL_PERCENT_MAX)
+        if too_much and found.generations >= GENERATIONS_BILLED_MIN:
+            text = (
+                f"For {found.generations} generations of {found.model} within a day, fal counted units worth "
+                f"{found.counted_credits:.0f} credits at list price; the catalogue expected {found.listed_credits}. "
+                "manage.py reconcile_bill shows which. The price book changes the price or withdraws the model."
+            )
+            yield Alert(name="bill", subject=found.model[:30], text=text)
+
+
+def _exceeds(part: int, whole: int, *, percent: int, minimum: int) -> bool:
+    return whole >= minimum and part * 100 >= whole * percent
