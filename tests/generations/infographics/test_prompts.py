@@ -1,4 +1,4 @@
-"""The infographics' prompt: our template, with an article as material that cannot become an instruction."""
+"""The prompt of an infographic: a template, with an article as material that cannot become an instruction."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ pytestmark = pytest.mark.once
 LINE = "-----"
 
 
-def test_without_a_page_it_is_the_wish_in_the_template() -> None:
-    assert prompts.prompt("tea") == prompts.TEMPLATE.format(wish="tea")
+def test_without_a_page_the_prompt_is_the_request_in_the_template() -> None:
+    assert prompts.build_prompt("tea") == prompts.TEMPLATE.format(request="tea")
 
 
-@given(wish=st.text(max_size=2000), title=st.text(max_size=300), text=st.text(max_size=9000))
-def test_whatever_the_page_says_it_fits_and_draws_no_line_of_ours(wish: str, title: str, text: str) -> None:
-    prompt = prompts.prompt(wish, Article(title=title, text=text))
+@given(request=st.text(max_size=2000), title=st.text(max_size=300), text=st.text(max_size=9000))
+def test_any_article_fits_and_imitates_no_line(request: str, title: str, text: str) -> None:
+    prompt = prompts.build_prompt(request, Article(title=title, text=text))
 
     assert len(prompt) <= prompts.PROMPT_CHARACTERS_MAX
-    assert prompt.count(LINE) - wish.count(LINE) == 2
+    assert prompt.count(LINE) - request.count(LINE) == 2
     assert prompt.endswith("----- end of the article")
 
 
-def test_a_long_article_is_cut_where_a_sentence_ends() -> None:
-    prompt = prompts.prompt("tea", Article(title="Tea", text="Tea is a drink. " * 1000))
+def test_a_long_article_is_cut_after_a_sentence() -> None:
+    prompt = prompts.build_prompt("tea", Article(title="Tea", text="Tea is a drink. " * 1000))
 
     assert prompt.endswith("Tea is a drink.\n----- end of the article")
 
 
-def test_braces_are_only_braces() -> None:
-    assert "{title}" in prompts.prompt("{title}", Article(title="{wish}", text="{text}"))
+def test_braces_have_no_meaning() -> None:
+    assert "{title}" in prompts.build_prompt("{title}", Article(title="{request}", text="{text}"))
 
 
 @pytest.mark.slow
-def test_a_page_that_takes_too_much_memory_ends_its_reader_alone() -> None:
+def test_a_page_that_needs_too_much_memory_ends_only_the_process_that_parses_it() -> None:
     with pytest.raises(articles.NoArticle):
-        articles.reduce(b"<div>" * 600_000)
+        articles.extract(b"<div>" * 600_000)
