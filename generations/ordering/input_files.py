@@ -1,8 +1,8 @@
-"""What a generation works on: pictures, sounds and videos, by address or as what lies with us.
+"""Checks the input files of orders, and gives fal URLs of them.
 
-A door asks `check` before it orders, outside of any transaction, and then orders by `order` (or, several at once, by
-`check_all` and `order_batch`). What lies with us is noted in rows; fal is sent an address of it that is signed anew for
-each attempt, and outlives fal's queue and its retries.
+`services` calls `check` or `check_all` before it places an order: outside of a transaction, because files that are
+named by URL are fetched. The lifecycle calls `find_own_files` in its transaction and records uploads and outputs as
+`InputFile` rows. The submitter calls `arguments_for_fal` for each submission.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ from generations.safe_http import concurrency
 from generations.safe_http.addresses import is_loopback
 from generations.safe_http.urls import parse
 
-# All files of one request together: somebody waits for the answer. A batch of many gets some more.
+# For all files of a request together, because a customer waits for the response. Each URL of a batch adds a little.
 CHECK_SECONDS = 8.0
 CHECK_SECONDS_PER_URL = 0.5
 CHECK_SECONDS_MAX = 40.0
-LOOKS_AT_ONCE = 4
-# Weights are too large to be fetched; what they are stands at their head. Where they are kept, an address leads on.
-HEAD_BYTES = 4096
-REDIRECTS_MAX = 3
-# fal tries ten times, and queues an order again while it does. It is asked to stop at the deadline; then it may still
-# take a while to hear that.
-MARGIN_SECONDS = 3600
+CONCURRENT_FETCHES = 4
+# Weights may have gigabytes, so only their beginning is fetched, which tells the format.
+WEIGHTS_BEGINNING_BYTES = 4096
+# Hosts of weights redirect to their storage.
+WEIGHTS_REDIRECTS_MAX = 3
+# A URL for fal stays valid for this long after the deadline of the generation. At the deadline fal is asked to cancel,
+# and it may go on fetching files until it has heard of that.
+URL_MARGIN_SECONDS = 3600
 
 
 class FilesUnreachable(DomainError):
@@ -53,10 +54,15 @@ class FilesUnreachable(DomainError):
 
 
 def check(account: Account, order: Order) -> None:
-    """Checks that every file which the order names exists and fits. Fetches the ones named by URL, for some seconds.
+    """Check that every file which the order names exists, can be fetched by fal, and is one that the model takes.
 
-    Call it outside of any transaction. Raises InvalidInput with the location of each wrong file, FilesUnreachable,
-    concurrency.Busy, SandboxUnavailable.
+    Fetches the files that are named by URL, for up to CHECK_SECONDS_MAX. Call it outside of any transaction.
+
+    Raises:
+        InvalidInput: With the location of each wrong file.
+        FilesUnreachable: fal cannot reach the machine that stores an upload or output.
+        Busy: All slots for fetches are taken.
+        SandboxUnavailable: A file could not be inspected.
     """
     _check(account, order.file_inputs)
 
@@ -65,18 +71,23 @@ def check_all(account: Account, orders: Iterable[Order]) -> None:
     """`check` for several orders at once. The location of an error begins with the index of its order."""
     _check(
         account,
-        [replace(place, loc=(index, *place.loc)) for index, order in enumerate(orders) for place in order.file_inputs],
+        [
+            replace(file_input, loc=(index, *file_input.loc))
+            for index, order in enumerate(orders)
+            for file_input in order.file_inputs
+        ],
     )
 
 
 def arguments_for_fal(generation: Generation) -> dict[str, Any]:
-    """What fal is sent: the arguments, with a fresh address of each file of ours.
+    """The arguments to send to fal, with a newly signed URL for each upload and output that the generation uses.
 
-    They are kept, so that fal's own record can be searched for what it was really sent.
+    They are saved on the generation, so that fal's request history can be searched for what was sent.
     """
     input_files = list(generation.input_files.select_related("upload", "output"))
     if input_files:
-        seconds = find(generation.model).deadline_seconds + MARGIN_SECONDS
+        # fal fetches a file when it runs the job, and again when it retries, so the URL has to outlive its queue.
+        seconds = find(generation.model).deadline_seconds + URL_MARGIN_SECONDS
         arguments = copy.deepcopy(generation.arguments)
         for input_file in input_files:
             replace_at(arguments, input_file.path, signed_urls.for_fal(input_file.file, seconds=seconds))
@@ -85,39 +96,44 @@ def arguments_for_fal(generation: Generation) -> dict[str, Any]:
     return dict(generation.arguments)
 
 
-def _check(account: Account, places: Sequence[FileInput]) -> None:
-    for file in find_own_files(account, places).values():
-        _require_reachable(file)
-    if by_address := [place for place in places if place.is_url]:
-        with concurrency.slot(account):
-            _look_at(by_address)
-
-
-# --- Files of ours --------------------------------------------------------------------------------------------------
-
-
 def find_own_files(
-    account: Account, places: Iterable[FileInput], *, lock: bool = False
+    account: Account, file_inputs: Iterable[FileInput], *, lock: bool = False
 ) -> dict[FileInput, Upload | Output]:
-    """The files that these places name. What is not there, and what is somebody else's, sounds alike."""
-    named = {place: next(iter(place.value.items())) for place in places if isinstance(place.value, Mapping)}
-    files = _files(account, set(named.values()), lock=lock)
-    found = {place: files[name] for place, name in named.items() if name in files}
+    """The uploads and outputs that these inputs name. Inputs that name a file by URL are skipped.
+
+    Args:
+        lock: Lock their rows until the transaction ends, so that none is erased meanwhile.
+
+    Raises:
+        InvalidInput: A file does not exist, belongs to another account, or is not one that the model takes. The first
+            two look the same, so that ids of other accounts cannot be tested.
+    """
+    named = {each: next(iter(each.value.items())) for each in file_inputs if isinstance(each.value, Mapping)}
+    files = _load_files(account, set(named.values()), lock=lock)
+    found = {each: files[name] for each, name in named.items() if name in files}
     errors = [
-        _error(place, f"There is no such {kind}.", "not_found")
-        for place, (kind, _) in named.items()
-        if place not in found
+        _error(each, f"There is no such {kind}.", "not_found") for each, (kind, _) in named.items() if each not in found
     ]
-    for place, file in found.items():
-        if unfit := _unfit_of_ours(place.requirements, file):
-            errors.append(_error(place, f"This {named[place][0]} is {unfit[0]}.", unfit[1]))
+    for each, file in found.items():
+        # Uploads are always images.
+        kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration_seconds)
+        problem = (
+            each.requirements.problem_with(
+                media_type=file.content_type, size_bytes=file.size_bytes or 0, seconds=seconds
+            )
+            if kind == each.requirements.kind
+            else each.requirements.wrong_kind
+        )
+        if problem:
+            errors.append(_error(each, f"This {named[each][0]} is {problem[0]}.", problem[1]))
     if errors:
         raise InvalidInput(errors)
     return found
 
 
-def _files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], Upload | Output]:
-    """Those of the customer's files that there are, by ("upload", id) and ("output", id)."""
+def _load_files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], Upload | Output]:
+    """The account's uploads and outputs among `names`, which are pairs like ("upload", id). Two queries at most."""
+    # In the order of their keys: two transactions that lock the same rows cannot wait for each other.
     uploads = Upload.objects.ready().filter(account=account).order_by("pk")
     outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
     if lock:
@@ -129,59 +145,42 @@ def _files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict
     return found
 
 
-def _unfit_of_ours(wanted: FileRequirements, file: Upload | Output) -> tuple[str, str] | None:
-    kind, seconds = ("image", None) if isinstance(file, Upload) else (file.kind, file.duration_seconds)
-    if kind != wanted.kind:
-        return wanted.wrong_kind
-    return wanted.problem_with(media_type=file.content_type, size_bytes=file.size_bytes or 0, seconds=seconds)
-
-
-def _require_reachable(file: Upload | Output) -> None:
-    """fal must be able to fetch it. With the simulator on this machine it always is."""
-    if is_loopback(urlsplit(settings.FAL_QUEUE_URL).hostname or ""):
+def _check(account: Account, file_inputs: Sequence[FileInput]) -> None:
+    own_files = find_own_files(account, file_inputs).values()
+    # The simulator runs on this machine and can fetch from it; fal itself cannot.
+    if not _is_on_this_machine(settings.FAL_QUEUE_URL):
+        for file in own_files:
+            if _is_on_this_machine(signed_urls.for_fal(file, seconds=1)):
+                raise FilesUnreachable(
+                    "The provider cannot fetch this file, because this Limn stores files on a machine that is not "
+                    "reachable from outside. Its operator has to set SITE_URL to a public address, or use a bucket."
+                )
+    by_url = [each for each in file_inputs if each.is_url]
+    if not by_url:
         return
-    if is_loopback(urlsplit(signed_urls.for_fal(file, seconds=1)).hostname or ""):
-        raise FilesUnreachable(
-            "The provider could not fetch this file: Limn keeps its files on a machine that only itself can reach. "
-            "Its operator must set SITE_URL to a public address, or keep files in a bucket."
-        )
-
-
-# --- Files by address -----------------------------------------------------------------------------------------------
-
-
-def _look_at(places: Sequence[FileInput]) -> None:
-    """Fetch each address once, some side by side."""
-    addresses = {(str(place.value), place.requirements) for place in places}
-    seconds = min(CHECK_SECONDS + CHECK_SECONDS_PER_URL * len(addresses), CHECK_SECONDS_MAX)
-    look = partial(_what_is_wrong, until=monotonic() + seconds)
-    with ThreadPoolExecutor(min(LOOKS_AT_ONCE, len(addresses)), thread_name_prefix="look") as pool:
-        said = dict(zip(addresses, pool.map(look, *zip(*addresses, strict=True)), strict=True))
-    if errors := [_error(place, *why) for place in places if (why := said[str(place.value), place.requirements])]:
+    # A file that is named several times is fetched once.
+    files = {(str(each.value), each.requirements) for each in by_url}
+    seconds = min(CHECK_SECONDS + CHECK_SECONDS_PER_URL * len(files), CHECK_SECONDS_MAX)
+    find_problem = partial(_find_problem, until=monotonic() + seconds)
+    with (
+        concurrency.slot(account),
+        ThreadPoolExecutor(min(CONCURRENT_FETCHES, len(files)), thread_name_prefix="input file") as pool,
+    ):
+        problems = dict(zip(files, pool.map(find_problem, *zip(*files, strict=True)), strict=True))
+    errors = [_error(each, *problem) for each in by_url if (problem := problems[str(each.value), each.requirements])]
+    if errors:
         raise InvalidInput(errors)
 
 
-def _what_is_wrong(url: str, wanted: FileRequirements, *, until: float) -> tuple[str, str] | None:
-    """In words and for programs; None when there is what is wanted.
-
-    What exactly went wrong on the way is not told: it could be about our network.
-    """
-    try:
-        return _look(url, wanted, seconds_max=until - monotonic())
-    except (http_client.FetchError, NotMedia) as error:
-        words, kind = next(said for kind_of_error, said in _SAID.items() if isinstance(error, kind_of_error))
-        named = {"noun": wanted.noun, "kind": wanted.kind, "megabytes": wanted.megabytes_max}
-        return words.format(**named), kind.format(**named)
-
-
-# The types are fal's own words for the same troubles.
-_SAID: dict[type[Exception], tuple[str, str]] = {
+# The message and the error code for each way in which a file cannot be used. The codes are those that fal uses for the
+# same problems. The messages do not say what exactly failed, because that could reveal something about Limn's network.
+_PROBLEMS: dict[type[Exception], tuple[str, str]] = {
     http_client.AddressRefused: (
-        "This address cannot be used. Give the public https address of the file itself, without a redirect.",
+        "This URL cannot be used. Give the public https URL of the file itself, without a redirect.",
         "file_download_error",
     ),
     http_client.TooLarge: ("The file is larger than {megabytes} MB.", "file_too_large"),
-    http_client.Missing: ("There is nothing at this address, or it is not public.", "file_download_error"),
+    http_client.Missing: ("There is no file at this URL, or it is not public.", "file_download_error"),
     http_client.TryLater: (
         "The file could not be fetched in time. Try again, or give one of your uploads.",
         "file_download_error",
@@ -190,40 +189,70 @@ _SAID: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-def _look(url: str, wanted: FileRequirements, *, seconds_max: float) -> tuple[str, str] | None:
-    """Why what lies there will not do. Raises FetchError; NotMedia when it is of another kind."""
-    if seconds_max <= 0:
-        raise http_client.TryLater("the others took all the time")
-    if wanted.kind == "weights":
-        _look_at_the_head(url, seconds_max=seconds_max)
-        return None
-    with tempfile.TemporaryFile() as file:
-        bytes_max = wanted.megabytes_max * MEGABYTE
-        size = http_client.fetch(url, file, hosts=_hosts(url), bytes_max=bytes_max, seconds_max=seconds_max).size_bytes
-        found = sandbox.inspect(file)
-    if found.kind != wanted.kind:
-        raise NotMedia("of another kind")
-    unfit = wanted.problem_with(media_type=found.content_type, size_bytes=size, seconds=found.duration_seconds)
-    return (f"What lies at this address is {unfit[0]}.", unfit[1]) if unfit else None
+def _find_problem(url: str, requirements: FileRequirements, *, until: float) -> tuple[str, str] | None:
+    """Why the model cannot use the file at `url`, as a message and an error code; None if it can.
+
+    Args:
+        until: When the check has to end, as `monotonic()` counts.
+    """
+    try:
+        if until <= monotonic():
+            raise http_client.TryLater("the other files took all the time")
+        if requirements.kind == "weights":
+            _require_weights(url, until=until)
+            return None
+        return _inspect(url, requirements, until=until)
+    except (http_client.FetchError, NotMedia) as error:
+        message, code = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
+        named = {"noun": requirements.noun, "kind": requirements.kind, "megabytes": requirements.megabytes_max}
+        return message.format(**named), code.format(**named)
 
 
-def _look_at_the_head(url: str, *, seconds_max: float) -> None:
-    until = monotonic() + seconds_max
+def _require_weights(url: str, *, until: float) -> None:
+    """Raises FetchError, or NotMedia if the file is not in the safetensors format."""
 
-    def head(url: str) -> bytes:
+    def fetch_beginning(url: str) -> bytes:
         return http_client.fetch_beginning(
-            url, hosts=_hosts(url), bytes_max=HEAD_BYTES, seconds_max=max(0.1, until - monotonic())
+            url,
+            hosts=_permitted_hosts(url),
+            bytes_max=WEIGHTS_BEGINNING_BYTES,
+            seconds_max=max(0.1, until - monotonic()),
         )
 
-    if not is_safetensors(http_client.follow_redirects(url, head, redirects_max=REDIRECTS_MAX)):
-        raise NotMedia("no safetensors")
+    beginning = http_client.follow_redirects(url, fetch_beginning, redirects_max=WEIGHTS_REDIRECTS_MAX)
+    if not is_safetensors(beginning):
+        raise NotMedia("a file other than safetensors")
 
 
-def _hosts(url: str) -> list[str]:
-    """Any public name; and of this machine what the operator named, which is where the simulator keeps its files."""
+def _inspect(url: str, requirements: FileRequirements, *, until: float) -> tuple[str, str] | None:
+    """Fetch an image, audio or video file and check it. Raises FetchError, or NotMedia if it is of another kind."""
+    with tempfile.TemporaryFile() as file:
+        fetched = http_client.fetch(
+            url,
+            file,
+            hosts=_permitted_hosts(url),
+            bytes_max=requirements.megabytes_max * MEGABYTE,
+            seconds_max=until - monotonic(),
+        )
+        found = sandbox.inspect(file)
+    if found.kind != requirements.kind:
+        raise NotMedia("of another kind")
+    problem = requirements.problem_with(
+        media_type=found.content_type, size_bytes=fetched.size_bytes, seconds=found.duration_seconds
+    )
+    return (f"The file at this URL is {problem[0]}.", problem[1]) if problem else None
+
+
+def _permitted_hosts(url: str) -> list[str]:
+    """Any host may serve an input file. Loopback hosts may only if the operator names them, as for the simulator."""
     host = parse(url).host
     return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
 
 
-def _error(place: FileInput, message: str, kind: str) -> dict[str, Any]:
-    return {"loc": list(place.loc), "msg": message, "type": kind}
+def _is_on_this_machine(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def _error(file_input: FileInput, message: str, code: str) -> dict[str, Any]:
+    """An error of InvalidInput."""
+    return {"loc": list(file_input.loc), "msg": message, "type": code}

@@ -1,4 +1,8 @@
-"""The switch that pauses all intake. What is under way goes on; nothing new is taken until somebody resumes."""
+"""The switch with which staff pause new orders. Generations that were ordered before continue.
+
+The admin and `manage.py intake` pause and resume. `quotas` and `services` refuse orders while it is paused, and the
+pages and the metrics show it. The state is one row, so it holds for all processes.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,22 @@ logger = logging.getLogger(__name__)
 
 
 def pause(reason: str = "") -> bool:
-    """Take no more orders. False when they are paused already; the first reason stays."""
+    """Accept no more orders. Returns False if they are paused already; the first reason remains."""
     OrderIntake.objects.get_or_create(id=1)
     paused = OrderIntake.objects.filter(paused_at=None).update(paused_at=Now(), reason=reason[:300]) == 1
     if paused:
-        logger.warning("intake is paused", extra={"reason": reason[:200]})
+        logger.warning("new orders are paused", extra={"reason": reason[:200]})
     return paused
 
 
 def resume() -> bool:
-    """Take orders again. False when they were taken all along."""
+    """Accept orders again. Returns False if they were not paused."""
     resumed = OrderIntake.objects.filter(paused_at__isnull=False).update(paused_at=None, reason="") == 1
     if resumed:
-        logger.warning("intake is resumed")
+        logger.warning("new orders are accepted again")
     return resumed
 
 
 def is_paused() -> bool:
+    """Whether new orders are paused."""
     return OrderIntake.objects.filter(paused_at__isnull=False).exists()

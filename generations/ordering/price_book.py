@@ -1,8 +1,8 @@
-"""What is asked for a model today, and whether it is on offer. Staff decide it, without a deployment.
+"""The price book: what the operator charges for each model at present, and whether it is offered.
 
-The declared price of the catalogue is fal's list price. An entry of the book asks a share of it, or takes the model
-off; entries are only added, each has its moment, and of those that have begun the newest counts. An order freezes its
-price: nothing here ever changes what somebody has ordered.
+The catalogue declares the list price of a model. An entry of the price book sets a percentage of that, or withdraws the
+model, from a given time on. Entries are only added; of those that have begun, the one with the latest beginning counts.
+An order freezes its price, so the price book never changes what a generation costs that was ordered before.
 """
 
 from __future__ import annotations
@@ -18,65 +18,67 @@ from generations.models import PriceBookEntry
 
 
 class NotOffered(UnknownModel):
-    """The model exists, and cannot be ordered at present."""
+    """The model exists, but the price book has withdrawn it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """On which terms a model can be had."""
+    """On what terms a model is offered."""
 
     percent: int = 100
-    """Of the declared price."""
+    """Of the list price."""
     offered: bool = True
 
 
-AS_DECLARED = Terms()
+LIST_TERMS = Terms()
 
 
 def terms_of(slug: str) -> Terms:
-    """What holds for this model now."""
+    """The present terms of a model."""
     entry = PriceBookEntry.objects.in_force(timezone.now()).filter(model=slug).last()
-    return AS_DECLARED if entry is None else _terms(entry.percent, entry.offered)
+    return LIST_TERMS if entry is None else _terms(entry.percent, entry.offered)
 
 
 def all_terms() -> dict[str, Terms]:
-    """What holds now for each model that the book speaks of. One query, however many there are."""
+    """The present terms of each model that has an entry, in one query."""
     in_force = PriceBookEntry.objects.in_force(timezone.now()).values_list("model", "percent", "offered")
     return {slug: _terms(percent, offered) for slug, percent, offered in in_force}
 
 
 def find(slug: str) -> Model:
-    """The model with today's price. Raises UnknownModel, NotOffered."""
+    """The model with its present price. Raises UnknownModel, NotOffered."""
     model, terms = catalogue.find(slug), terms_of(slug)
     require_offered(model, terms)
-    return _on(terms, model)
+    return _at_price(model, terms)
 
 
 def offered() -> list[Model]:
-    """Everything on offer, with today's prices."""
+    """All models that are offered, with their present prices, in the order of the catalogue."""
     book = all_terms()
-    on_terms = [(model, book.get(slug, AS_DECLARED)) for slug, model in catalogue.MODELS.items()]
-    return [_on(terms, model) for model, terms in on_terms if terms.offered]
+    on_terms = [(model, book.get(slug, LIST_TERMS)) for slug, model in catalogue.MODELS.items()]
+    return [_at_price(model, terms) for model, terms in on_terms if terms.offered]
 
 
 def is_offered(slug: str) -> bool:
+    """Whether a model of this name exists and is offered."""
     return slug in catalogue.MODELS and terms_of(slug).offered
 
 
 def require_offered(model: Model, terms: Terms) -> None:
+    """Raises NotOffered if these are the terms of a model that is not offered."""
     if not terms.offered:
-        raise NotOffered(f"“{model.slug}” is not on offer at present.")
+        raise NotOffered(f"“{model.slug}” is not offered at present.")
 
 
 def credits(model: Model, inputs: Inputs) -> int:
-    """What an order with these inputs costs now."""
+    """The present price of an order with these inputs, in credits."""
     return model.price.at(terms_of(model.slug).percent).credits(inputs)
 
 
 def next_change(slug: str) -> datetime | None:
-    """When an entry that is written already will change the terms of this model."""
-    coming = PriceBookEntry.objects.filter(model=slug, effective_from__gt=timezone.now())
-    return coming.order_by("effective_from").values_list("effective_from", flat=True).first()
+    """When the next entry of this model takes effect, or None if there is none in the future."""
+    future = PriceBookEntry.objects.filter(model=slug, effective_from__gt=timezone.now())
+    return future.order_by("effective_from").values_list("effective_from", flat=True).first()
 
 
 def write(
@@ -88,7 +90,19 @@ def write(
     note: str = "",
     actor: str,
 ) -> PriceBookEntry:
-    """Another entry. `percent` None: as declared; `effective_from` None: now. Raises UnknownModel, ValueError."""
+    """Add an entry.
+
+    Args:
+        percent: Of the list price; 150 is half as much again. None is 100.
+        offered: False withdraws the model.
+        effective_from: When the entry takes effect. None is now.
+        note: Why, for staff.
+        actor: Who decided it, such as `staff:alice`.
+
+    Raises:
+        UnknownModel: The catalogue has no such model.
+        ValueError: `effective_from` is in the past.
+    """
     catalogue.find(slug)
     now = timezone.now()
     if effective_from is not None and effective_from < now:
@@ -107,6 +121,6 @@ def _terms(percent: int | None, offered: bool) -> Terms:
     return Terms(percent=100 if percent is None else percent, offered=offered)
 
 
-def _on(terms: Terms, model: Model) -> Model:
-    # The declared model itself where the book does not differ: its schema is made once.
+def _at_price(model: Model, terms: Terms) -> Model:
+    # At the list price, the model of the catalogue itself: it has its JSON Schema already.
     return model if terms.percent == 100 else replace(model, price=model.price.at(terms.percent))

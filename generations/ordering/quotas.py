@@ -1,12 +1,13 @@
-"""What a customer may order: how many at once, for how much a day and a month, and with which key.
+"""Checks whether a customer may order: how much at a time, per day, per month and with the API key in use.
 
-    Refused
-    ├── Paused            nobody orders anything for now
-    ├── TooManyRunning    as many as allowed are under way: when one has ended, another may begin
-    ├── SpendCapReached   a day's, a month's or a key's credits are spent
-    └── ModelNotAllowed   the key does not open this model
+    OrderRefused
+    ├── Paused            staff have paused all orders
+    ├── TooManyRunning    the account has as many generations in progress as allowed
+    ├── SpendCapReached   the credits of the day, of the month or of the key are spent
+    └── ModelNotAllowed   the API key does not permit this model
 
-The settings say it for everybody, and staff for one customer (`UserLimits`). 0 stands for "without limit".
+The settings `USER_…` are the limits of every account, and staff may set others for one account (`UserLimits`). 0 means
+unlimited.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from generations.errors import DomainError
 from generations.models import Generation, GenerationQuerySet, Phase
 from generations.ordering import order_intake
 
-# A picture is made in seconds: whoever has as many as he may soon has one less.
+# An image takes seconds, so one of the customer's generations ends soon.
 RUNNING_RETRY_AFTER_SECONDS = 5
-# A person has paused it, and a person resumes it.
+# Staff resume orders, which takes them a while.
 PAUSED_RETRY_AFTER_SECONDS = 60
-# What an order takes from its day, month or key: what it holds, and once it has ended, what it cost.
+# What a generation counts for: the credits that it holds, and once it has ended, those that it cost.
 SPENDING = Case(When(phase=Phase.DONE, then=F("captured")), default=F("credits"), output_field=BigIntegerField())
 
 
@@ -39,6 +40,8 @@ class OrderRefused(DomainError):
 
 
 class Paused(OrderRefused):
+    """Staff have paused all orders."""
+
     code, status, title = "paused", 503, "Orders paused"
     default_detail = "New orders are paused for the moment; what is in progress continues. Try again in a minute."
 
@@ -47,6 +50,8 @@ class Paused(OrderRefused):
 
 
 class TooManyRunning(OrderRefused):
+    """The account has as many generations in progress as allowed."""
+
     code, status, title = "too_many_running", 429, "Too many generations in progress"
 
     def __init__(self, *, running: int, limit: int) -> None:
@@ -59,6 +64,8 @@ class TooManyRunning(OrderRefused):
 
 
 class SpendCapReached(OrderRefused):
+    """The credits of a period, or of the API key (`period` is "key"), do not suffice for this order."""
+
     code, status, title = "spend_cap_reached", 402, "Spending cap reached"
 
     def __init__(self, *, period: str, cap: int, spent: int, needed: int, until: datetime | None) -> None:
@@ -75,6 +82,8 @@ class SpendCapReached(OrderRefused):
 
 
 class ModelNotAllowed(OrderRefused):
+    """The API key in use does not permit this model."""
+
     code, status, title = "model_not_allowed", 403, "Model not allowed for this API key"
 
     def __init__(self, model: str) -> None:
@@ -82,36 +91,46 @@ class ModelNotAllowed(OrderRefused):
 
 
 def check(generation: Generation) -> None:
-    """Whether this new one may be, beside those that its account has. Raises Refused.
+    """Check whether the account may order this new generation beside those that it has.
 
-    To be asked in the transaction that orders it, before its hold is opened and with the account's row locked: so of
-    many orders at once, each sees those that were let in before. The key that orders is noted on the generation.
+    The lifecycle calls it in the transaction that opens the order, with the account's row locked and before the hold is
+    opened. So of several concurrent orders, each counts those that were accepted before. The API key of the current
+    request is recorded on the generation.
+
+    Raises:
+        OrderRefused: One of its subclasses.
     """
     if order_intake.is_paused():
         raise Paused
     account = Account.objects.select_related("limits").get(pk=generation.account_id)
     limits = limits_of(account)
-    _check_running(account, limits)
+    # A generation has an open hold for as long as it is in progress, and holds have the index for this query.
+    running = account.holds.filter(settled_at=None, reference__startswith="generation:").count()
+    if limits.running_max and running >= limits.running_max:
+        raise TooManyRunning(running=running, limit=limits.running_max)
     _check_spending(generation, limits)
-    if (key := api_keys.current()) is not None:
-        _check_key(generation, key)
+    if (key := api_keys.current()) is None:
+        return
+    # Read again under the account's lock: the key may have been changed since the request began.
+    key = ApiKey.objects.get(pk=key.pk)
+    if key.model_slugs and generation.model not in key.model_slugs:
+        raise ModelNotAllowed(generation.model)
+    if key.credits_max is not None:
+        spent = _sum(Generation.objects.filter(api_key=key))
+        _require_within(key.credits_max, spent=spent, needed=generation.credits, period="key", until=None)
+    Generation.objects.filter(pk=generation.pk).update(api_key=key)
+    generation.api_key = key
 
 
 def with_credits_spent(keys: ApiKeyQuerySet) -> QuerySet[ApiKey]:
-    """Each with its `credits_spent`, held ones among them: one query, however many there are."""
+    """Annotate each key with `credits_spent`: what its orders cost or hold. In one query."""
     spending = Generation.objects.filter(api_key=OuterRef("pk")).order_by().values("api_key")
     spent = Subquery(spending.annotate(spent=Sum(SPENDING)).values("spent"))
     return keys.annotate(credits_spent=Coalesce(spent, 0))
 
 
-def _check_running(account: Account, limits: Limits) -> None:
-    # A generation has an open hold for as long as it is under way, and holds have the index for this question.
-    running = account.holds.filter(settled_at=None, reference__startswith="generation:").count()
-    if limits.running_max and running >= limits.running_max:
-        raise TooManyRunning(running=running, limit=limits.running_max)
-
-
 def _check_spending(generation: Generation, limits: Limits) -> None:
+    """Check the caps of the day and of the month. Both are those of the calendar in UTC."""
     today = datetime.combine(timezone.now().astimezone(UTC), time.min, UTC)
     this_month = today.replace(day=1)
     next_month = (this_month + timedelta(days=32)).replace(day=1)
@@ -121,21 +140,12 @@ def _check_spending(generation: Generation, limits: Limits) -> None:
         ("month", limits.credits_per_month, this_month, next_month),
     ):
         if cap:
-            _require_within(period, cap, _sum(others.filter(pk__gte=first_id(since))), generation.credits, until)
+            # Ids begin with the time, so the primary key finds the generations of a period without another index.
+            spent = _sum(others.filter(pk__gte=first_id(since)))
+            _require_within(cap, spent=spent, needed=generation.credits, period=period, until=until)
 
 
-def _check_key(generation: Generation, key: ApiKey) -> None:
-    # Read anew, under the account's lock: it may have been changed since its request began.
-    key = ApiKey.objects.get(pk=key.pk)
-    if key.model_slugs and generation.model not in key.model_slugs:
-        raise ModelNotAllowed(generation.model)
-    if key.credits_max is not None:
-        _require_within("key", key.credits_max, _sum(Generation.objects.filter(api_key=key)), generation.credits, None)
-    Generation.objects.filter(pk=generation.pk).update(api_key=key)
-    generation.api_key = key
-
-
-def _require_within(period: str, cap: int, spent: int, needed: int, until: datetime | None) -> None:
+def _require_within(cap: int, *, spent: int, needed: int, period: str, until: datetime | None) -> None:
     if spent + needed > cap:
         raise SpendCapReached(period=period, cap=cap, spent=spent, needed=needed, until=until)
 

@@ -147,7 +147,7 @@ def test_without_asking_once_an_order_would_have_two_prices(alice: Account) -> N
 def test_what_is_switched_off_cannot_be_ordered_and_nothing_is_held(alice: Account) -> None:
     write(offered=False)
 
-    with pytest.raises(NotOffered, match="“flux-schnell” is not on offer at present"):
+    with pytest.raises(NotOffered, match="“flux-schnell” is not offered at present"):
         lifecycle.order(alice, wish(), actor="test")
 
     alice.refresh_from_db()
@@ -186,7 +186,7 @@ def test_what_is_switched_off_is_not_listed_and_said_to_be_gone(api: APIClient) 
 
     assert listed == set(MODELS) - {"flux-schnell"}
     assert [(answer.status_code, answer.data["code"]) for answer in answers] == [(404, "model_not_found")] * 3
-    assert answers[2].data["detail"] == "“flux-schnell” is not on offer at present."
+    assert answers[2].data["detail"] == "“flux-schnell” is not offered at present."
 
 
 def test_a_quote_and_a_limit_are_at_todays_price(api: APIClient) -> None:

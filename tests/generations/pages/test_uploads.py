@@ -19,7 +19,7 @@ from simulator import Simulator
 from tests.fixtures.pages import PlaceOrder, page_of
 from tests.generations.pages.test_forms import typed
 from tests.helpers.background_work import Work
-from tests.helpers.images import brought, picture
+from tests.helpers.images import picture, ready_upload
 from tests.services.seaweed import Bucket
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,7 +95,7 @@ def test_an_image_url_that_cannot_be_fetched_is_reported(browser_of_alice: Clien
     form = browser_of_alice.post(EDIT, form_with(image_urls=f"{fal.url}/files/nothing.png"))
 
     assert form.status_code == 422
-    assert "There is nothing at this address" in form.text
+    assert "There is no file at this URL" in form.text
     assert f"{fal.url}/files/nothing.png</textarea>" in form.text
     assert not Hold.objects.exists()
 
@@ -179,7 +179,7 @@ def test_an_unknown_output_fills_in_nothing(browser_of_alice: Client) -> None:
 
 
 def test_an_earlier_generation_fills_in_its_uploads(browser_of_alice: Client, alice: User, order: PlaceOrder) -> None:
-    upload = brought(alice)
+    upload = ready_upload(alice)
     earlier = order("flux-2-edit", prompt="in snow", image_urls=[{"upload": str(upload.pk)}])
 
     form = browser_of_alice.get(f"{EDIT}?like={earlier.pk}")
@@ -195,8 +195,8 @@ def test_the_page_shows_each_upload_with_its_use_and_the_quota(
     browser_of_alice: Client, alice: User, bob: User, fal: Simulator
 ) -> None:
     browser_of_alice.post(EDIT, form_with(file(name="fox.png")))
-    brought(alice, picture(size=(300, 200)), name="<b>hare.png")
-    brought(bob, name="wolf.png")
+    ready_upload(alice, picture(size=(300, 200)), name="<b>hare.png")
+    ready_upload(bob, name="wolf.png")
 
     page = browser_of_alice.get("/uploads/").text
 
@@ -208,7 +208,7 @@ def test_the_page_shows_each_upload_with_its_use_and_the_quota(
 
 
 def test_the_button_deletes_an_upload(browser_of_alice: Client, alice: User) -> None:
-    url = f"/uploads/{brought(alice).pk}/erase/"
+    url = f"/uploads/{ready_upload(alice).pk}/erase/"
     assert f'action="{url}"' in browser_of_alice.get("/uploads/").text
 
     page = browser_of_alice.post(url, follow=True)
@@ -233,7 +233,7 @@ def test_an_upload_in_use_is_kept_with_a_reason(browser_of_alice: Client, fal: S
 def test_an_upload_is_deleted_while_the_storage_is_unavailable(
     browser_of_alice: Client, alice: User, settings: Any
 ) -> None:
-    upload, unreachable = brought(alice), Bucket(name="none", endpoint_url="http://127.0.0.1:9")
+    upload, unreachable = ready_upload(alice), Bucket(name="none", endpoint_url="http://127.0.0.1:9")
     settings.STORAGES = {**settings.STORAGES, "default": unreachable.storage}
 
     page = browser_of_alice.post(f"/uploads/{upload.pk}/erase/", follow=True)
@@ -243,7 +243,7 @@ def test_an_upload_is_deleted_while_the_storage_is_unavailable(
 
 
 def test_the_upload_of_another_user_cannot_be_deleted(browser_of_alice: Client, bob: User) -> None:
-    upload = brought(bob)
+    upload = ready_upload(bob)
 
     assert browser_of_alice.post(f"/uploads/{upload.pk}/erase/").status_code == 404
 
@@ -261,7 +261,7 @@ def test_an_incomplete_upload_is_shown_while_it_counts(browser_of_alice: Client,
 
 
 def test_the_page_of_uploads_requires_a_login(client: Client, alice: User) -> None:
-    upload = brought(alice)
+    upload = ready_upload(alice)
 
     for response in (client.get("/uploads/"), client.post(f"/uploads/{upload.pk}/erase/")):
         assert response["Location"].startswith("/login/")

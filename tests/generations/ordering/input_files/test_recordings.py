@@ -15,9 +15,9 @@ from generations.models import Generation, Output
 from generations.provider import clients
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, order
-from tests.fixtures.uploads import fetched
+from tests.fixtures.uploads import read_url
 from tests.helpers.background_work import Work
-from tests.helpers.images import brought, lying
+from tests.helpers.images import ready_upload, stored_bytes
 
 __all__ = ["order"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +102,7 @@ def test_a_video_goes_on_from_one_that_was_made_here(
     body = api.post(GENERATIONS, wan(video_url={"output": str(clip.pk)})).json()
 
     assert (body["parent"], body["sources"][0]["path"]) == (str(clip.generation_id), "video_url")
-    assert fetched(fal.log.accepted()[-1].inputs["video_url"]) == lying(clip.key)
+    assert read_url(fal.log.accepted()[-1].inputs["video_url"]) == stored_bytes(clip.key)
 
 
 def test_a_video_that_goes_on_is_made_to_the_end(api: APIClient, made: Callable[..., Output]) -> None:
@@ -142,7 +142,7 @@ def test_a_format_that_the_model_does_not_take_is_told(api: APIClient, made: Cal
 
 
 def test_an_upload_is_a_picture_and_no_sound(api: APIClient, alice: User) -> None:
-    answer = api.post(GENERATIONS, wan(audio_url={"upload": str(brought(alice).pk)}))
+    answer = api.post(GENERATIONS, wan(audio_url={"upload": str(ready_upload(alice).pk)}))
 
     assert told(answer) == [(["input", "audio_url"], "not_a_sound")]
 
@@ -157,20 +157,23 @@ def test_the_pictures_of_an_element_are_signed_for_fal_like_any_other(
     api: APIClient, alice: User, fal: Simulator, settings
 ) -> None:
     settings.SITE_URL = "http://testserver"
-    front, side = brought(alice), brought(alice)
+    front, side = ready_upload(alice), ready_upload(alice)
     element = {"frontal_image_url": {"upload": str(front.pk)}, "reference_image_urls": [{"upload": str(side.pk)}]}
 
     answer = api.post(GENERATIONS, kling(element))
 
     assert answer.status_code == 202, answer.content
     (sent,) = fal.log.accepted()[-1].inputs["elements"]
-    assert fetched(sent["frontal_image_url"]) == lying(front.key)
-    assert fetched(sent["reference_image_urls"][0]) == lying(side.key)
+    assert read_url(sent["frontal_image_url"]) == stored_bytes(front.key)
+    assert read_url(sent["reference_image_urls"][0]) == stored_bytes(side.key)
     assert "elements[0].reference_image_urls[0]" in [source["path"] for source in answer.json()["sources"]]
 
 
 def test_a_picture_inside_an_element_is_looked_at_as_well(api: APIClient, alice: User, fal: Simulator) -> None:
-    element = {"frontal_image_url": {"upload": str(brought(alice).pk)}, "reference_image_urls": [f"{fal.url}/none.png"]}
+    element = {
+        "frontal_image_url": {"upload": str(ready_upload(alice).pk)},
+        "reference_image_urls": [f"{fal.url}/none.png"],
+    }
 
     answer = api.post(GENERATIONS, kling(element))
 
@@ -178,8 +181,8 @@ def test_a_picture_inside_an_element_is_looked_at_as_well(api: APIClient, alice:
 
 
 def test_somebody_elses_picture_inside_an_element_does_not_exist(api: APIClient, alice: User, bob: User) -> None:
-    element = {"frontal_image_url": {"upload": str(brought(alice).pk)}, "reference_image_urls": []}
-    theirs = {"frontal_image_url": {"upload": str(brought(bob).pk)}}
+    element = {"frontal_image_url": {"upload": str(ready_upload(alice).pk)}, "reference_image_urls": []}
+    theirs = {"frontal_image_url": {"upload": str(ready_upload(bob).pk)}}
 
     answer = api.post(GENERATIONS, kling({**element, "reference_image_urls": None}, theirs))
 
