@@ -18,7 +18,7 @@ from notifications import endpoints
 from tests.end_to_end.browser.conftest import log_in
 from tests.helpers.attack_strings import ATTACKS
 from tests.helpers.background_work import Work
-from tests.helpers.images import brought, picture
+from tests.helpers.images import picture, ready_upload
 
 pytestmark = pytest.mark.once
 
@@ -105,7 +105,7 @@ def test_presets_keep_the_uploaded_image_and_the_enter_key_orders(alices_page: P
 
 def test_no_page_is_wider_than_a_phone(alices_page: Page, alice: User) -> None:
     place_order(alice, prompt="w" * 300)
-    brought(alice, name="w" * 200)
+    ready_upload(alice, name="w" * 200)
     alices_page.set_viewport_size({"width": PHONE_WIDTH, "height": 740})
 
     for url in ("/", "/models/", FORM, "/uploads/", "/credits/", "/keys/", "/charges/", "/infographics/", "/notices/"):

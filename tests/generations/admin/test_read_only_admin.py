@@ -28,7 +28,7 @@ from generations.models import (
 )
 from tests.fixtures.pages import PlaceOrder
 from tests.helpers.attack_strings import ATTACKS, LIVE
-from tests.helpers.images import laid
+from tests.helpers.images import insert_upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TABLES: list[Any] = [
@@ -61,7 +61,7 @@ def one_of_each(finished: PlaceOrder, alice: User) -> dict[Any, Any]:
     """One row of each table: a finished order with everything that belongs to it, and the tables beside it."""
     generation = finished()
     submission = generation.submissions.get()
-    laid(alice)
+    insert_upload(alice)
     Erasure.objects.create(generation=generation, asked_by="user:alice")
     Retention.objects.create(account=generation.account, days=30)
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})

@@ -12,7 +12,7 @@ from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, Ordering
-from tests.helpers.images import laid
+from tests.helpers.images import insert_upload
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,7 @@ def test_metadata_is_returned_unchanged(api: APIClient, patient_fal: Simulator) 
 
 
 def test_a_preset_sets_inputs_that_the_order_leaves_out(api: APIClient, alice: User, patient_fal: Simulator) -> None:
-    order = {"model": "tripo-v2.5", "preset": "draft", "input": {"image_url": {"upload": str(laid(alice).pk)}}}
+    order = {"model": "tripo-v2.5", "preset": "draft", "input": {"image_url": {"upload": str(insert_upload(alice).pk)}}}
 
     body = api.post(GENERATIONS, order).json()
 

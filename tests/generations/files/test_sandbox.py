@@ -28,7 +28,9 @@ pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
-def no_helper_remains() -> Iterator[None]:
+def no_other_helper() -> Iterator[None]:
+    """Tests of other modules leave their helper process running."""
+    sandbox.close()
     yield
     sandbox.close()
 

@@ -19,7 +19,7 @@ from simulator import Simulator
 from tests.fixtures.pages import PlaceOrder, page_of
 from tests.generations.pages.test_forms import typed
 from tests.helpers.background_work import Work
-from tests.helpers.images import brought, picture
+from tests.helpers.images import picture, ready_upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KLING, KLING_IMAGE, WAN = "/new/kling-3-pro/", "/new/kling-3-pro-image/", "/new/wan-2.7-image/"
@@ -144,7 +144,7 @@ def test_a_double_click_with_uploads_in_an_element_places_one_order(browser_of_a
 def test_an_earlier_order_with_shots_and_elements_fills_in_the_form(
     browser_of_alice: Client, alice: User, order: PlaceOrder
 ) -> None:
-    element = {"frontal_image_url": {"upload": str(brought(alice).pk)}}
+    element = {"frontal_image_url": {"upload": str(ready_upload(alice).pk)}}
     shots = [{"prompt": "a fox wakes", "duration": "2"}, {"prompt": "it yawns", "duration": "1"}]
     start = "https://example.com/a.png"
     earlier = order("kling-3-pro-image", prompt=None, multi_prompt=shots, start_image_url=start, elements=[element])

@@ -31,7 +31,7 @@ from simulator import Simulator
 from tests.fixtures.orders import Ordering
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
-from tests.helpers.images import laid
+from tests.helpers.images import insert_upload
 from tests.services.seaweed import Bucket
 from tests.simulator.queue_client import get
 
@@ -205,7 +205,7 @@ def test_what_has_outlived_its_owners_rule_is_erased(
 
 
 def test_what_was_brought_goes_by_the_same_rule(alice: Account) -> None:
-    upload = laid(alice.user)
+    upload = insert_upload(alice.user)
     Retention.objects.create(account=alice, days=30)
 
     eraser.run_once(limit=10, now=timezone.now() + timedelta(days=31))

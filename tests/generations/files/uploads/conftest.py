@@ -8,11 +8,11 @@ from tests.fixtures.uploads import (
     api,
     api_of_bob,
     bob,
-    bring,
     customer,
     either,
     folder,
     reset_process_state,
+    upload_image,
 )
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "api",
     "api_of_bob",
     "bob",
-    "bring",
     "customer",
     "either",
     "folder",
     "reset_process_state",
+    "upload_image",
 ]

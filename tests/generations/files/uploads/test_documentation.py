@@ -1,4 +1,4 @@
-"""docs/uploads.md: its commands do what they say."""
+"""The commands of docs/uploads.md work."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_the_commands_of_the_page_upload_and_order(
     (script,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     environment = {**os.environ, "LIMN": live_limn.url, "TOKEN": api_keys.issue(alice, "docs").plain, "NO_PROXY": "*"}
 
-    said = subprocess.run(
+    result = subprocess.run(
         ["bash", "-eu", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
 
-    assert (said.returncode, said.stdout.split()) == (0, ["ready", "processing"]), said.stderr
+    assert (result.returncode, result.stdout.split()) == (0, ["ready", "processing"]), result.stderr
     assert Generation.objects.get().input_files.count() == 1
