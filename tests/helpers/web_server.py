@@ -1,4 +1,4 @@
-"""`manage.py serve` on a port of its own, and somebody who posts to it."""
+"""Starts `manage.py serve` on a port, and sends it callbacks and incomplete requests over a socket."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from simulator import Simulator
 from tests.services.processes import Processes, RunningCommand
 from tests.services.waiting import HANG_SECONDS
 
-# Less than eight threads need to sit out a hundred slow senders who may each take ten seconds, and more than an answer
-# takes on an overloaded machine.
+# A hundred slow clients who may each take ten seconds would occupy eight threads for more than two minutes. A callback
+# that does not wait for them is answered sooner than this, also on an overloaded machine.
 ANSWER_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Web:
-    """Where callbacks go: Limn itself, or a proxy in front of it."""
+    """The address to which callbacks are sent: Limn itself, or a proxy in front of it."""
 
     port: int
     fal: Simulator
@@ -30,13 +30,14 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def deliver(self, submission: Submission, body: bytes | None = None) -> int:
-        """fal's callback for this attempt; the answer's status."""
+        """Send fal's callback for this submission, by default with fal's body. Returns the status of the response."""
         request_id = str(submission.request_id)
         body = self.fal.callback_body(request_id) if body is None else body
-        return self.post(path_of(submission), body, self.fal.sign(body, request_id=request_id)).status_code
+        headers = self.fal.sign(body, request_id=request_id)
+        return self.post(callback_path(submission), body, headers).status_code
 
     def post(self, path: str, body: bytes | Iterable[bytes], headers: dict[str, str]) -> requests.Response:
-        """What is not bytes goes out in chunks."""
+        """Send a POST request. A body that is an iterable of bytes is sent in chunks."""
         with requests.Session() as session:
             session.trust_env = False
             return session.post(
@@ -47,35 +48,36 @@ class Web:
                 allow_redirects=False,
             )
 
-    def dial(self, words: bytes) -> socket.socket:
-        """A connection on which somebody has begun to speak."""
-        line = socket.create_connection(("127.0.0.1", self.port))
-        line.settimeout(HANG_SECONDS)
-        line.sendall(words)
-        return line
+    def connect(self, data: bytes) -> socket.socket:
+        """A new connection on which `data` has been sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.settimeout(HANG_SECONDS)
+        connection.sendall(data)
+        return connection
 
 
-def path_of(submission: Submission) -> str:
+def callback_path(submission: Submission) -> str:
     return f"/hooks/fal/{submission.pk}/{submission.token}"
 
 
 def serve(limn: Processes, port: int, **environment: str) -> RunningCommand:
-    """A web server that answers."""
-    running = limn("serve", "--port", str(port), "--workers", "1", **environment)
-    running.wait_for_response(f"http://127.0.0.1:{port}/health/live")
-    return running
+    """Start a web server, and wait until it answers."""
+    server = limn("serve", "--port", str(port), "--workers", "1", **environment)
+    server.wait_for_response(f"http://127.0.0.1:{port}/health/live")
+    return server
 
 
-def head(path: str, headers: dict[str, str]) -> bytes:
+def request_head(path: str, headers: dict[str, str]) -> bytes:
+    """The request line and the headers of a POST request, with the empty line that ends them."""
     lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def status_on(line: socket.socket) -> int:
-    """The status of the answer, and the end of the conversation; 0 when the connection ended without one."""
-    with line:
+def read_status(connection: socket.socket) -> int:
+    """The status of the response, or 0 if the server closed the connection without one. Closes the connection."""
+    with connection:
         try:
-            words = line.recv(4096).split()
+            words = connection.recv(4096).split()
         except ConnectionError:
             return 0
     return int(words[1]) if len(words) > 1 else 0

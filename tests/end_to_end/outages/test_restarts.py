@@ -15,13 +15,13 @@ from django.test import Client
 from config.management.ports import free_port
 from generations.models import Heartbeat, ProviderCallback
 from simulator import Simulator
-from tests.fixtures.callbacks import Hiring, hire
+from tests.fixtures.callbacks import SubmitMany, submit_many
 from tests.helpers.threads import at_once
 from tests.helpers.web_server import Web, serve
 from tests.services.processes import Processes
 from tests.services.waiting import until
 
-__all__ = ["hire"]
+__all__ = ["submit_many"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
@@ -41,9 +41,9 @@ def insistent(post: Callable[[], int]) -> list[int]:
 
 
 def test_j12_a_restart_under_load_loses_no_callback_and_says_no_5xx(
-    limn: Processes, fal: Simulator, hire: Hiring
+    limn: Processes, fal: Simulator, submit_many: SubmitMany
 ) -> None:
-    web, attempts, begun = Web(port=free_port(), fal=fal), hire(20), Event()
+    web, attempts, begun = Web(port=free_port(), fal=fal), submit_many(20), Event()
     old = serve(limn, web.port)
 
     def role(number: int) -> list[int]:

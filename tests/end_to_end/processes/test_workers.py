@@ -1,4 +1,4 @@
-"""Real processes on real services: killed, stopped, and on any combination of database, bucket and queue."""
+"""`manage.py work` in separate processes that are killed, suspended and ended. Case ids: docs/failure-modes.md."""
 
 from __future__ import annotations
 
@@ -21,45 +21,50 @@ from tests.services.waiting import HANG_SECONDS, until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def ended(generation: Generation) -> bool:
-    generation.refresh_from_db()
-    return generation.is_done
+def wait_for_end(generation: Generation) -> Generation:
+    """Waits until the generation is completed or failed. Returns it as it is then."""
 
+    def is_done() -> bool:
+        generation.refresh_from_db()
+        return generation.is_done
 
-def until_it_ended(generation: Generation) -> Generation:
-    # Two starts of a worker and a lease that runs out: half a minute alone, more when both processors are taken.
-    until(lambda: ended(generation), what="the end of the generation")
+    until(is_done, what="the end of the generation")
     return generation
 
 
-def until_a_copy_is_under_way(fal: Simulator) -> None:
-    """The lease alone would not do: the fault of the CDN must have met this worker, and not its successor."""
+def wait_for_copy(fal: Simulator) -> None:
+    """Waits until a worker downloads from the CDN, because the fault of the CDN must hit this worker and not the next.
+
+    A lease on the output would not prove that.
+    """
     assert fal.wait_until(fal.log.served, timeout=HANG_SECONDS)
 
 
-def test_one_process_does_all_the_work(fal: Simulator, limn: Processes, alice: Account, order: Ordering) -> None:
+def test_one_worker_process_completes_a_generation(
+    fal: Simulator, limn: Processes, alice: Account, order: Ordering
+) -> None:
     limn("work")
 
-    generation = until_it_ended(order())
+    generation = wait_for_end(order())
 
     assert generation.status == Status.COMPLETED
     assert audit().clean
 
 
-def test_e1_a_worker_killed_while_copying_loses_nothing(
+def test_e1_the_next_worker_completes_a_copy_whose_worker_was_killed(
     fal: Simulator, limn: Processes, alice: Account, order: Ordering
 ) -> None:
     fal.script("cdn:dripx1")
     generation = order()
-    first = limn("work")
-    until_a_copy_is_under_way(fal)
+    killed = limn("work")
+    wait_for_copy(fal)
 
-    first.kill()
+    killed.kill()
     limn("work")
 
-    until_it_ended(generation)
+    assert wait_for_end(generation).status == Status.COMPLETED
     alice.refresh_from_db()
-    assert (generation.status, alice.balance, alice.held) == (Status.COMPLETED, 997, 0)
+    assert (alice.balance, alice.held) == (997, 0)
 
 
 def test_a3_a_worker_killed_while_submitting_pays_fal_once(
@@ -80,40 +85,40 @@ def test_a3_a_worker_killed_while_submitting_pays_fal_once(
 
 
 @pytest.mark.once
-def test_e2_sigterm_ends_it_within_ten_seconds_and_hands_back(fal: Simulator, limn: Processes, order: Ordering) -> None:
+def test_e2_sigterm_ends_a_worker_and_releases_its_leases(fal: Simulator, limn: Processes, order: Ordering) -> None:
     fal.script("cdn:drip")
     order()
     worker = limn("work")
-    until_a_copy_is_under_way(fal)
+    wait_for_copy(fal)
 
     assert worker.end(by=signal.SIGTERM) == 0
 
     assert Output.objects.filter(lease__isnull=False).count() == 0
 
 
-# On SQLite a process that is stopped inside a transaction stops all others: that is what one file means.
+# On SQLite a process that is suspended inside a transaction blocks all others.
 @pytest.mark.only_postgresql
-def test_e3_a_worker_stopped_beyond_its_lease_is_fenced(
+def test_e3_a_worker_that_was_suspended_beyond_its_lease_changes_nothing(
     fal: Simulator, limn: Processes, alice: Account, order: Ordering
 ) -> None:
     fal.script("cdn:dripx1")
     generation = order()
-    sleeper = limn("work")
-    until_a_copy_is_under_way(fal)
-    os.kill(sleeper.pid, signal.SIGSTOP)
+    suspended = limn("work")
+    wait_for_copy(fal)
+    os.kill(suspended.pid, signal.SIGSTOP)
     Output.objects.update(leased_until="2000-01-01T00:00:00Z")
     limn("work")
-    until_it_ended(generation)
+    wait_for_end(generation)
 
-    os.kill(sleeper.pid, signal.SIGCONT)
-    sleeper.end(by=signal.SIGTERM)
+    os.kill(suspended.pid, signal.SIGCONT)
+    suspended.end(by=signal.SIGTERM)
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, audit().clean) == (997, 0, True)
 
 
 @pytest.mark.once
-def test_without_fal_key_it_says_what_to_do(limn: Processes) -> None:
+def test_without_fal_key_the_error_names_it_and_make_run(limn: Processes) -> None:
     worker = limn("work", FAL_KEY="")
 
     assert worker.wait() == 1
@@ -122,18 +127,19 @@ def test_without_fal_key_it_says_what_to_do(limn: Processes) -> None:
 
 
 @pytest.mark.once
-def test_bucket_and_redis_by_settings_alone(
+def test_a_bucket_and_redis_are_used_by_settings_alone(
     fal: Simulator, limn: Processes, s3: Bucket, redis_url: str, order: Ordering
 ) -> None:
     limn("work", REDIS_URL=redis_url, **s3.environment)
 
-    generation = until_it_ended(order())
+    generation = wait_for_end(order())
 
-    (item,) = s3.client.list_objects_v2(Bucket=s3.name)["Contents"]
-    assert (item["Key"], item["Size"]) == (generation.outputs.get().key, generation.outputs.get().size_bytes)
+    output = generation.outputs.get()
+    (file,) = s3.client.list_objects_v2(Bucket=s3.name)["Contents"]
+    assert (file["Key"], file["Size"]) == (output.key, output.size_bytes)
 
 
-def test_the_audit_command_finds_the_books_right(fal: Simulator, order: Ordering, capsys) -> None:
+def test_audit_ledger_reports_a_clean_ledger(fal: Simulator, order: Ordering, capsys) -> None:
     lifecycle.failed(order(), lifecycle.failure(FailureCode.DEADLINE), actor="test")
 
     call_command("audit_ledger")

@@ -6,12 +6,22 @@ from tests.fixtures.callbacks import (
     alice,
     courier,
     fresh_keys,
-    hire,
     order,
     shared_limn,
+    submit_many,
     submitted,
     tidy_connections,
     work,
 )
 
-__all__ = ["alice", "courier", "fresh_keys", "hire", "order", "shared_limn", "submitted", "tidy_connections", "work"]
+__all__ = [
+    "alice",
+    "courier",
+    "fresh_keys",
+    "order",
+    "shared_limn",
+    "submit_many",
+    "submitted",
+    "tidy_connections",
+    "work",
+]

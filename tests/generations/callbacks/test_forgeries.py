@@ -14,7 +14,7 @@ from generations.callbacks.views import fal_callback
 from generations.models import Generation, Phase, ProviderCallback, Submission
 from simulator import Simulator
 from simulator.signing import KeyName
-from tests.fixtures.callbacks import Hiring
+from tests.fixtures.callbacks import SubmitMany
 from tests.helpers.callback_sender import Courier
 
 FORGERIES = 10_000
@@ -80,9 +80,9 @@ def test_b22_a_length_that_is_no_length_is_refused(length: str, answer: int, fal
 
 
 @pytest.mark.django_db(transaction=True)
-def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(hire: Hiring, courier: Courier) -> None:
+def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(submit_many: SubmitMany, courier: Courier) -> None:
     """20 × 20, each truly signed for our account; the diagonal comes last."""
-    attempts = hire(20)
+    attempts = submit_many(20)
     letters = [(courier.fal.callback_body(courier.request_id(attempt)), attempt) for attempt in attempts]
 
     wrong = Counter(
@@ -99,9 +99,9 @@ def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(hire: Hiring
 
 
 @pytest.mark.django_db(transaction=True)
-def test_b40_a_forgery_costs_a_fraction_of_a_true_callback(hire: Hiring, courier: Courier) -> None:
+def test_b40_a_forgery_costs_a_fraction_of_a_true_callback(submit_many: SubmitMany, courier: Courier) -> None:
     """A well-formed forgery for our account is the most expensive one. The cost is the number of function calls."""
-    attempts = hire(40)
+    attempts = submit_many(40)
     warm_up, false, true = attempts[:2], attempts[2:20], attempts[20:38]
     for attempt in warm_up:
         courier.deliver(attempt)

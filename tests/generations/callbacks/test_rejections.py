@@ -18,7 +18,7 @@ from generations.models import RejectedCallbacks, Submission
 from simulator import Simulator
 from tests.helpers.callback_sender import Courier
 from tests.helpers.metrics import scrape
-from tests.helpers.web_server import Web, path_of, serve
+from tests.helpers.web_server import Web, callback_path, serve
 from tests.services.processes import Processes
 from tests.services.waiting import until
 
@@ -49,7 +49,7 @@ def test_b1_forgeries_are_counted_without_touching_the_database(
 ) -> None:
     with django_assert_num_queries(0):
         for _ in range(3):
-            client.post(path_of(submitted), b"{}", content_type="application/json")
+            client.post(callback_path(submitted), b"{}", content_type="application/json")
 
     rejections.flush()
 
@@ -91,6 +91,6 @@ def test_a_server_writes_its_refusals_down_by_itself(
     web = Web(port=free_port(), fal=fal)
     serve(shared_limn, web.port)
 
-    assert web.post(path_of(submitted), b"{}", {}).status_code == 401
+    assert web.post(callback_path(submitted), b"{}", {}).status_code == 401
 
     assert until(counted) == {401: 1}

@@ -14,7 +14,7 @@ from generations.models import Generation, Phase, Submission
 from generations.provider import clients
 from simulator import Simulator
 from simulator.signing import KeyName
-from tests.fixtures.callbacks import Hiring
+from tests.fixtures.callbacks import SubmitMany
 from tests.helpers.callback_sender import Courier
 from tests.helpers.threads import at_once
 from tests.services.waiting import until
@@ -100,9 +100,9 @@ def test_b32_keys_are_fetched_anew_before_their_day_is_over(fal: Simulator, keys
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_b28_a_rotation_under_a_flood_of_forgeries_refuses_no_true_callback(
-    hire: Hiring, fal: Simulator, courier: Courier
+    submit_many: SubmitMany, fal: Simulator, courier: Courier
 ) -> None:
-    attempts = hire(16)
+    attempts = submit_many(16)
     courier.post(*letter(courier, attempts[0], key="unknown"))
     fal.rotate_keys(keep_previous=False)
     clients.keys()._tried_at = None  # A minute has passed.
