@@ -66,10 +66,10 @@ def follow(subject: Subject, steps: list[Step]) -> list[ReceivedEvent]:
     return parse_events(text)
 
 
-def read_stream(client: APIClient | Client, subject: Generation | Batch, **headers: str) -> str:
+def read_stream(client: Any, subject: Generation | Batch, **headers: str) -> str:
     """The text of a stream over HTTP, until the server ends it."""
     response = client.get(url_of(subject), headers=headers)
-    return b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+    return b"".join(response.streaming_content).decode()
 
 
 @contextmanager
