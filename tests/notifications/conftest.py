@@ -1,4 +1,4 @@
-"""Alice and her key, as in the API's tests; a program of hers that is told things; and one turn of who tells it."""
+"""Fixtures of the tests of notifications: Alice with a key, her endpoints, a receiver, and one poll of the notifier."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ __all__ = [
     "running",
     "storing",
 ]
-ELSEWHERE = "https://example.com/told"
-"""Nobody dials it: the world is closed to tests."""
+PUBLIC_URL = "https://example.com/webhooks"
+"""A URL that webhooks may be sent to. No test connects to it."""
 
-Listen = Callable[..., WebhookEndpoint]
+AddEndpoint = Callable[..., WebhookEndpoint]
+Poll = Callable[[], int]
 
 
 @pytest.fixture
@@ -59,10 +60,10 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def listen(alice: User) -> Listen:
-    """`listen(receiver.url, types=[…])`: an endpoint of Alice's."""
+def add_endpoint(alice: User) -> AddEndpoint:
+    """`add_endpoint(receiver.url, types=[…])` creates an endpoint, by default of Alice."""
 
-    def add(url: str = ELSEWHERE, *, user: User = alice, **options: object) -> WebhookEndpoint:
+    def add(url: str = PUBLIC_URL, *, user: User = alice, **options: object) -> WebhookEndpoint:
         return endpoints.create(Account.objects.for_user(user), url, **options)  # type: ignore[arg-type]
 
     return add
@@ -77,14 +78,17 @@ def notifier() -> Iterator[Notifier]:
 
 
 @pytest.fixture
-def turn(notifier: Notifier) -> Callable[[], int]:
-    """One turn, with whatever is due later due now; everything it took on has an outcome when it returns."""
+def poll(notifier: Notifier) -> Poll:
+    """`poll()` sends everything that is pending, also what is due later, and returns how many deliveries that were.
 
-    def once() -> int:
-        due_some_time = WebhookDelivery.objects.filter(next_attempt_at__isnull=False)
-        due_some_time.update(next_attempt_at=Now(), leased_until=None)
-        taken = notifier.run_once(limit=20)
+    Every one of them has an outcome when it returns.
+    """
+
+    def send_everything() -> int:
+        pending = WebhookDelivery.objects.filter(next_attempt_at__isnull=False)
+        pending.update(next_attempt_at=Now(), leased_until=None)
+        count = notifier.run_once(limit=20)
         assert notifier.wait_until_idle(seconds_max=HANG_SECONDS)
-        return taken
+        return count
 
-    return once
+    return send_everything

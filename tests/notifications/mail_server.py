@@ -1,4 +1,4 @@
-"""A mail server on loopback that takes mail, refuses it, or hangs up in the middle, as it is bidden."""
+"""An SMTP server on a loopback address that accepts e-mails, refuses them, or hangs up before it confirms one."""
 
 from __future__ import annotations
 
@@ -16,54 +16,49 @@ class MailServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Talk)
+        super().__init__(("127.0.0.1", 0), _Session)
         self.port = int(self.server_address[1])
-        self.taken: list[EmailMessage] = []
-        self.refuses = 0
-        """How many mails it refuses for now."""
+        self.accepted: list[EmailMessage] = []
+        self.refusals = 0
+        """How many of the next e-mails it refuses."""
         self.hangs_up = False
-        """Whether it takes a mail and gives no receipt."""
+        """Whether it accepts an e-mail and then closes the connection instead of confirming it."""
 
 
-class _Talk(socketserver.StreamRequestHandler):
+class _Session(socketserver.StreamRequestHandler):
     server: MailServer
 
     def handle(self) -> None:
         self.wfile.write(b"220 hello\r\n")
-        while word := self.rfile.readline()[:4].upper().decode():
-            if word == "QUIT":
+        while command := self.rfile.readline()[:4].upper().decode():
+            if command == "QUIT":
                 self.wfile.write(b"221 bye\r\n")
                 return
-            if word == "DATA" and not self._take():
-                return
-            if word != "DATA":
-                self.wfile.write(self._reply(word) + b"\r\n")
-
-    def _reply(self, word: str) -> bytes:
-        if word == "RCPT" and self.server.refuses:
-            self.server.refuses -= 1
-            return b"450 not now"
-        return REPLIES[word]
-
-    def _take(self) -> bool:
-        self.wfile.write(b"354 go on\r\n")
-        lines = []
-        while (line := self.rfile.readline()) != b".\r\n":
-            lines.append(line)
-        self.server.taken.append(message_from_bytes(b"".join(lines), policy=policy.default))
-        if not self.server.hangs_up:
-            self.wfile.write(b"250 taken\r\n")
-        return not self.server.hangs_up
+            if command == "DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = []
+                while (line := self.rfile.readline()) != b".\r\n":
+                    lines.append(line)
+                self.server.accepted.append(message_from_bytes(b"".join(lines), policy=policy.default))
+                if self.server.hangs_up:
+                    return
+                self.wfile.write(b"250 accepted\r\n")
+            elif command == "RCPT" and self.server.refusals:
+                self.server.refusals -= 1
+                self.wfile.write(b"450 not now\r\n")
+            else:
+                self.wfile.write(REPLIES[command] + b"\r\n")
 
 
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
+    """Runs a mail server within the block."""
     server = MailServer()
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    serving.start()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
     try:
         yield server
     finally:
         server.shutdown()
-        serving.join()
+        thread.join()
         server.server_close()

@@ -1,4 +1,4 @@
-"""Mail: for who asked, one for a batch, at most once, and a way out that works without a login."""
+"""E-mails: who receives one, one for a whole batch, at most once, and unsubscribing without a login."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from notifications import email, endpoints, mailer, outbox
 from notifications.models import EmailNotification, Subscriber
 from tests.fixtures.api import Ordering
 from tests.helpers.threads import race
-from tests.notifications.conftest import Listen
+from tests.notifications.conftest import AddEndpoint
 from tests.notifications.mail_server import MailServer, mail_server
 from tests.services.waiting import HANG_SECONDS
 
@@ -29,8 +29,8 @@ ALWAYS, NEVER = Subscriber.EmailPreference.ALWAYS, Subscriber.EmailPreference.NE
 
 
 @pytest.fixture
-def post_office(settings, alice: User) -> Iterator[MailServer]:
-    """Mail goes to a server on a socket; Alice has an address."""
+def smtp(settings, alice: User) -> Iterator[MailServer]:
+    """The mail server that Limn uses. Alice has an e-mail address."""
     User.objects.filter(pk=alice.pk).update(email="alice@example.com")
     with mail_server() as server:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -40,268 +40,265 @@ def post_office(settings, alice: User) -> Iterator[MailServer]:
 
 @pytest.fixture
 def batch(account: Account) -> Batch:
+    """An empty batch of Alice that requests an e-mail."""
     return Batch.objects.create(account=account, notify=True)
 
 
-def wants(account: Account, choice: Subscriber.EmailPreference) -> None:
-    email.set_preference(endpoints.subscriber_of(account), choice)
+def prefer(account: Account, preference: Subscriber.EmailPreference) -> None:
+    email.set_preference(endpoints.subscriber_of(account), preference)
 
 
-def into(batch: Batch, *members: Generation) -> None:
-    Generation.objects.filter(pk__in=[each.pk for each in members]).update(batch=batch)
+def put_into(batch: Batch, *generations: Generation) -> None:
+    Generation.objects.filter(pk__in=[generation.pk for generation in generations]).update(batch=batch)
 
 
 def end(generation: Generation) -> None:
     lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
 
 
-def turn() -> int:
-    """One turn, with what is due later due now."""
+def poll() -> int:
+    """Sends everything that is pending, also what is due later, and returns how many e-mails that were."""
     EmailNotification.objects.filter(state="pending").update(next_attempt_at=Now(), leased_until=None)
     return mailer.run_once(limit=8)
 
 
-def text_of(mail: EmailMessage, kind: str = "plain") -> str:
-    part = mail.get_body([kind])
+def text_of(message: EmailMessage, kind: str = "plain") -> str:
+    part = message.get_body([kind])
     assert part is not None
     return str(part.get_content())
 
 
-def way_out(mail: EmailMessage) -> str:
-    return re.sub(r"^<http://[^/]+|>$", "", str(mail["List-Unsubscribe"]).strip())
+def unsubscribe_path(message: EmailMessage) -> str:
+    return re.sub(r"^<http://[^/]+|>$", "", str(message["List-Unsubscribe"]).strip())
 
 
-# --- Who gets one -------------------------------------------------------------------------------------------------
+# --- Who receives one -----------------------------------------------------------------------------------------------
 
 
-def test_who_asked_for_nothing_gets_nothing(completed: Ordering, post_office: MailServer) -> None:
+def test_by_default_an_order_causes_no_email(completed: Ordering, smtp: MailServer) -> None:
     completed()
 
-    turn()
+    poll()
 
-    assert post_office.taken == []
+    assert smtp.accepted == []
 
 
-def test_who_wants_all_is_told_of_completion_and_of_failure(
-    account: Account, completed: Ordering, failed: Ordering, post_office: MailServer
+def test_with_always_every_end_causes_an_email(
+    account: Account, completed: Ordering, failed: Ordering, smtp: MailServer
 ) -> None:
-    wants(account, ALWAYS)
+    prefer(account, ALWAYS)
     generation = completed()
     failed()
 
-    turn()
+    poll()
 
-    ready, not_made = sorted(post_office.taken, key=lambda mail: str(mail["Subject"]))
-    assert ready["To"] == "alice@example.com"
-    assert "completed" in text_of(ready)
-    assert f"/generations/{generation.pk}/" in text_of(ready)
-    assert "content policy" in text_of(not_made)
-    assert "<a href=" in text_of(ready, "html")
-    assert "a cat" not in str(ready)
+    about_success, about_failure = sorted(smtp.accepted, key=lambda message: str(message["Subject"]))
+    assert about_success["To"] == "alice@example.com"
+    assert about_success["Subject"].endswith(": completed")
+    assert "completed" in text_of(about_success)
+    assert f"/generations/{generation.pk}/" in text_of(about_success)
+    assert "content policy" in text_of(about_failure)
+    assert "<a href=" in text_of(about_success, "html")
+    # The prompt is not in it.
+    assert "a cat" not in str(about_success)
 
 
-def test_a_batch_is_one_mail_when_all_of_it_has_ended(
-    batch: Batch, completed: Ordering, failed: Ordering, running: Ordering, post_office: MailServer
+def test_a_batch_causes_one_email_when_all_of_it_has_ended(
+    batch: Batch, completed: Ordering, failed: Ordering, running: Ordering, smtp: MailServer
 ) -> None:
     last = running()
-    into(batch, completed(), failed(), last)
-    turn()
-    assert post_office.taken == []
+    put_into(batch, completed(), failed(), last)
+    poll()
+    assert smtp.accepted == []
 
     end(last)
-    turn()
-    turn()
+    poll()
+    poll()
 
-    assert [mail["Subject"] for mail in post_office.taken] == ["Limn: 1 of 3 completed"]
+    assert [message["Subject"] for message in smtp.accepted] == ["Limn: 1 of 3 completed"]
     assert Batch.objects.get().notified_at is not None
 
 
-def test_who_wants_all_gets_one_mail_for_a_batch_too(
-    account: Account, running: Ordering, post_office: MailServer
+def test_with_always_a_batch_causes_one_email_too(account: Account, running: Ordering, smtp: MailServer) -> None:
+    prefer(account, ALWAYS)
+    generations = [running(), running()]
+    put_into(Batch.objects.create(account=account), *generations)
+    for generation in generations:
+        end(generation)
+
+    poll()
+
+    assert len(smtp.accepted) == 1
+
+
+def test_a_batch_that_requests_no_email_causes_none(account: Account, completed: Ordering, smtp: MailServer) -> None:
+    put_into(Batch.objects.create(account=account), completed())
+
+    poll()
+
+    assert smtp.accepted == []
+
+
+def test_without_an_address_or_with_never_the_email_is_given_up(
+    account: Account, batch: Batch, completed: Ordering, smtp: MailServer
 ) -> None:
-    wants(account, ALWAYS)
-    batch = Batch.objects.create(account=account)
-    members = [running(), running()]
-    into(batch, *members)
-    for member in members:
-        end(member)
-
-    turn()
-
-    assert len(post_office.taken) == 1
-
-
-def test_a_batch_that_nobody_wants_to_hear_of_is_left_alone(
-    account: Account, completed: Ordering, post_office: MailServer
-) -> None:
-    into(Batch.objects.create(account=account), completed())
-
-    turn()
-
-    assert post_office.taken == []
-
-
-def test_who_has_no_address_or_wants_none_gets_nothing(
-    alice: User, account: Account, batch: Batch, completed: Ordering, post_office: MailServer
-) -> None:
-    into(batch, completed())
-    wants(account, NEVER)
-    turn()
-    other = Batch.objects.create(account=account, notify=True)
-    into(other, completed())
-    wants(account, ALWAYS)
+    put_into(batch, completed())
+    prefer(account, NEVER)
+    poll()
+    put_into(Batch.objects.create(account=account, notify=True), completed())
+    prefer(account, ALWAYS)
     User.objects.update(email="")
-    turn()
+    poll()
 
-    assert post_office.taken == []
-    assert [notice.detail for notice in EmailNotification.objects.order_by("id")] == [
-        *("the customer wants no e-mail", "the customer has no e-mail address"),
+    assert smtp.accepted == []
+    assert [notification.detail for notification in EmailNotification.objects.order_by("id")] == [
+        "the customer wants no e-mail",
+        "the customer has no e-mail address",
     ]
 
 
-def test_an_endpoint_that_was_switched_off_is_told_of(
-    account: Account, listen: Listen, post_office: MailServer
-) -> None:
-    wants(account, ALWAYS)
-    outbox.record_attempt(outbox.send_test(listen()), outbox.DeliveryAttempt(duration_ms=1, status=410))
+def test_a_disabled_endpoint_causes_an_email(account: Account, add_endpoint: AddEndpoint, smtp: MailServer) -> None:
+    prefer(account, ALWAYS)
+    gone = outbox.DeliveryAttempt(duration_ms=1, status=410)
+    outbox.record_attempt(outbox.send_test(add_endpoint()), gone)
 
-    turn()
+    poll()
 
-    assert "It answered 410 Gone." in text_of(post_office.taken[0])
-
-
-# --- At most once -------------------------------------------------------------------------------------------------
+    assert "It answered 410 Gone." in text_of(smtp.accepted[0])
 
 
-def test_of_two_workers_who_see_a_batch_end_one_notes_it(batch: Batch, completed: Ordering) -> None:
-    into(batch, completed())
+# --- At most once ---------------------------------------------------------------------------------------------------
+
+
+def test_of_several_workers_that_see_a_batch_end_one_writes_the_email(batch: Batch, completed: Ordering) -> None:
+    put_into(batch, completed())
 
     assert sorted(race(*[lambda: email.collect_ended_batches(limit=5)] * 4)) == [0, 0, 0, 1]
     assert EmailNotification.objects.count() == 1
 
 
 @pytest.mark.only_postgresql
-def test_without_the_guard_both_would(batch: Batch, completed: Ordering) -> None:
-    """The negative control: look, then note. Here a constraint refuses the second."""
-    into(batch, completed())
-    meeting = threading.Barrier(2)
+def test_without_the_condition_both_workers_would_write_it(batch: Batch, completed: Ordering) -> None:
+    """The negative control: both read before either writes. Here a constraint refuses the second e-mail."""
+    put_into(batch, completed())
+    both_have_read = threading.Barrier(2)
 
-    def look_and_note() -> None:
+    def read_then_write() -> None:
         found = Batch.objects.get(notified_at=None)
-        meeting.wait(HANG_SECONDS)
+        both_have_read.wait(HANG_SECONDS)
         EmailNotification.objects.create(account_id=found.account_id, batch=found, next_attempt_at=Now())
 
-    results = race(look_and_note, look_and_note)
+    results = race(read_then_write, read_then_write)
 
     assert sum(result is None for result in results) == 1
     assert any("batch_id" in str(result) for result in results)
 
 
-def test_what_the_server_refuses_is_tried_again(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
-    into(batch, completed())
-    post_office.refuses = 2
+def test_an_email_that_the_server_refuses_is_sent_again(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+    put_into(batch, completed())
+    smtp.refusals = 2
 
-    turn()
-    notice = EmailNotification.objects.get()
-    assert (notice.state, notice.sent_at, post_office.taken) == ("pending", None, [])
-    turn()
-    turn()
-    turn()
+    poll()
+    notification = EmailNotification.objects.get()
+    assert (notification.state, notification.sent_at, smtp.accepted) == ("pending", None, [])
+    poll()
+    poll()
+    poll()
 
-    assert len(post_office.taken) == 1
+    assert len(smtp.accepted) == 1
     assert EmailNotification.objects.get().state == "sent"
 
 
-def test_a_server_that_is_away_is_tried_for_some_hours(
-    batch: Batch, completed: Ordering, alice: User, settings
-) -> None:
+def test_an_email_is_given_up_after_the_last_delay(batch: Batch, completed: Ordering, alice: User, settings) -> None:
     User.objects.update(email="alice@example.com")
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
-    into(batch, completed())
+    put_into(batch, completed())
 
-    taken = [turn() for _ in range(len(email.RETRY_DELAYS_SECONDS) + 2)]
+    attempts = [poll() for _ in range(len(email.RETRY_DELAYS_SECONDS) + 2)]
 
-    assert taken == [1] * (len(email.RETRY_DELAYS_SECONDS) + 1) + [0]
-    assert (EmailNotification.objects.get().state, EmailNotification.objects.get().detail[:12]) == (
-        "given_up",
-        "ConnectionRe",
-    )
+    assert attempts == [1] * (len(email.RETRY_DELAYS_SECONDS) + 1) + [0]
+    notification = EmailNotification.objects.get()
+    assert (notification.state, notification.detail[:12]) == ("given_up", "ConnectionRe")
 
 
-def test_what_may_have_arrived_is_not_sent_again(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
-    into(batch, completed())
-    post_office.hangs_up = True
+def test_an_email_that_may_have_been_delivered_is_not_sent_again(
+    batch: Batch, completed: Ordering, smtp: MailServer
+) -> None:
+    put_into(batch, completed())
+    smtp.hangs_up = True
 
-    turn()
-    post_office.hangs_up = False
-    turn()
+    poll()
+    smtp.hangs_up = False
+    poll()
 
-    assert len(post_office.taken) == 1
+    assert len(smtp.accepted) == 1
     assert EmailNotification.objects.get().detail == "it may have been delivered: SMTPServerDisconnected"
 
 
-def test_who_slept_through_the_lease_sends_nothing(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
-    into(batch, completed())
+def test_a_worker_that_lost_its_lease_sends_nothing(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+    put_into(batch, completed())
     email.collect_ended_batches(limit=5)
-    (sleeper,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=-1)
-    (successor,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=60)
+    (late,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=-1)
+    (successor,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=HANG_SECONDS)
 
-    email.send(sleeper)
-    assert post_office.taken == []
+    email.send(late)
+    assert smtp.accepted == []
 
     email.send(successor)
     email.send(successor)
-    assert len(post_office.taken) == 1
+    assert len(smtp.accepted) == 1
 
 
-def test_a_mail_that_kills_its_senders_is_given_up(batch: Batch, completed: Ordering, post_office: MailServer) -> None:
-    into(batch, completed())
+def test_an_email_that_crashes_its_workers_is_given_up(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+    put_into(batch, completed())
     email.collect_ended_batches(limit=5)
     EmailNotification.objects.update(crashes=leases.CRASHES_MAX)
 
-    turn()
+    poll()
 
-    assert (EmailNotification.objects.get().state, post_office.taken) == ("given_up", [])
+    assert (EmailNotification.objects.get().state, smtp.accepted) == ("given_up", [])
 
 
-# --- The way out --------------------------------------------------------------------------------------------------
+# --- Unsubscribing --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def mail(batch: Batch, completed: Ordering, post_office: MailServer) -> EmailMessage:
-    into(batch, completed())
-    turn()
-    return post_office.taken[0]
+def message(batch: Batch, completed: Ordering, smtp: MailServer) -> EmailMessage:
+    """An e-mail that Alice received."""
+    put_into(batch, completed())
+    poll()
+    return smtp.accepted[0]
 
 
-def test_rfc_8058_one_post_without_login_or_cookie_stops_the_mail(
-    mail: EmailMessage, batch: Batch, completed: Ordering, post_office: MailServer
+def test_one_post_without_login_or_cookie_unsubscribes(
+    message: EmailMessage, batch: Batch, completed: Ordering, smtp: MailServer
 ) -> None:
-    stranger = Client(enforce_csrf_checks=True)
+    """As RFC 8058 requires."""
+    mail_program = Client(enforce_csrf_checks=True)
 
-    answer = stranger.post(way_out(mail), {"List-Unsubscribe": "One-Click"})
+    response = mail_program.post(unsubscribe_path(message), {"List-Unsubscribe": "One-Click"})
 
-    into(Batch.objects.create(account=batch.account, notify=True), completed())
-    turn()
-    assert (answer.status_code, mail["List-Unsubscribe-Post"]) == (200, "List-Unsubscribe=One-Click")
+    put_into(Batch.objects.create(account=batch.account, notify=True), completed())
+    poll()
+    assert (response.status_code, message["List-Unsubscribe-Post"]) == (200, "List-Unsubscribe=One-Click")
     assert Subscriber.objects.get().email_preference == NEVER
-    assert len(post_office.taken) == 1
+    assert len(smtp.accepted) == 1
 
 
-def test_looking_at_the_link_stops_nothing(mail: EmailMessage, client: Client) -> None:
-    page = client.get(way_out(mail))
+def test_opening_the_link_does_not_unsubscribe(message: EmailMessage, client: Client) -> None:
+    page = client.get(unsubscribe_path(message))
 
     assert "Unsubscribe?" in page.text
     assert Subscriber.objects.get().email_preference == Subscriber.EmailPreference.WHEN_ASKED
-    assert way_out(mail) in text_of(mail)
+    assert unsubscribe_path(message) in text_of(message)
 
 
-def test_a_link_of_ones_own_making_opens_nothing(mail: EmailMessage, client: Client, bob: User) -> None:
-    ticket = way_out(mail).removeprefix("/unsubscribe/").rstrip("/")
-    bobs = endpoints.subscriber_of(Account.objects.for_user(bob)).pk.hex
-    forged = f"{bobs}:{ticket.partition(':')[2]}"
+def test_a_forged_token_is_not_found(message: EmailMessage, client: Client, bob: User) -> None:
+    token = unsubscribe_path(message).removeprefix("/unsubscribe/").rstrip("/")
+    bobs_id = endpoints.subscriber_of(Account.objects.for_user(bob)).pk.hex
+    forged = f"{bobs_id}:{token.partition(':')[2]}"
 
-    answers = [client.post(f"/unsubscribe/{word}/") for word in (forged, "x", ticket[:-1])]
+    responses = [client.post(f"/unsubscribe/{wrong}/") for wrong in (forged, "x", token[:-1])]
 
-    assert {answer.status_code for answer in answers} == {404}
+    assert {response.status_code for response in responses} == {404}

@@ -1,4 +1,4 @@
-"""What is written down to be told, and when: in the transaction of what happened. Case ids: failure-modes.md, H."""
+"""The outbox: which notifications an event causes, and that they are written in the transaction of the event."""
 
 from __future__ import annotations
 
@@ -17,141 +17,147 @@ from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from tests.fixtures.api import Ordering
 from tests.helpers.threads import race
-from tests.notifications.conftest import ELSEWHERE, Listen
+from tests.notifications.conftest import PUBLIC_URL, AddEndpoint
 
 pytestmark = pytest.mark.django_db
-ALL = list(endpoints.SUBSCRIBABLE[:3])
+GENERATION_TYPES = list(endpoints.SUBSCRIBABLE[:3])
 
 
-def told() -> list[str]:
+def written() -> list[str]:
+    """The types of all deliveries, oldest first."""
     return list(WebhookDelivery.objects.order_by("id").values_list("type", flat=True))
 
 
-def test_each_endpoint_hears_the_types_that_it_asked_for(listen: Listen, completed: Ordering) -> None:
-    ends = listen()
-    everything = listen(types=ALL)
-    listen(types=["generation.failed"])
+def types_of(endpoint: WebhookEndpoint) -> list[str]:
+    return list(endpoint.deliveries.order_by("id").values_list("type", flat=True))
+
+
+def test_each_endpoint_receives_the_types_that_it_chose(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+    by_default = add_endpoint()
+    everything = add_endpoint(types=GENERATION_TYPES)
+    failures = add_endpoint(types=["generation.failed"])
 
     completed()
 
-    assert set(ends.deliveries.values_list("type", flat=True)) == {"generation.completed"}
-    assert list(everything.deliveries.order_by("id").values_list("type", flat=True)) == [
-        *("generation.progressed", "generation.progressed", "generation.completed"),
-    ]
+    assert types_of(by_default) == ["generation.completed"]
+    assert types_of(everything) == ["generation.progressed", "generation.progressed", "generation.completed"]
+    assert types_of(failures) == []
     assert WebhookDelivery.objects.count() == 4
 
 
-def test_one_event_has_one_id_for_everybody(listen: Listen, failed: Ordering) -> None:
-    listen()
-    listen()
+def test_the_deliveries_of_one_event_have_one_id(add_endpoint: AddEndpoint, failed: Ordering) -> None:
+    add_endpoint()
+    add_endpoint()
 
     failed()
 
     assert len({delivery.webhook_id for delivery in WebhookDelivery.objects.all()}) == 1
-    assert told() == ["generation.failed"] * 2
+    assert written() == ["generation.failed"] * 2
 
 
-def test_nobody_hears_of_somebody_elses(listen: Listen, bob: User, completed: Ordering) -> None:
-    listen(user=bob)
+def test_another_customer_receives_nothing(add_endpoint: AddEndpoint, bob: User, completed: Ordering) -> None:
+    add_endpoint(user=bob)
 
     completed()
 
-    assert told() == []
+    assert written() == []
 
 
-def test_h11_what_was_rolled_back_is_not_told(listen: Listen, running: Ordering) -> None:
-    listen()
+def test_h11_an_event_that_is_rolled_back_causes_no_delivery(add_endpoint: AddEndpoint, running: Ordering) -> None:
+    add_endpoint()
     generation = running()
 
     with transaction.atomic():
         lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
-        before = told()
+        before = written()
         transaction.set_rollback(True)
 
-    assert (before, told()) == (["generation.failed"], [])
+    assert (before, written()) == (["generation.failed"], [])
 
 
-def test_who_is_switched_off_or_removed_hears_nothing(listen: Listen, completed: Ordering) -> None:
-    endpoints.disable(listen(), "test")
-    endpoints.remove(listen())
+def test_disabled_and_removed_endpoints_receive_nothing(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+    endpoints.disable(add_endpoint(), "test")
+    endpoints.remove(add_endpoint())
 
     completed()
 
-    assert told() == []
+    assert written() == []
 
 
-def test_an_orders_own_address_hears_of_its_end_alone(running: Ordering) -> None:
+def test_the_url_of_an_order_is_notified_of_the_end_only(running: Ordering) -> None:
     generation = running()
-    generation.webhook_url = ELSEWHERE
+    generation.webhook_url = PUBLIC_URL
     generation.save(update_fields=["webhook_url"])
 
     record_event(generation, "progressed", actor="fal")
     lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
 
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.address, delivery.type, delivery.endpoint) == (ELSEWHERE, "generation.failed", None)
+    assert (delivery.address, delivery.type, delivery.endpoint) == (PUBLIC_URL, "generation.failed", None)
 
 
-@pytest.mark.parametrize("fact, questions", [("submitted", 1), ("failed", 1), ("submitting", 0), ("surplus", 0)])
-def test_who_wants_to_hear_nothing_costs_one_question(order: Ordering, fact: str, questions: int) -> None:
+@pytest.mark.parametrize("fact, queries", [("submitted", 1), ("failed", 1), ("submitting", 0), ("surplus", 0)])
+def test_without_notification_settings_an_event_costs_one_query(order: Ordering, fact: str, queries: int) -> None:
     generation = order()
 
-    with CaptureQueriesContext(connection) as queries:
+    with CaptureQueriesContext(connection) as captured:
         record_event(generation, fact, actor="test")
 
-    assert len(queries) == 1 + questions
+    # One more inserts the event itself.
+    assert len(captured) == 1 + queries
 
 
-def test_what_ended_a_month_ago_is_forgotten(listen: Listen, completed: Ordering) -> None:
-    listen(types=ALL)
+def test_ended_deliveries_are_deleted_after_a_month(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+    add_endpoint(types=GENERATION_TYPES)
     completed()
-    done = WebhookDelivery.objects.latest("id")
-    month_ago = timezone.now() - outbox.RETENTION * 2
-    WebhookDelivery.objects.update(happened_at=month_ago)
-    WebhookDelivery.objects.filter(pk=done.pk).update(state="delivered", next_attempt_at=None)
+    ended = WebhookDelivery.objects.latest("id")
+    WebhookDelivery.objects.update(happened_at=timezone.now() - outbox.RETENTION * 2)
+    WebhookDelivery.objects.filter(pk=ended.pk).update(state="delivered", next_attempt_at=None)
 
     assert outbox.delete_expired(limit=10) == 1
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"pending"}
 
 
-# --- Credits that run low -----------------------------------------------------------------------------------------
+# --- Low credits ----------------------------------------------------------------------------------------------------
 
 LOW = {"types": ["credits.low"], "credits_low_at": 998}
 
 
-def test_low_credits_are_told_once_for_each_crossing(listen: Listen, order: Ordering, account: Account) -> None:
-    listen(**LOW)
+def test_each_crossing_of_the_threshold_is_reported_once(
+    add_endpoint: AddEndpoint, order: Ordering, account: Account
+) -> None:
+    add_endpoint(**LOW)
 
     for _ in range(3):
         order()
-    assert told() == ["credits.low"]
+    assert written() == ["credits.low"]
 
-    # Up and down again before anybody has looked.
+    # Above the threshold and below it again before the next check.
     ledger.grant(account, 8, key="more", actor="test")
     order()
     order()
 
-    assert told() == ["credits.low"] * 2
+    assert written() == ["credits.low"] * 2
     assert WebhookDelivery.objects.order_by("id")[0].data == {"available": 997, "threshold": 998}
 
 
-def test_what_lies_below_a_new_threshold_has_not_just_fallen(listen: Listen, order: Ordering) -> None:
-    listen(types=["credits.low"], credits_low_at=2000)
+def test_credits_that_are_below_a_new_threshold_are_not_reported(add_endpoint: AddEndpoint, order: Ordering) -> None:
+    add_endpoint(types=["credits.low"], credits_low_at=2000)
 
     order()
     outbox.check_low_credits(limit=10)
 
-    assert told() == []
+    assert written() == []
 
 
-def test_a_fall_that_no_order_caused_is_noticed_too(listen: Listen, account: Account) -> None:
-    endpoint = listen(**LOW)
+def test_a_fall_without_an_order_is_reported_too(add_endpoint: AddEndpoint, account: Account) -> None:
+    endpoint = add_endpoint(**LOW)
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
 
-    changed = [outbox.check_low_credits(limit=10) for _ in range(2)]
+    updated = [outbox.check_low_credits(limit=10) for _ in range(2)]
 
-    assert changed == [1, 0]
-    assert told() == ["credits.low"]
+    assert updated == [1, 0]
+    assert written() == ["credits.low"]
     ledger.grant(account, 500, key="back", actor="test")
     assert outbox.check_low_credits(limit=10) == 1
     endpoint.refresh_from_db()
@@ -159,34 +165,36 @@ def test_a_fall_that_no_order_caused_is_noticed_too(listen: Listen, account: Acc
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_see_one_crossing_tell_it_once(listen: Listen, account: Account) -> None:
-    listen(**LOW)
+def test_of_several_workers_that_see_a_crossing_one_reports_it(add_endpoint: AddEndpoint, account: Account) -> None:
+    add_endpoint(**LOW)
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
 
     results = race(*[lambda: outbox.check_low_credits(limit=10)] * 4)
 
     assert sorted(results) == [0, 0, 0, 1]
-    assert told() == ["credits.low"]
+    assert written() == ["credits.low"]
 
 
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_without_the_accounts_turn_one_crossing_is_told_twice(listen: Listen, account: Account) -> None:
-    """The negative control: both look before either has written."""
-    listen(**LOW)
+def test_without_the_lock_of_the_account_a_crossing_is_reported_twice(
+    add_endpoint: AddEndpoint, account: Account
+) -> None:
+    """The negative control: both have read the endpoint before either has written."""
+    add_endpoint(**LOW)
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
-    seen = [WebhookEndpoint.objects.get() for _ in range(2)]
+    read_before = [WebhookEndpoint.objects.get() for _ in range(2)]
 
-    race(*[lambda: outbox.update_is_low(seen.pop(), available=500, held=0)] * 2)
+    race(*[lambda: outbox.update_is_low(read_before.pop(), available=500, held=0)] * 2)
 
-    assert told() == ["credits.low"] * 2
-
-
-# --- By hand ------------------------------------------------------------------------------------------------------
+    assert written() == ["credits.low"] * 2
 
 
-def test_while_a_test_is_under_way_there_is_no_second(listen: Listen) -> None:
-    endpoint = listen()
+# --- Tests of an endpoint -------------------------------------------------------------------------------------------
+
+
+def test_while_a_test_message_is_pending_there_is_no_second_one(add_endpoint: AddEndpoint) -> None:
+    endpoint = add_endpoint()
 
     assert outbox.send_test(endpoint) == outbox.send_test(endpoint)
-    assert told() == [WebhookType.TEST]
+    assert written() == [WebhookType.TEST]

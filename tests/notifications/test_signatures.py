@@ -1,4 +1,4 @@
-"""What a webhook says and how it is signed, checked by Standard Webhooks' own library."""
+"""Webhook messages: their contents, and their signatures as the library of Standard Webhooks verifies them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from generations.models import Generation, Output
 from notifications import endpoints, payloads
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint
+from notifications.payloads import Message
 from tests.fixtures.api import Ordering
-from tests.notifications.conftest import Listen
+from tests.notifications.conftest import AddEndpoint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
-def delivery(listen: Listen, completed: Ordering) -> WebhookDelivery:
-    listen()
+def delivery(add_endpoint: AddEndpoint, completed: Ordering) -> WebhookDelivery:
+    """The delivery about a completed generation with two images."""
+    add_endpoint()
     completed(num_images=2)
     return WebhookDelivery.objects.get()
 
 
-def write(delivery: WebhookDelivery) -> payloads.Message:
+def build(delivery: WebhookDelivery) -> Message:
     return payloads.build(delivery, now=timezone.now())
 
 
-def opens(secret: str, message: payloads.Message) -> bool:
+def is_valid(secret: str, message: Message) -> bool:
     try:
         Webhook(secret).verify(message.body, dict(message.headers))
     except WebhookVerificationError:
@@ -43,30 +44,34 @@ def endpoint_of(delivery: WebhookDelivery) -> WebhookEndpoint:
     return WebhookEndpoint.objects.get(deliveries=delivery)
 
 
-def test_the_librarys_own_check_passes(delivery: WebhookDelivery) -> None:
-    message = write(delivery)
+# --- Signatures -----------------------------------------------------------------------------------------------------
+
+
+def test_the_library_verifies_a_message(delivery: WebhookDelivery) -> None:
+    message = build(delivery)
     secret = endpoints.current_secret(endpoint_of(delivery))
 
-    said = Webhook(secret).verify(message.body, dict(message.headers))
+    contents = Webhook(secret).verify(message.body, dict(message.headers))
 
-    assert (said["type"], said["data"]["id"]) == ("generation.completed", str(delivery.generation_id))
+    assert (contents["type"], contents["data"]["id"]) == ("generation.completed", str(delivery.generation_id))
     assert secret.startswith("whsec_")
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
 
 
-def test_h10_another_body_secret_or_id_does_not_pass(delivery: WebhookDelivery) -> None:
-    message, secret = write(delivery), endpoints.current_secret(endpoint_of(delivery))
-    others = [
-        payloads.Message(url="", body=message.body + b" ", headers=message.headers),
-        payloads.Message(url="", body=message.body, headers={**message.headers, "webhook-id": "msg_1"}),
-    ]
+def test_h10_another_body_id_or_secret_is_not_valid(delivery: WebhookDelivery) -> None:
+    message, secret = build(delivery), endpoints.current_secret(endpoint_of(delivery))
+    another_body = Message(url="", body=message.body + b" ", headers=message.headers)
+    another_id = Message(url="", body=message.body, headers={**message.headers, "webhook-id": "msg_1"})
+    another_secret = endpoints.current_secret(Subscriber())
 
-    assert [opens(secret, other) for other in others] == [False, False]
-    assert not opens(endpoints.current_secret(Subscriber()), message)
+    assert is_valid(secret, message)
+    assert not is_valid(secret, another_body)
+    assert not is_valid(secret, another_id)
+    assert not is_valid(another_secret, message)
 
 
-def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
-    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the library's own example
+def test_the_library_signs_as_the_specification_says() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the example of the library
     body = '{"test": 2432232314}'
 
     signature = Webhook(secret).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", datetime.fromtimestamp(1614265330, UTC), body)
@@ -74,21 +79,21 @@ def test_a_frozen_vector_is_signed_as_the_specification_has_it() -> None:
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_h9_for_a_day_after_a_rotation_both_secrets_open(delivery: WebhookDelivery) -> None:
+def test_h9_for_a_day_after_a_rotation_both_secrets_are_valid(delivery: WebhookDelivery) -> None:
     endpoint = endpoint_of(delivery)
-    before, after = endpoints.current_secret(endpoint), endpoints.rotate_secret(endpoint)
+    old, new = endpoints.current_secret(endpoint), endpoints.rotate_secret(endpoint)
     delivery.refresh_from_db()
 
-    message = write(delivery)
+    message = build(delivery)
     assert message.headers["webhook-signature"].count("v1,") == 2
-    assert (opens(before, message), opens(after, message)) == (True, True)
+    assert (is_valid(old, message), is_valid(new, message)) == (True, True)
 
     WebhookEndpoint.objects.update(previous_until=timezone.now() - timedelta(seconds=1))
     delivery.refresh_from_db()
-    assert (opens(before, write(delivery)), opens(after, write(delivery))) == (False, True)
+    assert (is_valid(old, build(delivery)), is_valid(new, build(delivery))) == (False, True)
 
 
-def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
+def test_the_table_does_not_contain_the_secret(delivery: WebhookDelivery) -> None:
     secret = endpoints.current_secret(endpoint_of(delivery))
 
     row = str(WebhookEndpoint.objects.values().get())
@@ -97,60 +102,65 @@ def test_the_table_holds_nothing_that_signs(delivery: WebhookDelivery) -> None:
     assert secret.removeprefix("whsec_") not in row
 
 
-def test_a_changed_secret_key_signs_with_the_old_one_too(delivery: WebhookDelivery, settings) -> None:
-    known = endpoints.current_secret(endpoint_of(delivery))
+def test_after_a_change_of_secret_key_the_old_secrets_are_still_valid(delivery: WebhookDelivery, settings) -> None:
+    secret = endpoints.current_secret(endpoint_of(delivery))
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another" * 9
 
-    assert opens(known, write(delivery))
+    assert is_valid(secret, build(delivery))
 
 
-def test_an_orders_own_address_is_signed_with_the_customers_secret(alice: User, failed: Ordering) -> None:
+def test_a_message_to_the_url_of_an_order_is_signed_for_the_account(failed: Ordering) -> None:
     generation = failed()
-    row = {"account": generation.account, "generation": generation, "type": "generation.failed"}
-    delivery = WebhookDelivery.objects.create(url="https://example.com/", next_attempt_at=timezone.now(), **row)
+    delivery = WebhookDelivery.objects.create(
+        url="https://example.com/",
+        account=generation.account,
+        generation=generation,
+        type="generation.failed",
+        next_attempt_at=timezone.now(),
+    )
 
     secret = endpoints.rotate_secret(endpoints.subscriber_of(generation.account))
 
-    assert opens(secret, write(delivery))
+    assert is_valid(secret, build(delivery))
 
 
-# --- What is in it ------------------------------------------------------------------------------------------------
+# --- Contents -------------------------------------------------------------------------------------------------------
 
 
-def test_h13_it_names_ids_and_addresses_that_lapse_and_nothing_that_was_asked(delivery: WebhookDelivery) -> None:
+def test_h13_a_message_contains_ids_and_expiring_urls_and_no_inputs(delivery: WebhookDelivery) -> None:
     Generation.objects.update(
         input={"prompt": "a secret cat"}, metadata={"project": "hush"}, details={"description": "a cat"}
     )
     delivery.refresh_from_db()
 
-    said = json.loads(write(delivery).body)
-    data = said["data"]
+    contents = json.loads(build(delivery).body)
+    data = contents["data"]
 
     assert set(data) == {*("id", "batch", "model", "kind", "urls", "outputs", "status", "phase", "version")}
     assert (data["status"], len(data["outputs"])) == ("completed", 2)
     assert all(file["url"].startswith("http") and file["url_expires_at"] for file in data["outputs"])
-    assert "cat" not in str(said)
-    assert "hush" not in str(said)
+    assert "cat" not in str(contents)
+    assert "hush" not in str(contents)
 
 
-def test_a_failure_is_told_with_its_code(listen: Listen, failed: Ordering) -> None:
-    listen()
+def test_a_failure_is_reported_with_its_code(add_endpoint: AddEndpoint, failed: Ordering) -> None:
+    add_endpoint()
     failed()
 
-    data = json.loads(write(WebhookDelivery.objects.get()).body)["data"]
+    data = json.loads(build(WebhookDelivery.objects.get()).body)["data"]
 
     assert data["error"] == {"code": "content_policy", "retryable": False}
 
 
-def test_it_never_has_more_than_twenty_thousand_bytes(delivery: WebhookDelivery) -> None:
-    model = Output.objects.all()[0]
+def test_a_message_has_at_most_twenty_thousand_bytes(delivery: WebhookDelivery) -> None:
+    output = Output.objects.all()[0]
     for index in range(10, 110):
-        model.pk, model.index, model._state.adding = None, index, True
-        model.id = Output().id
-        model.save()
+        output.pk, output.index, output._state.adding = Output().pk, index, True
+        output.save()
 
-    message = write(delivery)
+    message = build(delivery)
 
     assert len(message.body) < payloads.BODY_BYTES_MAX
-    assert json.loads(message.body)["data"]["outputs_omitted"] is True
+    data = json.loads(message.body)["data"]
+    assert (data["outputs"], data["outputs_omitted"]) == ([], True)

@@ -1,4 +1,4 @@
-"""A customer's program on loopback that is told things: it keeps what it got, and answers as it is bidden."""
+"""An HTTP server on a loopback address that receives webhooks: it records the requests and answers as a test says."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from standardwebhooks import Webhook
 
 from tests.services.waiting import HANG_SECONDS
 
+PATH = "/webhooks"
 
-class Got(NamedTuple):
+
+class Received(NamedTuple):
+    """One request."""
+
     path: str
     headers: dict[str, str]
     body: bytes
 
-    def verified(self, secret: str) -> Any:
-        """What it says, checked by Standard Webhooks' own library."""
+    def verify(self, secret: str) -> Any:
+        """The message, verified by the library of Standard Webhooks. Raises WebhookVerificationError."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
@@ -30,25 +34,32 @@ class Answer(NamedTuple):
 
 
 class Receiver:
+    """The state of the server, which a test reads and changes."""
+
     def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/told"
-        self.got: list[Got] = []
+        self.url = f"http://127.0.0.1:{port}{PATH}"
+        self.received: list[Received] = []
         self.answers: list[Answer] = []
-        """The next ones; then 204."""
+        """The next answers. Requests after them are answered with 204."""
         self.may_answer = threading.Event()
+        """While it is not set, the server does not answer."""
         self.may_answer.set()
 
     @property
     def ids(self) -> list[str]:
-        return [got.headers["webhook-id"] for got in self.got]
+        """The webhook-id of each request."""
+        return [request.headers["webhook-id"] for request in self.received]
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
+    """Runs a receiver within the block."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.got.append(Got(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.received.append(Received(self.path, headers, body))
             receiver.may_answer.wait(HANG_SECONDS)
             answer = receiver.answers.pop(0) if receiver.answers else Answer(204)
             self.send_response(answer.status)
@@ -62,12 +73,12 @@ def receiving() -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver = Receiver(server.server_address[1])
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    serving.start()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
     try:
         yield receiver
     finally:
         receiver.may_answer.set()
         server.shutdown()
-        serving.join()
+        thread.join()
         server.server_close()

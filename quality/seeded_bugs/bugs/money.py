@@ -159,7 +159,7 @@ BUGS = (
                 imports=IMPORT_TRANSACTION,
             ),
         ),
-        caught_by=("test_h11_what_was_rolled_back_is_not_told",),
+        caught_by=("test_h11_an_event_that_is_rolled_back_causes_no_delivery",),
     ),
     Bug(
         number="19a",
