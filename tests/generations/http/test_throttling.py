@@ -19,10 +19,10 @@ from credits.models import Account
 from database import best_effort
 from generations.http import throttling
 from generations.http.throttling import LocalTokens
-from tests.fixtures.limits import alice, api, bob, client_of, nothing_is_in_hand
+from tests.fixtures.limits import alice, api, bob, client_of, reset_limits
 from tests.helpers.threads import race
 
-__all__ = ["alice", "api", "bob", "nothing_is_in_hand"]
+__all__ = ["alice", "api", "bob", "reset_limits"]
 pytestmark = pytest.mark.django_db
 CREDITS = "/api/v1/credits/"
 

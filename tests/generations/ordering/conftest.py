@@ -1,7 +1,7 @@
-"""Fixtures of the tests of ordering: two customers with keys, and their orders."""
+"""Fixtures of the tests of ordering: two customers with API keys, and their orders."""
 
 from __future__ import annotations
 
-from tests.fixtures.limits import alice, api, bob, nothing_is_in_hand, order, submitted, tidy_connections, work
+from tests.fixtures.limits import alice, api, bob, order, reset_limits, submitted, tidy_connections, work
 
-__all__ = ["alice", "api", "bob", "nothing_is_in_hand", "order", "submitted", "tidy_connections", "work"]
+__all__ = ["alice", "api", "bob", "order", "reset_limits", "submitted", "tidy_connections", "work"]

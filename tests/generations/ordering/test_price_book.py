@@ -1,4 +1,4 @@
-"""What staff ask for a model, from when on; and that an order keeps the price it was given."""
+"""The price book: what a model costs from when on, and that an order keeps its price."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.catalogue import MODELS, UnknownModel, find
 from generations.models import Generation, PriceBookEntry
-from generations.ordering import orders, price_book
+from generations.ordering import price_book
 from generations.ordering.orders import Order
 from generations.ordering.price_book import NotOffered, Terms
 from simulator import Simulator
@@ -34,24 +34,24 @@ def write(slug: str = "flux-schnell", **details: Any) -> PriceBookEntry:
 
 
 def in_force_since(moment: datetime, **details: Any) -> PriceBookEntry:
-    """As if it had been written before that moment."""
+    """An entry that has been in force since `moment`, written before it."""
     return PriceBookEntry.objects.create(model="flux-schnell", effective_from=moment, actor="test", **details)
 
 
-def wish(slug: str = "flux-schnell") -> orders.Order:
-    asked = {"prompt": "a fox"}
-    return Order(model=find(slug), inputs=find(slug).read(asked), raw_input=asked)
+def order_of(slug: str = "flux-schnell") -> Order:
+    inputs = {"prompt": "a fox"}
+    return Order(model=find(slug), inputs=find(slug).read(inputs), raw_input=inputs)
 
 
-# --- The book ---
+# --- Entries ---
 
 
-def test_without_an_entry_the_declared_price_is_asked() -> None:
+def test_without_an_entry_the_list_price_applies() -> None:
     assert price_book.credits(find("flux-schnell"), FOX) == 3
     assert price_book.terms_of("flux-schnell") == Terms(percent=100, offered=True)
 
 
-def test_a_share_of_the_declared_price_is_rounded_up() -> None:
+def test_a_percentage_of_the_list_price_is_rounded_up() -> None:
     write(percent=150)
 
     assert price_book.credits(find("flux-schnell"), FOX) == 5
@@ -59,14 +59,14 @@ def test_a_share_of_the_declared_price_is_rounded_up() -> None:
     assert price_book.credits(find("flux-dev"), find("flux-dev").read({"prompt": "a fox"})) == 25
 
 
-def test_an_entry_counts_from_its_moment_on() -> None:
+def test_an_entry_takes_effect_at_its_time() -> None:
     write(percent=200, effective_from=timezone.now() + SOON)
 
     assert price_book.credits(find("flux-schnell"), FOX) == 3
     assert price_book.next_change("flux-schnell") == PriceBookEntry.objects.get().effective_from
 
 
-def test_of_those_that_have_begun_the_newest_counts_whatever_was_written_last() -> None:
+def test_the_entry_with_the_latest_beginning_applies_whichever_was_written_last() -> None:
     now = timezone.now()
     in_force_since(now - SOON, percent=200)
     in_force_since(now - 2 * SOON, percent=300)
@@ -74,14 +74,14 @@ def test_of_those_that_have_begun_the_newest_counts_whatever_was_written_last() 
     assert price_book.terms_of("flux-schnell") == price_book.all_terms()["flux-schnell"] == Terms(percent=200)
 
 
-def test_an_empty_percentage_goes_back_to_the_declared_price() -> None:
+def test_an_entry_without_a_percentage_restores_the_list_price() -> None:
     write(percent=200)
     write(percent=None)
 
     assert price_book.credits(find("flux-schnell"), FOX) == 3
 
 
-def test_a_price_cannot_change_in_the_past_nor_that_of_no_model() -> None:
+def test_an_entry_in_the_past_or_of_an_unknown_model_is_refused() -> None:
     with pytest.raises(ValueError, match="in the past"):
         write(percent=200, effective_from=timezone.now() - SOON)
     with pytest.raises(UnknownModel, match="dall-e"):
@@ -93,7 +93,7 @@ def test_a_price_cannot_change_in_the_past_nor_that_of_no_model() -> None:
 @pytest.mark.parametrize(
     "change", [lambda: PriceBookEntry.objects.update(percent=1), PriceBookEntry.objects.all().delete]
 )
-def test_what_was_asked_once_stays_written(change: Any) -> None:
+def test_an_entry_cannot_be_changed_or_deleted(change: Any) -> None:
     entry = write(percent=200)
 
     with pytest.raises(DatabaseError, match="never changed or deleted"), transaction.atomic():
@@ -105,9 +105,7 @@ def test_what_was_asked_once_stays_written(change: Any) -> None:
 # --- Ordering ---
 
 
-def test_an_order_costs_what_the_book_asks_and_fal_should_bill_what_is_declared(
-    order: Ordering, alice: Account
-) -> None:
+def test_an_order_costs_the_present_price_and_records_the_list_price(order: Ordering, alice: Account) -> None:
     write(percent=150)
 
     generation = order()
@@ -116,52 +114,51 @@ def test_an_order_costs_what_the_book_asks_and_fal_should_bill_what_is_declared(
     assert (generation.credits, generation.list_price_millidollars, alice.held) == (5, 3, 5)
 
 
-def test_an_order_keeps_its_price_whatever_the_book_says_later(order: Ordering, fal: Simulator, work: Work) -> None:
-    """A26."""
+def test_a26_an_order_keeps_its_price_when_the_price_book_changes(order: Ordering, fal: Simulator, work: Work) -> None:
     generation = order()
     write(percent=1000)
 
     assert work.to_the_end(generation).captured == 3
 
 
-def test_a_price_that_changes_while_one_orders_is_still_one_price(alice: Account) -> None:
-    """The book is asked once: what is compared with a limit, held and frozen is the same number."""
-    asked = wish()
-    assert asked.credits == 3
+def test_an_order_has_one_price_even_if_the_price_book_changes_meanwhile(alice: Account) -> None:
+    """The price book is read once, so what is compared with a limit, held and recorded is the same number."""
+    order = order_of()
+    assert order.credits == 3
     write(percent=1000)
 
-    generation, _ = lifecycle.order(alice, asked, actor="test")
+    generation, _ = lifecycle.order(alice, order, actor="test")
 
     alice.refresh_from_db()
     assert generation.credits == alice.held == 3
 
 
-def test_without_asking_once_an_order_would_have_two_prices(alice: Account) -> None:
-    """Negative control: the same two moments, each asking the book."""
+def test_reading_the_price_book_twice_would_give_two_prices(alice: Account) -> None:
+    """Negative control."""
     before = price_book.credits(find("flux-schnell"), FOX)
     write(percent=1000)
 
     assert price_book.credits(find("flux-schnell"), FOX) != before
 
 
-def test_what_is_switched_off_cannot_be_ordered_and_nothing_is_held(alice: Account) -> None:
+def test_a_model_that_is_not_offered_cannot_be_ordered(alice: Account) -> None:
     write(offered=False)
 
     with pytest.raises(NotOffered, match="“flux-schnell” is not offered at present"):
-        lifecycle.order(alice, wish(), actor="test")
+        lifecycle.order(alice, order_of(), actor="test")
 
     alice.refresh_from_db()
     assert (alice.held, Generation.objects.count()) == (0, 0)
 
 
-def test_what_was_ordered_before_it_was_switched_off_is_made(order: Ordering, fal: Simulator, work: Work) -> None:
+def test_a_generation_is_completed_after_its_model_was_withdrawn(order: Ordering, fal: Simulator, work: Work) -> None:
     generation = order()
     write(offered=False)
 
     assert work.to_the_end(generation).status == "completed"
 
 
-# --- What users see ---
+# --- The API and the pages ---
 
 
 @pytest.fixture
@@ -174,7 +171,7 @@ def api(alice: Account) -> APIClient:
 ORDER = {"model": "flux-schnell", "input": {"prompt": "a fox"}}
 
 
-def test_what_is_switched_off_is_not_listed_and_said_to_be_gone(api: APIClient) -> None:
+def test_a_model_that_is_not_offered_is_not_listed_and_not_found(api: APIClient) -> None:
     write(offered=False)
 
     listed = {model["slug"] for model in api.get("/api/v1/models/").data["results"]}
@@ -189,7 +186,7 @@ def test_what_is_switched_off_is_not_listed_and_said_to_be_gone(api: APIClient) 
     assert answers[2].data["detail"] == "“flux-schnell” is not offered at present."
 
 
-def test_a_quote_and_a_limit_are_at_todays_price(api: APIClient) -> None:
+def test_quotes_and_max_credits_use_the_present_price(api: APIClient) -> None:
     write(percent=1000)
 
     quote = api.post("/api/v1/quotes/", ORDER).data
@@ -200,7 +197,7 @@ def test_a_quote_and_a_limit_are_at_todays_price(api: APIClient) -> None:
     assert "1000 %" in api.get("/api/v1/models/flux-schnell/").data["price"]
 
 
-def test_a_quote_ends_when_the_price_will_change(api: APIClient) -> None:
+def test_a_quote_is_valid_until_the_price_changes(api: APIClient) -> None:
     entry = write(percent=200, effective_from=timezone.now() + timedelta(minutes=5))
 
     assert api.post("/api/v1/quotes/", ORDER).data["valid_until"] == entry.effective_from.isoformat().replace(
@@ -208,7 +205,7 @@ def test_a_quote_ends_when_the_price_will_change(api: APIClient) -> None:
     )
 
 
-def test_the_list_asks_the_book_once_however_long_it_is(api: APIClient, django_assert_num_queries: Any) -> None:
+def test_the_list_of_models_reads_the_price_book_in_one_query(api: APIClient, django_assert_num_queries: Any) -> None:
     for slug in MODELS:
         write(slug, percent=110)
     api.get("/api/v1/models/")
@@ -217,7 +214,7 @@ def test_the_list_asks_the_book_once_however_long_it_is(api: APIClient, django_a
         assert len(price_book.offered()) == len(MODELS)
 
 
-def test_the_pages_show_todays_price_and_nothing_that_is_off(client: Client, alice: Account) -> None:
+def test_the_pages_show_present_prices_and_only_offered_models(client: Client, alice: Account) -> None:
     write(percent=1000)
     write("flux-dev", offered=False)
     client.force_login(alice.user)
@@ -228,14 +225,14 @@ def test_the_pages_show_todays_price_and_nothing_that_is_off(client: Client, ali
     assert '<span class="amount">30</span>' in client.post("/new/flux-schnell/price/", {"prompt": "a fox"}).text
 
 
-# --- Staff ---
+# --- The admin ---
 
 ENTRIES = "/admin/generations/pricebookentry/"
 
 
 @pytest.fixture
 def clerk(client: Client) -> Client:
-    """May write prices."""
+    """A member of staff who may add prices."""
     user = User.objects.create_user("clerk", is_staff=True)
     codenames = ["view_pricebookentry", "add_pricebookentry"]
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
@@ -243,8 +240,8 @@ def clerk(client: Client) -> Client:
     return client
 
 
-def test_staff_write_an_entry_and_are_named_in_it(clerk: Client) -> None:
-    # Just what a browser sends: the fields that were left empty, too.
+def test_staff_add_an_entry_and_are_recorded_as_its_actor(clerk: Client) -> None:
+    # As a browser sends it: empty fields included.
     form = {"model": "flux-schnell", "percent": "120", "offered": "on", "note": "the dollar"}
     form |= {"effective_from_0": "", "effective_from_1": ""}
 
@@ -256,7 +253,7 @@ def test_staff_write_an_entry_and_are_named_in_it(clerk: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong, said",
+    "wrong, message",
     [
         ({"percent": "10001"}, "less than or equal to 10000"),
         ({"percent": "-1"}, "greater than or equal to 0"),
@@ -264,14 +261,14 @@ def test_staff_write_an_entry_and_are_named_in_it(clerk: Client) -> None:
         ({"effective_from_0": "2020-01-01", "effective_from_1": "00:00"}, "cannot change in the past"),
     ],
 )
-def test_a_wrong_entry_is_refused_with_a_reason(clerk: Client, wrong: dict[str, str], said: str) -> None:
+def test_a_wrong_entry_is_refused_with_a_message(clerk: Client, wrong: dict[str, str], message: str) -> None:
     form = {"model": "flux-schnell", "percent": "120", "offered": "on"} | wrong
 
-    assert said in clerk.post(f"{ENTRIES}add/", form).text
+    assert message in clerk.post(f"{ENTRIES}add/", form).text
     assert not PriceBookEntry.objects.exists()
 
 
-def test_an_entry_is_looked_at_and_neither_changed_nor_deleted(clerk: Client) -> None:
+def test_an_entry_can_be_viewed_but_neither_changed_nor_deleted(clerk: Client) -> None:
     entry = write(percent=120)
 
     assert clerk.get(f"{ENTRIES}{entry.pk}/change/").status_code == 200
@@ -279,7 +276,7 @@ def test_an_entry_is_looked_at_and_neither_changed_nor_deleted(clerk: Client) ->
     assert clerk.post(f"{ENTRIES}{entry.pk}/delete/").status_code == 403
 
 
-def test_who_may_not_write_prices_finds_no_form(client: Client) -> None:
+def test_without_the_permission_there_is_no_form(client: Client) -> None:
     user = User.objects.create_user("looker", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_pricebookentry"))
     client.force_login(user)

@@ -1,4 +1,4 @@
-"""Towards customers: how many at once, and for how much a day, a month and a key; also when many come at once."""
+"""Quotas of customers: generations in progress, and credits per day, per month and per API key."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from generations.ordering import quotas
 from generations.ordering.orders import BatchOrder, Order
 from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooManyRunning
 from simulator import Simulator
-from tests.fixtures.limits import GENERATIONS, client_of, key_of, refused, wish
+from tests.fixtures.limits import GENERATIONS, client_of, key_of, or_refusal, order_body
 from tests.fixtures.orders import Ordering
 from tests.helpers.threads import race
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db
-MANY = 12
+CONCURRENT_ORDERS = 12
 PRICE = 3
 
 
 def end(generation: Generation) -> None:
+    """The generation fails, at no cost."""
     lifecycle.failed(generation, failure(FailureCode.CANCELLED), actor="test")
 
 
-# --- How many at once ---
+# --- Generations in progress ---
 
 
-def test_one_too_many_has_to_wait_until_another_has_ended(settings, alice: Account, order: Ordering) -> None:
+def test_when_a_generation_ends_another_can_be_ordered(settings, order: Ordering) -> None:
     settings.USER_RUNNING_MAX = 2
     first, _ = order(), order()
 
@@ -50,7 +51,7 @@ def test_one_too_many_has_to_wait_until_another_has_ended(settings, alice: Accou
     assert order().credits == PRICE
 
 
-def test_what_is_refused_leaves_nothing_behind(settings, alice: Account, order: Ordering) -> None:
+def test_a_refused_order_creates_nothing(settings, alice: Account, order: Ordering) -> None:
     settings.USER_RUNNING_MAX = 1
     order()
 
@@ -61,28 +62,31 @@ def test_what_is_refused_leaves_nothing_behind(settings, alice: Account, order: 
     assert (Generation.objects.count(), alice.held) == (1, PRICE)
 
 
-def test_others_are_not_counted(settings, bob: Account, order: Ordering) -> None:
+def test_generations_of_other_accounts_do_not_count(settings, bob: Account, order: Ordering) -> None:
     settings.USER_RUNNING_MAX = 1
     order()
 
     assert order(account=bob).account == bob
 
 
-@pytest.mark.parametrize("own, more", [(2, 1), (0, 3), (None, 0)])
-def test_staff_may_allow_one_customer_more(settings, alice: Account, order: Ordering, own: int, more: int) -> None:
+@pytest.mark.parametrize("running_max, accepted", [(2, 2), (0, 4), (None, 1)])
+def test_a_limit_of_the_account_overrides_the_setting(
+    settings, alice: Account, order: Ordering, running_max: int | None, accepted: int
+) -> None:
+    """0 means unlimited, and None leaves the setting in force."""
     settings.USER_RUNNING_MAX = 1
-    UserLimits.objects.create(account=alice, running_max=own)
+    UserLimits.objects.create(account=alice, running_max=running_max)
 
-    placed = [refused(order)() for _ in range(4)]
+    results = [or_refusal(order)() for _ in range(4)]
 
-    assert len([generation for generation in placed if isinstance(generation, Generation)]) == 1 + more
+    assert [type(result) for result in results].count(Generation) == accepted
 
 
-# --- For how much ---
+# --- Credits per day and month ---
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_a_cap_is_told_with_its_numbers_and_its_end(settings, order: Ordering, period: str) -> None:
+def test_a_reached_cap_is_reported_with_its_numbers_and_end(settings, order: Ordering, period: str) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", 2 * PRICE + 1)
     order()
     order()
@@ -96,7 +100,7 @@ def test_a_cap_is_told_with_its_numbers_and_its_end(settings, order: Ordering, p
     assert timezone.now() < until <= timezone.now() + timedelta(days=1 if period == "day" else 31)
 
 
-def test_what_cost_nothing_is_not_spent(settings, order: Ordering) -> None:
+def test_a_generation_that_cost_nothing_does_not_count(settings, order: Ordering) -> None:
     settings.USER_CREDITS_PER_DAY = PRICE
     end(order())
 
@@ -104,24 +108,24 @@ def test_what_cost_nothing_is_not_spent(settings, order: Ordering) -> None:
 
 
 @pytest.mark.parametrize(
-    "period, now, over",
+    "period, now, end",
     [
         ("day", "2099-01-31T23:59:59", "2099-02-01T00:00:00"),
         ("month", "2099-12-31T23:59:59", "2100-01-01T00:00:00"),
         ("month", "2096-02-01T00:00:00", "2096-03-01T00:00:00"),
     ],
 )
-def test_a_period_ends_with_the_calendars_in_utc(settings, order: Ordering, period: str, now: str, over: str) -> None:
+def test_periods_are_those_of_the_calendar_in_utc(settings, order: Ordering, period: str, now: str, end: str) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", 1)
 
     with time_machine.travel(datetime.fromisoformat(now).replace(tzinfo=UTC), tick=False):
-        refusal = refused(order)()
+        refusal = or_refusal(order)()
 
-    assert datetime.fromisoformat(refusal.extra["until"]) == datetime.fromisoformat(over).replace(tzinfo=UTC)
+    assert datetime.fromisoformat(refusal.extra["until"]) == datetime.fromisoformat(end).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("period, days", [("day", 1), ("month", 31)])
-def test_with_the_next_period_everything_may_be_spent_anew(settings, order: Ordering, period: str, days: int) -> None:
+def test_in_the_next_period_the_whole_cap_can_be_spent(settings, order: Ordering, period: str, days: int) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", PRICE)
     order()
 
@@ -129,39 +133,39 @@ def test_with_the_next_period_everything_may_be_spent_anew(settings, order: Orde
         assert order().credits == PRICE
 
 
-# --- With which key ---
+# --- API keys ---
 
 
-def use(key: ApiKey, work: Callable[[], object]) -> Callable[[], object]:
-    """As in a request that came with this key."""
+def with_key(key: ApiKey, work: Callable[[], object]) -> Callable[[], object]:
+    """`work` in a request with this key. A refusal is returned."""
 
     def attempt() -> object:
         api_keys.set_current(key)
-        return refused(work)()
+        return or_refusal(work)()
 
     return attempt
 
 
-def test_a_key_spends_no_more_than_its_cap(alice: Account, order: Ordering) -> None:
+def test_a_key_spends_at_most_its_cap(alice: Account, order: Ordering) -> None:
     key = key_of(alice, credits_max=2 * PRICE)
     api_keys.set_current(key)
 
-    ended, second, third = order(), order(), refused(order)()
-    end(ended)
-    fourth = order()
+    first, second, refusal = order(), order(), or_refusal(order)()
+    end(first)
+    third = order()
 
-    assert [generation.api_key for generation in (second, fourth)] == [key, key]
-    assert tuple(third.extra[name] for name in ("period", "cap", "spent", "until")) == ("key", 6, 6, None)
+    assert [generation.api_key for generation in (second, third)] == [key, key]
+    assert tuple(refusal.extra[name] for name in ("period", "cap", "spent", "until")) == ("key", 6, 6, None)
 
 
-def test_what_another_key_spends_is_not_its_own(alice: Account, order: Ordering) -> None:
-    use(key_of(alice), order)()
+def test_credits_spent_with_another_key_do_not_count(alice: Account, order: Ordering) -> None:
+    with_key(key_of(alice), order)()
     capped = key_of(alice, credits_max=PRICE)
 
-    assert isinstance(use(capped, order)(), Generation)
+    assert isinstance(with_key(capped, order)(), Generation)
 
 
-def test_a_key_orders_the_models_on_its_list_only(alice: Account, order: Ordering) -> None:
+def test_a_key_orders_only_the_models_that_it_permits(alice: Account, order: Ordering) -> None:
     api_keys.set_current(key_of(alice, models=frozenset({"flux-schnell"})))
 
     assert order("flux-schnell").model == "flux-schnell"
@@ -169,44 +173,41 @@ def test_a_key_orders_the_models_on_its_list_only(alice: Account, order: Orderin
         order("flux-dev")
 
 
-def test_a_key_that_is_changed_meanwhile_is_asked_as_it_is_now(alice: Account, order: Ordering) -> None:
+def test_a_change_of_the_key_during_the_request_counts(alice: Account, order: Ordering) -> None:
     key = key_of(alice)
     api_keys.set_current(key)
     api_keys.change(ApiKey.objects.get(pk=key.pk), credits_max=0)
 
-    assert isinstance(refused(order)(), SpendCapReached)
+    assert isinstance(or_refusal(order)(), SpendCapReached)
 
 
-# --- Several together ---
+# --- Batches and concurrent orders ---
 
 
-def test_each_generation_of_a_batch_counts(settings, alice: Account, order: Ordering) -> None:
+def test_each_generation_of_a_batch_counts(settings, alice: Account) -> None:
     settings.USER_RUNNING_MAX = 3
     model = find("flux-schnell")
-    wishes = [
-        Order(model=model, inputs=model.read(asked), raw_input=asked)
-        for asked in ({"prompt": f"cat {n}"} for n in range(4))
+    orders = [
+        Order(model=model, inputs=model.read(inputs), raw_input=inputs)
+        for inputs in ({"prompt": f"cat {number}"} for number in range(4))
     ]
 
     with pytest.raises(TooManyRunning):
-        lifecycle.order_batch(alice, BatchOrder(orders=wishes), actor="user:alice")
+        lifecycle.order_batch(alice, BatchOrder(orders=orders), actor="user:alice")
 
     assert Generation.objects.count() == 0
-    lifecycle.order_batch(alice, BatchOrder(orders=wishes[:3]), actor="user:alice")
+    lifecycle.order_batch(alice, BatchOrder(orders=orders[:3]), actor="user:alice")
     assert Generation.objects.count() == 3
-
-
-# --- Many at once: the account's row is locked ---
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_postgresql
 @pytest.mark.parametrize("limit", ["running_max", "credits_per_day", "key"])
-def test_of_many_orders_at_once_no_more_pass_than_may(alice: Account, order: Ordering, limit: str) -> None:
+def test_concurrent_orders_do_not_exceed_a_limit(alice: Account, order: Ordering, limit: str) -> None:
     key = key_of(alice, credits_max=5 * PRICE if limit == "key" else None)
     UserLimits.objects.create(account=alice, **({} if limit == "key" else {limit: 5 if limit == "running_max" else 15}))
 
-    results = race(*([use(key, order)] * MANY))
+    results = race(*([with_key(key, order)] * CONCURRENT_ORDERS))
 
     assert [type(result) for result in results].count(Generation) == 5
     assert {type(result) for result in results} == {Generation, TooManyRunning if "max" in limit else SpendCapReached}
@@ -214,67 +215,67 @@ def test_of_many_orders_at_once_no_more_pass_than_may(alice: Account, order: Ord
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_postgresql
-def test_without_the_lock_two_pass_where_one_may(settings, monkeypatch, alice: Account, order: Ordering) -> None:
-    """Negative control: this race is there to be lost."""
+def test_without_the_lock_concurrent_orders_exceed_a_limit(settings, monkeypatch, order: Ordering) -> None:
+    """Negative control."""
     settings.USER_RUNNING_MAX = 1
-    meeting = threading.Barrier(2)
+    both_have_counted = threading.Barrier(2)
     monkeypatch.setattr(placing, "lock_account", lambda account: account)
-    monkeypatch.setattr(quotas, "_check_spending", lambda *_: meeting.wait(HANG_SECONDS))
+    monkeypatch.setattr(quotas, "_check_spending", lambda *_: both_have_counted.wait(HANG_SECONDS))
 
-    results = race(*([refused(order)] * 2))
+    results = race(*([or_refusal(order)] * 2))
 
     assert [type(result) for result in results] == [Generation, Generation]
 
 
-# --- Through the API ---
+# --- The API ---
 
 
-def test_too_many_running_is_429_and_says_when_to_come_again(settings, fal: Simulator, alice: Account) -> None:
+def test_too_many_generations_are_answered_with_429_and_retry_after(settings, fal: Simulator, alice: Account) -> None:
     settings.USER_RUNNING_MAX = 1
     fal.always("hold", "callback:lost")
     api = client_of(alice)
 
-    _, no = (api.post(GENERATIONS, wish(n)) for n in range(2))
+    _, refused = (api.post(GENERATIONS, order_body(n)) for n in range(2))
 
-    body = no.json()
-    assert (no.status_code, body["code"], no["Retry-After"]) == (429, "too_many_running", "5")
+    body = refused.json()
+    assert (refused.status_code, body["code"], refused["Retry-After"]) == (429, "too_many_running", "5")
     assert (body["running"], body["limit"]) == (1, 1)
 
 
-def test_a_cap_is_402_with_its_numbers(settings, alice: Account) -> None:
+def test_a_reached_cap_is_answered_with_402_and_its_numbers(settings, alice: Account) -> None:
     settings.USER_CREDITS_PER_DAY = 2
 
-    no = client_of(alice).post(GENERATIONS, wish())
+    refused = client_of(alice).post(GENERATIONS, order_body())
 
-    body = no.json()
-    assert (no.status_code, body["code"], body["period"]) == (402, "spend_cap_reached", "day")
+    body = refused.json()
+    assert (refused.status_code, body["code"], body["period"]) == (402, "spend_cap_reached", "day")
     assert (body["needed"], body["spent"], body["cap"]) == (PRICE, 0, 2)
     assert datetime.fromisoformat(body["until"]) > timezone.now()
 
 
-def test_a_model_that_the_key_does_not_open_is_403(alice: Account) -> None:
-    no = client_of(alice, models=frozenset({"flux-dev"})).post(GENERATIONS, wish())
+def test_a_model_that_the_key_does_not_permit_is_answered_with_403(alice: Account) -> None:
+    refused = client_of(alice, models=frozenset({"flux-dev"})).post(GENERATIONS, order_body())
 
-    assert (no.status_code, no.json()["code"]) == (403, "model_not_allowed")
+    assert (refused.status_code, refused.json()["code"]) == (403, "model_not_allowed")
     assert Generation.objects.count() == 0
 
 
-def test_an_order_is_noted_on_its_key_and_the_next_request_has_another(fal: Simulator, alice: Account) -> None:
+def test_the_key_of_a_request_is_recorded_and_not_kept_for_the_next_request(fal: Simulator, alice: Account) -> None:
     fal.always("hold", "callback:lost")
-    with_key, browser = client_of(alice), client_of(alice)
+    program, browser = client_of(alice), client_of(alice)
     browser.credentials()
     browser.force_login(alice.user)
 
-    for client in (with_key, browser):
-        assert client.post(GENERATIONS, wish(id(client))).status_code == 202
+    for client in (program, browser):
+        assert client.post(GENERATIONS, order_body(id(client))).status_code == 202
 
     keys = Generation.objects.order_by("created_at").values_list("api_key", flat=True)
     assert list(keys) == [ApiKey.objects.earliest("pk").pk, None]
 
 
-def test_a_repetition_is_answered_though_the_cap_is_reached(settings, fal: Simulator, alice: Account) -> None:
+def test_a_repeated_request_is_answered_after_the_cap_is_reached(settings, fal: Simulator, alice: Account) -> None:
     fal.always("hold", "callback:lost")
     settings.USER_CREDITS_PER_DAY = PRICE
-    post = partial(client_of(alice).post, GENERATIONS, wish(), headers={"Idempotency-Key": "k"})
+    post = partial(client_of(alice).post, GENERATIONS, order_body(), headers={"Idempotency-Key": "k"})
 
     assert [post().status_code for _ in range(2)] == [202, 200]

@@ -12,9 +12,9 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import ApiKey
 from credits.models import Account
-from tests.fixtures.limits import alice, bob, key_of, nothing_is_in_hand
+from tests.fixtures.limits import alice, bob, key_of, reset_limits
 
-__all__ = ["alice", "bob", "nothing_is_in_hand"]
+__all__ = ["alice", "bob", "reset_limits"]
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 KEYS = "/keys/"
 

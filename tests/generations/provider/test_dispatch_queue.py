@@ -16,7 +16,7 @@ from generations.models import CircuitBreaker, Generation, Phase, Submission
 from generations.provider import circuit_breaker, dispatch_queue
 from generations.workers import submitter
 from simulator import Simulator
-from tests.fixtures.limits import GENERATIONS, client_of, wish
+from tests.fixtures.limits import GENERATIONS, client_of, order_body
 from tests.fixtures.orders import Ordering
 from tests.helpers.threads import race
 from tests.services.waiting import until
@@ -93,7 +93,7 @@ def test_nobody_sees_an_error_when_the_budget_is_used_up(patient: Simulator, ali
     budget_of(1, burst=1)
     api = client_of(alice)
 
-    answers = [api.post(GENERATIONS, wish(n)) for n in range(3)]
+    answers = [api.post(GENERATIONS, order_body(n)) for n in range(3)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202]
     assert [answer.json()["status"] for answer in answers] == ["processing", "pending", "pending"]
