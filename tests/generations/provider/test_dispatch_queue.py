@@ -105,7 +105,7 @@ def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: Order
     budget_of(1, burst=3)
     orders = [order() for _ in range(8)]
 
-    race(*(partial(submitter.submit_now, each, is_its_turn=True) for each in orders))
+    race(*(partial(submitter.submit_now, each, is_claimed=True) for each in orders))
 
     assert (len(patient.log.posts()), queued()) == (3, 5)
 
@@ -115,7 +115,7 @@ def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: Ordering, budg
     submitter.submit_now(order())
     waiting = order()
 
-    submitter.submit_now(waiting, is_its_turn=True)
+    submitter.submit_now(waiting, is_claimed=True)
 
     assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
     waiting.refresh_from_db()
