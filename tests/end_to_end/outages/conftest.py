@@ -1,4 +1,4 @@
-"""The customer and the work of tests/generations, and a whole Limn on a PostgreSQL of its own, to be broken."""
+"""Fixtures of the tests of outages: a deployment whose PostgreSQL a test may crash, and a user with orders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def database() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def built(
+def running_deployment(
     database: Server, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     """`manage.py serve` and `manage.py work` on that database."""
@@ -32,7 +32,7 @@ def built(
 
 
 @pytest.fixture
-def deployment(built: Deployment) -> Deployment:
-    """In good health: what the last test broke may still be coming back."""
-    until(built.is_well, what="the deployment to be well again")
-    return built
+def deployment(running_deployment: Deployment) -> Deployment:
+    """A healthy deployment. It may need some time to recover from the last test."""
+    until(running_deployment.is_healthy, what="a healthy deployment")
+    return running_deployment

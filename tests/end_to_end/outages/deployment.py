@@ -1,4 +1,4 @@
-"""Limn as it is in production: web server, workers and PostgreSQL, each a process of its own."""
+"""Limn as in production: web server, worker and PostgreSQL, each a separate process."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from tests.services.postgres import Server
 from tests.services.processes import Processes, processes, run_command
 from tests.services.waiting import HANG_SECONDS
 
+Callback = tuple[str, bytes, str, dict[str, str]]
+"""Path, body, method and headers, as `Deployment.request` takes them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -26,30 +29,34 @@ class Answer:
     status: int
     retry_after: str
     body: Any
+    """The parsed JSON, or the text of a page."""
 
     @property
-    def says_come_again(self) -> bool:
-        """Whether it is a 503 with a Retry-After. It is one in time when the outage lasts until it has come."""
+    def is_unavailable(self) -> bool:
+        """Whether it is a 503 with a Retry-After.
+
+        A test that ends the outage only after the answer proves with it that the request did not wait for the end.
+        """
         return self.status == 503 and self.retry_after.isdigit()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A whole Limn, and a customer who knows its address."""
+    """A running Limn, and the API key of a user."""
 
     url: str
     token: str
     fal: Simulator
     limn: Processes
 
-    def ask(self, path: str, body: Any = None, *, method: str = "", headers: dict[str, str] | None = None) -> Answer:
-        """As the customer. A body that is bytes goes out as it is; any other as JSON."""
+    def request(self, path: str, body: Any = None, method: str = "", headers: dict[str, str] | None = None) -> Answer:
+        """Send a request with the user's key, or with `headers` instead. Bytes are sent as they are, others as JSON."""
         method = method or ("GET" if body is None else "POST")
         data = body if isinstance(body, bytes | None) else json.dumps(body)
-        known = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        with_key = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         with requests.Session() as session:
             session.trust_env = False
-            session.headers.update(headers or known)
+            session.headers.update(headers or with_key)
             response = session.request(method, self.url + path, data=data, timeout=HANG_SECONDS, allow_redirects=False)
         return Answer(
             status=response.status_code,
@@ -57,39 +64,39 @@ class Deployment:
             body=response.json() if "json" in response.headers["Content-Type"] else response.text,
         )
 
-    def ask_all(self, *questions: tuple[Any, ...]) -> list[Answer]:
-        """All at once, each as in `ask`."""
-        with ThreadPoolExecutor(len(questions)) as pool:
-            return list(pool.map(lambda question: self.ask(*question), questions))
+    def request_all(self, *requests: tuple[Any, ...]) -> list[Answer]:
+        """Send all requests at the same time, each with the arguments of `request`."""
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return list(pool.map(lambda arguments: self.request(*arguments), requests))
 
-    def is_well(self) -> bool:
-        """Whether all threads of the web server have a connection that works."""
-        return {answer.status for answer in self.ask_all(*[("/api/v1/credits/",)] * 8)} == {200}
+    def is_healthy(self) -> bool:
+        """Whether every thread of the web server has a working connection to the database."""
+        return {answer.status for answer in self.request_all(*[("/api/v1/credits/",)] * 8)} == {200}
 
     def order(self, **inputs: Any) -> str:
         """The id of a new generation."""
         body = {"model": "flux-schnell", "input": {"prompt": "a cat", **inputs}, "allow_duplicate": True}
-        answer = self.ask("/api/v1/generations/", body)
+        answer = self.request("/api/v1/generations/", body)
         assert answer.status == 202, answer
         return str(answer.body["id"])
 
-    def callback(self) -> tuple[str, bytes, str, dict[str, str]]:
-        """fal's callback for a new generation that it has finished, ready for `ask`."""
+    def callback(self) -> Callback:
+        """fal's callback for a new generation that fal has finished. It is not sent yet."""
         self.fal.script("hold", "callback:lost")
         before = {request.request_id for request in self.fal.log.accepted()}
         self.order()
-        (request,) = [request for request in self.fal.log.accepted() if request.request_id not in before]
-        body = self.fal.callback_body(request.request_id)
-        path = str(request.webhook_url).removeprefix(self.url)
-        return path, body, "POST", self.fal.sign(body, request_id=request.request_id)
+        (accepted,) = [request for request in self.fal.log.accepted() if request.request_id not in before]
+        body = self.fal.callback_body(accepted.request_id)
+        path = str(accepted.webhook_url).removeprefix(self.url)
+        return path, body, "POST", self.fal.sign(body, request_id=accepted.request_id)
 
-    def deliver(self, callback: tuple[str, bytes, str, dict[str, str]]) -> Answer:
-        path, body, method, headers = callback
-        return self.ask(path, body, method=method, headers=headers)
+    def deliver(self, callback: Callback) -> Answer:
+        return self.request(*callback)
 
 
 @contextmanager
 def deploy(database: Server, fal: Simulator, folder: Path) -> Iterator[Deployment]:
+    """Migrates the database and runs a web server and a worker on it for as long as the block lasts."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {"DATABASE_URL": database.url, "DATA_DIR": str(folder), "SITE_URL": url, "PORT": str(port)}
     run_command("migrate", environment=environment)

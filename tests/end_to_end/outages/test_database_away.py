@@ -1,4 +1,4 @@
-"""PostgreSQL crashes, or falls silent: a quick and honest no, and within seconds everything goes on by itself."""
+"""PostgreSQL crashes or freezes: requests are answered 503 at once, and everything works again without a restart."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from tests.services.waiting import until
 
 pytestmark = pytest.mark.only_postgresql
 
-NOBODY = "00000000-0000-7000-8000-000000000000"
+MISSING = "00000000-0000-7000-8000-000000000000"
 ORDER = {"model": "flux-schnell", "input": {"prompt": "a cat"}}
-QUESTIONS = (
+REQUESTS = (
     *[(f"/api/v1/{name}",) for name in ("generations/", "credits/", "credits/entries/", "models/")],
-    *[(f"/api/v1/generations/{NOBODY}/{verb}",) for verb in ("", "events/")],
-    (f"/api/v1/outputs/{NOBODY}/content/",),
+    *[(f"/api/v1/generations/{MISSING}/{name}",) for name in ("", "events/")],
+    (f"/api/v1/outputs/{MISSING}/content/",),
     ("/api/v1/generations/", ORDER),
     ("/api/v1/quotes/", ORDER),
-    *[(f"/api/v1/generations/{NOBODY}/{verb}/", {}) for verb in ("cancel", "retry")],
+    *[(f"/api/v1/generations/{MISSING}/{action}/", {}) for action in ("cancel", "retry")],
 )
 
 
 @pytest.fixture
 def crashed(deployment: Deployment, database: Server) -> Iterator[Server]:
+    """The database is down during the test."""
     database.crash()
     yield database
     database.start()
@@ -33,80 +34,82 @@ def crashed(deployment: Deployment, database: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def frozen(deployment: Deployment, database: Server) -> Iterator[Server]:
-    deployment.ask_all(*QUESTIONS)
+    """The database does not answer during the test. The connections to it stay open."""
+    deployment.request_all(*REQUESTS)
     database.freeze()
     yield database
     database.thaw()
 
 
 def is_back(deployment: Deployment) -> bool:
-    return deployment.ask("/api/v1/credits/").status == 200
+    return deployment.request("/api/v1/credits/").status == 200
 
 
-def test_b33_while_it_is_away_fal_is_asked_to_come_again_and_then_heard(
+def test_b33_a_callback_during_the_outage_is_answered_503_and_accepted_afterwards(
     deployment: Deployment, database: Server
 ) -> None:
     callback = deployment.callback()
     database.crash()
-    no = deployment.deliver(callback)
+    during_the_outage = deployment.deliver(callback)
     database.start()
 
-    until(lambda: is_back(deployment), what="the web server's new connections")
+    until(lambda: is_back(deployment), what="the new connections of the web server")
 
-    assert no.says_come_again, no
+    assert during_the_outage.is_unavailable, during_the_outage
     assert deployment.deliver(callback).status == 200
 
 
-def test_b33_a_silent_database_is_not_waited_for(deployment: Deployment, database: Server) -> None:
+def test_b33_a_callback_does_not_wait_for_a_frozen_database(deployment: Deployment, database: Server) -> None:
     callback = deployment.callback()
     database.freeze()
-    no = deployment.deliver(callback)
+    while_frozen = deployment.deliver(callback)
     database.thaw()
 
-    assert no.says_come_again, no
-    until(lambda: deployment.deliver(callback).status == 200, what="fal to be heard")
+    assert while_frozen.is_unavailable, while_frozen
+    until(lambda: deployment.deliver(callback).status == 200, what="200 for the callback")
 
 
 @pytest.mark.parametrize("state", ["crashed", "frozen"])
-def test_every_door_of_the_api_answers_503_during_the_outage(
+def test_every_api_request_is_answered_503_during_the_outage(
     state: str, deployment: Deployment, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(state)
 
-    answers = zip(QUESTIONS, deployment.ask_all(*QUESTIONS), strict=True)
+    answers = zip(REQUESTS, deployment.request_all(*REQUESTS), strict=True)
 
-    assert [(question, no) for question, no in answers if not no.says_come_again] == []
+    assert [(sent, answer) for sent, answer in answers if not answer.is_unavailable] == []
 
 
-def test_health_names_the_database_and_the_process_lives(deployment: Deployment, crashed: Server) -> None:
-    live, ready = deployment.ask("/health/live"), deployment.ask("/health/ready")
+def test_readiness_fails_and_names_the_database_while_liveness_succeeds(
+    deployment: Deployment, crashed: Server
+) -> None:
+    live, ready = deployment.request("/health/live"), deployment.request("/health/ready")
 
     assert (live.status, ready.status, ready.body["parts"]["database"]) == (200, 503, "away")
 
 
-def test_a_page_says_no_in_words(deployment: Deployment, crashed: Server) -> None:
-    page = deployment.ask("/login/", headers={"Cookie": "sessionid=somebody"})
+def test_a_page_is_answered_503_with_a_text_for_people(deployment: Deployment, crashed: Server) -> None:
+    # A session id, so that the page looks it up in the database. Django ignores ids below 8 characters.
+    page = deployment.request("/login/", headers={"Cookie": "sessionid=unknown-session"})
 
-    assert page.says_come_again
+    assert page.is_unavailable
     assert "Please try again in a moment" in page.body
 
 
-def test_e12_connections_that_a_restart_has_killed_are_found_out_before_they_are_used(
-    deployment: Deployment, database: Server
-) -> None:
-    deployment.ask_all(*QUESTIONS)
+def test_e12_connections_that_a_restart_closed_are_replaced(deployment: Deployment, database: Server) -> None:
+    deployment.request_all(*REQUESTS)
     database.crash()
     database.start()
 
-    assert until(deployment.is_well)
+    assert until(deployment.is_healthy)
 
 
-def test_e12_the_workers_go_on_after_a_restart(deployment: Deployment, database: Server) -> None:
+def test_e12_the_worker_completes_a_generation_after_a_restart(deployment: Deployment, database: Server) -> None:
     until(lambda: is_back(deployment))
     database.crash()
     database.start()
     until(lambda: is_back(deployment))
 
-    generation = f"/api/v1/generations/{deployment.order()}/"
+    path = f"/api/v1/generations/{deployment.order()}/"
 
-    assert until(lambda: deployment.ask(generation).body["status"] == "completed", what="a picture")
+    assert until(lambda: deployment.request(path).body["status"] == "completed", what="the generation")

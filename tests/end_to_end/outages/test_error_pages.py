@@ -1,4 +1,4 @@
-"""What a reader sees of a fault of ours: a page for people, a document for programs, and 503 where it passes."""
+"""Answers to an unexpected exception: a page for people, a problem document for programs, 503 if it is temporary."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from config.logging import KeyValueFormatter
 pytestmark = pytest.mark.once
 
 
-def after(fault: Exception, path: str) -> HttpResponse:
-    """What Django's last resort answers."""
+def answer_to(error: Exception, path: str) -> HttpResponse:
+    """The answer of `handler500` to a request in which this exception was raised."""
     try:
-        raise fault
+        raise error
     except Exception:
         return error_handlers.server_error(RequestFactory().get(path))
 
 
-def test_a_person_sees_a_page() -> None:
-    page = after(RuntimeError("secret"), "/credits/")
+def test_an_error_of_a_page_is_answered_with_a_page_without_its_message() -> None:
+    page = answer_to(RuntimeError("secret"), "/credits/")
 
     assert page.status_code == 500
     assert b"Internal error" in page.content
@@ -33,21 +33,21 @@ def test_a_person_sees_a_page() -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/credits/", "/hooks/fal/x/y", "/health/ready"])
-def test_a_program_reads_a_document(path: str) -> None:
-    document = after(RuntimeError("secret"), path)
+def test_an_error_of_the_api_callbacks_or_health_is_a_problem_document(path: str) -> None:
+    document = answer_to(RuntimeError("secret"), path)
 
     assert document.status_code == 500
     assert json.loads(document.content)["code"] == "internal_error"
 
 
 @pytest.mark.parametrize("path", ["/credits/", "/api/v1/credits/", "/hooks/fal/x/y"])
-def test_a_database_that_is_away_is_503_everywhere(path: str) -> None:
-    answer = after(OperationalError("the server closed the connection"), path)
+def test_a_database_error_is_answered_503_with_retry_after(path: str) -> None:
+    answer = answer_to(OperationalError("the server closed the connection"), path)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_the_address_of_a_callback_is_not_logged() -> None:
+def test_the_token_of_a_callback_address_is_not_logged() -> None:
     record = logging.makeLogRecord({"msg": "Service Unavailable: %s", "args": ("/hooks/fal/0192-id/t0k-en_7",)})
 
     assert KeyValueFormatter().format(record) == "Service Unavailable: /hooks/fal/0192-id/…"

@@ -1,11 +1,10 @@
-"""While a row is locked, or no connection is free, callers are answered 503, and nothing is lost.
+"""While a row is locked or no database connection is free, requests are answered 503 and no callback is lost.
 
-The lock is held until the answer has come, so an answer is proof that the wait is limited.
+The lock is held until the answer arrives, so an answer proves that the wait is limited.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,47 +18,52 @@ from generations.models import Generation, Phase, ProviderCallback, Submission
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import Courier
 from tests.helpers.database_guards import locked
+from tests.helpers.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
 
 
 @pytest.fixture
-def kept(courier: Courier, submitted: Submission) -> Submission:
-    """Its callback is in the inbox and nobody has told it: the generation's row was locked."""
+def received(courier: Courier, submitted: Submission) -> Submission:
+    """A submission whose callback is stored but not applied, because the row of the generation was locked."""
     with locked(submitted.generation):
         assert courier.deliver(submitted) == 503
     return submitted
 
 
 def outcome() -> str:
+    """The outcome of the only callback."""
     return str(ProviderCallback.objects.get().outcome)
 
 
-def test_b34_the_inbox_does_not_wait_for_the_generations_row(courier: Courier, submitted: Submission) -> None:
+def test_b34_a_callback_is_stored_while_the_row_of_its_generation_is_locked(
+    courier: Courier, submitted: Submission
+) -> None:
     with locked(submitted.generation):
         answer = courier.deliver(submitted)
 
         assert (answer, outcome()) == (503, ProviderCallback.Outcome.RECEIVED)
 
 
-def test_b34_what_the_inbox_kept_is_told_at_the_next_delivery(courier: Courier, kept: Submission) -> None:
-    assert courier.deliver(kept) == 200
+def test_b34_a_stored_callback_is_applied_at_the_next_delivery(courier: Courier, received: Submission) -> None:
+    assert courier.deliver(received) == 200
 
     assert outcome() == ProviderCallback.Outcome.APPLIED
-    assert kept.generation.outputs.count() == 1
+    assert received.generation.outputs.count() == 1
 
 
-def test_b34_what_the_inbox_kept_is_told_even_if_fal_never_comes_again(kept: Submission, work: Work) -> None:
-    """fal itself says IN_PROGRESS for ever; only our own inbox knows."""
+def test_b34_a_stored_callback_is_applied_even_if_fal_does_not_repeat_it(received: Submission, work: Work) -> None:
+    """The status API of fal answers IN_PROGRESS for ever, so only the stored callback contains the result."""
     work.ask_fal()
 
-    kept.generation.refresh_from_db()
-    assert (kept.generation.phase, outcome()) == (Phase.STORING, ProviderCallback.Outcome.APPLIED)
+    received.generation.refresh_from_db()
+    assert (received.generation.phase, outcome()) == (Phase.STORING, ProviderCallback.Outcome.APPLIED)
 
 
-def post(client: Client, alice: Account, address: str, body: dict[str, Any]) -> tuple[int, str]:
+def post(client: Client, alice: Account, path: str, body: dict[str, Any]) -> tuple[int, str]:
+    """Send a POST request as Alice. Returns the status and the Retry-After of the answer."""
     client.force_login(User.objects.get(pk=alice.user_id))
-    response = client.post(address, body, content_type="application/json")
+    response = client.post(path, body, content_type="application/json")
     return response.status_code, response.headers.get("Retry-After", "")
 
 
@@ -74,15 +78,15 @@ def test_an_order_does_not_wait_for_a_locked_account(client: Client, alice: Acco
 
 def test_a_cancellation_does_not_wait_for_a_locked_row(client: Client, alice: Account, submitted: Submission) -> None:
     with locked(submitted.generation):
-        address = f"/api/v1/generations/{submitted.generation_id}/cancel/"
-        status, retry_after = post(client, alice, address, {})
+        path = f"/api/v1/generations/{submitted.generation_id}/cancel/"
+        status, retry_after = post(client, alice, path, {})
 
     assert (status, retry_after) == (503, "5")
 
 
 @pytest.fixture
 def one_connection() -> Iterator[None]:
-    """The pool has but one, and this thread has it."""
+    """The pool has one connection, and this thread uses it."""
     wrapper: Any = connection
     wrapper.close()
     wrapper.close_pool()
@@ -93,27 +97,23 @@ def one_connection() -> Iterator[None]:
     wrapper.close_pool()
 
 
-def health_in_a_thread() -> str:
-    said: list[str] = []
+def database_health_in_another_thread() -> str:
+    """What the readiness check reports about the database."""
 
-    def ask() -> None:
-        said.append(Client().get("/health/ready").json()["parts"]["database"])
-        connection.close()
+    def check(_: int) -> str:
+        return str(Client().get("/health/ready").json()["parts"]["database"])
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    return said[0]
+    return at_once(1, check)[0]
 
 
-def test_e13_with_all_connections_taken_the_wait_is_bounded(one_connection: None) -> None:
-    assert health_in_a_thread() == "away"
+def test_e13_the_wait_for_a_connection_is_limited(one_connection: None) -> None:
+    assert database_health_in_another_thread() == "away"
 
 
-def test_e13_a_connection_given_back_serves_the_next(one_connection: None) -> None:
+def test_e13_a_returned_connection_is_used_again(one_connection: None) -> None:
     connection.close()
 
-    assert health_in_a_thread() == "ok"
+    assert database_health_in_another_thread() == "ok"
 
 
 def test_e13_one_connection_is_enough_for_a_callback(

@@ -1,10 +1,11 @@
-"""Deploys and stopped workers: nobody hears a 5xx for it, and health says what is missing. J12, F13."""
+"""A deploy loses no callback and causes no 5xx, and the readiness check names a stopped worker.
+
+Case ids: docs/failure-modes.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from threading import Event
 
 import pytest
@@ -13,7 +14,7 @@ from django.db.models import F
 from django.test import Client
 
 from config.management.ports import free_port
-from generations.models import Heartbeat, ProviderCallback
+from generations.models import Heartbeat, ProviderCallback, Submission
 from simulator import Simulator
 from tests.fixtures.callbacks import SubmitMany, submit_many
 from tests.helpers.threads import at_once
@@ -25,44 +26,48 @@ __all__ = ["submit_many"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
-def insistent(post: Callable[[], int]) -> list[int]:
-    """As fal: again until it is 200. Every status that was heard; nothing is heard from a closed port."""
-    heard: list[int] = []
+def deliver_until_accepted(web: Web, submission: Submission) -> list[int]:
+    """Repeats a callback until the answer is 200, as fal does. Returns the status of each answer.
 
-    def accepted() -> bool:
+    A refused connection is no answer: it is repeated, and not in the result.
+    """
+    statuses: list[int] = []
+
+    def is_accepted() -> bool:
         try:
-            heard.append(post())
+            statuses.append(web.deliver(submission))
         except requests.ConnectionError:
             return False
-        return heard[-1] == 200
+        return statuses[-1] == 200
 
-    until(accepted, what="a server")
-    return heard
+    until(is_accepted, what="a server")
+    return statuses
 
 
-def test_j12_a_restart_under_load_loses_no_callback_and_says_no_5xx(
+def test_j12_a_restart_under_load_loses_no_callback_and_causes_no_5xx(
     limn: Processes, fal: Simulator, submit_many: SubmitMany
 ) -> None:
-    web, attempts, begun = Web(port=free_port(), fal=fal), submit_many(20), Event()
+    web, submissions, sending = Web(port=free_port(), fal=fal), submit_many(20), Event()
     old = serve(limn, web.port)
 
-    def role(number: int) -> list[int]:
+    def act(number: int) -> list[int]:
+        # The first thread restarts the server while the other four send callbacks.
         if number == 0:
-            begun.wait()
+            sending.wait()
             old.end()
             serve(limn, web.port)
             return []
-        begun.set()
-        mine = attempts[number - 1 :: 4]
-        return [status for attempt in mine for status in insistent(partial(web.deliver, attempt))]
+        sending.set()
+        share = submissions[number - 1 :: 4]
+        return [status for submission in share for status in deliver_until_accepted(web, submission)]
 
-    heard = [status for statuses in at_once(5, role) for status in statuses]
+    statuses = [status for of_thread in at_once(5, act) for status in of_thread]
 
-    assert heard == [200] * 20
+    assert statuses == [200] * 20
     assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
 
 
-def test_f13_health_is_red_two_minutes_after_the_reconciler_stopped(limn: Processes, client: Client) -> None:
+def test_f13_readiness_fails_two_minutes_after_the_reconciler_stopped(limn: Processes, client: Client) -> None:
     worker = limn("work")
     until(lambda: client.get("/health/ready").status_code == 200, what="a worker")
     worker.kill()

@@ -1,4 +1,4 @@
-"""SQLite has one writer. A request that finds it busy is answered 503, however long the other one writes."""
+"""SQLite has one writer at a time. A request that would write meanwhile is answered 503, as long as that lasts."""
 
 from __future__ import annotations
 
@@ -22,33 +22,35 @@ ORDER = {"model": "flux-schnell", "input": {"prompt": "a cat"}}
 
 
 @pytest.fixture
-def alices(alice: Account) -> Iterator[requests.Session]:
-    """Alice, with her key."""
+def session(alice: Account) -> Iterator[requests.Session]:
+    """An HTTP session with the API key of Alice."""
     token = api_keys.issue(User.objects.get(pk=alice.user_id), "test").plain
-    with requests.Session() as session:
-        session.trust_env = False
-        session.headers["Authorization"] = f"Bearer {token}"
-        yield session
+    with requests.Session() as alice_session:
+        alice_session.trust_env = False
+        alice_session.headers["Authorization"] = f"Bearer {token}"
+        yield alice_session
 
 
 @pytest.fixture
-def busy(alices: requests.Session) -> Iterator[sqlite3.Connection]:
-    """Somebody else writes, and does not come to an end."""
+def writer(session: requests.Session) -> Iterator[sqlite3.Connection]:
+    """Another connection in a write transaction that does not end."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 
 
-def test_a_writer_is_answered_503_while_another_writes(
-    live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection
+def test_an_order_is_answered_503_during_another_write_transaction(
+    live_limn: LiveServer, session: requests.Session, writer: sqlite3.Connection
 ) -> None:
-    no = alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS)
+    answer = session.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS)
 
-    assert (no.status_code, no.headers["Retry-After"]) == (503, "5")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert Generation.objects.count() == 0
 
 
-def test_the_next_writer_is_served(live_limn: LiveServer, alices: requests.Session, busy: sqlite3.Connection) -> None:
-    busy.rollback()
+def test_an_order_succeeds_after_the_other_write_transaction(
+    live_limn: LiveServer, session: requests.Session, writer: sqlite3.Connection
+) -> None:
+    writer.rollback()
 
-    assert alices.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS).status_code == 202
+    assert session.post(f"{live_limn.url}/api/v1/generations/", json=ORDER, timeout=HANG_SECONDS).status_code == 202
