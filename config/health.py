@@ -10,8 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache
 from django.core.files.storage import default_storage
-from django.db.models import DurationField, ExpressionWrapper, F
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.log import log_response
@@ -21,8 +19,8 @@ from django.views.decorators.http import require_safe
 from config import error_handlers
 from database import timeouts
 from generations.errors import Unavailable
-from generations.models import Event, Heartbeat
 from generations.provider import circuit_breaker
+from generations.workers import heartbeats
 from operations import statistics
 
 # `manage.py work` sends a heartbeat every few seconds. A reconciler that is silent for longer delays results.
@@ -78,10 +76,8 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 def _database_and_heartbeats() -> dict[str, str]:
     """The states of the database and of the heartbeats. One query, so a database that is away is waited for once."""
-    # Both times are the database's, since the clock of this process may be wrong.
-    silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     try:
-        silent = dict(Heartbeat.objects.filter(name__in=SILENT_MAX).values_list("name", silence))
+        silent = heartbeats.ages(SILENT_MAX)
     except error_handlers.DATABASE_AWAY:
         return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
     states = {"database": WELL}
@@ -125,7 +121,6 @@ def fal(request: HttpRequest) -> HttpResponse:
 
 def _summarize_fal() -> dict[str, Any]:
     ended, lags = statistics.ended_generations(), statistics.callback_lags()
-    last_success = Event.objects.filter(fact="answered").order_by("-id").values_list("created_at", flat=True)
     failed = statistics.percent(generation.is_failure for generation in ended)
     by_callback = statistics.percent(
         generation.by_callback for generation in ended if generation.by_callback is not None
@@ -134,7 +129,7 @@ def _summarize_fal() -> dict[str, Any]:
     return {
         "key": "present" if settings.FAL_KEY else "missing",
         "breaker": "open" if circuit_breaker.is_open() else "closed",
-        "last_success_at": last_success.first(),
+        "last_success_at": statistics.last_success_at(),
         "last_hour": {
             "error_rate": None if failed is None else failed / 100,
             "by_callback": None if by_callback is None else by_callback / 100,

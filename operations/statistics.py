@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Exists, F, OuterRef
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from database.ids import first_id
 from generations.catalogue import MODELS
-from generations.models import FailureCode, Generation, Phase, ProviderCallback, Status, Submission
+from generations.models import Event, FailureCode, Generation, Phase, ProviderCallback, Status, Submission
 
 HOUR = timedelta(hours=1)
 # Deadlines are at most hours, and copying is tried for some hours more. So what ended within the last hour was ordered
@@ -134,6 +134,12 @@ def callback_lags() -> list[float]:
     return sorted(
         abs((received - answered).total_seconds()) for received, answered in newest if answered and received >= since
     )
+
+
+def last_success_at() -> datetime | None:
+    """When fal last delivered a result; None if it never did."""
+    answered = Event.objects.filter(fact="answered").order_by("-id")
+    return answered.values_list("created_at", flat=True).first()
 
 
 def percent(values: Iterable[bool]) -> int | None:

@@ -138,7 +138,7 @@ class InfographicsView(APIView):
         if batch is None:
             # An order that cannot be placed is refused before the page is fetched, which takes seconds.
             services.require_possible(account, body.order(None, identity), max_credits=body.max_credits)
-            article = prompts.read_page(account, body.blog_url) if body.blog_url else None
+            article = prompts.read_page(body.blog_url, account_id=account.pk) if body.blog_url else None
             order = body.order(article, identity)
             with located_in("inputs"):
                 batch, is_new = services.place_batch(account, order, actor=actor_of(user), max_credits=body.max_credits)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from credits.models import Account
 from generations.catalogue import InvalidInput, find
 from generations.infographics import articles
 from generations.infographics.articles import Article
@@ -66,7 +65,7 @@ def build_prompt(request: str, article: Article | None = None) -> str:
     return prompt + MATERIAL.format(title=title, text=text)
 
 
-def read_page(account: Account, url: str) -> Article:
+def read_page(url: str, *, account_id: int) -> Article:
     """The article of the page that a customer names.
 
     Raises:
@@ -74,7 +73,7 @@ def read_page(account: Account, url: str) -> Article:
         Busy: All slots for fetches are taken.
     """
     try:
-        with concurrency.slot(account):
+        with concurrency.slot(account_id):
             return articles.read(url)
     except articles.ArticleError as error:
         raise InvalidInput([{"loc": ["blog_url"], "msg": str(error), "type": "page_unreadable"}]) from error

@@ -163,7 +163,7 @@ def _check(account: Account, file_inputs: Sequence[FileInput]) -> None:
     seconds = min(CHECK_SECONDS + CHECK_SECONDS_PER_URL * len(files), CHECK_SECONDS_MAX)
     find_problem = partial(_find_problem, until=monotonic() + seconds)
     with (
-        concurrency.slot(account),
+        concurrency.slot(account.pk),
         ThreadPoolExecutor(min(CONCURRENT_FETCHES, len(files)), thread_name_prefix="input file") as pool,
     ):
         problems = dict(zip(files, pool.map(find_problem, *zip(*files, strict=True)), strict=True))

@@ -81,7 +81,7 @@ def _batch_order(account: Account, values: dict[str, Any], nonce: str) -> BatchO
     request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
     infographic = prompts.InfographicRequest(
         prompt=values["prompt"],
-        article=prompts.read_page(account, values["blog_url"]) if values["blog_url"] else None,
+        article=prompts.read_page(values["blog_url"], account_id=account.pk) if values["blog_url"] else None,
         aspect_ratio=values["aspect_ratio"],
         resolution=values["resolution"],
         count=values["count"],

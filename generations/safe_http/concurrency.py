@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from credits.models import Account
 from generations.errors import RateLimited
 
 # Of eight threads, four may serve long polls (`generations.http.long_polling`) and three may fetch: one is always free.
@@ -38,17 +37,17 @@ _taken: Counter[int] = Counter()
 
 
 @contextmanager
-def slot(account: Account) -> Iterator[None]:
+def slot(account_id: int) -> Iterator[None]:
     """Hold a slot for the duration of the block. Raises Busy at once, without waiting, if there is none."""
     with _lock:
-        if _taken.total() >= MAX_CONCURRENT or _taken[account.pk] >= MAX_CONCURRENT_PER_ACCOUNT:
+        if _taken.total() >= MAX_CONCURRENT or _taken[account_id] >= MAX_CONCURRENT_PER_ACCOUNT:
             raise Busy
-        _taken[account.pk] += 1
+        _taken[account_id] += 1
     try:
         yield
     finally:
         with _lock:
-            _taken.subtract([account.pk])
-            if not _taken[account.pk]:
+            _taken.subtract([account_id])
+            if not _taken[account_id]:
                 # Otherwise the counter would keep an entry for every account it has ever seen.
-                del _taken[account.pk]
+                del _taken[account_id]

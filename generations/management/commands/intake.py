@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from generations.models import OrderIntake
 from generations.ordering import order_intake
 
 
@@ -22,5 +21,4 @@ class Command(BaseCommand):
             order_intake.pause(reason)
         elif action == "resume":
             order_intake.resume()
-        # Without a row, intake has never been paused.
-        self.stdout.write(f"Intake is {OrderIntake.objects.first() or 'open'}.")
+        self.stdout.write(f"Intake is {order_intake.state()}.")

@@ -89,19 +89,19 @@ def test_the_last_slot_is_for_another_account_and_slots_are_free_again(alice: Us
     for _ in range(2):
         with ExitStack() as taken:
             for _ in range(concurrency.MAX_CONCURRENT_PER_ACCOUNT):
-                taken.enter_context(concurrency.slot(hers))
+                taken.enter_context(concurrency.slot(hers.pk))
             with pytest.raises(concurrency.Busy):
-                taken.enter_context(concurrency.slot(hers))
-            taken.enter_context(concurrency.slot(his))
+                taken.enter_context(concurrency.slot(hers.pk))
+            taken.enter_context(concurrency.slot(his.pk))
             with pytest.raises(concurrency.Busy):
-                taken.enter_context(concurrency.slot(his))
+                taken.enter_context(concurrency.slot(his.pk))
 
 
 @pytest.fixture
 def all_slots_of_alice_are_taken(alice: User) -> Iterator[None]:
     with ExitStack() as taken:
         for _ in range(concurrency.MAX_CONCURRENT_PER_ACCOUNT):
-            taken.enter_context(concurrency.slot(Account.objects.for_user(alice)))
+            taken.enter_context(concurrency.slot(Account.objects.for_user(alice).pk))
         yield
 
 
