@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connection, connections
 
 from credits.ledger import LedgerError
-from tests.services.waiting import HANG_SECONDS
+from tests.services.waiting import HANG_SECONDS, until
 
 Result = TypeVar("Result")
 
@@ -27,8 +28,24 @@ def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
             # Each thread has connections of its own, which nothing else would close.
             connections.close_all()
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
+    with _open_connections(count), ThreadPoolExecutor(count) as threads:
+        return list(threads.map(run, range(count)))
+
+
+@contextmanager
+def _open_connections(count: int) -> Iterator[None]:
+    """Open connections to PostgreSQL beforehand. On a loaded machine that takes longer than a request waits for one."""
+    pool = getattr(connection, "pool", None)
+    if pool is None:
+        yield
+        return
+    # They stay open for minutes, and the server has a hundred for all workers of pytest.
+    count = min(count, 8)
+    # One more for the thread of the test.
+    pool.resize(count + 1, pool.max_size)
+    until(lambda: pool.get_stats()["pool_available"] >= count, what=f"{count} connections")
+    yield
+    pool.resize(1, pool.max_size)
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:
