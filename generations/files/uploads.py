@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 BYTES_MAX = 50 * MEGABYTE
 TYPES = ("image/png", "image/jpeg", "image/webp")
-# Enough for 50 MB on a slow line. Whoever knows the URL can PUT, so it is not valid for longer.
+# Enough for 50 MB on a slow line. Everyone who knows the URL can PUT, so it is not valid for longer.
 PUT_SECONDS = 600
 COMPLETE_WITHIN = timedelta(hours=1)
 # Short, because it is renewed while the work lasts: the upload of a killed process is free again soon.

@@ -1,4 +1,4 @@
-"""Certificates of an authority of our own."""
+"""TLS certificates for tests, signed by an authority of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs for any name. Its own certificate lies at `path`, for those who trust it."""
+    """Signs certificates for any name. `path` is the file of its own certificate, for clients that trust it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,7 +25,7 @@ class Authority:
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def server(self, name: str, *, days: int = 1) -> ssl.SSLContext:
-        """What a server of this name shows; with `days` below zero, it has expired."""
+        """The TLS context of a server of this name. With `days` below zero, its certificate has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certificate(name, key, days=days, authority=False)
         path = self._folder / f"{name}{days}.pem"

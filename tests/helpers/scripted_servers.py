@@ -1,4 +1,4 @@
-"""Servers on loopback that answer as they are told, byte by byte; and names that lead where a test wants them."""
+"""Servers on loopback that send what a test wants, byte by byte, and a resolver of names under its control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Behaviour = Callable[["Visit"], None]
 
 
 class Visit:
-    """One connection of a client, its request read."""
+    """One connection, after the request has been read."""
 
     def __init__(self, connection: socket.socket, stopping: threading.Event) -> None:
         self.connection = connection
@@ -32,12 +32,12 @@ class Visit:
         self.connection.sendall(data)
 
     def pause(self, seconds: float) -> bool:
-        """Wait, unless the test is over. Whether to go on."""
+        """Wait. Returns False if the test is over."""
         return not self._stopping.wait(seconds)
 
 
 class Server:
-    """Counts who connects, and keeps what they asked."""
+    """Counts its connections and keeps the requests."""
 
     def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -71,7 +71,7 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(HANG_SECONDS)
-        # Whoever hangs up on us is what the test is about.
+        # Tests are about clients that end the connection.
         with suppress(OSError), connection:
             talk = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             with talk:
@@ -82,6 +82,7 @@ class Server:
 
 @contextmanager
 def serving(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Run a server that treats each connection as `behave` does."""
     server = Server(behave, tls)
     try:
         yield server
@@ -90,7 +91,7 @@ def serving(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Se
 
 
 def says(*lines: str, body: bytes = b"") -> Behaviour:
-    """Answers with these header lines ("200 OK" first) and this body, and hangs up."""
+    """Sends these header lines ("200 OK" first) and this body, and closes the connection."""
     head = "HTTP/1.1 " + "\r\n".join([*lines, "", ""])
     return lambda visit: visit.send(head.encode("latin-1") + body)
 
@@ -104,7 +105,7 @@ def fetch(
     bytes_max: int = 1_000_000,
     seconds_max: float = HANG_SECONDS,
 ) -> tuple[bytes, Fetched]:
-    """Fetch from `server`, which the operator has allowed by its port."""
+    """Fetch a file from `server`, whose host and port the operator allows."""
     where = f"{host or '127.0.0.1'}:{server.port}"
     sink = io.BytesIO()
     fetched = http_client.fetch(
@@ -118,28 +119,31 @@ def fetch(
 
 
 class Names:
-    """A resolver under our control, and a record of who was asked for and who was dialled."""
+    """Replaces the resolver, and records which names are resolved and which addresses are connected to.
 
-    def __init__(self, resolve: Callable[..., object], dial: Callable[..., socket.socket]) -> None:
-        self._resolve, self._dial = resolve, dial
+    Only connections to this machine succeed.
+    """
+
+    def __init__(self, resolve: Callable[..., object], connect: Callable[..., socket.socket]) -> None:
+        self._resolve, self._connect = resolve, connect
         self._addresses: dict[str, Iterator[Sequence[str]]] = {}
-        self.asked: list[str] = []
-        self.dialled: list[tuple[str, int]] = []
+        self.resolved: list[str] = []
+        self.connected: list[tuple[str, int]] = []
 
-    def lead(self, name: str, *answers: Sequence[str]) -> None:
-        """Each question for `name` gets the next answer."""
+    def resolve_to(self, name: str, *answers: Sequence[str]) -> None:
+        """Resolve `name` to the addresses of the next answer, each time it is resolved."""
         self._addresses[name] = iter(answers)
 
     def getaddrinfo(self, host: str, port: int, *args: object, **options: object) -> object:
         if host not in self._addresses:
             if not host.replace(".", "").isdigit():
-                self.asked.append(host)
+                self.resolved.append(host)
             return self._resolve(host, port, *args, **options)
-        self.asked.append(host)
+        self.resolved.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in next(self._addresses[host])]
 
     def create_connection(self, address: tuple[str, int], *args: object, **options: object) -> socket.socket:
-        self.dialled.append(address)
+        self.connected.append(address)
         if address[0] != "127.0.0.1":
-            raise ConnectionRefusedError("Beyond this machine nobody answers.")
-        return self._dial(address, *args, **options)
+            raise ConnectionRefusedError("Tests connect to this machine only.")
+        return self._connect(address, *args, **options)

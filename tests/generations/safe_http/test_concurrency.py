@@ -85,16 +85,16 @@ def test_without_slots_they_occupy_all_threads(
 
 
 def test_the_last_slot_is_for_another_account_and_slots_are_free_again(alice: User, bob: User) -> None:
-    hers, his = Account.objects.for_user(alice), Account.objects.for_user(bob)
+    of_alice, of_bob = Account.objects.for_user(alice), Account.objects.for_user(bob)
     for _ in range(2):
         with ExitStack() as taken:
             for _ in range(concurrency.MAX_CONCURRENT_PER_ACCOUNT):
-                taken.enter_context(concurrency.slot(hers.pk))
+                taken.enter_context(concurrency.slot(of_alice.pk))
             with pytest.raises(concurrency.Busy):
-                taken.enter_context(concurrency.slot(hers.pk))
-            taken.enter_context(concurrency.slot(his.pk))
+                taken.enter_context(concurrency.slot(of_alice.pk))
+            taken.enter_context(concurrency.slot(of_bob.pk))
             with pytest.raises(concurrency.Busy):
-                taken.enter_context(concurrency.slot(his.pk))
+                taken.enter_context(concurrency.slot(of_bob.pk))
 
 
 @pytest.fixture

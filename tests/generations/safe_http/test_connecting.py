@@ -42,26 +42,26 @@ def fetch_from_fal() -> None:
 )
 def test_c16_a_name_with_a_private_address_is_refused(names: Names, resolved: list[str]) -> None:
     """One private address among public ones is enough."""
-    names.lead("v3.fal.media", resolved)
+    names.resolve_to("v3.fal.media", resolved)
 
     with pytest.raises(AddressRefused, match="resolves to an address that is not public"):
         fetch_from_fal()
 
-    assert names.dialled == []
+    assert names.connected == []
 
 
 def test_c17_a_name_is_resolved_once_and_the_checked_address_is_used(names: Names) -> None:
-    names.lead("v3.fal.media", [PUBLIC], ["127.0.0.1"])
+    names.resolve_to("v3.fal.media", [PUBLIC], ["127.0.0.1"])
 
     with pytest.raises(TryLater):
         fetch_from_fal()
 
-    assert names.asked == ["v3.fal.media"]
-    assert names.dialled == [(PUBLIC, 443)]
+    assert names.resolved == ["v3.fal.media"]
+    assert names.connected == [(PUBLIC, 443)]
 
 
 def test_a_wildcard_pattern_permits_no_private_address(names: Names) -> None:
-    names.lead("cdn.localhost", ["127.0.0.1"])
+    names.resolve_to("cdn.localhost", ["127.0.0.1"])
 
     with pytest.raises(AddressRefused, match="not public"):
         http_client.fetch(
@@ -74,26 +74,26 @@ def test_a_wildcard_pattern_permits_no_private_address(names: Names) -> None:
 
 
 def test_at_most_four_addresses_of_a_name_are_tried(names: Names) -> None:
-    names.lead("v3.fal.media", [PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8", "9.9.9.9", PUBLIC])
+    names.resolve_to("v3.fal.media", [PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8", "9.9.9.9", PUBLIC])
 
     with pytest.raises(TryLater):
         fetch_from_fal()
 
-    assert names.dialled == [(address, 443) for address in (PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8")]
+    assert names.connected == [(address, 443) for address in (PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8")]
 
 
 def test_the_second_address_is_used_if_the_first_refuses(names: Names) -> None:
     with serving(says("200 OK", "Content-Length: 3", body=b"fox")) as server:
-        names.lead("localhost", ["127.0.0.2", "127.0.0.1"])
+        names.resolve_to("localhost", ["127.0.0.2", "127.0.0.1"])
 
         body, _ = fetch(server, host="localhost")
 
     assert body == b"fox"
-    assert [address for address, _ in names.dialled] == ["127.0.0.2", "127.0.0.1"]
+    assert [address for address, _ in names.connected] == ["127.0.0.2", "127.0.0.1"]
 
 
 def test_a_name_without_an_address_may_be_tried_later(names: Names) -> None:
-    names.lead("v3.fal.media", [])
+    names.resolve_to("v3.fal.media", [])
 
     with pytest.raises(TryLater, match="no address"):
         fetch_from_fal()
@@ -218,7 +218,7 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
 
 def test_a_file_is_fetched_over_tls(trusted: Authority, names: Names) -> None:
     """The connection goes to the address; the certificate and the Host header are those of the name."""
-    names.lead("v3.fal.media", ["127.0.0.1"])
+    names.resolve_to("v3.fal.media", ["127.0.0.1"])
     with serving(says("200 OK", body=b"fox"), tls=trusted.server("v3.fal.media")) as server:
         body, _ = fetch(server, scheme="https", host="v3.fal.media")
 
@@ -228,7 +228,7 @@ def test_a_file_is_fetched_over_tls(trusted: Authority, names: Names) -> None:
 
 @pytest.mark.parametrize("name, days", [("evil.example", 1), ("v3.fal.media", -1)], ids=["another name", "expired"])
 def test_c19_a_wrong_certificate_ends_the_connection(trusted: Authority, names: Names, name: str, days: int) -> None:
-    names.lead("v3.fal.media", ["127.0.0.1"])
+    names.resolve_to("v3.fal.media", ["127.0.0.1"])
     with serving(says("200 OK", body=b"fox"), tls=trusted.server(name, days=days)) as server:
         with pytest.raises(TryLater, match="certificate"):
             fetch(server, scheme="https", host="v3.fal.media")
@@ -242,7 +242,7 @@ def test_c19_an_unknown_authority_ends_the_connection(
 ) -> None:
     """Even if the environment names it as trusted."""
     monkeypatch.setenv(variable, str(authority.path))
-    names.lead("v3.fal.media", ["127.0.0.1"])
+    names.resolve_to("v3.fal.media", ["127.0.0.1"])
     with serving(says("200 OK"), tls=authority.server("v3.fal.media")) as server:
         with pytest.raises(TryLater, match="certificate"):
             fetch(server, scheme="https", host="v3.fal.media")

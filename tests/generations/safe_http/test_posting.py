@@ -52,23 +52,23 @@ def test_h1_a_url_that_is_not_permitted_is_refused() -> None:
 
 def test_h1_a_name_with_a_private_address_is_not_connected_to(names: Names) -> None:
     for address in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "fd00::1"):
-        names.lead("hooks.example", [address])
+        names.resolve_to("hooks.example", [address])
 
         with pytest.raises(AddressRefused):
             post("https://hooks.example/")
 
-    assert names.dialled == []
+    assert names.connected == []
 
 
 def test_h2_the_name_is_resolved_again_for_each_request(names: Names) -> None:
-    names.lead("hooks.example", ["93.184.216.34"], ["10.0.0.1"])
+    names.resolve_to("hooks.example", ["93.184.216.34"], ["10.0.0.1"])
 
     with pytest.raises(TryLater):
         post("https://hooks.example/")
     with pytest.raises(AddressRefused):
         post("https://hooks.example/")
 
-    assert names.dialled == [("93.184.216.34", 443)]
+    assert names.connected == [("93.184.216.34", 443)]
 
 
 def test_h3_a_redirect_is_returned_and_not_followed() -> None:
@@ -127,7 +127,7 @@ def test_a_status_without_its_body_counts() -> None:
 
 
 def test_the_certificate_of_another_server_is_refused(names: Names, authority: Authority) -> None:
-    names.lead("localhost", ["127.0.0.1"])
+    names.resolve_to("localhost", ["127.0.0.1"])
     with serving(says("200 OK"), authority.server("localhost")) as server, pytest.raises(TryLater, match="SSL"):
         post(f"https://localhost:{server.port}/")
 

@@ -87,7 +87,7 @@ def is_refused(url: str) -> bool:
 def test_c15_c18_hostile_urls_are_refused_before_their_names_are_resolved(names: Names) -> None:
     assert len(set(HOSTILE)) > 200
     assert [url for url in HOSTILE if not is_refused(url)] == []
-    assert (names.asked, names.dialled) == ([], [])
+    assert (names.resolved, names.connected) == ([], [])
 
 
 def test_a_url_is_parsed_into_one_form() -> None:

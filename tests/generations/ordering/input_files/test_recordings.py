@@ -39,7 +39,7 @@ def credits_for_videos(alice: User) -> None:
 
 @pytest.fixture
 def url_at_fal(fal: Simulator) -> UrlAtFal:
-    """`url_at_fal("audio")`: the URL of a file that fal has made for somebody else."""
+    """`url_at_fal("audio")`: the URL of a file that fal has made for another customer."""
 
     def generate(what: str) -> str:
         endpoint, arguments = ENDPOINTS[what]
