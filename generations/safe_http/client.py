@@ -183,7 +183,7 @@ def _require_file(response: requests.Response, bytes_max: int) -> None:
 
 def _read_beginning(response: requests.Response, bytes_max: int) -> bytes:
     beginning = b""
-    # The caller needs the status, or as much of the body as there is. So a body that breaks off is not an error.
+    # The caller wants the status, or as much of the body as arrives. A body that breaks off is therefore no error.
     with suppress(HTTPError, OSError):
         while len(beginning) < bytes_max:
             chunk = response.raw.read1(bytes_max - len(beginning), decode_content=False)
@@ -206,7 +206,8 @@ def _request(
     """Send a request and yield the response, its body unread. Any failure until the block ends is a TryLater."""
     headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
     with _Session() as session:
-        # No proxy, .netrc or certificates from the environment: they would lead past the checks of the address.
+        # Without the environment's proxies, .netrc and certificates: requests would connect elsewhere, send passwords, or
+        # trust other authorities.
         session.trust_env = False
         session.mount(f"{target.scheme}://", _CheckingAdapter(deadline, private_allowed=private_allowed))
         try:
