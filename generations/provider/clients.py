@@ -40,12 +40,13 @@ def fal_user_id() -> str | None:
 
 
 def close() -> None:
-    """Closes the connections to fal, when the process ends."""
+    """Closes the connections to fal and forgets its keys: when the process ends, and between tests."""
     if _client.cache_info().currsize:
         for client in (fal(), fal_admin()):
             if client is not None:
                 client.close()
     _client.cache_clear()
+    _keys.cache_clear()
 
 
 @lru_cache(maxsize=4)

@@ -38,6 +38,8 @@ SUBJECTS = [
         modules=[*(f"generations.lifecycle.{name}" for name in LIFECYCLE_MODULES), "generations.ordering.orders"],
         tests=[
             "tests/generations/lifecycle/test_transitions.py",
+            "tests/generations/lifecycle/test_written_columns.py",
+            "tests/generations/lifecycle/test_failures.py",
             "tests/generations/lifecycle/test_ordering.py",
             "tests/generations/lifecycle/test_atomicity.py",
             "tests/generations/lifecycle/test_storing.py",

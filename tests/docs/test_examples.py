@@ -21,7 +21,7 @@ from quality.structure.source import ROOT
 from simulator import Simulator
 from tests.conftest import url_of_the_test_database
 from tests.docs.pages import PAGES, Page
-from tests.helpers.background_work import at_work
+from tests.helpers.background_work import running_workers
 from tests.helpers.images import picture
 from tests.services.waiting import until
 
@@ -46,7 +46,7 @@ def customer(fal: Simulator) -> User:
 @pytest.fixture
 def working(fal: Simulator) -> Iterator[None]:
     """The workers run while the commands do."""
-    with at_work():
+    with running_workers():
         yield
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures.orders import alice, courier, order, submitted, tidy_connections, work
+from tests.fixtures.orders import alice, callbacks, close_fal_clients, order, submitted, work
 
-__all__ = ["alice", "courier", "order", "submitted", "tidy_connections", "work"]
+__all__ = ["alice", "callbacks", "close_fal_clients", "order", "submitted", "work"]

@@ -1,4 +1,4 @@
-"""What an attacker types into a prompt, hoping that somebody's page will run it."""
+"""Prompts with markup and templates that would run in a page that does not escape them."""
 
 ATTACKS = [
     "<script>document.title='stolen'</script>",
@@ -12,5 +12,5 @@ ATTACKS = [
     "javascript:document.title='stolen'",
     "\u202e<b>right to left\u202c",
 ]
-# None of these may stand in a page as it was typed.
+# No page may contain one of these: they are parts of the prompts that were not escaped, or the result of a template.
 LIVE = ["<script>document", "<img src=x", "<svg/onload", "<b>right", '" hx-get="/stolen"', "limerick"]

@@ -1,4 +1,4 @@
-"""The background work of `manage.py work`, in the test's own thread and one turn at a time."""
+"""Runs the workers of `manage.py work` one step at a time, in the thread of the test."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from tests.services.waiting import until
 
 
 class Work:
+    """One method for each worker: it makes every waiting row due, runs the worker once, and returns the number of
+    rows."""
+
     def submit(self) -> int:
         _make_due(Generation)
         return submitter.run_once(limit=10)
 
-    def ask_fal(self) -> int:
+    def reconcile(self) -> int:
         _make_due(Generation)
         return reconciler.run_once(limit=10)
 
@@ -33,42 +36,42 @@ class Work:
         return eraser.run_once(limit=10)
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Turn after turn, until the condition holds."""
+        """Runs the submitter, the reconciler and the copier in turn until the condition holds."""
 
-        def turn() -> bool:
-            # Looked at before each step, so that nothing goes further than the test wants.
-            for step in (self.submit, self.ask_fal, self.copy):
+        def run_each_worker() -> bool:
+            # Checked before each step, so that no generation goes further than the test needs.
+            for step in (self.submit, self.reconcile, self.copy):
                 if condition():
                     return True
                 step()
             return bool(condition())
 
-        until(turn)
+        until(run_each_worker)
 
-    def to_the_end(self, generation: Generation) -> Generation:
-        """Until the generation is completed or failed."""
+    def until_done(self, generation: Generation) -> Generation:
+        """Runs the workers until the generation is completed or failed. Returns it with its current values."""
 
-        def done() -> bool:
+        def is_done() -> bool:
             generation.refresh_from_db()
             return generation.is_done
 
-        self.until(done)
+        self.until(is_done)
         return generation
 
 
 @contextmanager
-def at_work() -> Iterator[None]:
-    """The background work goes on beside the test, in a thread of its own."""
+def running_workers() -> Iterator[None]:
+    """Runs all workers in another thread while the block runs."""
     stop = threading.Event()
 
-    def turns() -> None:
+    def run() -> None:
         work = Work()
         while not stop.wait(0.02):
-            work.submit(), work.ask_fal(), work.copy(), work.erase()
+            work.submit(), work.reconcile(), work.copy(), work.erase()
         connection.close()
         clients.close()
 
-    thread = threading.Thread(target=turns)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield
@@ -78,5 +81,5 @@ def at_work() -> Iterator[None]:
 
 
 def _make_due(rows: type[Generation] | type[Output] | type[Erasure]) -> None:
-    """Nobody waits for a back-off in a test: what is due later is due now."""
+    """Makes every row that waits due now, so that no test waits for a backoff or for a lease to run out."""
     rows.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=Now(), leased_until=None)

@@ -1,4 +1,4 @@
-"""Callbacks of fal, posted to Limn by hand: truly signed, or not."""
+"""Sends callbacks to Limn as fal would, with a valid or an invalid signature."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from simulator import Simulator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Courier:
-    """Delivers what fal would send, when and as often as a test wants."""
+class CallbackSender:
+    """Sends callbacks when a test wants them, and as often as it wants. Every method returns Limn's HTTP status."""
 
     fal: Simulator
     client: Client
 
-    def deliver(self, submission: Submission, body: bytes | None = None, **signing: Any) -> int:
-        """fal's callback for this attempt; what Limn answers."""
+    def send(self, submission: Submission, body: bytes | None = None, **signing: Any) -> int:
+        """Sends the callback of this submission, signed by fal.
+
+        Args:
+            body: The body; by default, what fal reports about the request.
+            signing: Arguments of `Simulator.sign`, such as `timestamp`, `user_id`, `key` or another `request_id`.
+        """
         request_id = signing.pop("request_id", None) or self.request_id(submission)
         body = self.fal.callback_body(request_id) if body is None else body
-        headers = self.fal.sign(body, request_id=request_id, **signing)
-        return self.post(submission.pk, submission.token, body, headers)
+        return self.post(submission.pk, submission.token, body, self.fal.sign(body, request_id=request_id, **signing))
 
     def post(self, submission_id: Any, token: str, body: bytes, headers: dict[str, str], *, slash: str = "") -> int:
-        address = f"/hooks/fal/{submission_id}/{token}{slash}"
-        response = self.client.post(address, body, content_type="application/json", headers=headers)
+        """Posts a body and headers to the callback URL of this id and token."""
+        url = f"/hooks/fal/{submission_id}/{token}{slash}"
+        response = self.client.post(url, body, content_type="application/json", headers=headers)
         return int(response.status_code)
 
+    def signed(self, submission: Submission, **signing: Any) -> tuple[bytes, dict[str, str]]:
+        """fal's callback body for this submission, and its headers."""
+        request_id = self.request_id(submission)
+        body = self.fal.callback_body(request_id)
+        return body, self.fal.sign(body, request_id=request_id, **signing)
+
     def request_id(self, submission: Submission) -> str:
-        """fal's id for the attempt, which Limn need not know yet."""
+        """The id of the request that fal made of this submission. Limn need not know it yet."""
         return next(
             request.request_id
             for request in self.fal.log.accepted()

@@ -1,4 +1,4 @@
-"""TLS certificates for tests, signed by an authority of their own."""
+"""Makes TLS certificates with a certificate authority for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs certificates for any name. `path` is the file of its own certificate, for clients that trust it."""
+    """A certificate authority that signs for any host name. A client that trusts it reads its certificate at `path`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,7 +25,7 @@ class Authority:
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def server(self, name: str, *, days: int = 1) -> ssl.SSLContext:
-        """The TLS context of a server of this name. With `days` below zero, its certificate has expired."""
+        """The TLS context of a server with this host name. Its certificate is valid for `days`; below 0, expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certificate(name, key, days=days, authority=False)
         path = self._folder / f"{name}{days}.pem"

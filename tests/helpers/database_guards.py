@@ -13,6 +13,7 @@ from psycopg import sql
 
 
 def execute(*statements: str) -> None:
+    """Execute SQL statements without parameters."""
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -70,7 +71,7 @@ def without_constraint(model: type[models.Model], name: str) -> Iterator[None]:
 
 @contextmanager
 def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
-    """The same for a text field with `unique=True`."""
+    """Remove the uniqueness of a text field with `unique=True`, as `without_constraint` removes a constraint."""
     unique = model._meta.get_field(name)
     assert isinstance(unique, models.CharField)
     plain = models.CharField(max_length=unique.max_length, null=unique.null)

@@ -18,7 +18,7 @@ from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
 from notifications.notifier import Notifier
 from notifications.outbox import RETRY_DELAYS_SECONDS
 from operations import invariants
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.notifications.conftest import AddEndpoint, Poll
 from tests.notifications.webhook_receiver import PATH, Answer, Receiver, receiving
 from tests.services.waiting import HANG_SECONDS, until
@@ -279,7 +279,7 @@ def test_i15_delivered_and_abandoned_deliveries_violate_nothing(
 
 
 def test_i15_a_missing_delivery_and_one_without_a_2xx_response_are_found(
-    delivery: WebhookDelivery, failed: Ordering
+    delivery: WebhookDelivery, failed: PlaceOrder
 ) -> None:
     WebhookDelivery.objects.update(state="delivered", next_attempt_at=None)
     failed()

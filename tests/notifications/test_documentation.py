@@ -21,7 +21,7 @@ from config.management.ports import free_port
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint
 from notifications.outbox import RETRY_DELAYS_SECONDS
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.helpers.source import ROOT
 from tests.notifications.conftest import PUBLIC_URL, AddEndpoint, Poll
 from tests.notifications.webhook_receiver import Receiver
@@ -77,7 +77,7 @@ def test_the_receiver_accepts_signed_messages_only(add_endpoint: AddEndpoint, po
     assert output.read_text().split() == ["webhook.test"]
 
 
-def test_the_commands_run(live_limn: LiveServer, alice: User, completed: Ordering) -> None:
+def test_the_commands_run(live_limn: LiveServer, alice: User, completed: PlaceOrder) -> None:
     completed()
     token = api_keys.issue(alice, "docs").plain
     environment = {**os.environ, "LIMN": live_limn.url, "TOKEN": token, "HOOK": PUBLIC_URL}

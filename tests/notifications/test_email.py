@@ -18,7 +18,7 @@ from generations.jobs import leases
 from generations.models import Batch, FailureCode, Generation
 from notifications import email, endpoints, mailer, outbox
 from notifications.models import EmailNotification, Subscriber
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.helpers.threads import race
 from tests.notifications.conftest import AddEndpoint
 from tests.notifications.mail_server import MailServer, mail_server
@@ -75,7 +75,7 @@ def unsubscribe_path(message: EmailMessage) -> str:
 # --- Who receives one -----------------------------------------------------------------------------------------------
 
 
-def test_by_default_an_order_causes_no_email(completed: Ordering, smtp: MailServer) -> None:
+def test_by_default_an_order_causes_no_email(completed: PlaceOrder, smtp: MailServer) -> None:
     completed()
 
     poll()
@@ -84,7 +84,7 @@ def test_by_default_an_order_causes_no_email(completed: Ordering, smtp: MailServ
 
 
 def test_with_always_every_end_causes_an_email(
-    account: Account, completed: Ordering, failed: Ordering, smtp: MailServer
+    account: Account, completed: PlaceOrder, failed: PlaceOrder, smtp: MailServer
 ) -> None:
     prefer(account, ALWAYS)
     generation = completed()
@@ -104,7 +104,7 @@ def test_with_always_every_end_causes_an_email(
 
 
 def test_a_batch_causes_one_email_when_all_of_it_has_ended(
-    batch: Batch, completed: Ordering, failed: Ordering, running: Ordering, smtp: MailServer
+    batch: Batch, completed: PlaceOrder, failed: PlaceOrder, running: PlaceOrder, smtp: MailServer
 ) -> None:
     last = running()
     put_into(batch, completed(), failed(), last)
@@ -119,7 +119,7 @@ def test_a_batch_causes_one_email_when_all_of_it_has_ended(
     assert Batch.objects.get().notified_at is not None
 
 
-def test_with_always_a_batch_causes_one_email_too(account: Account, running: Ordering, smtp: MailServer) -> None:
+def test_with_always_a_batch_causes_one_email_too(account: Account, running: PlaceOrder, smtp: MailServer) -> None:
     prefer(account, ALWAYS)
     generations = [running(), running()]
     put_into(Batch.objects.create(account=account), *generations)
@@ -131,7 +131,7 @@ def test_with_always_a_batch_causes_one_email_too(account: Account, running: Ord
     assert len(smtp.accepted) == 1
 
 
-def test_a_batch_that_requests_no_email_causes_none(account: Account, completed: Ordering, smtp: MailServer) -> None:
+def test_a_batch_that_requests_no_email_causes_none(account: Account, completed: PlaceOrder, smtp: MailServer) -> None:
     put_into(Batch.objects.create(account=account), completed())
 
     poll()
@@ -140,7 +140,7 @@ def test_a_batch_that_requests_no_email_causes_none(account: Account, completed:
 
 
 def test_without_an_address_or_with_never_the_email_is_given_up(
-    account: Account, batch: Batch, completed: Ordering, smtp: MailServer
+    account: Account, batch: Batch, completed: PlaceOrder, smtp: MailServer
 ) -> None:
     put_into(batch, completed())
     prefer(account, NEVER)
@@ -170,7 +170,7 @@ def test_a_disabled_endpoint_causes_an_email(account: Account, add_endpoint: Add
 # --- At most once ---------------------------------------------------------------------------------------------------
 
 
-def test_of_several_workers_that_see_a_batch_end_one_writes_the_email(batch: Batch, completed: Ordering) -> None:
+def test_of_several_workers_that_see_a_batch_end_one_writes_the_email(batch: Batch, completed: PlaceOrder) -> None:
     put_into(batch, completed())
 
     assert sorted(race(*[lambda: email.collect_ended_batches(limit=5)] * 4)) == [0, 0, 0, 1]
@@ -178,7 +178,7 @@ def test_of_several_workers_that_see_a_batch_end_one_writes_the_email(batch: Bat
 
 
 @pytest.mark.only_postgresql
-def test_without_the_condition_both_workers_would_write_it(batch: Batch, completed: Ordering) -> None:
+def test_without_the_condition_both_workers_would_write_it(batch: Batch, completed: PlaceOrder) -> None:
     """The negative control: both read before either writes. Here a constraint refuses the second e-mail."""
     put_into(batch, completed())
     both_have_read = threading.Barrier(2)
@@ -194,7 +194,7 @@ def test_without_the_condition_both_workers_would_write_it(batch: Batch, complet
     assert any("batch_id" in str(result) for result in results)
 
 
-def test_an_email_that_the_server_refuses_is_sent_again(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+def test_an_email_that_the_server_refuses_is_sent_again(batch: Batch, completed: PlaceOrder, smtp: MailServer) -> None:
     put_into(batch, completed())
     smtp.refusals = 2
 
@@ -209,7 +209,7 @@ def test_an_email_that_the_server_refuses_is_sent_again(batch: Batch, completed:
     assert EmailNotification.objects.get().state == "sent"
 
 
-def test_an_email_is_given_up_after_the_last_delay(batch: Batch, completed: Ordering, alice: User, settings) -> None:
+def test_an_email_is_given_up_after_the_last_delay(batch: Batch, completed: PlaceOrder, alice: User, settings) -> None:
     User.objects.update(email="alice@example.com")
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
@@ -223,7 +223,7 @@ def test_an_email_is_given_up_after_the_last_delay(batch: Batch, completed: Orde
 
 
 def test_an_email_that_may_have_been_delivered_is_not_sent_again(
-    batch: Batch, completed: Ordering, smtp: MailServer
+    batch: Batch, completed: PlaceOrder, smtp: MailServer
 ) -> None:
     put_into(batch, completed())
     smtp.hangs_up = True
@@ -236,7 +236,7 @@ def test_an_email_that_may_have_been_delivered_is_not_sent_again(
     assert EmailNotification.objects.get().detail == "it may have been delivered: SMTPServerDisconnected"
 
 
-def test_a_worker_that_lost_its_lease_sends_nothing(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+def test_a_worker_that_lost_its_lease_sends_nothing(batch: Batch, completed: PlaceOrder, smtp: MailServer) -> None:
     put_into(batch, completed())
     email.collect_ended_batches(limit=5)
     (late,) = leases.claim(EmailNotification.objects.to_send(), limit=1, seconds=-1)
@@ -250,7 +250,7 @@ def test_a_worker_that_lost_its_lease_sends_nothing(batch: Batch, completed: Ord
     assert len(smtp.accepted) == 1
 
 
-def test_an_email_that_crashes_its_workers_is_given_up(batch: Batch, completed: Ordering, smtp: MailServer) -> None:
+def test_an_email_that_crashes_its_workers_is_given_up(batch: Batch, completed: PlaceOrder, smtp: MailServer) -> None:
     put_into(batch, completed())
     email.collect_ended_batches(limit=5)
     EmailNotification.objects.update(crashes=leases.CRASHES_MAX)
@@ -264,7 +264,7 @@ def test_an_email_that_crashes_its_workers_is_given_up(batch: Batch, completed: 
 
 
 @pytest.fixture
-def message(batch: Batch, completed: Ordering, smtp: MailServer) -> EmailMessage:
+def message(batch: Batch, completed: PlaceOrder, smtp: MailServer) -> EmailMessage:
     """An e-mail that Alice received."""
     put_into(batch, completed())
     poll()
@@ -272,7 +272,7 @@ def message(batch: Batch, completed: Ordering, smtp: MailServer) -> EmailMessage
 
 
 def test_one_post_without_login_or_cookie_unsubscribes(
-    message: EmailMessage, batch: Batch, completed: Ordering, smtp: MailServer
+    message: EmailMessage, batch: Batch, completed: PlaceOrder, smtp: MailServer
 ) -> None:
     """As RFC 8058 requires."""
     mail_program = Client(enforce_csrf_checks=True)

@@ -15,7 +15,7 @@ from credits.models import Account
 from generations.models import Generation
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint
-from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder, key_of
 from tests.helpers.threads import race
 from tests.notifications.conftest import PUBLIC_URL, AddEndpoint
 from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
@@ -225,7 +225,7 @@ def test_an_order_with_a_refused_url_is_not_placed(api: APIClient, account: Acco
     assert (Generation.objects.count(), account.held) == (0, 0)
 
 
-def test_a_retry_keeps_the_url(api: APIClient, failed: Ordering, patient_fal: object) -> None:
+def test_a_retry_keeps_the_url(api: APIClient, failed: PlaceOrder, patient_fal: object) -> None:
     generation = failed()
     Generation.objects.update(webhook_url=PUBLIC_URL)
 

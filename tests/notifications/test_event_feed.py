@@ -13,7 +13,7 @@ from credits.models import Account
 from generations.lifecycle.transitions import record_event
 from generations.models import Event, Generation
 from notifications import event_feed
-from tests.fixtures.api import Ordering, key_of
+from tests.fixtures.api import PlaceOrder, key_of
 from tests.helpers.threads import race
 from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
@@ -29,7 +29,7 @@ def actors(events: list[Event]) -> list[str]:
     return [event.actor for event in events]
 
 
-def test_events_are_listed_oldest_first_in_pages(api: APIClient, completed: Ordering, failed: Ordering) -> None:
+def test_events_are_listed_oldest_first_in_pages(api: APIClient, completed: PlaceOrder, failed: PlaceOrder) -> None:
     first, second = completed(), failed()
     page = api.get(EVENTS, {"limit": 5}).json()
     rest = api.get(page["next"]).json()
@@ -43,7 +43,7 @@ def test_events_are_listed_oldest_first_in_pages(api: APIClient, completed: Orde
     assert (page["more"], rest["more"], rest["after"]) == (True, False, len(results))
 
 
-def test_the_cursor_continues_with_new_events_only(api: APIClient, order: Ordering) -> None:
+def test_the_cursor_continues_with_new_events_only(api: APIClient, order: PlaceOrder) -> None:
     order()
     first = api.get(EVENTS).json()
 
@@ -56,13 +56,13 @@ def test_the_cursor_continues_with_new_events_only(api: APIClient, order: Orderi
     assert api.get(EVENTS).json()["results"][0] == first["results"][0]
 
 
-def test_events_of_another_user_are_not_listed(order: Ordering, bob: User) -> None:
+def test_events_of_another_user_are_not_listed(order: PlaceOrder, bob: User) -> None:
     order()
 
     assert key_of(bob).get(EVENTS).json()["results"] == []
 
 
-def test_names_and_notes_of_staff_are_not_shown(api: APIClient, order: Ordering) -> None:
+def test_names_and_notes_of_staff_are_not_shown(api: APIClient, order: PlaceOrder) -> None:
     record_event(order(), "surplus", actor="staff:sam", staff_note="hush")
 
     event = api.get(EVENTS).json()["results"][-1]
@@ -79,7 +79,7 @@ def test_an_invalid_cursor_or_limit_is_refused(api: APIClient) -> None:
         assert api.get(EVENTS, {"limit": limit}).status_code == 400, limit
 
 
-def test_a_cursor_beyond_the_end_gives_an_empty_page(api: APIClient, order: Ordering) -> None:
+def test_a_cursor_beyond_the_end_gives_an_empty_page(api: APIClient, order: PlaceOrder) -> None:
     order()
 
     assert api.get(EVENTS, {"after": 2**63 - 1}).json()["results"] == []
@@ -131,7 +131,7 @@ class Reader(threading.Thread):
 class TestLateCommits:
     """On SQLite, events are committed in the order of their ids."""
 
-    def test_an_event_that_is_committed_later_is_not_missed(self, order: Ordering, account: Account) -> None:
+    def test_an_event_that_is_committed_later_is_not_missed(self, order: PlaceOrder, account: Account) -> None:
         generation, may_commit = order(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
         record_event(generation, "stuck", actor="early")
@@ -145,7 +145,7 @@ class TestLateCommits:
         assert actors(after.events) == ["late"]
         assert after.events[0].pk < before.events[-1].pk
 
-    def test_a_number_never_changes_after_it_was_read(self, order: Ordering, account: Account) -> None:
+    def test_a_number_never_changes_after_it_was_read(self, order: PlaceOrder, account: Account) -> None:
         event_feed.read(account, after=0, limit=1)
         generation, may_commit, readers_may_commit = order(), threading.Event(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
@@ -162,7 +162,7 @@ class TestLateCommits:
         assert actors(first.events()) == ["user:alice", "early"]
         assert actors(second.events()) == ["user:alice", "early", "late"]
 
-    def test_with_ids_as_cursor_the_event_would_be_missed(self, order: Ordering) -> None:
+    def test_with_ids_as_cursor_the_event_would_be_missed(self, order: PlaceOrder) -> None:
         """The negative control: the event that is committed later has the lower id."""
         generation, may_commit = order(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
@@ -177,7 +177,7 @@ class TestLateCommits:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_concurrent_readers_number_each_event_once(order: Ordering, account: Account) -> None:
+def test_concurrent_readers_number_each_event_once(order: PlaceOrder, account: Account) -> None:
     for _ in range(5):
         order()
 
@@ -189,7 +189,7 @@ def test_concurrent_readers_number_each_event_once(order: Ordering, account: Acc
 
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_without_the_lock_two_readers_would_assign_one_number_twice(order: Ordering, account: Account) -> None:
+def test_without_the_lock_two_readers_would_assign_one_number_twice(order: PlaceOrder, account: Account) -> None:
     """The negative control: both have read before either writes. Here a constraint refuses the second."""
     new, both_have_read = [order().events.get(), order().events.get()], threading.Barrier(2)
 

@@ -15,7 +15,7 @@ from generations.lifecycle.transitions import record_event
 from generations.models import FailureCode
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.helpers.threads import race
 from tests.notifications.conftest import PUBLIC_URL, AddEndpoint
 
@@ -32,7 +32,7 @@ def types_of(endpoint: WebhookEndpoint) -> list[str]:
     return list(endpoint.deliveries.order_by("id").values_list("type", flat=True))
 
 
-def test_each_endpoint_receives_the_types_that_it_chose(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+def test_each_endpoint_receives_the_types_that_it_chose(add_endpoint: AddEndpoint, completed: PlaceOrder) -> None:
     by_default = add_endpoint()
     everything = add_endpoint(types=GENERATION_TYPES)
     failures = add_endpoint(types=["generation.failed"])
@@ -45,7 +45,7 @@ def test_each_endpoint_receives_the_types_that_it_chose(add_endpoint: AddEndpoin
     assert WebhookDelivery.objects.count() == 4
 
 
-def test_the_deliveries_of_one_event_have_one_id(add_endpoint: AddEndpoint, failed: Ordering) -> None:
+def test_the_deliveries_of_one_event_have_one_id(add_endpoint: AddEndpoint, failed: PlaceOrder) -> None:
     add_endpoint()
     add_endpoint()
 
@@ -55,7 +55,7 @@ def test_the_deliveries_of_one_event_have_one_id(add_endpoint: AddEndpoint, fail
     assert written() == ["generation.failed"] * 2
 
 
-def test_another_customer_receives_nothing(add_endpoint: AddEndpoint, bob: User, completed: Ordering) -> None:
+def test_another_customer_receives_nothing(add_endpoint: AddEndpoint, bob: User, completed: PlaceOrder) -> None:
     add_endpoint(user=bob)
 
     completed()
@@ -63,7 +63,7 @@ def test_another_customer_receives_nothing(add_endpoint: AddEndpoint, bob: User,
     assert written() == []
 
 
-def test_h11_an_event_that_is_rolled_back_causes_no_delivery(add_endpoint: AddEndpoint, running: Ordering) -> None:
+def test_h11_an_event_that_is_rolled_back_causes_no_delivery(add_endpoint: AddEndpoint, running: PlaceOrder) -> None:
     add_endpoint()
     generation = running()
 
@@ -75,7 +75,7 @@ def test_h11_an_event_that_is_rolled_back_causes_no_delivery(add_endpoint: AddEn
     assert (before, written()) == (["generation.failed"], [])
 
 
-def test_disabled_and_removed_endpoints_receive_nothing(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+def test_disabled_and_removed_endpoints_receive_nothing(add_endpoint: AddEndpoint, completed: PlaceOrder) -> None:
     endpoints.disable(add_endpoint(), "test")
     endpoints.remove(add_endpoint())
 
@@ -84,7 +84,7 @@ def test_disabled_and_removed_endpoints_receive_nothing(add_endpoint: AddEndpoin
     assert written() == []
 
 
-def test_the_url_of_an_order_is_notified_of_the_end_only(running: Ordering) -> None:
+def test_the_url_of_an_order_is_notified_of_the_end_only(running: PlaceOrder) -> None:
     generation = running()
     generation.webhook_url = PUBLIC_URL
     generation.save(update_fields=["webhook_url"])
@@ -97,7 +97,7 @@ def test_the_url_of_an_order_is_notified_of_the_end_only(running: Ordering) -> N
 
 
 @pytest.mark.parametrize("fact, queries", [("submitted", 1), ("failed", 1), ("submitting", 0), ("surplus", 0)])
-def test_without_notification_settings_an_event_costs_one_query(order: Ordering, fact: str, queries: int) -> None:
+def test_without_notification_settings_an_event_costs_one_query(order: PlaceOrder, fact: str, queries: int) -> None:
     generation = order()
 
     with CaptureQueriesContext(connection) as captured:
@@ -107,7 +107,7 @@ def test_without_notification_settings_an_event_costs_one_query(order: Ordering,
     assert len(captured) == 1 + queries
 
 
-def test_ended_deliveries_are_deleted_after_a_month(add_endpoint: AddEndpoint, completed: Ordering) -> None:
+def test_ended_deliveries_are_deleted_after_a_month(add_endpoint: AddEndpoint, completed: PlaceOrder) -> None:
     add_endpoint(types=GENERATION_TYPES)
     completed()
     ended = WebhookDelivery.objects.latest("id")
@@ -124,7 +124,7 @@ LOW = {"types": ["credits.low"], "credits_low_at": 998}
 
 
 def test_each_crossing_of_the_threshold_is_reported_once(
-    add_endpoint: AddEndpoint, order: Ordering, account: Account
+    add_endpoint: AddEndpoint, order: PlaceOrder, account: Account
 ) -> None:
     add_endpoint(**LOW)
 
@@ -141,7 +141,7 @@ def test_each_crossing_of_the_threshold_is_reported_once(
     assert WebhookDelivery.objects.order_by("id")[0].data == {"available": 997, "threshold": 998}
 
 
-def test_credits_that_are_below_a_new_threshold_are_not_reported(add_endpoint: AddEndpoint, order: Ordering) -> None:
+def test_credits_that_are_below_a_new_threshold_are_not_reported(add_endpoint: AddEndpoint, order: PlaceOrder) -> None:
     add_endpoint(types=["credits.low"], credits_low_at=2000)
 
     order()

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from notifications import endpoints, outbox
 from notifications.models import EmailNotification, Subscriber, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.helpers.attack_strings import ATTACKS, LIVE
 from tests.notifications.conftest import PUBLIC_URL, AddEndpoint
 
@@ -157,7 +157,7 @@ def test_attack_strings_in_forms_and_responses_are_shown_as_text(browser: Client
 
 
 def test_k9_staff_see_everything_but_secrets(
-    client: Client, alice: User, add_endpoint: AddEndpoint, completed: Ordering
+    client: Client, alice: User, add_endpoint: AddEndpoint, completed: PlaceOrder
 ) -> None:
     client.force_login(User.objects.create_superuser("chief"))
     endpoint = add_endpoint()

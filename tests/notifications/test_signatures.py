@@ -14,14 +14,14 @@ from generations.models import Generation, Output
 from notifications import endpoints, payloads
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint
 from notifications.payloads import Message
-from tests.fixtures.api import Ordering
+from tests.fixtures.api import PlaceOrder
 from tests.notifications.conftest import AddEndpoint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
-def delivery(add_endpoint: AddEndpoint, completed: Ordering) -> WebhookDelivery:
+def delivery(add_endpoint: AddEndpoint, completed: PlaceOrder) -> WebhookDelivery:
     """The delivery about a completed generation with two images."""
     add_endpoint()
     completed(num_images=2)
@@ -110,7 +110,7 @@ def test_after_a_change_of_secret_key_the_old_secrets_are_still_valid(delivery: 
     assert is_valid(secret, build(delivery))
 
 
-def test_a_message_to_the_url_of_an_order_is_signed_for_the_account(failed: Ordering) -> None:
+def test_a_message_to_the_url_of_an_order_is_signed_for_the_account(failed: PlaceOrder) -> None:
     generation = failed()
     delivery = WebhookDelivery.objects.create(
         url="https://example.com/",
@@ -144,7 +144,7 @@ def test_h13_a_message_contains_ids_and_expiring_urls_and_no_inputs(delivery: We
     assert "hush" not in str(contents)
 
 
-def test_a_failure_is_reported_with_its_code(add_endpoint: AddEndpoint, failed: Ordering) -> None:
+def test_a_failure_is_reported_with_its_code(add_endpoint: AddEndpoint, failed: PlaceOrder) -> None:
     add_endpoint()
     failed()
 

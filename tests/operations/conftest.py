@@ -6,28 +6,28 @@ from tests.fixtures.batches import (
     alice,
     api,
     bob,
-    courier,
-    nothing_is_remembered,
+    callbacks,
+    clear_caches,
+    close_fal_clients,
     order,
     order_batch,
     submitted,
-    tidy_connections,
     work,
 )
-from tests.fixtures.billing import admin_key, client_of_fal, make
+from tests.fixtures.billing import admin_key, client_of_fal, generate
 
 __all__ = [
     "admin_key",
     "alice",
     "api",
     "bob",
+    "callbacks",
+    "clear_caches",
     "client_of_fal",
-    "courier",
-    "make",
-    "nothing_is_remembered",
+    "close_fal_clients",
+    "generate",
     "order",
     "order_batch",
     "submitted",
-    "tidy_connections",
     "work",
 ]

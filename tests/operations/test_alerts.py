@@ -24,7 +24,7 @@ from generations.provider import billed_units, circuit_breaker
 from operations import alert_rules, alerts, statistics
 from operations.alerting import EVALUATION_SECONDS, AlertingWorker
 from operations.models import AlertEpisode
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
 from tests.helpers.threads import race
 
@@ -49,18 +49,18 @@ def subjects() -> list[str]:
     return [email.subject for email in alerts.evaluate()]
 
 
-def fail(order: Ordering, count: int, code: str = "provider_error") -> None:
+def fail(order: PlaceOrder, count: int, code: str = "provider_error") -> None:
     for _ in range(count):
         submission = order().submissions.get()
-        lifecycle_facts.waiting(submission)
+        lifecycle_facts.reach_waiting(submission)
         reason = Reason(code=code, retryable=True, errors=[], detail="")  # type: ignore[arg-type]
         lifecycle.answered_error(submission, reason)
 
 
-def complete(order: Ordering, count: int) -> None:
+def complete(order: PlaceOrder, count: int) -> None:
     for _ in range(count):
         submission = order().submissions.get()
-        lifecycle_facts.storing(submission)
+        lifecycle_facts.reach_storing(submission)
         lifecycle_facts.stored(submission)
 
 
@@ -134,7 +134,7 @@ def test_of_several_workers_one_reports_the_beginning_and_one_the_end() -> None:
     ],
 )
 def test_failures_raise_an_alert_in_total_and_for_a_model(
-    order: Ordering, settings, failed: int, completed: int, alert_subjects: set[str]
+    order: PlaceOrder, settings, failed: int, completed: int, alert_subjects: set[str]
 ) -> None:
     settings.FAL_QUEUE_URL = "https://queue.fal.run"
     fail(order, failed)
@@ -143,7 +143,7 @@ def test_failures_raise_an_alert_in_total_and_for_a_model(
     assert set(subjects()) == alert_subjects
 
 
-def test_failures_that_customers_caused_raise_no_alert(order: Ordering, log_of_evaluation, settings) -> None:
+def test_failures_that_customers_caused_raise_no_alert(order: PlaceOrder, log_of_evaluation, settings) -> None:
     settings.FAL_QUEUE_URL = "https://queue.fal.run"
     fail(order, 10, "invalid_input")
     fail(order, 10, "content_policy")
@@ -153,7 +153,7 @@ def test_failures_that_customers_caused_raise_no_alert(order: Ordering, log_of_e
     assert log_of_evaluation() == []
 
 
-def test_missing_callbacks_raise_an_alert_unless_fal_cannot_reach_limn(order: Ordering, settings) -> None:
+def test_missing_callbacks_raise_an_alert_unless_fal_cannot_reach_limn(order: PlaceOrder, settings) -> None:
     settings.FAL_QUEUE_URL = "https://queue.fal.run"
     complete(order, alert_rules.VERDICTS_MIN)
 
@@ -163,11 +163,11 @@ def test_missing_callbacks_raise_an_alert_unless_fal_cannot_reach_limn(order: Or
     assert subjects() == ["callbacks do not arrive"]
 
 
-def complete_with_units(order: Ordering, *units: str) -> None:
+def complete_with_units(order: PlaceOrder, *units: str) -> None:
     """Completes an order for each number of units that fal counts."""
     for counted in units:
         submission = order().submissions.get()
-        lifecycle_facts.storing(submission)
+        lifecycle_facts.reach_storing(submission)
         lifecycle_facts.stored(submission)
         billed_units.record_units(submission, Decimal(counted))
 
@@ -182,7 +182,7 @@ def complete_with_units(order: Ordering, *units: str) -> None:
     ],
 )
 def test_a_bill_above_the_list_price_raises_an_alert_for_the_model(
-    order: Ordering, units: list[str], is_raised: bool
+    order: PlaceOrder, units: list[str], is_raised: bool
 ) -> None:
     complete_with_units(order, *units)
 
@@ -194,7 +194,7 @@ def test_a_bill_above_the_list_price_raises_an_alert_for_the_model(
         assert "10 credits at list price; the catalogue expected 9." in email.text
 
 
-def test_generations_that_were_delivered_in_part_are_no_evidence_of_the_price(order: Ordering) -> None:
+def test_generations_that_were_delivered_in_part_are_no_evidence_of_the_price(order: PlaceOrder) -> None:
     complete_with_units(partial(order, prompt="a cat", num_images=2), "4", "4", "4")
 
     assert {generation.released for generation in Generation.objects.all()} == {3}
@@ -232,7 +232,7 @@ def spend(account: Account, *, credits: int, ago: timedelta) -> None:
     Generation.objects.filter(pk=generation.pk).update(created_at=moment)
 
 
-def test_a_minimum_of_zero_switches_the_spending_alert_off(order: Ordering, settings) -> None:
+def test_a_minimum_of_zero_switches_the_spending_alert_off(order: PlaceOrder, settings) -> None:
     settings.ALERT_SPENDING_CREDITS = 0
     order()
 

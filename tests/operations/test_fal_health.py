@@ -13,9 +13,9 @@ from generations.models import Event, Generation, ProviderCallback, Submission
 from generations.provider import circuit_breaker
 from operations import statistics
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.operations.test_alerts import fail
 
 pytestmark = pytest.mark.django_db
@@ -40,10 +40,10 @@ def test_before_the_first_order_it_is_ok_and_has_no_rates(client: Client) -> Non
 
 
 def test_it_reports_rates_and_the_last_success(
-    client: Client, order: Ordering, submitted: Submission, courier: Courier, fal: Simulator
+    client: Client, order: PlaceOrder, submitted: Submission, callbacks: CallbackSender, fal: Simulator
 ) -> None:
     fal.finish(str(submitted.request_id))
-    courier.deliver(submitted)
+    callbacks.send(submitted)
     lifecycle_facts.stored(submitted)
     fail(order, 3)
 
@@ -56,10 +56,10 @@ def test_it_reports_rates_and_the_last_success(
 
 
 def test_the_lag_of_a_callback_after_the_poll_is_the_time_since_the_poll(
-    client: Client, submitted: Submission, courier: Courier, fal: Simulator
+    client: Client, submitted: Submission, callbacks: CallbackSender, fal: Simulator
 ) -> None:
     fal.finish(str(submitted.request_id))
-    courier.deliver(submitted)
+    callbacks.send(submitted)
     Generation.objects.update(answered_at=F("answered_at") - timedelta(seconds=90))
 
     lag = client.get(URL).json()["last_hour"]["callback_lag_seconds"]

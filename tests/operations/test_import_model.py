@@ -79,6 +79,6 @@ def test_a_written_model_can_be_ordered(
     inputs = {"prompt": "a cat", "image_size": {"width": 256, "height": 256}}
 
     order = Order(model=model, inputs=model.read(inputs), raw_input=inputs)
-    generation = work.to_the_end(lifecycle.order(alice, order, actor="test")[0])
+    generation = work.until_done(lifecycle.order(alice, order, actor="test")[0])
 
     assert (generation.status, generation.captured) == ("completed", 3)

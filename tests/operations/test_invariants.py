@@ -16,7 +16,7 @@ from generations.lifecycle import failure
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
 from operations import invariants
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,17 +75,17 @@ VIOLATIONS: list[tuple[Callable[[Generation], None], str]] = [
 
 
 @pytest.mark.parametrize("violate, rule", VIOLATIONS)
-def test_a_violation_is_found(violate: Callable[[Generation], None], rule: str, order: Ordering) -> None:
+def test_a_violation_is_found(violate: Callable[[Generation], None], rule: str, order: PlaceOrder) -> None:
     violate(order())
 
     assert rule in rules(invariants.always())
 
 
-def test_orders_in_every_phase_violate_nothing(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_orders_in_every_phase_violate_nothing(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("callback:lost")
-    completed = work.to_the_end(order())
+    completed = work.until_done(order())
     fal.script("callback:lost", "fail")
-    failed = work.to_the_end(order())
+    failed = work.until_done(order())
     fal.script("hold", "callback:lost")
     order()
     work.submit()
@@ -95,7 +95,7 @@ def test_orders_in_every_phase_violate_nothing(fal: Simulator, order: Ordering, 
     assert invariants.always() == []
 
 
-def test_unfinished_work_is_a_violation_only_at_rest(order: Ordering) -> None:
+def test_unfinished_work_is_a_violation_only_at_rest(order: PlaceOrder) -> None:
     generation = order()
 
     assert invariants.always() == []
@@ -105,13 +105,13 @@ def test_unfinished_work_is_a_violation_only_at_rest(order: Ordering) -> None:
     }
 
 
-def test_a_file_that_is_not_copied_is_a_violation_at_rest(fal: Simulator, order: Ordering) -> None:
+def test_a_file_that_is_not_copied_is_a_violation_at_rest(fal: Simulator, order: PlaceOrder) -> None:
     Output.objects.create(generation=order(), index=0, role="r", source_url="u", give_up_at=timezone.now())
 
     assert any(finding.subject.startswith("Output") for finding in invariants.at_rest())
 
 
-def test_the_command_reports_violations_and_fails(order: Ordering, capsys) -> None:
+def test_the_command_reports_violations_and_fails(order: PlaceOrder, capsys) -> None:
     generation = order()
     call_command("check_invariants")
     change_price_without_hold(generation)

@@ -21,10 +21,10 @@ from generations.provider import circuit_breaker
 from operations import metrics, running_totals, views
 from operations.metrics import Collector
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.metrics import HERE, counters, scrape
 from tests.helpers.source import ROOT
 from tests.services.waiting import HANG_SECONDS
@@ -42,7 +42,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fail(submission: Submission, code: str) -> None:
-    lifecycle_facts.waiting(submission)
+    lifecycle_facts.reach_waiting(submission)
     reason = Reason(code=code, retryable=False, errors=[], detail="no")  # type: ignore[arg-type]
     lifecycle.answered_error(submission, reason)
 
@@ -50,10 +50,10 @@ def fail(submission: Submission, code: str) -> None:
 # --- What is counted ------------------------------------------------------------------------------------------------
 
 
-def test_a_completed_order_is_counted_in_every_metric(client: Client, order: Ordering) -> None:
+def test_a_completed_order_is_counted_in_every_metric(client: Client, order: PlaceOrder) -> None:
     generation = order()
     submission = generation.submissions.get()
-    lifecycle_facts.storing(submission)
+    lifecycle_facts.reach_storing(submission)
     lifecycle_facts.stored(submission)
     Generation.objects.update(submitted_at=timezone.now() - timedelta(seconds=100), created_at="2026-01-01T00:00:00Z")
 
@@ -79,7 +79,7 @@ def test_a_completed_order_is_counted_in_every_metric(client: Client, order: Ord
     ],
 )
 def test_a_failed_submission_is_counted_by_outcome_and_by_type(
-    client: Client, fal: Simulator, order: Ordering, work: Work, scenario: str, status: str, error: str
+    client: Client, fal: Simulator, order: PlaceOrder, work: Work, scenario: str, status: str, error: str
 ) -> None:
     fal.script(scenario)
     order()
@@ -91,7 +91,7 @@ def test_a_failed_submission_is_counted_by_outcome_and_by_type(
     assert samples["fal_rate_limit_hits_total",] == (error == "rate_limited")
 
 
-def test_failures_are_counted_by_type_and_their_verdicts_as_polled(client: Client, order: Ordering) -> None:
+def test_failures_are_counted_by_type_and_their_verdicts_as_polled(client: Client, order: PlaceOrder) -> None:
     for code in ("content_policy", "provider_error", "provider_error", "cancelled"):
         fail(order().submissions.get(), code)
 
@@ -103,10 +103,10 @@ def test_failures_are_counted_by_type_and_their_verdicts_as_polled(client: Clien
 
 
 def test_an_applied_callback_is_counted_with_its_verdict(
-    client: Client, submitted: Submission, courier: Courier, fal: Simulator
+    client: Client, submitted: Submission, callbacks: CallbackSender, fal: Simulator
 ) -> None:
     fal.finish(str(submitted.request_id))
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
     samples = scrape(client)
 
@@ -114,8 +114,8 @@ def test_an_applied_callback_is_counted_with_its_verdict(
     assert samples["limn_verdicts_total", "callback"] == 1
 
 
-def test_gauges_show_unfinished_work_its_age_and_its_credits(client: Client, alice: Account, order: Ordering) -> None:
-    lifecycle_facts.storing(order().submissions.get())
+def test_gauges_show_unfinished_work_its_age_and_its_credits(client: Client, alice: Account, order: PlaceOrder) -> None:
+    lifecycle_facts.reach_storing(order().submissions.get())
     order()
     Generation.objects.filter(phase="queued").update(
         created_at=timezone.now() - timedelta(hours=2), next_attempt_at=timezone.now() - timedelta(minutes=5)
@@ -131,7 +131,7 @@ def test_gauges_show_unfinished_work_its_age_and_its_credits(client: Client, ali
     assert samples["limn_breaker_open",] == 1
 
 
-def test_a_model_that_is_not_in_the_catalogue_is_counted_as_other(client: Client, order: Ordering) -> None:
+def test_a_model_that_is_not_in_the_catalogue_is_counted_as_other(client: Client, order: PlaceOrder) -> None:
     fail(order().submissions.get(), "provider_error")
     Generation.objects.update(model="removed", endpoint="fal-ai/removed")
 
@@ -156,7 +156,9 @@ def erase_everything() -> None:
         lifecycle.erase(generation, actor="test")
 
 
-def test_an_old_and_a_new_process_agree_and_no_counter_falls(order: Ordering, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_and_a_new_process_agree_and_no_counter_falls(
+    order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The old one has added up every row in slices as soon as it was written; the new one adds up all rows at once."""
     monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
     monkeypatch.setattr(running_totals, "SLICE_ROWS", 2)
@@ -164,7 +166,7 @@ def test_an_old_and_a_new_process_agree_and_no_counter_falls(order: Ordering, mo
     before: dict[tuple[Any, ...], float] = {}
     for _ in range(3):
         submission = order().submissions.get()
-        lifecycle_facts.storing(submission)
+        lifecycle_facts.reach_storing(submission)
         lifecycle_facts.stored(submission)
         fail(order().submissions.get(), "provider_error")
         refuse_and_fail(order().submissions.get())
@@ -175,7 +177,7 @@ def test_an_old_and_a_new_process_agree_and_no_counter_falls(order: Ordering, mo
         before = now
 
 
-def test_settled_rows_are_not_read_again(order: Ordering) -> None:
+def test_settled_rows_are_not_read_again(order: PlaceOrder) -> None:
     fail(order().submissions.get(), "provider_error")
     Event.objects.update(created_at=timezone.now() - timedelta(hours=1))
     collector = Collector()
@@ -187,7 +189,7 @@ def test_settled_rows_are_not_read_again(order: Ordering) -> None:
 
 
 def test_adding_up_that_takes_too_long_continues_at_the_next_scrape(
-    client: Client, order: Ordering, monkeypatch: pytest.MonkeyPatch
+    client: Client, order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_totals, "SLICE_ROWS", 1)
     monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
@@ -201,7 +203,7 @@ def test_adding_up_that_takes_too_long_continues_at_the_next_scrape(
     assert scrape(client)["fal_requests_total", FLUX, "accepted"] == 1
 
 
-def test_the_number_of_queries_does_not_depend_on_the_number_of_orders(client: Client, order: Ordering) -> None:
+def test_the_number_of_queries_does_not_depend_on_the_number_of_orders(client: Client, order: PlaceOrder) -> None:
     counts = []
     for _ in range(2):
         for _ in range(3):

@@ -16,7 +16,7 @@ from generations.ordering import price_book
 from operations import provider_bill
 from operations.models import Charge
 from operations.provider_bill import Margin
-from tests.fixtures.billing import Making, read_the_bill, reconciled, span
+from tests.fixtures.billing import Generate, bill_period, bill_report, read_bill
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("admin_key")]
 
@@ -24,18 +24,18 @@ PROMPT = {"prompt": "a cat"}
 
 
 def findings() -> list[str]:
-    read_the_bill()
-    return [f"{finding.rule}: {finding.detail}" for finding in reconciled().findings]
+    read_bill()
+    return [f"{finding.rule}: {finding.detail}" for finding in bill_report().findings]
 
 
 # --- Storing the bill -----------------------------------------------------------------------------------------------
 
 
-def test_a_line_is_stored_once_with_its_submission(make: Making) -> None:
-    submission = make(num_images=2).submissions.get()
+def test_a_line_is_stored_once_with_its_submission(generate: Generate) -> None:
+    submission = generate(num_images=2).submissions.get()
 
-    read_the_bill()
-    read_the_bill()
+    read_bill()
+    read_bill()
 
     charge = Charge.objects.get()
     submission.refresh_from_db()
@@ -43,9 +43,9 @@ def test_a_line_is_stored_once_with_its_submission(make: Making) -> None:
     assert submission.billed_dollars == Decimal("0.006")
 
 
-def test_a_line_that_fal_corrects_is_updated(make: Making) -> None:
-    make()
-    read_the_bill()
+def test_a_line_that_fal_corrects_is_updated(generate: Generate) -> None:
+    generate()
+    read_bill()
     charge = Charge.objects.get()
     corrected = BillingEvent(
         request_id=charge.request_id,
@@ -60,15 +60,15 @@ def test_a_line_that_fal_corrects_is_updated(make: Making) -> None:
     assert Charge.objects.get().dollars == Submission.objects.get().billed_dollars == Decimal("0.021")
 
 
-def test_a_line_is_assigned_when_the_submission_has_learnt_its_request_id(make: Making) -> None:
-    make()
+def test_a_line_is_assigned_when_the_submission_has_learnt_its_request_id(generate: Generate) -> None:
+    generate()
     request_id = Submission.objects.get().request_id
     Submission.objects.update(request_id=None)
-    read_the_bill()
+    read_bill()
     assert Charge.objects.get().submission is None
 
     Submission.objects.update(request_id=request_id)
-    read_the_bill()
+    read_bill()
 
     assert Charge.objects.get().submission == Submission.objects.get()
 
@@ -76,42 +76,42 @@ def test_a_line_is_assigned_when_the_submission_has_learnt_its_request_id(make: 
 # --- Comparing it with the generations ------------------------------------------------------------------------------
 
 
-def test_a_bill_of_the_list_price_gives_no_finding(make: Making) -> None:
-    make("flux-schnell", **PROMPT)
-    make("veo3.1-fast", **PROMPT)
-    make("eleven-v3", text="a short word")
+def test_a_bill_of_the_list_price_gives_no_finding(generate: Generate) -> None:
+    generate("flux-schnell", **PROMPT)
+    generate("veo3.1-fast", **PROMPT)
+    generate("eleven-v3", text="a short word")
 
     assert findings() == []
 
 
-def test_another_price_is_drift(make: Making) -> None:
-    make(scenario="bill:double")
+def test_another_price_is_drift(generate: Generate) -> None:
+    generate(scenario="bill:double")
 
     assert findings() == ["drift: fal billed 0.006 USD, the catalogue expects 0.003 USD"]
 
 
-def test_a_price_of_the_price_book_is_not_drift(make: Making) -> None:
+def test_a_price_of_the_price_book_is_not_drift(generate: Generate) -> None:
     """The price book changes what customers pay, not what fal should bill."""
     price_book.write("flux-schnell", percent=500, actor="test")
 
-    assert make().captured == 15
+    assert generate().captured == 15
     assert findings() == []
 
 
-def test_files_that_fal_did_not_deliver_need_not_be_billed(make: Making) -> None:
-    make(scenario="outputs:fewer", num_images=4)
+def test_files_that_fal_did_not_deliver_need_not_be_billed(generate: Generate) -> None:
+    generate(scenario="outputs:fewer", num_images=4)
 
     assert findings() == []
 
 
-def test_a_completed_generation_without_a_charge_is_found(make: Making) -> None:
-    make(scenario="bill:missing")
+def test_a_completed_generation_without_a_charge_is_found(generate: Generate) -> None:
+    generate(scenario="bill:missing")
 
     assert findings() == ["unbilled: it is complete, and fal's bill does not contain it"]
 
 
-def test_a_charge_without_a_generation_is_found(make: Making) -> None:
-    make(scenario="bill:foreign")
+def test_a_charge_without_a_generation_is_found(generate: Generate) -> None:
+    generate(scenario="bill:foreign")
 
     (finding,) = findings()
     assert finding.startswith(
@@ -119,22 +119,22 @@ def test_a_charge_without_a_generation_is_found(make: Making) -> None:
     )
 
 
-def test_a_charge_for_a_failure_is_found(make: Making) -> None:
-    make(scenario="fail:content_policy_violation bill:failed")
+def test_a_charge_for_a_failure_is_found(generate: Generate) -> None:
+    generate(scenario="fail:content_policy_violation bill:failed")
 
     assert findings() == [
         "unearned: fal billed 0.003 USD for a generation that failed (content_policy) and was not charged"
     ]
 
 
-def test_a_failure_without_a_charge_gives_no_finding(make: Making) -> None:
-    make(scenario="fail:internal_server_error")
+def test_a_failure_without_a_charge_gives_no_finding(generate: Generate) -> None:
+    generate(scenario="fail:internal_server_error")
 
     assert findings() == []
 
 
-def test_a_second_job_of_an_order_is_surplus_and_not_drift(make: Making) -> None:
-    generation = make()
+def test_a_second_job_of_an_order_is_surplus_and_not_drift(generate: Generate) -> None:
+    generation = generate()
     second = Submission.objects.create(generation=generation, number=2, state=Submission.State.SENT)
     lifecycle.submitted(second, ProviderReceipt(request_id="twin", status_url="", response_url="", cancel_url=""))
     event = BillingEvent(
@@ -157,24 +157,26 @@ def test_a_second_job_of_an_order_is_surplus_and_not_drift(make: Making) -> None
         ("veo3.1-fast", {"duration_seconds": 4.0}, "8 s were ordered, 4 s were delivered"),
     ],
 )
-def test_another_size_than_ordered_is_found(make: Making, slug: str, delivered: dict[str, float], detail: str) -> None:
-    generation = make(slug, **PROMPT)
+def test_another_size_than_ordered_is_found(
+    generate: Generate, slug: str, delivered: dict[str, float], detail: str
+) -> None:
+    generation = generate(slug, **PROMPT)
     Output.objects.update(**delivered)
 
     role = generation.outputs.get().role
     assert findings() == [f"size: {role}: {detail}"]
 
 
-def test_a_size_within_the_tolerance_gives_no_finding(make: Making) -> None:
-    image, video = make("flux-schnell", **PROMPT), make("veo3.1-fast", **PROMPT)
+def test_a_size_within_the_tolerance_gives_no_finding(generate: Generate) -> None:
+    image, video = generate("flux-schnell", **PROMPT), generate("veo3.1-fast", **PROMPT)
     image.outputs.update(width=250, height=256)
     video.outputs.update(duration_seconds=8.4)
 
     assert findings() == []
 
 
-def test_a_model_or_an_input_that_the_catalogue_no_longer_has_gives_no_finding(make: Making) -> None:
-    make()
+def test_a_model_or_an_input_that_the_catalogue_no_longer_has_gives_no_finding(generate: Generate) -> None:
+    generate()
     Generation.objects.update(model="flux-ancient")
     assert findings() == []
 
@@ -184,9 +186,9 @@ def test_a_model_or_an_input_that_the_catalogue_no_longer_has_gives_no_finding(m
     assert findings() == []
 
 
-def test_only_the_time_span_is_compared(make: Making) -> None:
-    make(scenario="bill:missing")
-    since, until = span()
+def test_only_the_time_span_is_compared(generate: Generate) -> None:
+    generate(scenario="bill:missing")
+    since, until = bill_period()
     bill = provider_bill.stored_bill(since=since, until=until)
 
     report = provider_bill.reconcile(bill, since=since - timedelta(days=1), until=since)
@@ -197,13 +199,13 @@ def test_only_the_time_span_is_compared(make: Making) -> None:
 # --- Margins --------------------------------------------------------------------------------------------------------
 
 
-def test_the_margin_of_a_model_is_the_captured_credits_less_the_bill(make: Making) -> None:
+def test_the_margin_of_a_model_is_the_captured_credits_less_the_bill(generate: Generate) -> None:
     price_book.write("flux-schnell", percent=150, actor="test")
-    make(num_images=2)
-    make(scenario="fail:content_policy_violation bill:failed")
-    read_the_bill()
+    generate(num_images=2)
+    generate(scenario="fail:content_policy_violation bill:failed")
+    read_bill()
 
-    margin = reconciled().margins["flux-schnell"]
+    margin = bill_report().margins["flux-schnell"]
 
     assert margin == Margin(generations=2, captured=9, dollars=Decimal("0.009"))
     assert (margin.earned, margin.percent) == (Decimal(0), Decimal("0.0"))
@@ -216,9 +218,9 @@ def test_a_model_without_revenue_has_no_percentage() -> None:
 # --- Without an admin key -------------------------------------------------------------------------------------------
 
 
-def test_an_estimate_uses_the_units_of_the_results_and_the_list_prices(make: Making) -> None:
-    generation = make(num_images=2)
-    since, until = span()
+def test_an_estimate_uses_the_units_of_the_results_and_the_list_prices(generate: Generate) -> None:
+    generation = generate(num_images=2)
+    since, until = bill_period()
     price = UnitPrice(endpoint=generation.endpoint, dollars=Decimal("0.004"), unit="megapixels")
     bill = provider_bill.estimated_bill({generation.endpoint: price}, since=since)
 

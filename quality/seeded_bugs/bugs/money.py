@@ -14,7 +14,7 @@ IMPORT_TRANSACTION = "from django.db import transaction"
 LATE_DUPLICATE = "test_b8_a_late_duplicate_callback_charges_nothing"
 LATE_ANSWER = "test_b18_a_late_answer_after_the_end_changes_nothing"
 NEVER_CHANGES = "test_what_has_ended_never_changes"
-ALLOWED_PHASES = "test_a_fact_moves_an_order_from_certain_places_only"
+ALLOWED_PHASES = "test_a_fact_changes_a_generation_only_in_certain_phases"
 SETTLES_ONCE = "test_a_hold_settles_once"
 LEDGER_CONSTRAINTS = "tests/credits::test_the_database_refuses"
 CALLBACK_CONSTRAINTS = "tests/generations::test_the_database_refuses"
@@ -173,8 +173,8 @@ BUGS = (
             ),
         ),
         caught_by=(
-            "test_a_fact_is_told_before_its_transaction_ends",
-            "test_a_fact_that_cannot_be_told_has_not_happened",
+            "test_the_event_of_a_fact_is_written_before_its_transaction_ends",
+            "test_a_fact_whose_event_cannot_be_written_changes_nothing",
         ),
     ),
 )

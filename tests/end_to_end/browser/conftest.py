@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(autouse=True)
-def tidy_connections() -> Iterator[None]:
+def close_fal_clients() -> Iterator[None]:
     """Closes the connections to fal after each test."""
     yield
     clients.close()

@@ -24,7 +24,7 @@ def test_an_edit_continues_after_the_browser_is_closed(
     order_an_edit(alices_page)
     alices_page.context.close()
 
-    Work().to_the_end(Generation.objects.get())
+    Work().until_done(Generation.objects.get())
 
     # fal received URLs of Limn, and can fetch them without logging in.
     assert [get(url).status_code for url in fal.log.accepted()[0].inputs["image_urls"]] == [200, 200]

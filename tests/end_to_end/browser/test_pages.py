@@ -41,7 +41,7 @@ def test_images_are_ordered_and_appear_without_a_reload(alices_page: Page) -> No
     alices_page.wait_for_url("**/generations/**")
     alices_page.evaluate("window.sameDocument = true")
 
-    Work().to_the_end(Generation.objects.get())
+    Work().until_done(Generation.objects.get())
 
     expect(alices_page.get_by_text("6 reserved → 6 charged")).to_be_visible()
     expect(alices_page.locator("#announcement")).to_contain_text("Completed")
@@ -60,7 +60,7 @@ def test_without_javascript_the_page_reloads_itself(browser: Browser, live_limn:
     expect(page.get_by_label("Prompt")).to_have_value("a cat on the moon")
     page.locator(".price").get_by_role("button", name="Generate").click()
 
-    Work().to_the_end(Generation.objects.get())
+    Work().until_done(Generation.objects.get())
 
     expect(page.get_by_text("3 reserved → 3 charged")).to_be_visible()
     context.close()
@@ -69,7 +69,7 @@ def test_without_javascript_the_page_reloads_itself(browser: Browser, live_limn:
 def test_a_3d_model_is_shown_without_requests_to_other_hosts(alices_page: Page, alice: User) -> None:
     foreign: list[str] = []
     alices_page.on("request", lambda request: foreign.append(request.url) if "127.0.0.1" not in request.url else None)
-    generation = Work().to_the_end(place_order(alice, "tripo-v2.5", image_url="https://example.com/chair.png"))
+    generation = Work().until_done(place_order(alice, "tripo-v2.5", image_url="https://example.com/chair.png"))
 
     alices_page.goto(f"/generations/{generation.pk}/")
 

@@ -37,7 +37,7 @@ from generations.models import Erasure
 from notifications import endpoints, outbox
 from simulator import Simulator
 from tests.end_to_end.contract.example_requests import cases, examples_of
-from tests.fixtures.api import Ordering, key_of
+from tests.fixtures.api import PlaceOrder, key_of
 from tests.helpers.images import picture
 
 # There, because it refuses more than SQLite does: NUL characters, numbers that are too large, texts that are too long.
@@ -68,7 +68,9 @@ OPERATIONS = operations(DOCUMENT)
 
 
 @pytest.fixture
-def hers(alice: User, path_parameters: dict[str, Any], running: Ordering, completed: Ordering) -> list[dict[str, Any]]:
+def hers(
+    alice: User, path_parameters: dict[str, Any], running: PlaceOrder, completed: PlaceOrder
+) -> list[dict[str, Any]]:
     """Alice's things: as they are at their best, under way, and over."""
     endpoint = endpoints.create(Account.objects.for_user(alice), "https://example.com/deaf")
     message = outbox.send_test(endpoint)

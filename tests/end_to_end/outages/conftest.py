@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.outages.deployment import Deployment, deploy
-from tests.fixtures.orders import alice, courier, order, submitted, tidy_connections, work
+from tests.fixtures.orders import alice, callbacks, close_fal_clients, order, submitted, work
 from tests.plugin import simulator
 from tests.services.postgres import Server, postgresql_server
 from tests.services.waiting import until
 
-__all__ = ["alice", "courier", "order", "submitted", "tidy_connections", "work"]
+__all__ = ["alice", "callbacks", "close_fal_clients", "order", "submitted", "work"]
 
 
 @pytest.fixture(scope="module")

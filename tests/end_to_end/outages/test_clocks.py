@@ -14,7 +14,7 @@ from config.management.ports import free_port
 from database.clock import from_now
 from generations.models import Generation, ProviderCallback, Status, Submission
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.web_server import serve
 from tests.services.faketime import wrong_clock
 from tests.services.processes import Processes
@@ -26,7 +26,7 @@ TEN_MINUTES = int(timedelta(minutes=10).total_seconds())
 
 @pytest.mark.once
 def test_b37_a_web_server_with_a_wrong_clock_logs_it_and_loses_no_generation(
-    limn: Processes, fal: Simulator, order: Ordering, settings: Settings
+    limn: Processes, fal: Simulator, order: PlaceOrder, settings: Settings
 ) -> None:
     port = free_port()
     settings.SITE_URL = f"http://127.0.0.1:{port}"
@@ -44,7 +44,7 @@ def test_b37_a_web_server_with_a_wrong_clock_logs_it_and_loses_no_generation(
 
 @pytest.mark.only_postgresql
 def test_e14_a_worker_with_a_fast_clock_takes_no_lease_from_another(
-    limn: Processes, submitted: Submission, order: Ordering
+    limn: Processes, submitted: Submission, order: PlaceOrder
 ) -> None:
     lease, leased = uuid4(), Generation.objects.filter(pk=submitted.generation_id)
     leased.update(lease=lease, leased_until=from_now(TEN_MINUTES / 2), next_attempt_at=Now())

@@ -16,7 +16,7 @@ from django.test import Client
 from credits.models import Account
 from generations.models import Generation, Phase, ProviderCallback, Submission
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import locked
 from tests.helpers.threads import at_once
 
@@ -24,10 +24,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgres
 
 
 @pytest.fixture
-def received(courier: Courier, submitted: Submission) -> Submission:
+def received(callbacks: CallbackSender, submitted: Submission) -> Submission:
     """A submission whose callback is stored but not applied, because the row of the generation was locked."""
     with locked(submitted.generation):
-        assert courier.deliver(submitted) == 503
+        assert callbacks.send(submitted) == 503
     return submitted
 
 
@@ -37,16 +37,16 @@ def outcome() -> str:
 
 
 def test_b34_a_callback_is_stored_while_the_row_of_its_generation_is_locked(
-    courier: Courier, submitted: Submission
+    callbacks: CallbackSender, submitted: Submission
 ) -> None:
     with locked(submitted.generation):
-        answer = courier.deliver(submitted)
+        answer = callbacks.send(submitted)
 
         assert (answer, outcome()) == (503, ProviderCallback.Outcome.RECEIVED)
 
 
-def test_b34_a_stored_callback_is_applied_at_the_next_delivery(courier: Courier, received: Submission) -> None:
-    assert courier.deliver(received) == 200
+def test_b34_a_stored_callback_is_applied_at_the_next_delivery(callbacks: CallbackSender, received: Submission) -> None:
+    assert callbacks.send(received) == 200
 
     assert outcome() == ProviderCallback.Outcome.APPLIED
     assert received.generation.outputs.count() == 1
@@ -54,7 +54,7 @@ def test_b34_a_stored_callback_is_applied_at_the_next_delivery(courier: Courier,
 
 def test_b34_a_stored_callback_is_applied_even_if_fal_does_not_repeat_it(received: Submission, work: Work) -> None:
     """The status API of fal answers IN_PROGRESS for ever, so only the stored callback contains the result."""
-    work.ask_fal()
+    work.reconcile()
 
     received.generation.refresh_from_db()
     assert (received.generation.phase, outcome()) == (Phase.STORING, ProviderCallback.Outcome.APPLIED)
@@ -117,6 +117,6 @@ def test_e13_a_returned_connection_is_used_again(one_connection: None) -> None:
 
 
 def test_e13_one_connection_is_enough_for_a_callback(
-    one_connection: None, courier: Courier, submitted: Submission
+    one_connection: None, callbacks: CallbackSender, submitted: Submission
 ) -> None:
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from tests.fixtures.callbacks import (
     alice,
-    courier,
-    fresh_keys,
+    callbacks,
+    close_fal_clients,
     order,
     shared_limn,
     submit_many,
     submitted,
-    tidy_connections,
     work,
 )
 
 __all__ = [
     "alice",
-    "courier",
-    "fresh_keys",
+    "callbacks",
+    "close_fal_clients",
     "order",
     "shared_limn",
     "submit_many",
     "submitted",
-    "tidy_connections",
     "work",
 ]

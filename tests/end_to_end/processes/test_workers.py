@@ -13,7 +13,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.models import FailureCode, Generation, Output, Phase, Status
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.services.processes import Processes
 from tests.services.seaweed import Bucket
 from tests.services.waiting import HANG_SECONDS, until
@@ -41,7 +41,7 @@ def wait_for_copy(fal: Simulator) -> None:
 
 
 def test_one_worker_process_completes_a_generation(
-    fal: Simulator, limn: Processes, alice: Account, order: Ordering
+    fal: Simulator, limn: Processes, alice: Account, order: PlaceOrder
 ) -> None:
     limn("work")
 
@@ -52,7 +52,7 @@ def test_one_worker_process_completes_a_generation(
 
 
 def test_e1_the_next_worker_completes_a_copy_whose_worker_was_killed(
-    fal: Simulator, limn: Processes, alice: Account, order: Ordering
+    fal: Simulator, limn: Processes, alice: Account, order: PlaceOrder
 ) -> None:
     fal.script("cdn:dripx1")
     generation = order()
@@ -68,7 +68,7 @@ def test_e1_the_next_worker_completes_a_copy_whose_worker_was_killed(
 
 
 def test_a3_a_worker_killed_while_submitting_pays_fal_once(
-    fal: Simulator, limn: Processes, alice: Account, order: Ordering
+    fal: Simulator, limn: Processes, alice: Account, order: PlaceOrder
 ) -> None:
     fal.script("hang_after_accept")
     generation = order()
@@ -85,7 +85,7 @@ def test_a3_a_worker_killed_while_submitting_pays_fal_once(
 
 
 @pytest.mark.once
-def test_e2_sigterm_ends_a_worker_and_releases_its_leases(fal: Simulator, limn: Processes, order: Ordering) -> None:
+def test_e2_sigterm_ends_a_worker_and_releases_its_leases(fal: Simulator, limn: Processes, order: PlaceOrder) -> None:
     fal.script("cdn:drip")
     order()
     worker = limn("work")
@@ -99,7 +99,7 @@ def test_e2_sigterm_ends_a_worker_and_releases_its_leases(fal: Simulator, limn: 
 # On SQLite a process that is suspended inside a transaction blocks all others.
 @pytest.mark.only_postgresql
 def test_e3_a_worker_that_was_suspended_beyond_its_lease_changes_nothing(
-    fal: Simulator, limn: Processes, alice: Account, order: Ordering
+    fal: Simulator, limn: Processes, alice: Account, order: PlaceOrder
 ) -> None:
     fal.script("cdn:dripx1")
     generation = order()
@@ -128,7 +128,7 @@ def test_without_fal_key_the_error_names_it_and_make_run(limn: Processes) -> Non
 
 @pytest.mark.once
 def test_a_bucket_and_redis_are_used_by_settings_alone(
-    fal: Simulator, limn: Processes, s3: Bucket, redis_url: str, order: Ordering
+    fal: Simulator, limn: Processes, s3: Bucket, redis_url: str, order: PlaceOrder
 ) -> None:
     limn("work", REDIS_URL=redis_url, **s3.environment)
 
@@ -139,7 +139,7 @@ def test_a_bucket_and_redis_are_used_by_settings_alone(
     assert (file["Key"], file["Size"]) == (output.key, output.size_bytes)
 
 
-def test_audit_ledger_reports_a_clean_ledger(fal: Simulator, order: Ordering, capsys) -> None:
+def test_audit_ledger_reports_a_clean_ledger(fal: Simulator, order: PlaceOrder, capsys) -> None:
     lifecycle.failed(order(), lifecycle.failure(FailureCode.DEADLINE), actor="test")
 
     call_command("audit_ledger")

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.fixtures.pages import alice, finished, order, tidy_connections
+from tests.fixtures.pages import alice, close_fal_clients, finished, order
 
-__all__ = ["alice", "finished", "order", "tidy_connections"]
+__all__ = ["alice", "close_fal_clients", "finished", "order"]
 
 Staff = Callable[..., Client]
 
@@ -19,7 +19,7 @@ Staff = Callable[..., Client]
 def staff(db: None) -> Staff:
     """`staff("view_generation")` is the browser of a staff member with exactly these permissions."""
 
-    def hire(*codenames: str) -> Client:
+    def submit_many(*codenames: str) -> Client:
         permissions = Permission.objects.filter(codename__in=codenames)
         # A misspelt permission would make every test of a missing permission pass.
         assert {permission.codename for permission in permissions} == set(codenames)
@@ -27,7 +27,7 @@ def staff(db: None) -> Staff:
         user.user_permissions.set(permissions)
         return logged_in(user)
 
-    return hire
+    return submit_many
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.models import Generation
 from simulator import Simulator
-from tests.fixtures.api import GENERATIONS, Ordering
+from tests.fixtures.api import GENERATIONS, PlaceOrder
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ def retry(api: APIClient, generation: Generation, body: dict | None = None):
     return api.post(f"{GENERATIONS}{generation.pk}/retry/", body or {})
 
 
-def test_a_queued_generation_is_cancelled_and_released_at_once(api: APIClient, alice: User, order: Ordering) -> None:
+def test_a_queued_generation_is_cancelled_and_released_at_once(api: APIClient, alice: User, order: PlaceOrder) -> None:
     response = cancel(api, order())
 
     assert response.status_code == 200
@@ -31,7 +31,7 @@ def test_a_queued_generation_is_cancelled_and_released_at_once(api: APIClient, a
     assert Account.objects.for_user(alice).held == 0
 
 
-def test_a_submitted_generation_waits_for_the_verdict_of_fal(api: APIClient, alice: User, running: Ordering) -> None:
+def test_a_submitted_generation_waits_for_the_verdict_of_fal(api: APIClient, alice: User, running: PlaceOrder) -> None:
     generation = running()
 
     response = cancel(api, generation)
@@ -42,7 +42,7 @@ def test_a_submitted_generation_waits_for_the_verdict_of_fal(api: APIClient, ali
     assert generation.events.filter(fact="cancel_asked", actor="user:alice").count() == 1
 
 
-def test_a_cancellation_makes_the_generation_due_for_the_reconciler(api: APIClient, running: Ordering) -> None:
+def test_a_cancellation_makes_the_generation_due_for_the_reconciler(api: APIClient, running: PlaceOrder) -> None:
     generation = running()
 
     cancel(api, generation)
@@ -50,7 +50,7 @@ def test_a_cancellation_makes_the_generation_due_for_the_reconciler(api: APIClie
     assert generation in Generation.objects.to_reconcile()
 
 
-def test_a_repeated_cancellation_gets_the_same_response(api: APIClient, order: Ordering, running: Ordering) -> None:
+def test_a_repeated_cancellation_gets_the_same_response(api: APIClient, order: PlaceOrder, running: PlaceOrder) -> None:
     queued, submitted = order(), running()
 
     statuses = [[cancel(api, generation).status_code for _ in range(2)] for generation in (queued, submitted)]
@@ -70,7 +70,7 @@ def test_a_generation_that_fal_has_finished_cannot_be_cancelled(
 
 
 def test_a_retry_is_a_new_generation_with_the_same_order(
-    api: APIClient, failed: Ordering, patient_fal: Simulator
+    api: APIClient, failed: PlaceOrder, patient_fal: Simulator
 ) -> None:
     earlier = failed(metadata={"project": "moon"})
 
@@ -83,30 +83,30 @@ def test_a_retry_is_a_new_generation_with_the_same_order(
     assert body["credits"]["held"] == 3
 
 
-def test_a_completed_generation_can_be_retried(api: APIClient, completed: Ordering, patient_fal: Simulator) -> None:
+def test_a_completed_generation_can_be_retried(api: APIClient, completed: PlaceOrder, patient_fal: Simulator) -> None:
     assert retry(api, completed()).status_code == 202
 
 
-def test_a_generation_in_progress_cannot_be_retried(api: APIClient, running: Ordering) -> None:
+def test_a_generation_in_progress_cannot_be_retried(api: APIClient, running: PlaceOrder) -> None:
     response = retry(api, running())
 
     assert (response.status_code, response.json()["code"]) == (409, "not_finished")
 
 
-def test_a_retry_above_max_credits_is_refused(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_above_max_credits_is_refused(api: APIClient, failed: PlaceOrder) -> None:
     response = retry(api, failed(), {"max_credits": 2})
 
     assert (response.status_code, response.json()["code"]) == (402, "max_credits_exceeded")
 
 
-def test_a_generation_of_a_removed_model_cannot_be_retried(api: APIClient, failed: Ordering) -> None:
+def test_a_generation_of_a_removed_model_cannot_be_retried(api: APIClient, failed: PlaceOrder) -> None:
     generation = failed()
     Generation.objects.filter(pk=generation.pk).update(model="retired-1")
 
     assert retry(api, generation).json()["code"] == "model_not_found"
 
 
-def test_a_retry_names_inputs_that_the_model_no_longer_accepts(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_names_inputs_that_the_model_no_longer_accepts(api: APIClient, failed: PlaceOrder) -> None:
     generation = failed()
     Generation.objects.filter(pk=generation.pk).update(input={"prompt": "a cat", "lora": "old"})
 
@@ -116,11 +116,11 @@ def test_a_retry_names_inputs_that_the_model_no_longer_accepts(api: APIClient, f
     assert response.json()["errors"][0]["loc"] == ["input", "lora"]
 
 
-def test_a_retry_accepts_no_changed_inputs(api: APIClient, failed: Ordering) -> None:
+def test_a_retry_accepts_no_changed_inputs(api: APIClient, failed: PlaceOrder) -> None:
     assert retry(api, failed(), {"input": {"prompt": "a dog"}}).status_code == 422
 
 
-def test_a_cancellation_after_the_verdict_of_fal_gets_200(api: APIClient, running: Ordering) -> None:
+def test_a_cancellation_after_the_verdict_of_fal_gets_200(api: APIClient, running: PlaceOrder) -> None:
     generation = running()
     cancel(api, generation)
 

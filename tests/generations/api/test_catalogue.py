@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from generations.catalogue import MODELS
 from generations.models import Generation
-from tests.fixtures.api import CAT, Ordering
+from tests.fixtures.api import CAT, PlaceOrder
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def test_without_completed_generations_the_typical_duration_is_the_declared_one(
 
 
 def test_the_typical_duration_is_the_median_of_completed_generations(
-    api: APIClient, completed: Ordering, failed: Ordering
+    api: APIClient, completed: PlaceOrder, failed: PlaceOrder
 ) -> None:
     failed()
     for seconds in (2, 8, 600):

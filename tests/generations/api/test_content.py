@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from generations.files import signed_urls, storage
 from generations.http import byte_ranges
 from generations.models import Output
-from tests.fixtures.api import GENERATIONS, Ordering, picture, read_to_the_end, store
+from tests.fixtures.api import GENERATIONS, PlaceOrder, picture, read_to_the_end, store
 from tests.services.seaweed import DOMAIN, Bucket
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def output(completed: Ordering) -> Output:
+def output(completed: PlaceOrder) -> Output:
     return completed().outputs.get()
 
 
@@ -64,7 +64,7 @@ def test_the_headers_keep_a_browser_from_running_the_file(api: APIClient, output
     ],
 )
 def test_a_file_that_a_browser_cannot_display_is_downloaded(
-    api: APIClient, storing: Ordering, content_type: str, disposition: str, extension: str
+    api: APIClient, storing: PlaceOrder, content_type: str, disposition: str, extension: str
 ) -> None:
     output = store(storing().outputs.get(), content_type=content_type)
 
@@ -135,7 +135,7 @@ def test_a_range_of_a_different_file_returns_the_whole_file(api: APIClient, outp
     assert (other.status_code, same.status_code) == (200, 206)
 
 
-def test_a_large_file_is_sent_in_chunks(storing: Ordering, api: APIClient) -> None:
+def test_a_large_file_is_sent_in_chunks(storing: PlaceOrder, api: APIClient) -> None:
     large = picture() + bytes(3 * byte_ranges.CHUNK_BYTES)
     output = store(storing().outputs.get(), large)
 
@@ -173,7 +173,7 @@ def test_a_signed_url_expires_at_the_given_time(api: APIClient, anonymous: APICl
 
 
 def test_a_ticket_opens_no_other_file(
-    api: APIClient, anonymous: APIClient, completed: Ordering, output: Output
+    api: APIClient, anonymous: APIClient, completed: PlaceOrder, output: Output
 ) -> None:
     ticket = urlsplit(rendered(api, output)["url"]).query
     other = completed().outputs.get()
@@ -193,7 +193,7 @@ def test_the_owner_gets_the_file_even_with_an_expired_ticket(api: APIClient, url
 # --- Missing files ---
 
 
-def test_a_file_that_is_not_stored_yet_is_not_found(api: APIClient, storing: Ordering) -> None:
+def test_a_file_that_is_not_stored_yet_is_not_found(api: APIClient, storing: PlaceOrder) -> None:
     output = storing().outputs.get()
 
     assert get(api, f"/api/v1/outputs/{output.pk}/content/").status_code == 404

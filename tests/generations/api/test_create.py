@@ -11,7 +11,7 @@ from generations.models import Generation
 from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
-from tests.fixtures.api import CAT, GENERATIONS, Ordering
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder
 from tests.helpers.images import insert_upload
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +136,9 @@ def test_an_unknown_model_is_not_found(api: APIClient) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "model_not_found")
 
 
-def test_an_order_that_the_account_cannot_afford_is_refused_with_both_amounts(api: APIClient, order: Ordering) -> None:
+def test_an_order_that_the_account_cannot_afford_is_refused_with_both_amounts(
+    api: APIClient, order: PlaceOrder
+) -> None:
     response = api.post(GENERATIONS, {"model": "veo3.1-fast", "input": {"prompt": "waves"}})
 
     assert (response.status_code, response.json()["code"]) == (402, "insufficient_credits")

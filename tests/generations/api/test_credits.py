@@ -9,13 +9,13 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from credits.models import Account
-from tests.fixtures.api import Ordering, key_of
+from tests.fixtures.api import PlaceOrder, key_of
 
 pytestmark = pytest.mark.django_db
 ENTRIES = "/api/v1/credits/entries/"
 
 
-def test_held_credits_are_not_available(api: APIClient, order: Ordering) -> None:
+def test_held_credits_are_not_available(api: APIClient, order: PlaceOrder) -> None:
     order(num_images=4)
 
     assert api.get("/api/v1/credits/").json() == {"balance": 1000, "held": 12, "available": 988}
@@ -28,7 +28,7 @@ def test_a_user_without_an_account_has_no_credits(db: None) -> None:
     assert key_of(newcomer).get(ENTRIES).json()["results"] == []
 
 
-def test_the_statement_names_the_generation_and_the_reason(api: APIClient, completed: Ordering) -> None:
+def test_the_statement_names_the_generation_and_the_reason(api: APIClient, completed: PlaceOrder) -> None:
     generation = completed()
 
     results = api.get(ENTRIES).json()["results"]
@@ -43,7 +43,7 @@ def test_the_statement_names_the_generation_and_the_reason(api: APIClient, compl
 
 
 def test_the_pages_of_the_statement_add_up_to_the_balance_while_orders_come_in(
-    api: APIClient, alice: User, completed: Ordering, order: Ordering
+    api: APIClient, alice: User, completed: PlaceOrder, order: PlaceOrder
 ) -> None:
     for _ in range(3):
         completed()
@@ -60,7 +60,7 @@ def test_the_pages_of_the_statement_add_up_to_the_balance_while_orders_come_in(
     assert sum(entry["held_change"] for entry in entries) == account.held
 
 
-def test_a_statement_shows_the_own_account_only(bob: User, completed: Ordering) -> None:
+def test_a_statement_shows_the_own_account_only(bob: User, completed: PlaceOrder) -> None:
     completed()
 
     assert [entry["kind"] for entry in key_of(bob).get(ENTRIES).json()["results"]] == ["grant"]

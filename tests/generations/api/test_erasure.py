@@ -13,12 +13,12 @@ from accounts.models import Scope
 from generations.models import Generation, Retention
 from generations.workers import eraser
 from simulator import Simulator
-from tests.fixtures.api import GENERATIONS, Ordering
+from tests.fixtures.api import GENERATIONS, PlaceOrder
 
 pytestmark = pytest.mark.django_db
 
 
-def test_erasing_returns_a_receipt_and_again_the_same_one(api: APIClient, completed: Ordering) -> None:
+def test_erasing_returns_a_receipt_and_again_the_same_one(api: APIClient, completed: PlaceOrder) -> None:
     generation = completed(num_images=2)
     url = f"{GENERATIONS}{generation.pk}/"
 
@@ -31,7 +31,7 @@ def test_erasing_returns_a_receipt_and_again_the_same_one(api: APIClient, comple
     assert second.json() == api.get(f"{url}erasure/").json()
 
 
-def test_an_erased_generation_shows_its_price_and_nothing_of_its_content(api: APIClient, completed: Ordering) -> None:
+def test_an_erased_generation_shows_its_price_and_nothing_of_its_content(api: APIClient, completed: PlaceOrder) -> None:
     generation = completed(metadata={"project": "moon"})
     content = api.get(f"{GENERATIONS}{generation.pk}/").json()["outputs"][0]["content_url"]
     etag = api.get(f"{GENERATIONS}{generation.pk}/")["ETag"]
@@ -44,7 +44,7 @@ def test_an_erased_generation_shows_its_price_and_nothing_of_its_content(api: AP
     assert api.get(content).status_code == 404
 
 
-def test_a_generation_in_progress_cannot_be_erased(api: APIClient, running: Ordering) -> None:
+def test_a_generation_in_progress_cannot_be_erased(api: APIClient, running: PlaceOrder) -> None:
     response = api.delete(f"{GENERATIONS}{running().pk}/")
 
     assert (response.status_code, response.json()["code"]) == (409, "not_finished")
@@ -52,7 +52,7 @@ def test_a_generation_in_progress_cannot_be_erased(api: APIClient, running: Orde
 
 
 def test_a_generation_whose_output_is_in_use_cannot_be_erased(
-    api: APIClient, completed: Ordering, patient_fal: Simulator
+    api: APIClient, completed: PlaceOrder, patient_fal: Simulator
 ) -> None:
     generation = completed()
     image = {"output": str(generation.outputs.get().pk)}
@@ -64,14 +64,16 @@ def test_a_generation_whose_output_is_in_use_cannot_be_erased(
     assert Generation.objects.get(pk=generation.pk).outputs.stored().count() == 1
 
 
-def test_an_erased_generation_cannot_be_retried(api: APIClient, completed: Ordering) -> None:
+def test_an_erased_generation_cannot_be_retried(api: APIClient, completed: PlaceOrder) -> None:
     generation = completed()
     api.delete(f"{GENERATIONS}{generation.pk}/")
 
     assert api.post(f"{GENERATIONS}{generation.pk}/retry/").status_code == 404
 
 
-def test_a_key_without_the_scope_manage_erases_only_what_was_ordered_with_it(alice: User, completed: Ordering) -> None:
+def test_a_key_without_the_scope_manage_erases_only_what_was_ordered_with_it(
+    alice: User, completed: PlaceOrder
+) -> None:
     rights = replace(api_keys.ALL_RIGHTS, scopes=frozenset({Scope.READ, Scope.ORDER}))
     issued, shop = api_keys.issue(alice, "shop", rights=rights), APIClient()
     shop.credentials(HTTP_AUTHORIZATION=f"Token {issued.plain}")
@@ -84,7 +86,7 @@ def test_a_key_without_the_scope_manage_erases_only_what_was_ordered_with_it(ali
     assert [Generation.objects.get(pk=each.pk).erased_at is None for each in (other, own)] == [True, False]
 
 
-def test_a_generation_that_is_not_erased_has_no_receipt(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_that_is_not_erased_has_no_receipt(api: APIClient, completed: PlaceOrder) -> None:
     assert api.get(f"{GENERATIONS}{completed().pk}/erasure/").status_code == 404
 
 

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from credits.audit import audit
 from generations.models import Generation
 from simulator import Simulator
-from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder, key_of
 from tests.helpers.threads import at_once
 
 
@@ -47,7 +47,9 @@ class TestOneClient:
         assert (response.status_code, response.json()["code"]) == (422, "idempotency_mismatch")
         assert Generation.objects.count() == 1
 
-    def test_a_repeated_request_needs_no_credits(self, api: APIClient, patient_fal: Simulator, order: Ordering) -> None:
+    def test_a_repeated_request_needs_no_credits(
+        self, api: APIClient, patient_fal: Simulator, order: PlaceOrder
+    ) -> None:
         first = api.post(GENERATIONS, CAT, headers={"Idempotency-Key": "one"})
         order("veo3.1-fast", resolution="720p", duration="6s")
 
@@ -74,7 +76,7 @@ class TestOneClient:
             assert (response.status_code, response.json()["code"]) == (400, "malformed"), key
 
     def test_a_repeated_retry_returns_the_same_generation(
-        self, api: APIClient, completed: Ordering, patient_fal: Simulator
+        self, api: APIClient, completed: PlaceOrder, patient_fal: Simulator
     ) -> None:
         url = f"{GENERATIONS}{completed().pk}/retry/"
         first = api.post(url, headers={"Idempotency-Key": "retry"})

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from generations.models import Generation
-from tests.fixtures.api import GENERATIONS, Ordering
+from tests.fixtures.api import GENERATIONS, PlaceOrder
 
 pytestmark = pytest.mark.django_db
 
@@ -25,14 +25,14 @@ def find(api: APIClient, query: str) -> list[str]:
     return ids(response.json())
 
 
-def test_a_customer_sees_own_generations_newest_first(api: APIClient, bob: User, order: Ordering) -> None:
+def test_a_customer_sees_own_generations_newest_first(api: APIClient, bob: User, order: PlaceOrder) -> None:
     own = [str(order().pk) for _ in range(3)]
     order(user=bob)
 
     assert find(api, "") == own[::-1]
 
 
-def test_new_orders_do_not_shift_the_pages(api: APIClient, order: Ordering) -> None:
+def test_new_orders_do_not_shift_the_pages(api: APIClient, order: PlaceOrder) -> None:
     before = [str(order().pk) for _ in range(5)]
     first = api.get(f"{GENERATIONS}?limit=2").json()
     order()
@@ -44,7 +44,7 @@ def test_new_orders_do_not_shift_the_pages(api: APIClient, order: Ordering) -> N
     assert third["next"] is None
 
 
-def test_a_page_links_to_the_previous_one(api: APIClient, order: Ordering) -> None:
+def test_a_page_links_to_the_previous_one(api: APIClient, order: PlaceOrder) -> None:
     for _ in range(4):
         order()
     first = api.get(f"{GENERATIONS}?limit=2").json()
@@ -55,7 +55,7 @@ def test_a_page_links_to_the_previous_one(api: APIClient, order: Ordering) -> No
 
 
 def test_filters_by_status_kind_and_model(
-    api: APIClient, order: Ordering, completed: Ordering, failed: Ordering
+    api: APIClient, order: PlaceOrder, completed: PlaceOrder, failed: PlaceOrder
 ) -> None:
     pending, done, lost, video = order(), completed(), failed(), order("veo3.1-fast", duration="4s")
 
@@ -65,7 +65,7 @@ def test_filters_by_status_kind_and_model(
     assert find(api, "status=pending&model=flux-schnell") == [str(pending.pk)]
 
 
-def test_filter_by_the_time_of_creation(api: APIClient, order: Ordering) -> None:
+def test_filter_by_the_time_of_creation(api: APIClient, order: PlaceOrder) -> None:
     old, new = order(), order()
     Generation.objects.filter(pk=old.pk).update(created_at=new.created_at - timedelta(hours=2))
 
@@ -74,7 +74,7 @@ def test_filter_by_the_time_of_creation(api: APIClient, order: Ordering) -> None
     assert find(api, f"created_after={moment}") == [str(new.pk)]
 
 
-def test_metadata_is_compared_exactly_and_its_key_is_no_lookup(api: APIClient, order: Ordering) -> None:
+def test_metadata_is_compared_exactly_and_its_key_is_no_lookup(api: APIClient, order: PlaceOrder) -> None:
     red = order(metadata={"colour": "red", "a__contains": "x"})
     order(metadata={"colour": "blue"})
 
@@ -101,7 +101,7 @@ INVALID_QUERIES = [
 ]
 
 
-def test_g23_an_invalid_query_is_refused(settings, api: APIClient, order: Ordering) -> None:
+def test_g23_an_invalid_query_is_refused(settings, api: APIClient, order: PlaceOrder) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 0
     order()
 

@@ -14,7 +14,7 @@ from generations import lifecycle
 from generations.lifecycle import placing
 from generations.models import FailureCode, Generation, Output
 from simulator import Simulator
-from tests.fixtures.api import CAT, GENERATIONS, Ordering, key_of
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder, key_of
 from tests.helpers.threads import at_once
 
 SEEDED = {"model": "flux-schnell", "input": {"prompt": "a cat", "seed": 7}, "reuse": True}
@@ -86,7 +86,7 @@ class TestConcurrentDuplicates:
 
 @pytest.mark.django_db
 class TestReuse:
-    def test_an_earlier_result_is_reused_at_no_charge(self, api: APIClient, alice: User, completed: Ordering) -> None:
+    def test_an_earlier_result_is_reused_at_no_charge(self, api: APIClient, alice: User, completed: PlaceOrder) -> None:
         earlier, before = completed(seed=7), Account.objects.for_user(alice).balance
 
         response = api.post(GENERATIONS, SEEDED)
@@ -95,7 +95,7 @@ class TestReuse:
         assert response.json()["id"] == str(earlier.pk)
         assert (Account.objects.for_user(alice).balance, Account.objects.for_user(alice).held) == (before, 0)
 
-    def test_a_reused_result_has_its_details(self, api: APIClient, completed: Ordering) -> None:
+    def test_a_reused_result_has_its_details(self, api: APIClient, completed: PlaceOrder) -> None:
         earlier = completed(seed=7)
 
         assert earlier.details == {"seed": 7}
@@ -107,7 +107,7 @@ class TestReuse:
         ids=["reuse is off", "another seed", "no seed"],
     )
     def test_any_other_order_is_placed(
-        self, api: APIClient, completed: Ordering, patient_fal: Simulator, changed: dict[str, Any]
+        self, api: APIClient, completed: PlaceOrder, patient_fal: Simulator, changed: dict[str, Any]
     ) -> None:
         completed(seed=7)
         completed()
@@ -116,7 +116,7 @@ class TestReuse:
         assert api.post(GENERATIONS, {**SEEDED, **changed}).status_code == 202
 
     def test_the_result_of_another_customer_is_not_reused(
-        self, api: APIClient, bob: User, completed: Ordering, patient_fal: Simulator
+        self, api: APIClient, bob: User, completed: PlaceOrder, patient_fal: Simulator
     ) -> None:
         completed(seed=7, user=bob)
 
@@ -124,7 +124,7 @@ class TestReuse:
 
     @pytest.mark.parametrize("flaw", [{"flagged": True}, {"state": Output.State.LOST}])
     def test_a_flagged_or_incomplete_result_is_not_reused(
-        self, api: APIClient, completed: Ordering, patient_fal: Simulator, flaw: dict[str, Any]
+        self, api: APIClient, completed: PlaceOrder, patient_fal: Simulator, flaw: dict[str, Any]
     ) -> None:
         completed(seed=7)
         Output.objects.update(**flaw)

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from generations import lifecycle
 from generations.models import Generation, Phase, Submission
-from tests.fixtures.api import GENERATIONS, Ordering
+from tests.fixtures.api import GENERATIONS, PlaceOrder
 
 pytestmark = pytest.mark.django_db
 KEYS = [
@@ -27,7 +27,7 @@ def read(api: APIClient, generation: Generation) -> dict:
     return dict(api.get(f"{GENERATIONS}{generation.pk}/").json())
 
 
-def test_a_generation_has_exactly_the_documented_keys(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_has_exactly_the_documented_keys(api: APIClient, completed: PlaceOrder) -> None:
     body = read(api, completed())
 
     assert list(body) == KEYS
@@ -40,7 +40,7 @@ def test_a_generation_has_exactly_the_documented_keys(api: APIClient, completed:
     ]
 
 
-def test_a_completed_generation_has_its_files_and_its_charge(api: APIClient, completed: Ordering) -> None:
+def test_a_completed_generation_has_its_files_and_its_charge(api: APIClient, completed: PlaceOrder) -> None:
     body = read(api, completed(num_images=2))
 
     assert (body["status"], body["phase"], body["error"]) == ("completed", "done", None)
@@ -50,7 +50,7 @@ def test_a_completed_generation_has_its_files_and_its_charge(api: APIClient, com
     assert body["finished_at"].endswith("Z")
 
 
-def test_the_details_contain_the_seed(api: APIClient, running: Ordering) -> None:
+def test_the_details_contain_the_seed(api: APIClient, running: PlaceOrder) -> None:
     generation = running()
     answer = {"images": [{"url": "https://v3.fal.media/0.png"}], "seed": 42, "prompt": "a cat"}
     lifecycle.answered(generation.submissions.get(), answer)
@@ -58,11 +58,11 @@ def test_the_details_contain_the_seed(api: APIClient, running: Ordering) -> None
     assert read(api, generation)["details"] == {"seed": 42}
 
 
-def test_before_the_answer_of_fal_there_are_no_details(api: APIClient, running: Ordering) -> None:
+def test_before_the_answer_of_fal_there_are_no_details(api: APIClient, running: PlaceOrder) -> None:
     assert read(api, running())["details"] == {}
 
 
-def test_only_stored_files_are_shown(api: APIClient, storing: Ordering) -> None:
+def test_only_stored_files_are_shown(api: APIClient, storing: PlaceOrder) -> None:
     body = read(api, storing(num_images=2))
 
     assert (body["status"], body["phase"]) == ("processing", "storing")
@@ -70,7 +70,7 @@ def test_only_stored_files_are_shown(api: APIClient, storing: Ordering) -> None:
     assert body["progress"]["message"] == "Copying 2 files"
 
 
-def test_a_failed_generation_has_its_error_without_the_words_of_fal(api: APIClient, failed: Ordering) -> None:
+def test_a_failed_generation_has_its_error_without_the_words_of_fal(api: APIClient, failed: PlaceOrder) -> None:
     body = read(api, failed())
 
     assert body["error"] == {
@@ -84,7 +84,7 @@ def test_a_failed_generation_has_its_error_without_the_words_of_fal(api: APIClie
     assert "forbidden fruit" not in str(body)
 
 
-def test_the_fal_request_id_is_that_of_the_latest_submission(api: APIClient, running: Ordering) -> None:
+def test_the_fal_request_id_is_that_of_the_latest_submission(api: APIClient, running: PlaceOrder) -> None:
     generation = running()
     Submission.objects.create(generation=generation, number=2, request_id="newer")
     Submission.objects.create(generation=generation, number=3)
@@ -92,12 +92,12 @@ def test_the_fal_request_id_is_that_of_the_latest_submission(api: APIClient, run
     assert read(api, generation)["fal_request_id"] == "newer"
 
 
-def test_a_generation_that_has_ended_has_no_estimate(api: APIClient, order: Ordering, failed: Ordering) -> None:
+def test_a_generation_that_has_ended_has_no_estimate(api: APIClient, order: PlaceOrder, failed: PlaceOrder) -> None:
     assert read(api, order())["progress"]["eta_seconds"] == 3
     assert read(api, failed())["progress"]["eta_seconds"] is None
 
 
-def test_a_generation_of_a_removed_model_can_be_read(api: APIClient, order: Ordering) -> None:
+def test_a_generation_of_a_removed_model_can_be_read(api: APIClient, order: PlaceOrder) -> None:
     generation = order()
     Generation.objects.filter(pk=generation.pk).update(model="retired-1")
 
@@ -105,7 +105,7 @@ def test_a_generation_of_a_removed_model_can_be_read(api: APIClient, order: Orde
 
 
 def test_the_etag_is_the_version_and_an_unchanged_generation_is_not_sent_again(
-    api: APIClient, running: Ordering
+    api: APIClient, running: PlaceOrder
 ) -> None:
     generation = running()
     first = api.get(f"{GENERATIONS}{generation.pk}/")
@@ -117,7 +117,7 @@ def test_the_etag_is_the_version_and_an_unchanged_generation_is_not_sent_again(
     assert second["Retry-After"] == "1"
 
 
-def test_a_changed_generation_is_sent_again(api: APIClient, running: Ordering) -> None:
+def test_a_changed_generation_is_sent_again(api: APIClient, running: PlaceOrder) -> None:
     generation = running()
     etag = api.get(f"{GENERATIONS}{generation.pk}/")["ETag"]
     lifecycle.progressed(generation, running=False, position=4)
@@ -131,7 +131,7 @@ def test_a_changed_generation_is_sent_again(api: APIClient, running: Ordering) -
 
 @pytest.mark.parametrize("age_seconds, retry_after", [(0, 1), (40, 5), (3600, 30)])
 def test_retry_after_grows_with_the_age_of_the_generation(
-    alice: User, order: Ordering, age_seconds: int, retry_after: int
+    alice: User, order: PlaceOrder, age_seconds: int, retry_after: int
 ) -> None:
     generation = order()
     now = datetime.now(UTC)
@@ -144,11 +144,11 @@ def test_retry_after_grows_with_the_age_of_the_generation(
     assert int(response["Retry-After"]) == retry_after
 
 
-def test_a_generation_that_has_ended_has_no_retry_after(api: APIClient, completed: Ordering) -> None:
+def test_a_generation_that_has_ended_has_no_retry_after(api: APIClient, completed: PlaceOrder) -> None:
     assert "Retry-After" not in api.get(f"{GENERATIONS}{completed().pk}/")
 
 
-def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(settings, api: APIClient, completed: Ordering) -> None:
+def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(settings, api: APIClient, completed: PlaceOrder) -> None:
     settings.USER_REQUESTS_PER_MINUTE = 0  # The rate limit takes a query now and then.
     completed()
     api.get(GENERATIONS)
@@ -163,7 +163,7 @@ def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(settings, api: AP
     assert len(many) == len(one) <= 4
 
 
-def test_the_timeline_shows_facts_and_credits_without_names_and_details(api: APIClient, failed: Ordering) -> None:
+def test_the_timeline_shows_facts_and_credits_without_names_and_details(api: APIClient, failed: PlaceOrder) -> None:
     body = api.get(f"{GENERATIONS}{failed().pk}/events/").json()
 
     assert [event["fact"] for event in body["results"]] == ["ordered", "submitting", "submitted", "failed"]

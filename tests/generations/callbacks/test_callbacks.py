@@ -15,25 +15,19 @@ from credits.models import Account, Entry
 from generations.models import FailureCode, FalAccount, Generation, Phase, ProviderCallback, Status, Submission
 from generations.provider import clients
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def fresh_keys() -> None:
-    """Keys are cached for a day; a test that switches fal's key page wants its own cache."""
-    clients._keys.cache_clear()
 
 
 def stored_answer(submission: Submission) -> Phase:
     return Phase(Generation.objects.get(pk=submission.generation_id).phase)
 
 
-def test_a_true_callback_is_heard(courier: Courier, submitted: Submission) -> None:
-    assert courier.deliver(submitted) == 200
+def test_a_true_callback_is_heard(callbacks: CallbackSender, submitted: Submission) -> None:
+    assert callbacks.send(submitted) == 200
 
     assert stored_answer(submitted) == Phase.STORING
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
@@ -41,12 +35,12 @@ def test_a_true_callback_is_heard(courier: Courier, submitted: Submission) -> No
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_b38_with_or_without_the_slash_there_is_no_redirect(
-    slash: str, courier: Courier, fal: Simulator, submitted: Submission
+    slash: str, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted))
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted))
 
-    assert courier.post(submitted.pk, submitted.token, body, headers, slash=slash) == 200
+    assert callbacks.post(submitted.pk, submitted.token, body, headers, slash=slash) == 200
 
 
 def test_b1_without_signature_headers_the_database_is_not_touched(
@@ -60,9 +54,9 @@ def test_b1_without_signature_headers_the_database_is_not_touched(
 
 @pytest.mark.parametrize("flip", ["Request-Id", "User-Id", "Timestamp", "Signature", "body"])
 def test_b2_one_changed_character_anywhere_is_refused(
-    flip: str, courier: Courier, fal: Simulator, submitted: Submission
+    flip: str, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    request_id = courier.request_id(submitted)
+    request_id = callbacks.request_id(submitted)
     body = fal.callback_body(request_id)
     headers = fal.sign(body, request_id=request_id)
     if flip == "body":
@@ -71,71 +65,77 @@ def test_b2_one_changed_character_anywhere_is_refused(
         value = headers[f"X-Fal-Webhook-{flip}"]
         headers[f"X-Fal-Webhook-{flip}"] = value[:-1] + ("0" if value[-1] != "0" else "1")
 
-    assert courier.post(submitted.pk, submitted.token, body, headers) == 401
+    assert callbacks.post(submitted.pk, submitted.token, body, headers) == 401
     assert stored_answer(submitted) == Phase.WAITING
 
 
-def test_b3_a_true_signature_for_another_fal_account_is_refused(courier: Courier, submitted: Submission) -> None:
-    assert courier.deliver(submitted, user_id="another-customer") == 401
+def test_b3_a_true_signature_for_another_fal_account_is_refused(
+    callbacks: CallbackSender, submitted: Submission
+) -> None:
+    assert callbacks.send(submitted, user_id="another-customer") == 401
 
     assert ProviderCallback.objects.count() == 0
 
 
 def test_b4_a_header_that_names_another_request_than_the_body_is_refused(
-    courier: Courier, fal: Simulator, submitted: Submission
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    body = fal.callback_body(courier.request_id(submitted))
+    body = fal.callback_body(callbacks.request_id(submitted))
 
-    assert courier.deliver(submitted, body, request_id="another-request") == 400
+    assert callbacks.send(submitted, body, request_id="another-request") == 400
 
 
 def test_b5_the_token_of_another_generation_opens_nothing(
-    courier: Courier, fal: Simulator, submitted: Submission, order: Ordering, work: Work
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission, order: PlaceOrder, work: Work
 ) -> None:
     other = order().submissions.get()
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted))
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted))
 
-    assert courier.post(submitted.pk, other.token, body, headers) == 404
-    assert courier.post(other.pk, other.token, body, headers) == 404
+    assert callbacks.post(submitted.pk, other.token, body, headers) == 404
+    assert callbacks.post(other.pk, other.token, body, headers) == 404
     assert (stored_answer(submitted), stored_answer(other)) == (Phase.WAITING, Phase.QUEUED)
 
 
 def test_b5_a_request_of_one_attempt_is_not_believed_for_another(
-    courier: Courier, fal: Simulator, submitted: Submission, order: Ordering, work: Work
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost")
     other = order().submissions.get()
     work.submit()
 
-    assert courier.deliver(other, request_id=courier.request_id(submitted)) == 404
+    assert callbacks.send(other, request_id=callbacks.request_id(submitted)) == 404
 
     assert (stored_answer(submitted), stored_answer(other)) == (Phase.WAITING, Phase.UNKNOWN)
 
 
 @pytest.mark.parametrize("off", [-310, 310, -(10**8), 10**8])
-def test_b6_a_stale_or_early_timestamp_is_refused(off: int, courier: Courier, submitted: Submission) -> None:
-    assert courier.deliver(submitted, timestamp=int(time.time()) + off) == 401
+def test_b6_a_stale_or_early_timestamp_is_refused(off: int, callbacks: CallbackSender, submitted: Submission) -> None:
+    assert callbacks.send(submitted, timestamp=int(time.time()) + off) == 401
 
 
 @pytest.mark.parametrize("off", [-290, 290])
-def test_b6_a_timestamp_within_tolerance_is_accepted(off: int, courier: Courier, submitted: Submission) -> None:
-    assert courier.deliver(submitted, timestamp=int(time.time()) + off) == 200
+def test_b6_a_timestamp_within_tolerance_is_accepted(
+    off: int, callbacks: CallbackSender, submitted: Submission
+) -> None:
+    assert callbacks.send(submitted, timestamp=int(time.time()) + off) == 200
 
 
-def test_a_stale_delivery_makes_us_ask_fal(courier: Courier, fal: Simulator, submitted: Submission, work: Work) -> None:
-    fal.finish(courier.request_id(submitted))
+def test_a_stale_delivery_makes_us_ask_fal(
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission, work: Work
+) -> None:
+    fal.finish(callbacks.request_id(submitted))
     Generation.objects.update(next_attempt_at="2999-01-01T00:00:00Z")
 
-    courier.deliver(submitted, timestamp=1)
+    callbacks.send(submitted, timestamp=1)
 
     assert Generation.objects.to_reconcile().count() == 1
 
 
-def test_b7_a_replay_has_no_second_effect(courier: Courier, submitted: Submission) -> None:
-    body = courier.fal.callback_body(courier.request_id(submitted))
+def test_b7_a_replay_has_no_second_effect(callbacks: CallbackSender, submitted: Submission) -> None:
+    body = callbacks.fal.callback_body(callbacks.request_id(submitted))
 
-    answers = [courier.deliver(submitted, body) for _ in range(5)]
+    answers = [callbacks.send(submitted, body) for _ in range(5)]
 
     assert answers == [200] * 5
     assert ProviderCallback.objects.get().repeats == 4
@@ -143,27 +143,27 @@ def test_b7_a_replay_has_no_second_effect(courier: Courier, submitted: Submissio
 
 
 def test_b8_a_late_duplicate_callback_charges_nothing(
-    courier: Courier, alice: Account, submitted: Submission, work: Work
+    callbacks: CallbackSender, alice: Account, submitted: Submission, work: Work
 ) -> None:
-    body = courier.fal.callback_body(courier.request_id(submitted))
-    courier.deliver(submitted, body)
-    work.to_the_end(submitted.generation)
+    body = callbacks.fal.callback_body(callbacks.request_id(submitted))
+    callbacks.send(submitted, body)
+    work.until_done(submitted.generation)
     entries = Entry.objects.count()
 
-    assert courier.deliver(submitted, body) == 200
+    assert callbacks.send(submitted, body) == 200
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, Entry.objects.count()) == (997, 0, entries)
 
 
-def test_b9_twenty_at_once_have_one_effect(courier: Courier, fal: Simulator, submitted: Submission) -> None:
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted))
+def test_b9_twenty_at_once_have_one_effect(callbacks: CallbackSender, fal: Simulator, submitted: Submission) -> None:
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted))
     barrier, answers = threading.Barrier(20), []
 
     def deliver() -> None:
         barrier.wait()
-        answers.append(Courier(fal=fal, client=Client()).post(submitted.pk, submitted.token, body, headers))
+        answers.append(CallbackSender(fal=fal, client=Client()).post(submitted.pk, submitted.token, body, headers))
         connection.close()
 
     threads = [threading.Thread(target=deliver) for _ in range(20)]
@@ -178,22 +178,22 @@ def test_b9_twenty_at_once_have_one_effect(courier: Courier, fal: Simulator, sub
 
 
 def test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff(
-    courier: Courier, fal: Simulator, submitted: Submission
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted))
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted))
 
-    assert courier.post("0192f0c1-2345-7abc-8def-0123456789ab", "no-token", body, headers) == 404
+    assert callbacks.post("0192f0c1-2345-7abc-8def-0123456789ab", "no-token", body, headers) == 404
 
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.ORPHAN
 
 
 def test_f11_a_second_job_of_one_attempt_gets_a_row_of_its_own_and_is_paid_by_the_operator(
-    courier: Courier, submitted: Submission
+    callbacks: CallbackSender, submitted: Submission
 ) -> None:
     body = json.dumps({"request_id": "second", "status": "DONE"}).encode()
 
-    assert courier.deliver(submitted, body, request_id="second") == 200
+    assert callbacks.send(submitted, body, request_id="second") == 200
 
     states = submitted.generation.submissions.order_by("number").values_list("request_id", "state")
     assert list(states) == [(submitted.request_id, "accepted"), ("second", "surplus")]
@@ -211,13 +211,19 @@ def test_f11_a_second_job_of_one_attempt_gets_a_row_of_its_own_and_is_paid_by_th
     ],
 )
 def test_b13_a_failure_is_named_in_our_words_and_costs_nothing(
-    kind: str, code: FailureCode, fal: Simulator, courier: Courier, alice: Account, order: Ordering, work: Work
+    kind: str,
+    code: FailureCode,
+    fal: Simulator,
+    callbacks: CallbackSender,
+    alice: Account,
+    order: PlaceOrder,
+    work: Work,
 ) -> None:
     fal.script(f"fail:{kind}", "callback:lost", "hold")
     generation = order()
     work.submit()
 
-    courier.deliver(generation.submissions.get())
+    callbacks.send(generation.submissions.get())
 
     generation.refresh_from_db()
     alice.refresh_from_db()
@@ -229,34 +235,34 @@ def test_b13_a_failure_is_named_in_our_words_and_costs_nothing(
     "scenario", ["callback:null_payload", "callback:garbage", "callback:mismatch", "callback:forged"]
 )
 def test_b14_a_callback_without_the_answer_makes_us_fetch_it(
-    scenario: str, fal: Simulator, order: Ordering, work: Work
+    scenario: str, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(scenario)
 
-    assert work.to_the_end(order()).status == Status.COMPLETED
+    assert work.until_done(order()).status == Status.COMPLETED
 
 
 @pytest.mark.parametrize("status", ["DONE", None, 7, "ok"])
 def test_b15_an_unknown_verdict_changes_nothing_and_fal_is_asked(
-    status: object, courier: Courier, submitted: Submission
+    status: object, callbacks: CallbackSender, submitted: Submission
 ) -> None:
-    request_id = courier.request_id(submitted)
+    request_id = callbacks.request_id(submitted)
     body = json.dumps({"request_id": request_id, "status": status, "payload": {}}).encode()
 
-    assert courier.deliver(submitted, body) == 200
+    assert callbacks.send(submitted, body) == 200
 
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.UNCLEAR
     assert stored_answer(submitted) == Phase.WAITING
 
 
 def test_b18_a_late_answer_after_the_end_changes_nothing(
-    courier: Courier, alice: Account, submitted: Submission, work: Work
+    callbacks: CallbackSender, alice: Account, submitted: Submission, work: Work
 ) -> None:
-    body = courier.fal.callback_body(courier.request_id(submitted))
-    failing = json.dumps({"request_id": courier.request_id(submitted), "status": "ERROR", "error": "x"}).encode()
-    courier.deliver(submitted, failing)
+    body = callbacks.fal.callback_body(callbacks.request_id(submitted))
+    failing = json.dumps({"request_id": callbacks.request_id(submitted), "status": "ERROR", "error": "x"}).encode()
+    callbacks.send(submitted, failing)
 
-    assert courier.deliver(submitted, body) == 200
+    assert callbacks.send(submitted, body) == 200
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held) == (1000, 0)
@@ -265,8 +271,8 @@ def test_b18_a_late_answer_after_the_end_changes_nothing(
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
-def test_b21_a_body_beyond_the_cap_is_refused(size: int, courier: Courier, submitted: Submission) -> None:
-    assert courier.deliver(submitted, b"x" * size) == 413
+def test_b21_a_body_beyond_the_cap_is_refused(size: int, callbacks: CallbackSender, submitted: Submission) -> None:
+    assert callbacks.send(submitted, b"x" * size) == 413
 
 
 BROKEN = [
@@ -277,21 +283,21 @@ BROKEN = [
 
 @pytest.mark.parametrize("body", BROKEN, ids=range(len(BROKEN)))
 def test_b23_b24_b25_a_signed_body_that_is_no_callback_is_refused(
-    body: bytes, courier: Courier, submitted: Submission
+    body: bytes, callbacks: CallbackSender, submitted: Submission
 ) -> None:
-    assert courier.deliver(submitted, body) == 400
+    assert callbacks.send(submitted, body) == 400
     assert stored_answer(submitted) == Phase.WAITING
 
 
 def test_b25_nul_and_lone_surrogates_in_an_answer_do_no_harm(
-    courier: Courier, fal: Simulator, submitted: Submission, work: Work
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission, work: Work
 ) -> None:
-    answer = json.loads(fal.callback_body(courier.request_id(submitted)))
+    answer = json.loads(fal.callback_body(callbacks.request_id(submitted)))
     answer["payload"]["\u0000\ud800"] = {"\u0000": "\ud800", "nested\u0000": [answer["payload"].pop("images")]}
 
-    assert courier.deliver(submitted, json.dumps(answer).encode()) == 200
+    assert callbacks.send(submitted, json.dumps(answer).encode()) == 200
 
-    assert work.to_the_end(submitted.generation).status == Status.COMPLETED
+    assert work.until_done(submitted.generation).status == Status.COMPLETED
 
 
 def test_b26_a_packed_body_is_refused(client: Client, submitted: Submission) -> None:
@@ -307,19 +313,19 @@ def test_b26_a_packed_body_is_refused(client: Client, submitted: Submission) -> 
 
 @pytest.mark.parametrize("keep_previous", [True, False])
 def test_b28_a_new_key_is_fetched_when_none_fits(
-    keep_previous: bool, courier: Courier, fal: Simulator, submitted: Submission
+    keep_previous: bool, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    courier.deliver(submitted, b"{}")
+    callbacks.send(submitted, b"{}")
     fal.rotate_keys(keep_previous=keep_previous)
     clients.keys()._tried_at = None  # a minute has passed
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
 
 def test_b28_a_flood_of_forgeries_fetches_the_keys_once(
-    courier: Courier, fal: Simulator, submitted: Submission
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    answers = {courier.deliver(submitted, key="unknown") for _ in range(50)}
+    answers = {callbacks.send(submitted, key="unknown") for _ in range(50)}
 
     assert answers == {401}
     assert fal.jwks_fetches == 1
@@ -327,29 +333,29 @@ def test_b28_a_flood_of_forgeries_fetches_the_keys_once(
 
 @pytest.mark.parametrize("mode", ["down", "garbage", "empty", "huge"])
 def test_b30_without_any_key_fal_is_asked_to_come_again(
-    mode: str, courier: Courier, fal: Simulator, submitted: Submission
+    mode: str, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
     fal.jwks_mode(mode)
 
-    assert courier.deliver(submitted) == 503
+    assert callbacks.send(submitted) == 503
 
 
 @pytest.mark.parametrize("mode", ["down", "garbage", "empty", "huge"])
 def test_b29_known_keys_outlive_an_outage_of_fals_key_page(
-    mode: str, courier: Courier, fal: Simulator, submitted: Submission
+    mode: str, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    courier.deliver(submitted, b"{}")
+    callbacks.send(submitted, b"{}")
     fal.jwks_mode(mode)
     clients.keys()._tried_at = None
 
-    assert courier.deliver(submitted, key="unknown") == 401
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted, key="unknown") == 401
+    assert callbacks.send(submitted) == 200
 
 
-def test_b31_padded_keys_are_read(courier: Courier, fal: Simulator, submitted: Submission) -> None:
+def test_b31_padded_keys_are_read(callbacks: CallbackSender, fal: Simulator, submitted: Submission) -> None:
     fal.jwks_mode("padded")
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "patch", "delete", "options"])
@@ -359,43 +365,45 @@ def test_b39_only_post_is_answered(method: str, client: Client, submitted: Submi
     assert response.status_code == 405
 
 
-def test_the_first_proven_callback_pins_the_fal_account(settings, courier: Courier, submitted: Submission) -> None:
+def test_the_first_proven_callback_pins_the_fal_account(
+    settings, callbacks: CallbackSender, submitted: Submission
+) -> None:
     settings.FAL_USER_ID = ""
 
-    first = courier.deliver(submitted, user_id="our-account")
-    other = courier.deliver(submitted, user_id="another-account")
+    first = callbacks.send(submitted, user_id="our-account")
+    other = callbacks.send(submitted, user_id="another-account")
 
     assert (first, other) == (200, 401)
     assert FalAccount.objects.get().user_id == "our-account"
 
 
 def test_a_callback_without_our_token_pins_nothing(
-    settings, courier: Courier, fal: Simulator, submitted: Submission
+    settings, callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
     settings.FAL_USER_ID = ""
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted), user_id="mallory")
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted), user_id="mallory")
 
-    assert courier.post(submitted.pk, "guessed", body, headers) == 404
+    assert callbacks.post(submitted.pk, "guessed", body, headers) == 404
 
     assert (FalAccount.objects.count(), ProviderCallback.objects.count()) == (0, 0)
 
 
 def test_b11_a_callback_before_the_receipt_is_adopted(
-    fal: Simulator, live_limn: object, order: Ordering, work: Work
+    fal: Simulator, live_limn: object, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("callback:early")
 
-    generation = work.to_the_end(order())
+    generation = work.until_done(order())
 
     assert (generation.status, generation.submissions.get().state) == (Status.COMPLETED, Submission.State.ACCEPTED)
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
-def test_b32_keys_are_not_trusted_past_a_day(courier: Courier, fal: Simulator, submitted: Submission) -> None:
-    courier.deliver(submitted, b"{}")
+def test_b32_keys_are_not_trusted_past_a_day(callbacks: CallbackSender, fal: Simulator, submitted: Submission) -> None:
+    callbacks.send(submitted, b"{}")
     clients.keys()._fetched_at = time.monotonic() - 24 * 3600 - 1
     clients.keys()._tried_at = None
     fal.jwks_mode("down")
 
-    assert courier.deliver(submitted) == 503
+    assert callbacks.send(submitted) == 503

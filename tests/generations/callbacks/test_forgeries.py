@@ -15,7 +15,7 @@ from generations.models import Generation, Phase, ProviderCallback, Submission
 from simulator import Simulator
 from simulator.signing import KeyName
 from tests.fixtures.callbacks import SubmitMany
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 
 FORGERIES = 10_000
 BODY = b'{"request_id": "ours", "status": "OK", "payload": {"images": [{"url": "https://v3.fal.media/a.png"}]}}'
@@ -80,13 +80,15 @@ def test_b22_a_length_that_is_no_length_is_refused(length: str, answer: int, fal
 
 
 @pytest.mark.django_db(transaction=True)
-def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(submit_many: SubmitMany, courier: Courier) -> None:
+def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(
+    submit_many: SubmitMany, callbacks: CallbackSender
+) -> None:
     """20 × 20, each truly signed for our account; the diagonal comes last."""
     attempts = submit_many(20)
-    letters = [(courier.fal.callback_body(courier.request_id(attempt)), attempt) for attempt in attempts]
+    letters = [(callbacks.fal.callback_body(callbacks.request_id(attempt)), attempt) for attempt in attempts]
 
     wrong = Counter(
-        courier.post(door.pk, owner.token, body, courier.fal.sign(body, request_id=str(owner.request_id)))
+        callbacks.post(door.pk, owner.token, body, callbacks.fal.sign(body, request_id=str(owner.request_id)))
         for body, owner in letters
         for door in attempts
         if door != owner
@@ -94,33 +96,33 @@ def test_b5_everybodys_token_at_everybodys_door_opens_only_ones_own(submit_many:
 
     assert wrong == {404: 380}
     assert Generation.objects.filter(phase=Phase.WAITING).count() == 20
-    assert [courier.deliver(owner, body) for body, owner in letters] == [200] * 20
+    assert [callbacks.send(owner, body) for body, owner in letters] == [200] * 20
     assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
 
 
 @pytest.mark.django_db(transaction=True)
-def test_b40_a_forgery_costs_a_fraction_of_a_true_callback(submit_many: SubmitMany, courier: Courier) -> None:
+def test_b40_a_forgery_costs_a_fraction_of_a_true_callback(submit_many: SubmitMany, callbacks: CallbackSender) -> None:
     """A well-formed forgery for our account is the most expensive one. The cost is the number of function calls."""
     attempts = submit_many(40)
     warm_up, false, true = attempts[:2], attempts[2:20], attempts[20:38]
     for attempt in warm_up:
-        courier.deliver(attempt)
+        callbacks.send(attempt)
     # The first one of a minute makes us look whether fal has a new key; that is not what each costs.
-    courier.deliver(warm_up[0], key="unknown")
+    callbacks.send(warm_up[0], key="unknown")
 
-    forgery = calls_each(courier, false, key="unknown", answer=401)
+    forgery = calls_each(callbacks, false, key="unknown", answer=401)
 
-    assert forgery < calls_each(courier, true, key="current", answer=200) / 2
+    assert forgery < calls_each(callbacks, true, key="current", answer=200) / 2
 
 
-def calls_each(courier: Courier, attempts: list[Submission], *, key: KeyName, answer: int) -> float:
+def calls_each(callbacks: CallbackSender, attempts: list[Submission], *, key: KeyName, answer: int) -> float:
     """How many functions Limn calls for each of these callbacks."""
-    letters = [(attempt, courier.fal.callback_body(str(attempt.request_id))) for attempt in attempts]
+    letters = [(attempt, callbacks.fal.callback_body(str(attempt.request_id))) for attempt in attempts]
     signed = [
-        (attempt, body, courier.fal.sign(body, request_id=str(attempt.request_id), key=key))
+        (attempt, body, callbacks.fal.sign(body, request_id=str(attempt.request_id), key=key))
         for attempt, body in letters
     ]
     with cProfile.Profile() as profile:
-        answers = {courier.post(attempt.pk, attempt.token, body, headers) for attempt, body, headers in signed}
+        answers = {callbacks.post(attempt.pk, attempt.token, body, headers) for attempt, body, headers in signed}
     assert answers == {answer}
     return sum(entry.callcount for entry in profile.getstats()) / len(attempts)

@@ -14,7 +14,7 @@ from generations.models import CancelledBy, Event, Generation, Phase, ProviderCa
 from generations.workers import callback_inbox
 from simulator import Simulator
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def test_b9_twenty_wordings_of_one_verdict_at_once_have_one_effect(fal: Simulato
     body = fal.callback_body(str(submitted.request_id))
 
     def deliver(number: int) -> int:
-        return Courier(fal=fal, client=Client()).deliver(submitted, worded(body, number))
+        return CallbackSender(fal=fal, client=Client()).send(submitted, worded(body, number))
 
     assert at_once(20, deliver) == [200] * 20
     assert Event.objects.filter(fact="answered").count() == 1
@@ -57,14 +57,14 @@ def test_b9_without_the_guard_of_the_move_there_are_two_effects(
 
 @pytest.mark.parametrize("first", ["OK", "ERROR"])
 def test_b18_of_two_contradictory_verdicts_the_first_counts(
-    first: str, courier: Courier, alice: Account, submitted: Submission, work: Work
+    first: str, callbacks: CallbackSender, alice: Account, submitted: Submission, work: Work
 ) -> None:
-    verdicts = [courier.fal.callback_body(str(submitted.request_id)), error(submitted)]
-    courier.fal.finish(str(submitted.request_id))
+    verdicts = [callbacks.fal.callback_body(str(submitted.request_id)), error(submitted)]
+    callbacks.fal.finish(str(submitted.request_id))
 
-    answers = [courier.deliver(submitted, body) for body in (verdicts if first == "OK" else verdicts[::-1])]
+    answers = [callbacks.send(submitted, body) for body in (verdicts if first == "OK" else verdicts[::-1])]
 
-    generation, books = work.to_the_end(submitted.generation), Account.objects.get(pk=alice.pk)
+    generation, books = work.until_done(submitted.generation), Account.objects.get(pk=alice.pk)
     assert answers == [200, 200]
     assert generation.status == (Status.COMPLETED if first == "OK" else Status.FAILED)
     assert (books.balance, books.held) == (1000 - generation.captured, 0)
@@ -72,13 +72,13 @@ def test_b18_of_two_contradictory_verdicts_the_first_counts(
 
 
 def test_b19_an_answer_after_a_cancellation_and_its_release_charges_nothing(
-    courier: Courier, alice: Account, submitted: Submission
+    callbacks: CallbackSender, alice: Account, submitted: Submission
 ) -> None:
     lifecycle.cancel_asked(submitted.generation, by=CancelledBy.CUSTOMER, actor="user:alice")
     lifecycle.cancelled(submitted.generation)
     entries = Entry.objects.count()
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, Entry.objects.count()) == (1000, 0, entries)
@@ -94,32 +94,32 @@ def crash(*args: object, **kwargs: object) -> None:
 
 
 def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_the_work(
-    courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
+    callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as doomed:
         doomed.setattr(Event.objects, "create", crash)
         with pytest.raises(Crash):
-            courier.deliver(submitted)
+            callbacks.send(submitted)
     assert Generation.objects.get().phase == Phase.WAITING
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
     assert Generation.objects.get().phase == Phase.STORING
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
 def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_nothing(
-    courier: Courier, submitted: Submission, monkeypatch: pytest.MonkeyPatch
+    callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell = callback_inbox.process
     with monkeypatch.context() as doomed:
         doomed.setattr(callback_inbox, "process", lambda delivery: crash(tell(delivery)))
         with pytest.raises(Crash):
-            courier.deliver(submitted)
+            callbacks.send(submitted)
     version = Generation.objects.get().version
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
     assert Generation.objects.get().version == version
     assert ProviderCallback.objects.get().repeats == 1

@@ -16,7 +16,7 @@ from config.management.ports import free_port
 from generations.callbacks import rejections
 from generations.models import RejectedCallbacks, Submission
 from simulator import Simulator
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.metrics import scrape
 from tests.helpers.web_server import Web, callback_path, serve
 from tests.services.processes import Processes
@@ -56,12 +56,14 @@ def test_b1_forgeries_are_counted_without_touching_the_database(
     assert scrape(client)["limn_callbacks_refused_total", "401"] == 3
 
 
-def test_refusals_are_told_apart_by_their_status(courier: Courier, fal: Simulator, submitted: Submission) -> None:
-    body = fal.callback_body(courier.request_id(submitted))
-    headers = fal.sign(body, request_id=courier.request_id(submitted))
-    courier.post(submitted.pk, "wrong-token", body, headers)
-    courier.post(submitted.pk, submitted.token, b"other bytes", headers)
-    courier.deliver(submitted)
+def test_refusals_are_told_apart_by_their_status(
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
+) -> None:
+    body = fal.callback_body(callbacks.request_id(submitted))
+    headers = fal.sign(body, request_id=callbacks.request_id(submitted))
+    callbacks.post(submitted.pk, "wrong-token", body, headers)
+    callbacks.post(submitted.pk, submitted.token, b"other bytes", headers)
+    callbacks.send(submitted)
 
     rejections.flush()
     rejections.flush()

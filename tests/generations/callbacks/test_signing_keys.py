@@ -15,7 +15,7 @@ from generations.provider import clients
 from simulator import Simulator
 from simulator.signing import KeyName
 from tests.fixtures.callbacks import SubmitMany
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.threads import at_once
 from tests.services.waiting import until
 
@@ -100,36 +100,36 @@ def test_b32_keys_are_fetched_anew_before_their_day_is_over(fal: Simulator, keys
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_b28_a_rotation_under_a_flood_of_forgeries_refuses_no_true_callback(
-    submit_many: SubmitMany, fal: Simulator, courier: Courier
+    submit_many: SubmitMany, fal: Simulator, callbacks: CallbackSender
 ) -> None:
     attempts = submit_many(16)
-    courier.post(*letter(courier, attempts[0], key="unknown"))
+    callbacks.post(*letter(callbacks, attempts[0], key="unknown"))
     fal.rotate_keys(keep_previous=False)
     clients.keys()._tried_at = None  # A minute has passed.
-    true, forged = [letter(courier, attempt) for attempt in attempts], letter(courier, attempts[0], key="unknown")
+    true, forged = [letter(callbacks, attempt) for attempt in attempts], letter(callbacks, attempts[0], key="unknown")
 
     heard = at_once(8, lambda number: flood(fal, forged, true[2 * number : 2 * number + 2]))
 
     assert {status for _, false in heard for status in false} <= {401, 503}
     assert {status for told, _ in heard for status in told} <= {200, 503}
     assert fal.jwks_fetches == 2
-    assert [courier.post(*again) for again in true] == [200] * 16
+    assert [callbacks.post(*again) for again in true] == [200] * 16
     assert Generation.objects.filter(phase=Phase.STORING).count() == 16
 
 
-def letter(courier: Courier, attempt: Submission, *, key: KeyName = "current") -> Letter:
-    body = courier.fal.callback_body(str(attempt.request_id))
-    headers = courier.fal.sign(body, request_id=str(attempt.request_id), key=key)
+def letter(callbacks: CallbackSender, attempt: Submission, *, key: KeyName = "current") -> Letter:
+    body = callbacks.fal.callback_body(str(attempt.request_id))
+    headers = callbacks.fal.sign(body, request_id=str(attempt.request_id), key=key)
     return attempt.pk, attempt.token, body, headers
 
 
 def flood(fal: Simulator, forged: Letter, true: list[Letter]) -> tuple[list[int], list[int]]:
     """What the true ones heard, and what the forgeries before, between and after them."""
-    courier = Courier(fal=fal, client=Client())
+    callbacks = CallbackSender(fal=fal, client=Client())
     each = FORGERIES // 8 // (len(true) + 1)
-    false = [courier.post(*forged) for _ in range(each)]
+    false = [callbacks.post(*forged) for _ in range(each)]
     told = []
     for one in true:
-        told.append(courier.post(*one))
-        false += [courier.post(*forged) for _ in range(each)]
+        told.append(callbacks.post(*one))
+        false += [callbacks.post(*forged) for _ in range(each)]
     return told, false

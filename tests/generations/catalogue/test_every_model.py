@@ -46,7 +46,7 @@ def with_existing_image(fal: Simulator, inputs: dict[str, Any]) -> dict[str, Any
 def completed(api: APIClient, work: Work, **order: Any) -> Generation:
     placed = api.post(GENERATIONS, order)
     assert placed.status_code == 202, placed.data
-    generation = work.to_the_end(Generation.objects.get(pk=placed.data["id"]))
+    generation = work.until_done(Generation.objects.get(pk=placed.data["id"]))
     assert generation.status == Status.COMPLETED, generation.failure_message
     return generation
 

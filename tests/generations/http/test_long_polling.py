@@ -11,14 +11,14 @@ from rest_framework.test import APIClient, APIRequestFactory
 
 from generations.http import long_polling
 from simulator import Simulator
-from tests.fixtures.api import CAT, GENERATIONS, Ordering
-from tests.helpers.background_work import at_work
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder
+from tests.helpers.background_work import running_workers
 
 
 @pytest.fixture
 def working(fal: Simulator) -> Iterator[None]:
     """The background work runs during the request."""
-    with at_work():
+    with running_workers():
         yield
 
 
@@ -55,7 +55,7 @@ def test_without_a_free_slot_the_response_comes_at_once(api: APIClient, patient_
 
 
 @pytest.mark.django_db
-def test_a_reused_result_is_returned_at_once(api: APIClient, completed: Ordering) -> None:
+def test_a_reused_result_is_returned_at_once(api: APIClient, completed: PlaceOrder) -> None:
     completed(seed=7)
     order = {"model": "flux-schnell", "input": {"prompt": "a cat", "seed": 7}, "reuse": True}
 

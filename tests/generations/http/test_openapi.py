@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from generations.api import urls
 from simulator import Simulator
-from tests.fixtures.api import CAT, Ordering, read_to_the_end
+from tests.fixtures.api import CAT, PlaceOrder, read_to_the_end
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
@@ -99,7 +99,7 @@ def test_every_operation_documents_its_errors_and_has_a_description() -> None:
         assert operation["description"], operation_id
 
 
-def test_a_failed_generation_is_as_documented(api: APIClient, failed: Ordering) -> None:
+def test_a_failed_generation_is_as_documented(api: APIClient, failed: PlaceOrder) -> None:
     schema = {"components": DOCUMENT["components"], "$ref": "#/components/schemas/Generation"}
 
     body = api.get(f"/api/v1/generations/{failed().pk}/").json()

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 from config import error_handlers, health
 from errors import subclasses
 from generations.http import problems
-from tests.fixtures.api import CAT, GENERATIONS, Ordering
+from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -197,7 +197,7 @@ def test_another_exception_is_not_taken_for_an_unavailable_database(rf: RequestF
     assert middleware.process_exception(rf.get("/"), KeyError()) is None
 
 
-def test_a_lock_timeout_is_503(alice: User, order: Ordering, api: APIClient) -> None:
+def test_a_lock_timeout_is_503(alice: User, order: PlaceOrder, api: APIClient) -> None:
     generation = order()
 
     with connection.execute_wrapper(_lock_timeout_at("UPDATE")):

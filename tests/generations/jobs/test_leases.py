@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from generations.jobs import leases
 from generations.models import Generation
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,20 +21,20 @@ def claim(seconds: float = 30) -> list[Generation]:
     return leases.claim(Generation.objects.in_progress(), limit=10, seconds=seconds)
 
 
-def test_what_one_has_claimed_nobody_else_gets(order: Ordering) -> None:
+def test_what_one_has_claimed_nobody_else_gets(order: PlaceOrder) -> None:
     order()
 
     assert [len(claim()), len(claim())] == [1, 0]
 
 
-def test_a_dead_workers_lease_runs_out(order: Ordering) -> None:
+def test_a_dead_workers_lease_runs_out(order: PlaceOrder) -> None:
     order()
     claim(seconds=-1)
 
     assert len(claim()) == 1
 
 
-def test_the_longest_waiting_come_first_and_no_more_than_asked(order: Ordering) -> None:
+def test_the_longest_waiting_come_first_and_no_more_than_asked(order: PlaceOrder) -> None:
     first, *_ = [order() for _ in range(3)]
 
     (claimed,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=30)
@@ -42,7 +42,7 @@ def test_the_longest_waiting_come_first_and_no_more_than_asked(order: Ordering) 
     assert claimed == first
 
 
-def test_released_it_is_free_and_due_when_told(order: Ordering) -> None:
+def test_released_it_is_free_and_due_when_told(order: PlaceOrder) -> None:
     order()
     (row,) = claim()
 
@@ -54,7 +54,7 @@ def test_released_it_is_free_and_due_when_told(order: Ordering) -> None:
     assert row.next_attempt_at > timezone.now()
 
 
-def test_released_without_a_time_it_is_due_as_before(order: Ordering) -> None:
+def test_released_without_a_time_it_is_due_as_before(order: PlaceOrder) -> None:
     due = order().next_attempt_at
     (row,) = claim()
 
@@ -64,7 +64,7 @@ def test_released_without_a_time_it_is_due_as_before(order: Ordering) -> None:
     assert row.next_attempt_at == due
 
 
-def test_an_owner_who_slept_cannot_release_what_another_holds(order: Ordering) -> None:
+def test_an_owner_who_slept_cannot_release_what_another_holds(order: PlaceOrder) -> None:
     order()
     (slept,) = claim(seconds=-1)
     (awake,) = claim()
@@ -74,7 +74,7 @@ def test_an_owner_who_slept_cannot_release_what_another_holds(order: Ordering) -
     assert awake.leased_until is not None
 
 
-def test_a_kept_lease_outlives_its_seconds(order: Ordering) -> None:
+def test_a_kept_lease_outlives_its_seconds(order: PlaceOrder) -> None:
     order()
     (row,) = claim(seconds=0.6)
     first = Generation.objects.get().leased_until
@@ -84,7 +84,7 @@ def test_a_kept_lease_outlives_its_seconds(order: Ordering) -> None:
         assert claim() == []
 
 
-def test_a_lease_that_another_worker_took_is_not_renewed(order: Ordering) -> None:
+def test_a_lease_that_another_worker_took_is_not_renewed(order: PlaceOrder) -> None:
     order()
     (slept,) = claim(seconds=-1)
     (awake,) = claim()
@@ -102,7 +102,7 @@ def is_renewing() -> bool:
     return any(thread.name == "lease" for thread in threading.enumerate())
 
 
-def test_a_process_that_ends_hands_back_what_it_has(order: Ordering) -> None:
+def test_a_process_that_ends_hands_back_what_it_has(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -111,7 +111,7 @@ def test_a_process_that_ends_hands_back_what_it_has(order: Ordering) -> None:
     assert len(claim()) == 1
 
 
-def test_what_was_put_down_is_not_handed_back_from_another(order: Ordering) -> None:
+def test_what_was_put_down_is_not_handed_back_from_another(order: PlaceOrder) -> None:
     order()
     (row,) = claim(seconds=-1)
     leases.forget(row)
@@ -122,7 +122,7 @@ def test_what_was_put_down_is_not_handed_back_from_another(order: Ordering) -> N
     assert row.lease not in {lease for lease, _ in leases._held}
 
 
-def test_e5_many_claimers_share_the_rows_without_overlap(order: Ordering) -> None:
+def test_e5_many_claimers_share_the_rows_without_overlap(order: PlaceOrder) -> None:
     rows = {order().pk for _ in range(12)}
     barrier = threading.Barrier(4)
     claimed: list[UUID] = []
@@ -144,7 +144,7 @@ def test_e5_many_claimers_share_the_rows_without_overlap(order: Ordering) -> Non
 
 
 @pytest.mark.only_postgresql
-def test_without_skip_locked_the_same_rows_are_taken_twice(order: Ordering) -> None:
+def test_without_skip_locked_the_same_rows_are_taken_twice(order: PlaceOrder) -> None:
     """The negative control: read, then write, and two workers hold one row."""
     order()
     barrier = threading.Barrier(2)

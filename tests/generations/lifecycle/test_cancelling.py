@@ -10,9 +10,9 @@ from generations.lifecycle import cancel_asked
 from generations.models import CancelledBy, FailureCode, Generation, Status, Submission
 from generations.provider import clients
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +21,7 @@ def ask(generation: Generation) -> str:
     return cancel_asked(generation, by=CancelledBy.CUSTOMER, actor="user:alice")
 
 
-def test_what_fal_does_not_have_is_released_at_once(fal: Simulator, alice: Account, order: Ordering) -> None:
+def test_what_fal_does_not_have_is_released_at_once(fal: Simulator, alice: Account, order: PlaceOrder) -> None:
     generation = order()
 
     assert ask(generation) == "released"
@@ -31,7 +31,7 @@ def test_what_fal_does_not_have_is_released_at_once(fal: Simulator, alice: Accou
     assert (generation.failure_code, alice.held, fal.log.posts()) == (FailureCode.CANCELLED, 0, [])
 
 
-def test_asking_again_gives_the_same_answer(order: Ordering) -> None:
+def test_asking_again_gives_the_same_answer(order: PlaceOrder) -> None:
     generation = order()
 
     assert [ask(generation), ask(generation)] == ["released", "released"]
@@ -39,7 +39,7 @@ def test_asking_again_gives_the_same_answer(order: Ordering) -> None:
 
 @pytest.mark.parametrize("answer", ["ok", "cancelled"])
 def test_when_fal_stops_it_nothing_is_charged(
-    answer: str, fal: Simulator, alice: Account, order: Ordering, work: Work
+    answer: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("hold", f"cancel:{answer}", "callback:lost")
     generation = order()
@@ -47,30 +47,30 @@ def test_when_fal_stops_it_nothing_is_charged(
 
     assert ask(generation) == "asked"
 
-    work.to_the_end(generation)
+    work.until_done(generation)
     alice.refresh_from_db()
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.CANCELLED, 1000, 0)
 
 
 @pytest.mark.parametrize("answer", ["completes_anyway", "already_completed"])
 def test_when_fal_finishes_it_anyway_it_is_delivered_and_charged(
-    answer: str, fal: Simulator, courier: Courier, alice: Account, order: Ordering, work: Work
+    answer: str, fal: Simulator, callbacks: CallbackSender, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("hold", f"cancel:{answer}", "callback:lost")
     generation = order()
     work.submit()
     ask(generation)
-    work.ask_fal()
-    fal.finish(courier.request_id(generation.submissions.get()))
+    work.reconcile()
+    fal.finish(callbacks.request_id(generation.submissions.get()))
 
-    work.to_the_end(generation)
+    work.until_done(generation)
 
     alice.refresh_from_db()
     assert (generation.status, alice.balance) == (Status.COMPLETED, 997)
 
 
-def test_what_has_ended_stays_as_it_is(fal: Simulator, order: Ordering, work: Work) -> None:
-    generation = work.to_the_end(order())
+def test_what_has_ended_stays_as_it_is(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    generation = work.until_done(order())
 
     assert ask(generation) == "finished"
 
@@ -78,14 +78,14 @@ def test_what_has_ended_stays_as_it_is(fal: Simulator, order: Ordering, work: Wo
     assert generation.status == Status.COMPLETED
 
 
-def test_what_is_being_copied_is_finished_already(courier: Courier, submitted: Submission) -> None:
-    courier.deliver(submitted)
+def test_what_is_being_copied_is_finished_already(callbacks: CallbackSender, submitted: Submission) -> None:
+    callbacks.send(submitted)
 
     assert ask(submitted.generation) == "finished"
 
 
 def test_a_cancellation_while_submitting_is_passed_on_with_the_receipt(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "hold", "callback:lost", "cancel:ok")
     generation = order()
@@ -96,15 +96,15 @@ def test_a_cancellation_while_submitting_is_passed_on_with_the_receipt(
 
     lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, request.request_id))
 
-    assert work.to_the_end(generation).failure_code == FailureCode.CANCELLED
+    assert work.until_done(generation).failure_code == FailureCode.CANCELLED
 
 
 def test_a_job_that_fal_cancelled_by_itself_is_a_failure_of_the_provider(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("fail:client_cancelled", "callback:lost")
 
-    assert work.to_the_end(order()).failure_code == FailureCode.PROVIDER_ERROR
+    assert work.until_done(order()).failure_code == FailureCode.PROVIDER_ERROR
 
 
 def test_a_cancellation_that_fal_does_not_hear_is_sent_again(
@@ -113,6 +113,6 @@ def test_a_cancellation_that_fal_does_not_hear_is_sent_again(
     ask(submitted.generation)
     Submission.objects.update(cancel_url=f"{fal.canary_url}/cancel")
 
-    work.ask_fal()
+    work.reconcile()
 
     assert Generation.objects.get().cancel_sent_at is None

@@ -12,7 +12,7 @@ from generations import lifecycle
 from generations.lifecycle import charging_rules
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Rule
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,11 +38,11 @@ def ending_of(generation: Generation) -> tuple[str, int, int]:
 
 @pytest.mark.parametrize("faults, rule, charged", ENDINGS.values(), ids=ENDINGS)
 def test_an_ending_names_its_rule(
-    faults: list[str], rule: Rule, charged: int, fal: Simulator, alice: Account, order: Ordering, work: Work
+    faults: list[str], rule: Rule, charged: int, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(*faults)
 
-    generation = work.to_the_end(order(prompt="cats", num_images=PICTURES))
+    generation = work.until_done(order(prompt="cats", num_images=PICTURES))
 
     alice.refresh_from_db()
     assert ending_of(generation) == (rule, charged, PRICE - charged)
@@ -50,7 +50,7 @@ def test_an_ending_names_its_rule(
 
 
 def test_cancelled_in_line_and_cancelled_while_running_are_two_rules(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     waiting, running = order(), order(prompt="a dog")
     Generation.objects.filter(pk=running.pk).update(phase=Phase.RUNNING, status="processing")
@@ -72,7 +72,7 @@ def test_a_cancellation_does_not_undo_what_fal_has_made(submitted, fal: Simulato
 
 
 @pytest.mark.parametrize("code", [code for code in FailureCode if code != FailureCode.CANCELLED])
-def test_every_failure_has_a_rule_and_costs_nothing(code: FailureCode, order: Ordering) -> None:
+def test_every_failure_has_a_rule_and_costs_nothing(code: FailureCode, order: PlaceOrder) -> None:
     generation = order()
     lifecycle.failed(generation, lifecycle.failure(code), actor="test")
 

@@ -17,7 +17,7 @@ from generations import lifecycle
 from generations.errors import NotFinished
 from generations.lifecycle.erasing import reopen_erasure
 from generations.models import Erasure, Event, Generation, InputFile, Output, ProviderCallback
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
 from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ended(order: Ordering) -> Callable[[], Generation]:
+def ended(order: PlaceOrder) -> Callable[[], Generation]:
     """One that is completed, and in all of whose fields there is something to erase."""
 
     def fill() -> Generation:
         generation = order()
-        lifecycle_facts.storing(attempt := generation.submissions.get())
+        lifecycle_facts.reach_storing(attempt := generation.submissions.get())
         lifecycle_facts.stored(attempt)
         Generation.objects.filter(pk=generation.pk).update(
             metadata={"for": "alice"},
@@ -143,7 +143,7 @@ def test_the_receipt_says_what_lay_there_and_is_due(ended: Callable[[], Generati
     assert Erasure.objects.to_do().get() == receipt
 
 
-def test_what_is_being_made_is_left_alone(order: Ordering) -> None:
+def test_what_is_being_made_is_left_alone(order: PlaceOrder) -> None:
     before = rows_of(generation := order())
 
     with pytest.raises(NotFinished, match="Cancel it first"):
@@ -164,7 +164,7 @@ def test_an_erasure_that_cannot_be_told_has_not_happened(ended: Callable[[], Gen
 # --- What is still needed ---
 
 
-def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: Ordering) -> None:
+def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: PlaceOrder) -> None:
     generation = ended()
     InputFile.objects.create(generation=order(), path="image_url", output=generation.outputs.get())
 
@@ -174,7 +174,7 @@ def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: O
     assert not Erasure.objects.exists()
 
 
-def test_what_others_are_made_of_keeps_nothing_else(ended: Callable[[], Generation], order: Ordering) -> None:
+def test_what_others_are_made_of_keeps_nothing_else(ended: Callable[[], Generation], order: PlaceOrder) -> None:
     generation, other = ended(), ended()
     InputFile.objects.create(generation=order(), path="image_url", output=other.outputs.get())
 
@@ -184,7 +184,7 @@ def test_what_others_are_made_of_keeps_nothing_else(ended: Callable[[], Generati
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_an_order_that_uses_it_at_this_very_moment_is_waited_for(
-    ended: Callable[[], Generation], order: Ordering
+    ended: Callable[[], Generation], order: PlaceOrder
 ) -> None:
     generation, user = ended(), order()
 

@@ -20,8 +20,8 @@ from generations.models import Batch, Generation
 from generations.ordering import orders, quotas
 from generations.ordering.orders import BatchOrder, Order, find_batch, find_generation
 from generations.provider import circuit_breaker
-from tests.fixtures.orders import Ordering
-from tests.helpers.lifecycle_facts import NO, ended, running, storing
+from tests.fixtures.orders import PlaceOrder
+from tests.helpers.lifecycle_facts import FAILURE, reach_done, reach_running, reach_storing
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
@@ -46,7 +46,7 @@ def two(key: str | None = None, **said: Any) -> orders.BatchOrder:
     return BatchOrder(orders=[wish(), wish()], idempotency_key=key, **said)
 
 
-def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Account, order: Ordering) -> None:
+def test_an_order_keeps_all_that_was_said_and_what_follows_from_it(alice: Account, order: PlaceOrder) -> None:
     said: dict[str, Any] = {
         "preset": "p",
         "metadata": {"for": "bob"},
@@ -157,10 +157,10 @@ def test_a_batch_of_which_everything_failed_may_be_ordered_again_at_once(alice: 
     batch, _ = lifecycle.order_batch(alice, two(request_hash="f"), actor="user:alice")
     first, other = batch.generations.all()
 
-    lifecycle.failed(first, NO, actor="test")
+    lifecycle.failed(first, FAILURE, actor="test")
     with pytest.raises(orders.DuplicateOrder):
         lifecycle.order_batch(alice, two(request_hash="f", allow_duplicate=False), actor="user:alice")
-    lifecycle.failed(other, NO, actor="test")
+    lifecycle.failed(other, FAILURE, actor="test")
 
     assert lifecycle.order_batch(alice, two(request_hash="f", allow_duplicate=False), actor="user:alice")[1] is True
 
@@ -174,9 +174,9 @@ def test_a13_while_fal_refuses_us_no_batch_is_taken(alice: Account) -> None:
     assert (Batch.objects.count(), Generation.objects.count()) == (0, 0)
 
 
-def test_only_what_has_been_delivered_is_delivered_again(alice: Account, order: Ordering) -> None:
-    for place in (running, storing, ended):
+def test_only_what_has_been_delivered_is_delivered_again(alice: Account, order: PlaceOrder) -> None:
+    for place in (reach_running, reach_storing, reach_done):
         place(order(prompt="a cat", seed=7).submissions.get())
-    lifecycle.failed(order(prompt="a cat", seed=7), NO, actor="test")
+    lifecycle.failed(order(prompt="a cat", seed=7), FAILURE, actor="test")
 
     assert orders.find_reusable(alice, wish()) is None

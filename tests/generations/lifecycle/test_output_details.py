@@ -14,11 +14,11 @@ from generations.catalogue.details import BYTES_MAX
 from generations.models import Generation, Phase, Status, Submission
 from generations.progress import results
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.generations.catalogue.test_details import JSON
 from tests.helpers import lifecycle_facts
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 
 HOSTILE: dict[str, Any] = {
     "seed": 10**400,
@@ -37,33 +37,33 @@ def as_read(details: dict[str, Any]) -> Any:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_seed_that_was_used_is_told(fal: Simulator, order: Ordering, work: Work) -> None:
-    generation = work.to_the_end(order(seed=7, prompt="a fox"))
+def test_the_seed_that_was_used_is_told(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    generation = work.until_done(order(seed=7, prompt="a fox"))
 
     assert generation.details == {"seed": 7}
     assert results.of(generation).details == {"seed": 7}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_when_each_word_is_spoken_is_told_to_who_asks(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_when_each_word_is_spoken_is_told_to_who_asks(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     asked, not_asked = order("eleven-v3", text="Hello, fox.", timestamps=True), order("eleven-v3", text="Hello, fox.")
 
-    assert [word["text"] for word in work.to_the_end(asked).details["timestamps"]] == ["Hello,", "fox."]
-    assert work.to_the_end(not_asked).details == {}
+    assert [word["text"] for word in work.until_done(asked).details["timestamps"]] == ["Hello,", "fox."]
+    assert work.until_done(not_asked).details == {}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_callback_tells_it_as_well(submitted: Submission, courier: Courier) -> None:
-    courier.deliver(submitted)
+def test_a_callback_tells_it_as_well(submitted: Submission, callbacks: CallbackSender) -> None:
+    callbacks.send(submitted)
 
     generation = Generation.objects.get()
     assert (generation.phase, list(generation.details)) == (Phase.STORING, ["seed"])
 
 
 @pytest.mark.django_db
-def test_a_later_answer_changes_nothing_of_it(order: Ordering) -> None:
+def test_a_later_answer_changes_nothing_of_it(order: PlaceOrder) -> None:
     attempt = order().submissions.get()
-    lifecycle_facts.storing(attempt)
+    lifecycle_facts.reach_storing(attempt)
 
     lifecycle.answered(attempt, {**lifecycle_facts.ANSWER, "seed": 43})
 
@@ -71,9 +71,9 @@ def test_a_later_answer_changes_nothing_of_it(order: Ordering) -> None:
 
 
 @pytest.mark.django_db
-def test_a_hostile_answer_does_not_cost_the_files(order: Ordering) -> None:
+def test_a_hostile_answer_does_not_cost_the_files(order: PlaceOrder) -> None:
     attempt = order().submissions.get()
-    lifecycle_facts.running(attempt)
+    lifecycle_facts.reach_running(attempt)
 
     assert lifecycle.answered(attempt, {**HOSTILE, **lifecycle_facts.ANSWER})
 
@@ -83,9 +83,9 @@ def test_a_hostile_answer_does_not_cost_the_files(order: Ordering) -> None:
 
 
 @pytest.mark.django_db
-def test_whatever_fal_says_is_stored_as_it_is_told(order: Ordering) -> None:
+def test_whatever_fal_says_is_stored_as_it_is_told(order: PlaceOrder) -> None:
     attempt = order().submissions.get()
-    lifecycle_facts.running(attempt)
+    lifecycle_facts.reach_running(attempt)
 
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     @given(JSON)

@@ -16,9 +16,9 @@ from generations.jobs import leases
 from generations.lifecycle import StoredFile
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.lifecycle_facts import rows, waiting
+from tests.helpers.lifecycle_facts import reach_waiting, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,18 +41,20 @@ class Mistaken(FileSystemStorage):
 
 @pytest.mark.parametrize("kind", [Forgetful, Mistaken])
 def test_c23_a_storage_that_keeps_other_bytes_delivers_nothing(
-    kind: type[FileSystemStorage], settings, tmp_path, fal: Simulator, alice: Account, order: Ordering, work: Work
+    kind: type[FileSystemStorage], settings, tmp_path, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     backend = {"BACKEND": f"{__name__}.{kind.__name__}", "OPTIONS": {"location": tmp_path, "allow_overwrite": True}}
     settings.STORAGES = {**settings.STORAGES, "default": backend}
 
-    generation = work.to_the_end(order())
+    generation = work.until_done(order())
 
     alice.refresh_from_db()
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.COPY_FAILED, 1000, 0)
 
 
-def test_c4_a_file_of_another_size_than_fal_announced_is_not_taken(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_c4_a_file_of_another_size_than_fal_announced_is_not_taken(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
     generation = order()
     work.until(Output.objects.exists)
     Output.objects.update(claimed_size_bytes=7)
@@ -63,7 +65,7 @@ def test_c4_a_file_of_another_size_than_fal_announced_is_not_taken(fal: Simulato
     assert Generation.objects.get(pk=generation.pk).phase == Phase.STORING
 
 
-def copying(order: Ordering, *, files: int, images: int = 1, **said: Any) -> list[Output]:
+def copying(order: PlaceOrder, *, files: int, images: int = 1, **said: Any) -> list[Output]:
     """An order that fal has answered with so many files, each in our hands; what it has `said` of each."""
     generation = order(prompt="a cat", num_images=images)
     urls = [f"https://v3.fal.media/{index}.png" for index in range(files)]
@@ -86,7 +88,7 @@ def outputs_of(attempt: Submission, answer: dict[str, Any]) -> list[Output]:
     [(1, 1, 1, 3), (1, 2, 1, 1), (1, 4, 3, 2), (1, 4, 1, 0), (2, 1, 1, 3), (4, 4, 1, 3), (1, 4, 4, 3)],
 )
 def test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down(
-    images: int, files: int, stored: int, captured: int, alice: Account, order: Ordering
+    images: int, files: int, stored: int, captured: int, alice: Account, order: PlaceOrder
 ) -> None:
     for output in (outputs := copying(order, files=files, images=images))[:stored]:
         lifecycle.stored(output, FILE)
@@ -99,7 +101,7 @@ def test_d10_a_part_of_the_files_costs_a_part_of_the_price_rounded_down(
     assert (alice.balance, alice.held) == (1000 - captured, 0)
 
 
-def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order: Ordering) -> None:
+def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order: PlaceOrder) -> None:
     generation = order("tripo-v2.5")
     answer = {name: {"url": f"https://v3.fal.media/{name}"} for name in ("model_mesh", "rendered_image")}
     mesh, preview = answered(generation, answer)
@@ -112,7 +114,7 @@ def test_a_preview_that_does_not_come_takes_nothing_from_what_was_paid_for(order
     assert (generation.status, generation.captured) == (Status.COMPLETED, generation.credits)
 
 
-def test_files_that_fal_suddenly_names_otherwise_are_what_was_paid_for(order: Ordering) -> None:
+def test_files_that_fal_suddenly_names_otherwise_are_what_was_paid_for(order: PlaceOrder) -> None:
     (output,) = answered(order(), {"pictures": [{"url": "https://v3.fal.media/cat.png"}]})
 
     lifecycle.stored(output, FILE)
@@ -120,11 +122,11 @@ def test_files_that_fal_suddenly_names_otherwise_are_what_was_paid_for(order: Or
     assert Generation.objects.values_list("status", "captured").get() == (Status.COMPLETED, 3)
 
 
-def test_an_order_whose_declaration_is_gone_by_now_is_delivered(order: Ordering) -> None:
+def test_an_order_whose_declaration_is_gone_by_now_is_delivered(order: PlaceOrder) -> None:
     generation = order()
     Generation.objects.update(model="no-longer-offered")
     (attempt,) = generation.submissions.all()
-    waiting(attempt)
+    reach_waiting(attempt)
 
     (output,) = outputs_of(attempt, {"images": [{"url": "https://v3.fal.media/cat.png"}]})
     lifecycle.stored(output, FILE)
@@ -133,7 +135,7 @@ def test_an_order_whose_declaration_is_gone_by_now_is_delivered(order: Ordering)
 
 
 @pytest.mark.parametrize("stored, remark", [(2, ""), (1, "1 of 2 files were delivered")])
-def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: str, order: Ordering) -> None:
+def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: str, order: PlaceOrder) -> None:
     outputs = copying(order, files=2, images=2)
 
     for output in outputs[:stored]:
@@ -146,7 +148,7 @@ def test_the_timeline_says_how_many_files_were_delivered(stored: int, remark: st
 
 @pytest.mark.parametrize("measured, said, kept", [(None, 4.0, 4.0), (5.0, 4.0, 5.0), (5.0, None, 5.0)])
 def test_how_long_it_plays_is_measured_or_else_what_fal_said(
-    measured: float | None, said: float | None, kept: float, order: Ordering
+    measured: float | None, said: float | None, kept: float, order: PlaceOrder
 ) -> None:
     (output,) = copying(order, files=1, duration=said)
     lifecycle.not_copied(output, detail="the first time", missed=True)
@@ -167,7 +169,7 @@ SAYINGS: dict[str, Callable[[Output], bool]] = {
 
 
 @pytest.mark.parametrize("say", SAYINGS.values(), ids=SAYINGS)
-def test_e3_of_a_file_only_the_holder_of_its_lease_is_heard(say: Callable[[Output], bool], order: Ordering) -> None:
+def test_e3_of_a_file_only_the_holder_of_its_lease_is_heard(say: Callable[[Output], bool], order: PlaceOrder) -> None:
     slept, _ = copying(order, files=2)
     Output.objects.update(leased_until="2000-01-01T00:00:00Z")
     awake = next(row for row in leases.claim(Output.objects.all(), limit=9, seconds=30) if row == slept)
@@ -180,7 +182,7 @@ def test_e3_of_a_file_only_the_holder_of_its_lease_is_heard(say: Callable[[Outpu
 
 @pytest.mark.parametrize("say", SAYINGS.values(), ids=SAYINGS)
 @pytest.mark.parametrize("end", ["stored", "lost"])
-def test_what_has_come_or_is_lost_stays_so(end: str, say: Callable[[Output], bool], order: Ordering) -> None:
+def test_what_has_come_or_is_lost_stays_so(end: str, say: Callable[[Output], bool], order: PlaceOrder) -> None:
     output, _ = copying(order, files=2)
     SAYINGS[end](output)
     before = rows()
@@ -189,7 +191,7 @@ def test_what_has_come_or_is_lost_stays_so(end: str, say: Callable[[Output], boo
     assert rows() == before
 
 
-def test_a_file_that_has_moved_is_fetched_from_there(order: Ordering) -> None:
+def test_a_file_that_has_moved_is_fetched_from_there(order: PlaceOrder) -> None:
     (output,) = copying(order, files=1)
 
     SAYINGS["moved"](output)
@@ -197,7 +199,7 @@ def test_a_file_that_has_moved_is_fetched_from_there(order: Ordering) -> None:
     assert Output.objects.values_list("source_url", "claimed_size_bytes").get() == ("https://v3.fal.media/b.png", 9)
 
 
-def test_who_copies_knows_how_often_it_went_wrong(order: Ordering) -> None:
+def test_who_copies_knows_how_often_it_went_wrong(order: PlaceOrder) -> None:
     (output,) = copying(order, files=1)
 
     lifecycle.not_copied(output, detail="away", missed=False)
@@ -206,7 +208,7 @@ def test_who_copies_knows_how_often_it_went_wrong(order: Ordering) -> None:
     assert (output.misses, output.detail) == (1, "gone")
 
 
-def test_what_is_stored_stays_stored_when_the_whole_fails(order: Ordering) -> None:
+def test_what_is_stored_stays_stored_when_the_whole_fails(order: PlaceOrder) -> None:
     first, _ = copying(order, files=2)
     lifecycle.stored(first, FILE)
 
@@ -215,7 +217,7 @@ def test_what_is_stored_stays_stored_when_the_whole_fails(order: Ordering) -> No
     assert list(Output.objects.values_list("state", flat=True)) == ["stored", "lost"]
 
 
-def test_nothing_is_completed_while_a_file_is_on_its_way(order: Ordering) -> None:
+def test_nothing_is_completed_while_a_file_is_on_its_way(order: PlaceOrder) -> None:
     """I5."""
     first, second = copying(order, files=2)
 

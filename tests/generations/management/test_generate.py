@@ -20,8 +20,8 @@ from generations.management.commands import generate
 from generations.models import Generation, Phase, Status
 from generations.progress import results
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
-from tests.helpers.background_work import Work, at_work
+from tests.fixtures.orders import PlaceOrder
+from tests.helpers.background_work import Work, running_workers
 from tests.services.processes import Processes
 from tests.services.waiting import HANG_SECONDS
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def working(fal: Simulator) -> Iterator[None]:
     """The background work runs during the command."""
-    with at_work():
+    with running_workers():
         yield
 
 
@@ -113,8 +113,8 @@ def test_ctrl_c_is_status_130_and_the_generation_continues(
     assert generation.status == Status.PROCESSING
 
 
-def test_an_existing_file_is_not_overwritten(fal: Simulator, order: Ordering, work: Work, tmp_path: Path) -> None:
-    result = results.of(work.to_the_end(order()))
+def test_an_existing_file_is_not_overwritten(fal: Simulator, order: PlaceOrder, work: Work, tmp_path: Path) -> None:
+    result = results.of(work.until_done(order()))
     saved = generate.save(result, result.outputs[0], tmp_path)
     saved.write_text("other content")
 
@@ -124,8 +124,8 @@ def test_an_existing_file_is_not_overwritten(fal: Simulator, order: Ordering, wo
     assert (raised.value.returncode, saved.read_text()) == (1, "other content")
 
 
-def test_an_incomplete_file_is_removed(fal: Simulator, order: Ordering, work: Work, tmp_path: Path, settings) -> None:
-    result = results.of(work.to_the_end(order()))
+def test_an_incomplete_file_is_removed(fal: Simulator, order: PlaceOrder, work: Work, tmp_path: Path, settings) -> None:
+    result = results.of(work.until_done(order()))
     options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path / "missing")}
     settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
 
@@ -204,8 +204,8 @@ def test_the_prompt_becomes_the_main_text_of_the_model(slug: str, name: str) -> 
 # --- Results for Python callers ---
 
 
-def test_a_result_has_the_file_the_charge_and_the_duration(fal: Simulator, order: Ordering, work: Work) -> None:
-    result = results.of(work.to_the_end(order()))
+def test_a_result_has_the_file_the_charge_and_the_duration(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    result = results.of(work.until_done(order()))
 
     (file,) = result.outputs
     assert (result.is_done, result.is_completed, result.credits, result.error) == (True, True, 3, None)
@@ -216,7 +216,7 @@ def test_a_result_has_the_file_the_charge_and_the_duration(fal: Simulator, order
 
 
 def test_waiting_survives_a_short_outage_of_the_database(
-    fal: Simulator, order: Ordering, working: None, monkeypatch: pytest.MonkeyPatch
+    fal: Simulator, order: PlaceOrder, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[Any] = []
 

@@ -32,13 +32,13 @@ from generations.models import (
 )
 from notifications.models import EmailNotification, WebhookDelivery, WebhookEndpoint
 from operations.models import Charge
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 
 Write = Callable[[Submission], object]
 
 
 @pytest.fixture
-def attempt(order: Ordering) -> Submission:
+def attempt(order: PlaceOrder) -> Submission:
     """The first attempt of an order under the key "k"; fal called back, and named one file."""
     attempt = order(key="k").submissions.get()
     lifecycle.submitting(attempt.generation)
@@ -231,7 +231,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def ended(order: Ordering) -> Generation:
+def ended(order: PlaceOrder) -> Generation:
     generation = order()
     lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
     return generation

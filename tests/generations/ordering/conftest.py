@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures.limits import alice, api, bob, order, reset_limits, submitted, tidy_connections, work
+from tests.fixtures.limits import alice, api, bob, close_fal_clients, order, reset_limits, submitted, work
 
-__all__ = ["alice", "api", "bob", "order", "reset_limits", "submitted", "tidy_connections", "work"]
+__all__ = ["alice", "api", "bob", "close_fal_clients", "order", "reset_limits", "submitted", "work"]

@@ -13,7 +13,7 @@ from generations.models import Generation, OrderIntake, Status
 from generations.ordering import order_intake
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, order_body
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db
@@ -31,14 +31,14 @@ def test_while_orders_are_paused_none_is_accepted(alice: Account, api: APIClient
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_generation_in_progress_continues(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_generation_in_progress_continues(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     generation = order()
     order_intake.pause()
 
-    assert work.to_the_end(generation).status == Status.COMPLETED
+    assert work.until_done(generation).status == Status.COMPLETED
 
 
-def test_after_resuming_orders_are_accepted(order: Ordering) -> None:
+def test_after_resuming_orders_are_accepted(order: PlaceOrder) -> None:
     order_intake.pause()
     order_intake.resume()
 

@@ -21,7 +21,7 @@ from generations.ordering import price_book
 from generations.ordering.orders import Order
 from generations.ordering.price_book import NotOffered, Terms
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +105,7 @@ def test_an_entry_cannot_be_changed_or_deleted(change: Any) -> None:
 # --- Ordering ---
 
 
-def test_an_order_costs_the_present_price_and_records_the_list_price(order: Ordering, alice: Account) -> None:
+def test_an_order_costs_the_present_price_and_records_the_list_price(order: PlaceOrder, alice: Account) -> None:
     write(percent=150)
 
     generation = order()
@@ -114,11 +114,13 @@ def test_an_order_costs_the_present_price_and_records_the_list_price(order: Orde
     assert (generation.credits, generation.list_price_millidollars, alice.held) == (5, 3, 5)
 
 
-def test_a26_an_order_keeps_its_price_when_the_price_book_changes(order: Ordering, fal: Simulator, work: Work) -> None:
+def test_a26_an_order_keeps_its_price_when_the_price_book_changes(
+    order: PlaceOrder, fal: Simulator, work: Work
+) -> None:
     generation = order()
     write(percent=1000)
 
-    assert work.to_the_end(generation).captured == 3
+    assert work.until_done(generation).captured == 3
 
 
 def test_an_order_has_one_price_even_if_the_price_book_changes_meanwhile(alice: Account) -> None:
@@ -151,11 +153,11 @@ def test_a_model_that_is_not_offered_cannot_be_ordered(alice: Account) -> None:
     assert (alice.held, Generation.objects.count()) == (0, 0)
 
 
-def test_a_generation_is_completed_after_its_model_was_withdrawn(order: Ordering, fal: Simulator, work: Work) -> None:
+def test_a_generation_is_completed_after_its_model_was_withdrawn(order: PlaceOrder, fal: Simulator, work: Work) -> None:
     generation = order()
     write(offered=False)
 
-    assert work.to_the_end(generation).status == "completed"
+    assert work.until_done(generation).status == "completed"
 
 
 # --- The API and the pages ---

@@ -23,7 +23,7 @@ from generations.ordering.orders import BatchOrder, Order
 from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooManyRunning
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, or_refusal, order_body
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.threads import race
 from tests.services.waiting import HANG_SECONDS
 
@@ -40,7 +40,7 @@ def end(generation: Generation) -> None:
 # --- Generations in progress ---
 
 
-def test_when_a_generation_ends_another_can_be_ordered(settings, order: Ordering) -> None:
+def test_when_a_generation_ends_another_can_be_ordered(settings, order: PlaceOrder) -> None:
     settings.USER_RUNNING_MAX = 2
     first, _ = order(), order()
 
@@ -51,7 +51,7 @@ def test_when_a_generation_ends_another_can_be_ordered(settings, order: Ordering
     assert order().credits == PRICE
 
 
-def test_a_refused_order_creates_nothing(settings, alice: Account, order: Ordering) -> None:
+def test_a_refused_order_creates_nothing(settings, alice: Account, order: PlaceOrder) -> None:
     settings.USER_RUNNING_MAX = 1
     order()
 
@@ -62,7 +62,7 @@ def test_a_refused_order_creates_nothing(settings, alice: Account, order: Orderi
     assert (Generation.objects.count(), alice.held) == (1, PRICE)
 
 
-def test_generations_of_other_accounts_do_not_count(settings, bob: Account, order: Ordering) -> None:
+def test_generations_of_other_accounts_do_not_count(settings, bob: Account, order: PlaceOrder) -> None:
     settings.USER_RUNNING_MAX = 1
     order()
 
@@ -71,7 +71,7 @@ def test_generations_of_other_accounts_do_not_count(settings, bob: Account, orde
 
 @pytest.mark.parametrize("running_max, accepted", [(2, 2), (0, 4), (None, 1)])
 def test_a_limit_of_the_account_overrides_the_setting(
-    settings, alice: Account, order: Ordering, running_max: int | None, accepted: int
+    settings, alice: Account, order: PlaceOrder, running_max: int | None, accepted: int
 ) -> None:
     """0 means unlimited, and None leaves the setting in force."""
     settings.USER_RUNNING_MAX = 1
@@ -86,7 +86,7 @@ def test_a_limit_of_the_account_overrides_the_setting(
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_a_reached_cap_is_reported_with_its_numbers_and_end(settings, order: Ordering, period: str) -> None:
+def test_a_reached_cap_is_reported_with_its_numbers_and_end(settings, order: PlaceOrder, period: str) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", 2 * PRICE + 1)
     order()
     order()
@@ -100,7 +100,7 @@ def test_a_reached_cap_is_reported_with_its_numbers_and_end(settings, order: Ord
     assert timezone.now() < until <= timezone.now() + timedelta(days=1 if period == "day" else 31)
 
 
-def test_a_generation_that_cost_nothing_does_not_count(settings, order: Ordering) -> None:
+def test_a_generation_that_cost_nothing_does_not_count(settings, order: PlaceOrder) -> None:
     settings.USER_CREDITS_PER_DAY = PRICE
     end(order())
 
@@ -115,7 +115,7 @@ def test_a_generation_that_cost_nothing_does_not_count(settings, order: Ordering
         ("month", "2096-02-01T00:00:00", "2096-03-01T00:00:00"),
     ],
 )
-def test_periods_are_those_of_the_calendar_in_utc(settings, order: Ordering, period: str, now: str, end: str) -> None:
+def test_periods_are_those_of_the_calendar_in_utc(settings, order: PlaceOrder, period: str, now: str, end: str) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", 1)
 
     with time_machine.travel(datetime.fromisoformat(now).replace(tzinfo=UTC), tick=False):
@@ -125,7 +125,7 @@ def test_periods_are_those_of_the_calendar_in_utc(settings, order: Ordering, per
 
 
 @pytest.mark.parametrize("period, days", [("day", 1), ("month", 31)])
-def test_in_the_next_period_the_whole_cap_can_be_spent(settings, order: Ordering, period: str, days: int) -> None:
+def test_in_the_next_period_the_whole_cap_can_be_spent(settings, order: PlaceOrder, period: str, days: int) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", PRICE)
     order()
 
@@ -146,7 +146,7 @@ def with_key(key: ApiKey, work: Callable[[], object]) -> Callable[[], object]:
     return attempt
 
 
-def test_a_key_spends_at_most_its_cap(alice: Account, order: Ordering) -> None:
+def test_a_key_spends_at_most_its_cap(alice: Account, order: PlaceOrder) -> None:
     key = key_of(alice, credits_max=2 * PRICE)
     api_keys.set_current(key)
 
@@ -158,14 +158,14 @@ def test_a_key_spends_at_most_its_cap(alice: Account, order: Ordering) -> None:
     assert tuple(refusal.extra[name] for name in ("period", "cap", "spent", "until")) == ("key", 6, 6, None)
 
 
-def test_credits_spent_with_another_key_do_not_count(alice: Account, order: Ordering) -> None:
+def test_credits_spent_with_another_key_do_not_count(alice: Account, order: PlaceOrder) -> None:
     with_key(key_of(alice), order)()
     capped = key_of(alice, credits_max=PRICE)
 
     assert isinstance(with_key(capped, order)(), Generation)
 
 
-def test_a_key_orders_only_the_models_that_it_permits(alice: Account, order: Ordering) -> None:
+def test_a_key_orders_only_the_models_that_it_permits(alice: Account, order: PlaceOrder) -> None:
     api_keys.set_current(key_of(alice, models=frozenset({"flux-schnell"})))
 
     assert order("flux-schnell").model == "flux-schnell"
@@ -173,7 +173,7 @@ def test_a_key_orders_only_the_models_that_it_permits(alice: Account, order: Ord
         order("flux-dev")
 
 
-def test_a_change_of_the_key_during_the_request_counts(alice: Account, order: Ordering) -> None:
+def test_a_change_of_the_key_during_the_request_counts(alice: Account, order: PlaceOrder) -> None:
     key = key_of(alice)
     api_keys.set_current(key)
     api_keys.change(ApiKey.objects.get(pk=key.pk), credits_max=0)
@@ -203,7 +203,7 @@ def test_each_generation_of_a_batch_counts(settings, alice: Account) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_postgresql
 @pytest.mark.parametrize("limit", ["running_max", "credits_per_day", "key"])
-def test_concurrent_orders_do_not_exceed_a_limit(alice: Account, order: Ordering, limit: str) -> None:
+def test_concurrent_orders_do_not_exceed_a_limit(alice: Account, order: PlaceOrder, limit: str) -> None:
     key = key_of(alice, credits_max=5 * PRICE if limit == "key" else None)
     UserLimits.objects.create(account=alice, **({} if limit == "key" else {limit: 5 if limit == "running_max" else 15}))
 
@@ -215,7 +215,7 @@ def test_concurrent_orders_do_not_exceed_a_limit(alice: Account, order: Ordering
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.only_postgresql
-def test_without_the_lock_concurrent_orders_exceed_a_limit(settings, monkeypatch, order: Ordering) -> None:
+def test_without_the_lock_concurrent_orders_exceed_a_limit(settings, monkeypatch, order: PlaceOrder) -> None:
     """Negative control."""
     settings.USER_RUNNING_MAX = 1
     both_have_counted = threading.Barrier(2)

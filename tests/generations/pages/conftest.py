@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures.pages import alice, bob, browser_of_alice, finished, order, tidy_connections
+from tests.fixtures.pages import alice, bob, browser_of_alice, close_fal_clients, finished, order
 
-__all__ = ["alice", "bob", "browser_of_alice", "finished", "order", "tidy_connections"]
+__all__ = ["alice", "bob", "browser_of_alice", "close_fal_clients", "finished", "order"]

@@ -160,7 +160,7 @@ def test_an_earlier_order_with_shots_and_elements_fills_in_the_form(
 def test_only_a_video_that_is_short_enough_can_be_continued(
     browser_of_alice: Client, order: PlaceOrder, fal: Simulator
 ) -> None:
-    short, long = (Work().to_the_end(order("wan-2.7", prompt="waves", duration=seconds)) for seconds in (2, 11))
+    short, long = (Work().until_done(order("wan-2.7", prompt="waves", duration=seconds)) for seconds in (2, 11))
     clip = short.outputs.get().pk
 
     assert f"{WAN}?output={clip}" in browser_of_alice.get(page_of(short)).text

@@ -139,7 +139,7 @@ def test_the_position_in_the_queue_is_shown(browser_of_alice: Client, fal: Simul
     fal.script("queue:600", "callback:lost")
     waiting = order()
     Work().submit()
-    Work().ask_fal()
+    Work().reconcile()
 
     assert "ahead of it in the queue" in browser_of_alice.get(page_of(waiting)).text
 
@@ -253,7 +253,7 @@ def test_a_partial_delivery_is_charged_in_part(browser_of_alice: Client, fal: Si
 def test_an_erased_generation_reports_no_missing_files(
     browser_of_alice: Client, order: PlaceOrder, fal: Simulator
 ) -> None:
-    generation = Work().to_the_end(order(prompt="a fox", num_images=2))
+    generation = Work().until_done(order(prompt="a fox", num_images=2))
     lifecycle.erase(generation, actor="user:alice")
 
     page = browser_of_alice.get(page_of(generation)).text

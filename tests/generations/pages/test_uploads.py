@@ -166,7 +166,7 @@ def test_a_generation_and_those_derived_from_it_link_to_each_other(
 
     browser_of_alice.post(EDIT, {**form_with(prompt="in snow"), **kept})
 
-    derived = Work().to_the_end(Generation.objects.exclude(pk=source.pk).get())
+    derived = Work().until_done(Generation.objects.exclude(pk=source.pk).get())
     assert f'href="{page_of(derived)}">FLUX.2, edit: in snow</a>' in browser_of_alice.get(page_of(source)).text
     assert f'href="{page_of(source)}"><img' in browser_of_alice.get(page_of(derived)).text
 

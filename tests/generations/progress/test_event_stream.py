@@ -20,8 +20,8 @@ from generations.api import streams
 from generations.http import long_polling
 from generations.models import Batch, Generation
 from generations.progress.event_stream import EventStream, Subject
-from tests.fixtures.batches import BatchOrdering, token_of
-from tests.fixtures.orders import Ordering
+from tests.fixtures.batches import OrderBatch, token_of
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
 from tests.helpers.event_streams import ReceivedEvent, Stream, parse_events, serving
 from tests.services.processes import Processes, RunningCommand
@@ -43,15 +43,15 @@ def steps_of(generation: Generation) -> list[Step]:
         return lambda: lifecycle.progressed(generation, running=True, line=line)
 
     return [
-        lambda: lifecycle_facts.waiting(submission),
-        lambda: lifecycle_facts.in_queue(submission),
+        lambda: lifecycle_facts.reach_waiting(submission),
+        lambda: lifecycle_facts.waiting_in_fals_queue(submission),
         running("denoising 40 %"),
         lambda: lifecycle.progressed(generation, running=False, position=2),
         running("denoising 10 %"),
         running("denoising 60 %"),
         running("almost there"),
         lambda: lifecycle.cancel_sent(generation),
-        lambda: lifecycle_facts.storing(submission),
+        lambda: lifecycle_facts.reach_storing(submission),
         lambda: lifecycle_facts.stored(submission),
     ]
 
@@ -99,7 +99,7 @@ def timing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 # --- Events ---
 
 
-def test_each_change_is_sent_once_and_the_end_comes_last(order: Ordering) -> None:
+def test_each_change_is_sent_once_and_the_end_comes_last(order: PlaceOrder) -> None:
     generation = order()
 
     events = follow(Subject.of(generation), steps_of(generation))
@@ -112,7 +112,7 @@ def test_each_change_is_sent_once_and_the_end_comes_last(order: Ordering) -> Non
     assert (events[-1].data["status"], events[-1].data["progress"]) == ("completed", 100)
 
 
-def test_the_progress_never_falls_even_if_fal_starts_again(order: Ordering) -> None:
+def test_the_progress_never_falls_even_if_fal_starts_again(order: PlaceOrder) -> None:
     generation = order()
 
     events = follow(Subject.of(generation), steps_of(generation))
@@ -122,7 +122,7 @@ def test_the_progress_never_falls_even_if_fal_starts_again(order: Ordering) -> N
     assert (progress[0], 42 in progress, progress[-1]) == (0, True, 100)
 
 
-def test_each_log_line_is_sent_once(order: Ordering) -> None:
+def test_each_log_line_is_sent_once(order: PlaceOrder) -> None:
     generation = order()
 
     events = follow(Subject.of(generation), steps_of(generation))
@@ -131,9 +131,9 @@ def test_each_log_line_is_sent_once(order: Ordering) -> None:
     assert lines == ["denoising 40 %", "denoising 10 %", "denoising 60 %", "almost there", "Copying 1 file"]
 
 
-def test_a_failure_has_its_reason_and_its_charge(order: Ordering) -> None:
+def test_a_failure_has_its_reason_and_its_charge(order: PlaceOrder) -> None:
     generation = order()
-    lifecycle_facts.ended(generation.submissions.get())
+    lifecycle_facts.reach_done(generation.submissions.get())
 
     *_, end = parse_events(EventStream(Subject.of(generation)).next_events())
 
@@ -146,7 +146,7 @@ def test_a_failure_has_its_reason_and_its_charge(order: Ordering) -> None:
     }
 
 
-def test_the_stream_of_a_batch_has_events_of_each_generation_and_of_the_whole(order_batch: BatchOrdering) -> None:
+def test_the_stream_of_a_batch_has_events_of_each_generation_and_of_the_whole(order_batch: OrderBatch) -> None:
     batch = order_batch(2)
     first, second = batch.generations.order_by("pk")
 
@@ -164,7 +164,7 @@ def test_the_stream_of_a_batch_has_events_of_each_generation_and_of_the_whole(or
 
 @pytest.mark.parametrize("batch_size", [0, 2])
 def test_a_client_that_reconnects_after_every_event_receives_the_same(
-    order: Ordering, order_batch: BatchOrdering, batch_size: int
+    order: PlaceOrder, order_batch: OrderBatch, batch_size: int
 ) -> None:
     """Compared with a client that stays connected: nothing is missed, and nothing comes twice."""
     subject = Subject.of(order_batch(batch_size) if batch_size else order())
@@ -185,7 +185,7 @@ def test_a_client_that_reconnects_after_every_event_receives_the_same(
     assert EventStream.resume(subject, last_event_id).is_over
 
 
-def test_an_invalid_id_starts_the_stream_from_the_beginning(order: Ordering) -> None:
+def test_an_invalid_id_starts_the_stream_from_the_beginning(order: PlaceOrder) -> None:
     subject = Subject.of(order())
     Generation.objects.update(version=3)
 
@@ -196,7 +196,7 @@ def test_an_invalid_id_starts_the_stream_from_the_beginning(order: Ordering) -> 
         assert [event.name for event in parse_events(stream.next_events())] == ["progress"], last_event_id
 
 
-def test_a_poll_without_a_change_takes_one_query(order_batch: BatchOrdering, django_assert_num_queries) -> None:
+def test_a_poll_without_a_change_takes_one_query(order_batch: OrderBatch, django_assert_num_queries) -> None:
     stream = EventStream(Subject.of(order_batch(3)))
     stream.next_events()
 
@@ -207,7 +207,9 @@ def test_a_poll_without_a_change_takes_one_query(order_batch: BatchOrdering, dja
 # --- Over HTTP ---
 
 
-def test_the_stream_of_an_ended_generation_ends_at_once_and_cannot_be_resumed(api: APIClient, order: Ordering) -> None:
+def test_the_stream_of_an_ended_generation_ends_at_once_and_cannot_be_resumed(
+    api: APIClient, order: PlaceOrder
+) -> None:
     generation = order()
     follow(Subject.of(generation), steps_of(generation))
 
@@ -221,7 +223,7 @@ def test_the_stream_of_an_ended_generation_ends_at_once_and_cannot_be_resumed(ap
 
 
 def test_a_session_may_follow_own_generations_only(
-    alice: Account, bob: Account, order: Ordering, client: Client, timing
+    alice: Account, bob: Account, order: PlaceOrder, client: Client, timing
 ) -> None:
     timing(STREAM_SECONDS_MAX=0)
     generation = order()
@@ -234,13 +236,13 @@ def test_a_session_may_follow_own_generations_only(
     assert client.head(url_of(generation)).status_code == 404
 
 
-def test_a_stream_ends_after_its_maximal_duration(api: APIClient, order: Ordering, timing) -> None:
+def test_a_stream_ends_after_its_maximal_duration(api: APIClient, order: PlaceOrder, timing) -> None:
     timing(STREAM_SECONDS_MAX=0.1)
 
     assert len(parse_events(read_stream(api, order()))) == 1
 
 
-def test_a_stream_without_changes_has_heartbeats(api: APIClient, order: Ordering, timing) -> None:
+def test_a_stream_without_changes_has_heartbeats(api: APIClient, order: PlaceOrder, timing) -> None:
     timing(STREAM_SECONDS_MAX=HANG_SECONDS, HEARTBEAT_SECONDS=0.03)
     response = api.get(url_of(order()))
     parts = iter(response.streaming_content)  # type: ignore[attr-defined]
@@ -251,7 +253,7 @@ def test_a_stream_without_changes_has_heartbeats(api: APIClient, order: Ordering
     response.close()
 
 
-def test_without_a_free_slot_a_stream_has_the_current_state_and_ends(api: APIClient, order: Ordering) -> None:
+def test_without_a_free_slot_a_stream_has_the_current_state_and_ends(api: APIClient, order: PlaceOrder) -> None:
     with no_free_slot():
         text = read_stream(api, order())
 
@@ -261,7 +263,7 @@ def test_without_a_free_slot_a_stream_has_the_current_state_and_ends(api: APICli
 
 
 def test_an_unavailable_database_ends_the_stream_and_frees_its_slot(
-    api: APIClient, order: Ordering, caplog: pytest.LogCaptureFixture
+    api: APIClient, order: PlaceOrder, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unavailable(*args: object) -> None:
         raise OperationalError("unavailable")
@@ -276,7 +278,7 @@ def test_an_unavailable_database_ends_the_stream_and_frees_its_slot(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_waiting_stream_holds_no_connection_to_the_database(api: APIClient, order: Ordering) -> None:
+def test_a_waiting_stream_holds_no_connection_to_the_database(api: APIClient, order: PlaceOrder) -> None:
     response = api.get(url_of(order()))
     parts = iter(response.streaming_content)  # type: ignore[attr-defined]
     next(parts), next(parts)
@@ -290,7 +292,7 @@ def test_a_waiting_stream_holds_no_connection_to_the_database(api: APIClient, or
 
 
 @pytest.fixture
-def open_streams(alice: Account, order: Ordering) -> Iterator[Callable[[str, int], list[Stream]]]:
+def open_streams(alice: Account, order: PlaceOrder) -> Iterator[Callable[[str, int], list[Stream]]]:
     """`open_streams(url, 8)`: eight clients of Alice that follow one generation."""
     opened: list[Stream] = []
 
@@ -322,7 +324,7 @@ def test_other_requests_are_answered_while_every_slot_is_taken(open_streams: Any
 
         assert is_answered(url)
 
-        lifecycle_facts.ended(Generation.objects.get().submissions.get())
+        lifecycle_facts.reach_done(Generation.objects.get().submissions.get())
         last = [stream.read_to_the_end()[-1].name for stream in opened]
         with_slot, without_slot = last.count("end"), last.count("progress")
         assert (with_slot, without_slot) == (long_polling.MAX_CONCURRENT, 12 - long_polling.MAX_CONCURRENT)
@@ -340,7 +342,7 @@ def test_without_a_limit_of_slots_other_requests_wait(
 
         assert not is_answered(url, within_seconds=1.5)
 
-        lifecycle_facts.ended(Generation.objects.get().submissions.get())
+        lifecycle_facts.reach_done(Generation.objects.get().submissions.get())
 
 
 def serve(limn: Processes, port: int) -> RunningCommand:
@@ -352,7 +354,7 @@ def serve(limn: Processes, port: int) -> RunningCommand:
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_resumes_where_it_was_after_its_web_server_was_killed(
-    limn: Processes, alice: Account, order: Ordering
+    limn: Processes, alice: Account, order: PlaceOrder
 ) -> None:
     generation, token, port = order(), token_of(alice), free_port()
     steps, killed_url = steps_of(generation), f"http://127.0.0.1:{port}"

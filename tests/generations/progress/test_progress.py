@@ -7,7 +7,7 @@ import pytest
 from generations import lifecycle
 from generations.models import Generation, Phase, Submission
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,7 +57,7 @@ def test_progress_starts_again_after_a_return_to_the_queue(submitted: Submission
     assert report(submitted, "initializing model") == [(True, "Starting 3D model generation…", None)]
 
 
-def test_the_queue_position_never_rises(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_the_queue_position_never_rises(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("queue:200", "callback:lost")
     generation = order()
     positions: list[int] = []
@@ -74,7 +74,7 @@ def test_the_queue_position_never_rises(fal: Simulator, order: Ordering, work: W
     assert positions == sorted(positions, reverse=True)
 
 
-def test_the_stages_of_a_3d_model_are_seen_in_the_database(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_the_stages_of_a_3d_model_are_seen_in_the_database(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("slow:300", "callback:lost")
     generation = order("tripo-v2.5")
     seen: list[str] = []

@@ -13,14 +13,14 @@ from django.utils import timezone
 from generations.models import Submission
 from generations.provider import billed_units
 from simulator import Simulator
-from tests.fixtures.billing import Making, make
-from tests.fixtures.orders import Ordering
+from tests.fixtures.billing import Generate, generate
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
-__all__ = ["make"]
+__all__ = ["generate"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -33,22 +33,22 @@ def units() -> Decimal | None:
     return Submission.objects.get().billable_units
 
 
-def test_a_polled_result_tells_its_units(make: Making) -> None:
-    make(num_images=2)
+def test_a_polled_result_tells_its_units(generate: Generate) -> None:
+    generate(num_images=2)
 
     assert units() == 2
     assert billed_units.run_once(limit=10) == 0
 
 
-def test_a_result_that_came_by_callback_is_asked_for_its_units_once(make: Making) -> None:
-    make(num_images=2)
+def test_a_result_that_came_by_callback_is_asked_for_its_units_once(generate: Generate) -> None:
+    generate(num_images=2)
     forget_units()
 
     assert [billed_units.run_once(limit=10), billed_units.run_once(limit=10)] == [1, 0]
     assert units() == 2
 
 
-def test_a_running_job_is_not_asked_for_its_units(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_running_job_is_not_asked_for_its_units(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("hold", "callback:lost")
     order()
     work.submit()
@@ -56,8 +56,8 @@ def test_a_running_job_is_not_asked_for_its_units(fal: Simulator, order: Orderin
     assert billed_units.run_once(limit=10) == 0
 
 
-def test_a_result_that_fal_has_deleted_is_not_asked_for_again(make: Making, fal: Simulator) -> None:
-    make()
+def test_a_result_that_fal_has_deleted_is_not_asked_for_again(generate: Generate, fal: Simulator) -> None:
+    generate()
     forget_units()
     fal.log.clear()
 
@@ -65,8 +65,8 @@ def test_a_result_that_fal_has_deleted_is_not_asked_for_again(make: Making, fal:
     assert (units(), Submission.objects.get().units_due_at) == (None, None)
 
 
-def test_a_fal_that_does_not_answer_is_asked_again_soon(make: Making, settings: Settings) -> None:
-    make()
+def test_a_fal_that_does_not_answer_is_asked_again_soon(generate: Generate, settings: Settings) -> None:
+    generate()
     forget_units()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
@@ -77,9 +77,9 @@ def test_a_fal_that_does_not_answer_is_asked_again_soon(make: Making, settings: 
     assert timedelta(0) < due - timezone.now() <= billed_units.RETRY
 
 
-def test_of_two_workers_that_read_a_row_one_asks(make: Making, settings: Settings) -> None:
+def test_of_two_workers_that_read_a_row_one_asks(generate: Generate, settings: Settings) -> None:
     """If the second one asked a fal that does not answer, it would make the row due again."""
-    make()
+    generate()
     forget_units()
     read_before = Submission.objects.select_related("generation").get()
     billed_units.run_once(limit=10)
@@ -91,9 +91,9 @@ def test_of_two_workers_that_read_a_row_one_asks(make: Making, settings: Setting
     assert Submission.objects.get().units_due_at is None
 
 
-def test_without_the_condition_the_second_worker_would_make_the_row_due_again(make: Making) -> None:
+def test_without_the_condition_the_second_worker_would_make_the_row_due_again(generate: Generate) -> None:
     """The negative control: the same write without the check that the row is unchanged."""
-    make()
+    generate()
     forget_units()
     read_before = Submission.objects.get()
     billed_units.run_once(limit=10)
@@ -103,8 +103,8 @@ def test_without_the_condition_the_second_worker_would_make_the_row_due_again(ma
     assert billed_units.run_once(limit=10) == 1
 
 
-def test_after_an_hour_the_units_are_not_asked_for_any_more(make: Making, settings: Settings) -> None:
-    make()
+def test_after_an_hour_the_units_are_not_asked_for_any_more(generate: Generate, settings: Settings) -> None:
+    generate()
     forget_units()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 

@@ -14,14 +14,14 @@ from generations.models import CircuitBreaker, FailureCode, Generation, Phase, S
 from generations.provider import circuit_breaker
 from generations.workers import submitter
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_shell_without_our_key_leaves_the_order_to_the_workers(
-    settings, fal: Simulator, order: Ordering, work: Work
+    settings, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     """It would look as if fal refused us, and stop intake for everybody."""
     key, settings.FAL_KEY = settings.FAL_KEY, ""
@@ -31,7 +31,7 @@ def test_a_shell_without_our_key_leaves_the_order_to_the_workers(
 
     assert (circuit_breaker.is_open(), len(fal.log.posts())) == (False, 0)
     settings.FAL_KEY = key
-    assert work.to_the_end(generation).status == Status.COMPLETED
+    assert work.until_done(generation).status == Status.COMPLETED
 
 
 def half_a_minute_passes() -> None:
@@ -39,7 +39,7 @@ def half_a_minute_passes() -> None:
 
 
 @pytest.fixture
-def locked(fal: Simulator, order: Ordering, work: Work) -> Generation:
+def locked(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
     """fal has locked the account, and one order found out."""
     fal.always("status:403")
     generation = order()
@@ -50,7 +50,7 @@ def locked(fal: Simulator, order: Ordering, work: Work) -> Generation:
 
 @pytest.mark.parametrize("fault", ["status:401", "status:402", "status:403"])
 def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
-    fault: str, fal: Simulator, order: Ordering, work: Work
+    fault: str, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.always(fault)
     generation = order()
@@ -63,7 +63,7 @@ def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
         order()
 
 
-def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, order: Ordering) -> None:
+def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, order: PlaceOrder) -> None:
     with pytest.raises(ProviderUnfunded):
         order()
 
@@ -81,19 +81,19 @@ def test_a13_a_hundred_sweeps_make_one_probe(fal: Simulator, locked: Generation,
 
 
 def test_when_fal_takes_orders_again_everything_that_waited_goes_on(
-    fal: Simulator, alice: Account, locked: Generation, order: Ordering, work: Work
+    fal: Simulator, alice: Account, locked: Generation, order: PlaceOrder, work: Work
 ) -> None:
     fal.clear()
     half_a_minute_passes()
 
-    work.to_the_end(locked)
+    work.until_done(locked)
 
     assert (locked.status, circuit_breaker.is_open()) == (Status.COMPLETED, False)
-    assert work.to_the_end(order()).status == Status.COMPLETED
+    assert work.until_done(order()).status == Status.COMPLETED
 
 
 def test_with_an_empty_queue_one_new_order_is_the_probe(
-    fal: Simulator, locked: Generation, order: Ordering, work: Work
+    fal: Simulator, locked: Generation, order: PlaceOrder, work: Work
 ) -> None:
     lifecycle.failed(locked, lifecycle.failure(FailureCode.CANCELLED), actor="test")
     half_a_minute_passes()
@@ -135,7 +135,7 @@ def test_opening_it_twice_keeps_the_first_time_and_reason(db: None) -> None:
     assert (CircuitBreaker.objects.get().opened_at, CircuitBreaker.objects.get().reason) == (opened_at, "first")
 
 
-def test_an_order_made_before_still_answers_to_its_key(locked: Generation, order: Ordering, alice: Account) -> None:
+def test_an_order_made_before_still_answers_to_its_key(locked: Generation, order: PlaceOrder, alice: Account) -> None:
     Generation.objects.filter(pk=locked.pk).update(idempotency_key="k")
 
     assert order(key="k") == locked

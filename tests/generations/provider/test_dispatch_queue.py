@@ -17,7 +17,7 @@ from generations.provider import circuit_breaker, dispatch_queue
 from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, client_of, order_body
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.threads import race
 from tests.services.waiting import until
 
@@ -57,7 +57,7 @@ def sweep_until_all_are_sent() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_burst_is_sent_and_then_as_many_as_the_rate_allows(patient: Simulator, order: Ordering, budget_of) -> None:
+def test_a_burst_is_sent_and_then_as_many_as_the_rate_allows(patient: Simulator, order: PlaceOrder, budget_of) -> None:
     budget_of(1, burst=4)
     for _ in range(11):
         order()
@@ -72,7 +72,7 @@ def test_a_burst_is_sent_and_then_as_many_as_the_rate_allows(patient: Simulator,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_budget_they_all_go_at_once(patient: Simulator, order: Ordering, budget_of) -> None:
+def test_without_a_budget_they_all_go_at_once(patient: Simulator, order: PlaceOrder, budget_of) -> None:
     """The negative control: without a limit the same orders are sent by two rounds."""
     budget_of(100_000, burst=100)
     for _ in range(11):
@@ -101,7 +101,7 @@ def test_nobody_sees_an_error_when_the_budget_is_used_up(patient: Simulator, ali
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: Ordering, budget_of) -> None:
+def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: PlaceOrder, budget_of) -> None:
     budget_of(1, burst=3)
     orders = [order() for _ in range(8)]
 
@@ -110,7 +110,7 @@ def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: Order
     assert (len(patient.log.posts()), queued()) == (3, 5)
 
 
-def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: Ordering, budget_of) -> None:
+def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: PlaceOrder, budget_of) -> None:
     budget_of(1, burst=1)
     submitter.submit_now(order())
     waiting = order()
@@ -123,7 +123,7 @@ def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: Ordering, budg
     assert waiting.submissions.get().state == Submission.State.PLANNED
 
 
-def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, order: Ordering, budget_of) -> None:
+def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, order: PlaceOrder, budget_of) -> None:
     budget_of(1, burst=5)
     generation = order()
     lifecycle.submitting(generation)
@@ -133,7 +133,7 @@ def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, orde
     assert dispatch_queue.available() == 5
 
 
-def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: Ordering, budget_of) -> None:
+def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: PlaceOrder, budget_of) -> None:
     budget_of(1, burst=1)
     submitter.submit_now(order())
     order()
@@ -150,7 +150,7 @@ def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: Ordering
 
 @pytest.mark.django_db(transaction=True)
 def test_one_order_goes_out_among_the_next_though_two_hundred_came_before(
-    patient: Simulator, alice: Account, bob: Account, order: Ordering, budget_of
+    patient: Simulator, alice: Account, bob: Account, order: PlaceOrder, budget_of
 ) -> None:
     budget_of(1, burst=5)
     for _ in range(200):
@@ -163,7 +163,7 @@ def test_one_order_goes_out_among_the_next_though_two_hundred_came_before(
     assert (late.phase, len(patient.log.posts())) == (Phase.WAITING, 5)
 
 
-def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob: Account, order: Ordering) -> None:
+def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob: Account, order: PlaceOrder) -> None:
     """Negative control."""
     for _ in range(9):
         order()
@@ -175,7 +175,7 @@ def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob:
 
 
 def test_one_by_one_they_take_turns(
-    patient: Simulator, alice: Account, bob: Account, order: Ordering, budget_of
+    patient: Simulator, alice: Account, bob: Account, order: PlaceOrder, budget_of
 ) -> None:
     """Whoever comes later has not the younger head of a line to wait for: who was served longest ago is next."""
     budget_of(60_000, burst=1)
@@ -187,7 +187,7 @@ def test_one_by_one_they_take_turns(
     assert [orders[pk] for pk in sent] == ["alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
 
 
-def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Account, order: Ordering) -> None:
+def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Account, order: PlaceOrder) -> None:
     for account in (alice, alice, alice, bob):
         order(account=account)
 
@@ -196,7 +196,7 @@ def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Accoun
     assert [sorted(str(row.account) for row in claim) for claim in claims] == [["alice", "bob"], ["alice"] * 2, []]
 
 
-def test_a_worker_looks_past_what_others_have_in_hand(order: Ordering) -> None:
+def test_a_worker_looks_past_what_others_have_in_hand(order: PlaceOrder) -> None:
     for _ in range(dispatch_queue.CANDIDATES_PER_ROW + 2):
         order()
 
@@ -207,7 +207,7 @@ def test_a_worker_looks_past_what_others_have_in_hand(order: Ordering) -> None:
 
 @pytest.mark.parametrize("room, posts", [(2, 0), (3, 1)])
 def test_a_view_does_not_pass_by_those_who_wait(
-    patient: Simulator, bob: Account, order: Ordering, budget_of, room: int, posts: int
+    patient: Simulator, bob: Account, order: PlaceOrder, budget_of, room: int, posts: int
 ) -> None:
     budget_of(1, burst=room)
     for _ in range(2):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures.safe_http import authority, names
+from tests.fixtures.safe_http import authority, resolver
 
-__all__ = ["authority", "names"]
+__all__ = ["authority", "resolver"]

@@ -16,7 +16,7 @@ from generations.ordering import input_files
 from generations.safe_http import client as http_client
 from generations.safe_http import concurrency
 from tests.fixtures.api import GENERATIONS, alice, api, bob, customer, key_of, reset_process_state, short_streams
-from tests.helpers.scripted_servers import Server, Visit, serving
+from tests.helpers.scripted_servers import Connection, Server, serving
 from tests.helpers.threads import at_once
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -34,8 +34,8 @@ class SlowServer:
         self.enough: Callable[[], bool] = lambda: False
         self.server: Server
 
-    def behave(self, visit: Visit) -> None:
-        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n")
+    def behave(self, connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n")
         until(self.enough)
 
     def edit_concurrently(self, api: APIClient) -> list[tuple[int, str | None]]:

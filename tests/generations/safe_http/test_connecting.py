@@ -14,7 +14,7 @@ import requests.adapters
 from generations.safe_http import client as http_client
 from generations.safe_http.client import AddressRefused, TryLater
 from tests.helpers.certificates import Authority
-from tests.helpers.scripted_servers import Behaviour, Names, Visit, fetch, says, serving
+from tests.helpers.scripted_servers import Connection, Handler, ScriptedResolver, fetch, respond, serving
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
@@ -40,28 +40,28 @@ def fetch_from_fal() -> None:
     ],
     ids=str,
 )
-def test_c16_a_name_with_a_private_address_is_refused(names: Names, resolved: list[str]) -> None:
+def test_c16_a_name_with_a_private_address_is_refused(resolver: ScriptedResolver, resolved: list[str]) -> None:
     """One private address among public ones is enough."""
-    names.resolve_to("v3.fal.media", resolved)
+    resolver.resolve_to("v3.fal.media", resolved)
 
     with pytest.raises(AddressRefused, match="resolves to an address that is not public"):
         fetch_from_fal()
 
-    assert names.connected == []
+    assert resolver.connected == []
 
 
-def test_c17_a_name_is_resolved_once_and_the_checked_address_is_used(names: Names) -> None:
-    names.resolve_to("v3.fal.media", [PUBLIC], ["127.0.0.1"])
+def test_c17_a_name_is_resolved_once_and_the_checked_address_is_used(resolver: ScriptedResolver) -> None:
+    resolver.resolve_to("v3.fal.media", [PUBLIC], ["127.0.0.1"])
 
     with pytest.raises(TryLater):
         fetch_from_fal()
 
-    assert names.resolved == ["v3.fal.media"]
-    assert names.connected == [(PUBLIC, 443)]
+    assert resolver.resolved == ["v3.fal.media"]
+    assert resolver.connected == [(PUBLIC, 443)]
 
 
-def test_a_wildcard_pattern_permits_no_private_address(names: Names) -> None:
-    names.resolve_to("cdn.localhost", ["127.0.0.1"])
+def test_a_wildcard_pattern_permits_no_private_address(resolver: ScriptedResolver) -> None:
+    resolver.resolve_to("cdn.localhost", ["127.0.0.1"])
 
     with pytest.raises(AddressRefused, match="not public"):
         http_client.fetch(
@@ -73,27 +73,27 @@ def test_a_wildcard_pattern_permits_no_private_address(names: Names) -> None:
         )
 
 
-def test_at_most_four_addresses_of_a_name_are_tried(names: Names) -> None:
-    names.resolve_to("v3.fal.media", [PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8", "9.9.9.9", PUBLIC])
+def test_at_most_four_addresses_of_a_name_are_tried(resolver: ScriptedResolver) -> None:
+    resolver.resolve_to("v3.fal.media", [PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8", "9.9.9.9", PUBLIC])
 
     with pytest.raises(TryLater):
         fetch_from_fal()
 
-    assert names.connected == [(address, 443) for address in (PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8")]
+    assert resolver.connected == [(address, 443) for address in (PUBLIC, ANOTHER, "1.1.1.1", "8.8.8.8")]
 
 
-def test_the_second_address_is_used_if_the_first_refuses(names: Names) -> None:
-    with serving(says("200 OK", "Content-Length: 3", body=b"fox")) as server:
-        names.resolve_to("localhost", ["127.0.0.2", "127.0.0.1"])
+def test_the_second_address_is_used_if_the_first_refuses(resolver: ScriptedResolver) -> None:
+    with serving(respond("200 OK", "Content-Length: 3", body=b"fox")) as server:
+        resolver.resolve_to("localhost", ["127.0.0.2", "127.0.0.1"])
 
         body, _ = fetch(server, host="localhost")
 
     assert body == b"fox"
-    assert [address for address, _ in names.connected] == ["127.0.0.2", "127.0.0.1"]
+    assert [address for address, _ in resolver.connected] == ["127.0.0.2", "127.0.0.1"]
 
 
-def test_a_name_without_an_address_may_be_tried_later(names: Names) -> None:
-    names.resolve_to("v3.fal.media", [])
+def test_a_name_without_an_address_may_be_tried_later(resolver: ScriptedResolver) -> None:
+    resolver.resolve_to("v3.fal.media", [])
 
     with pytest.raises(TryLater, match="no address"):
         fetch_from_fal()
@@ -113,7 +113,7 @@ def test_a_name_that_is_not_found_may_be_tried_later(monkeypatch: pytest.MonkeyP
 
 
 def test_a_refused_connection_may_be_tried_later() -> None:
-    with serving(says("200 OK")) as server:
+    with serving(respond("200 OK")) as server:
         pass
 
     with pytest.raises(TryLater, match="refused"):
@@ -134,16 +134,16 @@ def test_a_reset_while_connecting_may_be_tried_later(monkeypatch: pytest.MonkeyP
         )
 
 
-def reset_on_close(visit: Visit) -> None:
-    visit.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def reset_on_close(connection: Connection) -> None:
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @pytest.mark.parametrize(
     "behave, detail",
-    [(reset_on_close, "reset by peer"), (lambda visit: None, "closed connection")],
+    [(reset_on_close, "reset by peer"), (lambda connection: None, "closed connection")],
     ids=["reset", "closed"],
 )
-def test_a_connection_that_breaks_may_be_tried_later(behave: Behaviour, detail: str) -> None:
+def test_a_connection_that_breaks_may_be_tried_later(behave: Handler, detail: str) -> None:
     with serving(behave) as server, pytest.raises(TryLater, match=detail):
         fetch(server)
 
@@ -152,7 +152,7 @@ def test_a_connection_that_breaks_may_be_tried_later(behave: Behaviour, detail: 
 
 def test_an_error_does_not_repeat_the_url() -> None:
     """The URL may contain a signature, and errors are logged."""
-    with serving(says("200 OK")) as server:
+    with serving(respond("200 OK")) as server:
         pass
 
     with pytest.raises(TryLater) as refusal:
@@ -170,8 +170,8 @@ def test_an_error_does_not_repeat_the_url() -> None:
 @pytest.mark.parametrize("status", ["301", "302", "303", "307", "308", "300", "304"])
 def test_c14_a_redirect_is_not_followed(status: str) -> None:
     """Not even to a host that is allowed."""
-    with serving(says("200 OK")) as canary:
-        redirect = says(f"{status} Elsewhere", f"Location: {canary.url}/x", "Content-Length: 0")
+    with serving(respond("200 OK")) as canary:
+        redirect = respond(f"{status} Elsewhere", f"Location: {canary.url}/x", "Content-Length: 0")
         with serving(redirect) as server, pytest.raises(AddressRefused, match="redirects are not followed"):
             fetch(server, also_from=canary.host)
 
@@ -180,7 +180,7 @@ def test_c14_a_redirect_is_not_followed(status: str) -> None:
 
 def test_proxies_and_passwords_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("default login thief password secret\n")
-    with serving(says("200 OK")) as proxy, serving(says("200 OK", "Content-Length: 3", body=b"fox")) as server:
+    with serving(respond("200 OK")) as proxy, serving(respond("200 OK", "Content-Length: 3", body=b"fox")) as server:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
             monkeypatch.setenv(name.upper(), proxy.url)
@@ -195,7 +195,7 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(monkeypatch: pytes
 
 
 def test_the_request_reveals_little() -> None:
-    with serving(says("200 OK", "Content-Length: 0")) as server:
+    with serving(respond("200 OK", "Content-Length: 0")) as server:
         fetch(server)
 
     head = server.requests[0].decode().split("\r\n")
@@ -216,10 +216,10 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
     return authority
 
 
-def test_a_file_is_fetched_over_tls(trusted: Authority, names: Names) -> None:
+def test_a_file_is_fetched_over_tls(trusted: Authority, resolver: ScriptedResolver) -> None:
     """The connection goes to the address; the certificate and the Host header are those of the name."""
-    names.resolve_to("v3.fal.media", ["127.0.0.1"])
-    with serving(says("200 OK", body=b"fox"), tls=trusted.server("v3.fal.media")) as server:
+    resolver.resolve_to("v3.fal.media", ["127.0.0.1"])
+    with serving(respond("200 OK", body=b"fox"), tls=trusted.server("v3.fal.media")) as server:
         body, _ = fetch(server, scheme="https", host="v3.fal.media")
 
     assert body == b"fox"
@@ -227,9 +227,11 @@ def test_a_file_is_fetched_over_tls(trusted: Authority, names: Names) -> None:
 
 
 @pytest.mark.parametrize("name, days", [("evil.example", 1), ("v3.fal.media", -1)], ids=["another name", "expired"])
-def test_c19_a_wrong_certificate_ends_the_connection(trusted: Authority, names: Names, name: str, days: int) -> None:
-    names.resolve_to("v3.fal.media", ["127.0.0.1"])
-    with serving(says("200 OK", body=b"fox"), tls=trusted.server(name, days=days)) as server:
+def test_c19_a_wrong_certificate_ends_the_connection(
+    trusted: Authority, resolver: ScriptedResolver, name: str, days: int
+) -> None:
+    resolver.resolve_to("v3.fal.media", ["127.0.0.1"])
+    with serving(respond("200 OK", body=b"fox"), tls=trusted.server(name, days=days)) as server:
         with pytest.raises(TryLater, match="certificate"):
             fetch(server, scheme="https", host="v3.fal.media")
 
@@ -238,12 +240,12 @@ def test_c19_a_wrong_certificate_ends_the_connection(trusted: Authority, names: 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_c19_an_unknown_authority_ends_the_connection(
-    authority: Authority, names: Names, monkeypatch: pytest.MonkeyPatch, variable: str
+    authority: Authority, resolver: ScriptedResolver, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """Even if the environment names it as trusted."""
     monkeypatch.setenv(variable, str(authority.path))
-    names.resolve_to("v3.fal.media", ["127.0.0.1"])
-    with serving(says("200 OK"), tls=authority.server("v3.fal.media")) as server:
+    resolver.resolve_to("v3.fal.media", ["127.0.0.1"])
+    with serving(respond("200 OK"), tls=authority.server("v3.fal.media")) as server:
         with pytest.raises(TryLater, match="certificate"):
             fetch(server, scheme="https", host="v3.fal.media")
 

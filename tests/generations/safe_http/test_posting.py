@@ -9,7 +9,7 @@ import pytest
 from generations.safe_http import client as http_client
 from generations.safe_http.client import AddressRefused, PostResponse, TryLater
 from tests.helpers.certificates import Authority
-from tests.helpers.scripted_servers import Names, Visit, says, serving
+from tests.helpers.scripted_servers import Connection, ScriptedResolver, respond, serving
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
@@ -27,7 +27,7 @@ def post(url: str, *, loopback_allowed: bool = True, seconds_max: float = 10) ->
 
 
 def test_it_sends_body_and_headers_and_returns_the_beginning_of_the_response() -> None:
-    with serving(says("418 Teapot", "Retry-After: 5", "Content-Length: 5", body=b"short")) as server:
+    with serving(respond("418 Teapot", "Retry-After: 5", "Content-Length: 5", body=b"short")) as server:
         response = post(f"{server.url}/webhooks?a=b")
 
     assert response == PostResponse(status=418, beginning=b"short", retry_after="5")
@@ -50,36 +50,36 @@ def test_h1_a_url_that_is_not_permitted_is_refused() -> None:
             post(url, loopback_allowed=False)
 
 
-def test_h1_a_name_with_a_private_address_is_not_connected_to(names: Names) -> None:
+def test_h1_a_name_with_a_private_address_is_not_connected_to(resolver: ScriptedResolver) -> None:
     for address in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "fd00::1"):
-        names.resolve_to("hooks.example", [address])
+        resolver.resolve_to("hooks.example", [address])
 
         with pytest.raises(AddressRefused):
             post("https://hooks.example/")
 
-    assert names.connected == []
+    assert resolver.connected == []
 
 
-def test_h2_the_name_is_resolved_again_for_each_request(names: Names) -> None:
-    names.resolve_to("hooks.example", ["93.184.216.34"], ["10.0.0.1"])
+def test_h2_the_name_is_resolved_again_for_each_request(resolver: ScriptedResolver) -> None:
+    resolver.resolve_to("hooks.example", ["93.184.216.34"], ["10.0.0.1"])
 
     with pytest.raises(TryLater):
         post("https://hooks.example/")
     with pytest.raises(AddressRefused):
         post("https://hooks.example/")
 
-    assert names.connected == [("93.184.216.34", 443)]
+    assert resolver.connected == [("93.184.216.34", 443)]
 
 
 def test_h3_a_redirect_is_returned_and_not_followed() -> None:
-    with serving(says("200 OK")) as target, serving(says("302 Found", f"Location: {target.url}/")) as server:
+    with serving(respond("200 OK")) as target, serving(respond("302 Found", f"Location: {target.url}/")) as server:
         assert post(server.url).status == 302
 
     assert target.connections == 0
 
 
 def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(says("200 OK")) as proxy, serving(says("204 No Content")) as server:
+    with serving(respond("200 OK")) as proxy, serving(respond("204 No Content")) as server:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
 
@@ -90,9 +90,9 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
 # --- Servers that misbehave -----------------------------------------------------------------------------------------
 
 
-def drip_headers(visit: Visit) -> None:
-    while visit.pause(0.05):
-        visit.send(b"X")
+def drip_headers(connection: Connection) -> None:
+    while connection.pause(0.05):
+        connection.send(b"X")
 
 
 def test_h4_headers_that_never_end_are_cut_off_in_time() -> None:
@@ -104,10 +104,10 @@ def test_h4_headers_that_never_end_are_cut_off_in_time() -> None:
     "status, head", [(200, b"200 OK\r\n\r\n"), (302, b"302 Found\r\nLocation: /elsewhere\r\n\r\n")]
 )
 def test_h5_of_an_endless_response_only_the_beginning_is_read(status: int, head: bytes) -> None:
-    def send_without_end(visit: Visit) -> None:
-        visit.send(b"HTTP/1.1 " + head)
-        while visit.pause(0):
-            visit.send(b"x" * 65536)
+    def send_without_end(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 " + head)
+        while connection.pause(0):
+            connection.send(b"x" * 65536)
 
     with serving(send_without_end) as server:
         response = post(server.url)
@@ -115,9 +115,9 @@ def test_h5_of_an_endless_response_only_the_beginning_is_read(status: int, head:
     assert (response.status, response.beginning) == (status, b"x" * 1000)
 
 
-def send_status_only(visit: Visit) -> None:
-    visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-    visit.pause(HANG_SECONDS)
+def send_status_only(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+    connection.pause(HANG_SECONDS)
 
 
 def test_a_status_without_its_body_counts() -> None:
@@ -126,9 +126,9 @@ def test_a_status_without_its_body_counts() -> None:
         assert post(server.url, seconds_max=3).status == 200
 
 
-def test_the_certificate_of_another_server_is_refused(names: Names, authority: Authority) -> None:
-    names.resolve_to("localhost", ["127.0.0.1"])
-    with serving(says("200 OK"), authority.server("localhost")) as server, pytest.raises(TryLater, match="SSL"):
+def test_the_certificate_of_another_server_is_refused(resolver: ScriptedResolver, authority: Authority) -> None:
+    resolver.resolve_to("localhost", ["127.0.0.1"])
+    with serving(respond("200 OK"), authority.server("localhost")) as server, pytest.raises(TryLater, match="SSL"):
         post(f"https://localhost:{server.port}/")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from generations.safe_http import client as http_client
 from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
-from tests.helpers.scripted_servers import Behaviour, Server, Visit, fetch, says, serving
+from tests.helpers.scripted_servers import Connection, Handler, Server, fetch, respond, serving
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
@@ -34,17 +34,17 @@ def outcome(server: Server, **limits: float) -> str:
 # --- Complete and incomplete ---
 
 COMPLETE = {
-    "with a length": says("200 OK", f"Content-Length: {len(FILE)}", body=FILE),
-    "with zeros": says("200 OK", f"Content-Length: 000{len(FILE)}", "Content-Encoding: identity", body=FILE),
-    "until the end": says("200 OK", "Connection: close", body=FILE),
-    "in chunks": says("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE[:70_000], FILE[70_000:])),
-    "with nonsense": says("200 OK", "Content-Type: text/html", "Content-Length: nonsense", body=FILE),
-    "with more bytes": says("200 OK", f"Content-Length: {len(FILE)}", body=FILE + b"and more"),
+    "with a length": respond("200 OK", f"Content-Length: {len(FILE)}", body=FILE),
+    "with zeros": respond("200 OK", f"Content-Length: 000{len(FILE)}", "Content-Encoding: identity", body=FILE),
+    "until the end": respond("200 OK", "Connection: close", body=FILE),
+    "in chunks": respond("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE[:70_000], FILE[70_000:])),
+    "with nonsense": respond("200 OK", "Content-Type: text/html", "Content-Length: nonsense", body=FILE),
+    "with more bytes": respond("200 OK", f"Content-Length: {len(FILE)}", body=FILE + b"and more"),
 }
 
 
 @pytest.mark.parametrize("behave", COMPLETE.values(), ids=COMPLETE)
-def test_a_file_arrives_complete(behave: Behaviour) -> None:
+def test_a_file_arrives_complete(behave: Handler) -> None:
     with serving(behave) as server:
         body, fetched = fetch(server)
 
@@ -53,21 +53,21 @@ def test_a_file_arrives_complete(behave: Behaviour) -> None:
 
 
 def test_an_empty_file_is_a_file() -> None:
-    with serving(says("200 OK", "Content-Length: 0")) as server:
+    with serving(respond("200 OK", "Content-Length: 0")) as server:
         assert fetch(server)[1].size_bytes == 0
 
 
 INCOMPLETE = {
-    "one byte missing": says("200 OK", f"Content-Length: {len(FILE)}", body=FILE[:-1]),
-    "all missing": says("200 OK", f"Content-Length: {len(FILE)}"),
-    "no last chunk": says("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE, end=b"")),
-    "within a chunk": says("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE)[:70_000]),
-    "not a chunk": says("200 OK", "Transfer-Encoding: chunked", body=b"nonsense\r\n"),
+    "one byte missing": respond("200 OK", f"Content-Length: {len(FILE)}", body=FILE[:-1]),
+    "all missing": respond("200 OK", f"Content-Length: {len(FILE)}"),
+    "no last chunk": respond("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE, end=b"")),
+    "within a chunk": respond("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE)[:70_000]),
+    "not a chunk": respond("200 OK", "Transfer-Encoding: chunked", body=b"nonsense\r\n"),
 }
 
 
 @pytest.mark.parametrize("behave", INCOMPLETE.values(), ids=INCOMPLETE)
-def test_c4_a_truncated_file_may_be_tried_later(behave: Behaviour) -> None:
+def test_c4_a_truncated_file_may_be_tried_later(behave: Handler) -> None:
     with serving(behave) as server, pytest.raises(TryLater):
         fetch(server)
 
@@ -76,7 +76,7 @@ def test_c4_a_truncated_file_may_be_tried_later(behave: Behaviour) -> None:
 
 def test_c4_a_truncated_file_of_unknown_length_seems_complete() -> None:
     """Therefore the copier compares the size with fal's file_size, and decodes the file."""
-    with serving(says("200 OK", "Connection: close", body=FILE[:1000])) as server:
+    with serving(respond("200 OK", "Connection: close", body=FILE[:1000])) as server:
         assert fetch(server)[1].size_bytes == 1000
 
 
@@ -86,7 +86,7 @@ def test_c4_a_truncated_file_of_unknown_length_seems_complete() -> None:
 @pytest.mark.parametrize("declared", ["262143", "5000000000", "9" * 5000], ids=["one too many", "5 GB", "5000 digits"])
 def test_c9_a_file_that_is_declared_too_large_is_not_read(declared: str) -> None:
     sink = io.BytesIO()
-    with serving(says("200 OK", f"Content-Length: {declared}", body=FILE)) as server, pytest.raises(TooLarge):
+    with serving(respond("200 OK", f"Content-Length: {declared}", body=FILE)) as server, pytest.raises(TooLarge):
         http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=262_142, seconds_max=HANG_SECONDS)
 
     assert sink.getvalue() == b""
@@ -94,14 +94,14 @@ def test_c9_a_file_that_is_declared_too_large_is_not_read(declared: str) -> None
 
 def test_a_malformed_length_is_harmless() -> None:
     for declared in ("-5", "²", "12, 13", "1e3", "0x10", ""):
-        with serving(says("200 OK", f"Content-Length: {declared}", body=b"fox")) as server:
+        with serving(respond("200 OK", f"Content-Length: {declared}", body=b"fox")) as server:
             assert outcome(server) in ("", "fox", "TryLater")
 
 
-def without_end(visit: Visit) -> None:
-    visit.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    while visit.pause(0):
-        visit.send(bytes(65536))
+def without_end(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while connection.pause(0):
+        connection.send(bytes(65536))
 
 
 def test_c7_an_endless_file_is_cut_off_at_the_limit() -> None:
@@ -113,7 +113,7 @@ def test_c7_an_endless_file_is_cut_off_at_the_limit() -> None:
 
 
 def test_the_limit_is_exact() -> None:
-    with serving(says("200 OK", body=FILE)) as server:
+    with serving(respond("200 OK", body=FILE)) as server:
         assert len(fetch(server, bytes_max=len(FILE))[0]) == len(FILE)
         with pytest.raises(TooLarge):
             fetch(server, bytes_max=len(FILE) - 1)
@@ -142,7 +142,7 @@ def test_a_large_file_takes_little_memory() -> None:
 def test_c10_a_compressed_response_is_refused_unread(encoding: str) -> None:
     bomb = gzip.compress(bytes(10_000_000))
     sink = io.BytesIO()
-    with serving(says("200 OK", f"Content-Encoding: {encoding}", body=bomb)) as server:
+    with serving(respond("200 OK", f"Content-Encoding: {encoding}", body=bomb)) as server:
         with pytest.raises(TryLater, match="compressed"):
             http_client.fetch(f"{server.url}/x", sink, hosts=[server.host], bytes_max=10**9, seconds_max=HANG_SECONDS)
 
@@ -152,22 +152,22 @@ def test_c10_a_compressed_response_is_refused_unread(encoding: str) -> None:
 # --- Too slow ---
 
 
-def drips(head: bytes, drop: bytes) -> Behaviour:
+def drips(head: bytes, drop: bytes) -> Handler:
     """Sends `head`, and then `drop` again and again."""
 
-    def behave(visit: Visit) -> None:
-        visit.send(head)
-        while visit.pause(0.02):
-            visit.send(drop)
+    def behave(connection: Connection) -> None:
+        connection.send(head)
+        while connection.pause(0.02):
+            connection.send(drop)
 
     return behave
 
 
-def silent(visit: Visit) -> None:
-    visit.pause(HANG_SECONDS)
+def silent(connection: Connection) -> None:
+    connection.pause(HANG_SECONDS)
 
 
-SLOW: dict[str, Behaviour] = {
+SLOW: dict[str, Handler] = {
     "in the status line": drips(b"HTTP/1.1 200 ", b"O"),
     "in the headers": drips(b"HTTP/1.1 200 OK\r\nX-", b"x"),
     "between headers": drips(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n"),
@@ -181,7 +181,7 @@ SLOW: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("behave", SLOW.values(), ids=SLOW)
-def test_c8_a_slow_transfer_ends_at_its_deadline(behave: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c8_a_slow_transfer_ends_at_its_deadline(behave: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline limits the whole transfer: here the time-out of a single read would end none."""
     monkeypatch.setattr(http_client, "READ_SECONDS_MAX", None)
 
@@ -211,21 +211,21 @@ def test_c1_c2_c3_c28_each_status_has_its_error() -> None:
     )
     outcomes = {}
     for status in expected:
-        with serving(says(f"{status} Status", "Content-Length: 0")) as server:
+        with serving(respond(f"{status} Status", "Content-Length: 0")) as server:
             outcomes[status] = outcome(server)
 
     assert outcomes == expected
 
 
 def test_an_error_names_the_status() -> None:
-    with serving(says("404 Not Found", "Content-Length: 0")) as server, pytest.raises(Missing, match="404"):
+    with serving(respond("404 Not Found", "Content-Length: 0")) as server, pytest.raises(Missing, match="404"):
         fetch(server)
 
 
 def test_retry_after_is_reported_up_to_an_hour() -> None:
     waits = {}
     for value in ("7", "999999", "", "soon"):
-        with serving(says("429 Slow down", f"Retry-After: {value}", "Content-Length: 0")) as server:
+        with serving(respond("429 Slow down", f"Retry-After: {value}", "Content-Length: 0")) as server:
             with pytest.raises(TryLater) as refusal:
                 fetch(server)
         waits[value] = refusal.value.retry_after_seconds
@@ -234,16 +234,16 @@ def test_retry_after_is_reported_up_to_an_hour() -> None:
 
 
 def test_a_response_that_is_not_http_may_be_tried_later() -> None:
-    with serving(lambda visit: visit.send(b"SSH-2.0-OpenSSH_9.2\r\n")) as server, pytest.raises(TryLater):
+    with serving(lambda connection: connection.send(b"SSH-2.0-OpenSSH_9.2\r\n")) as server, pytest.raises(TryLater):
         fetch(server)
 
 
-def headers(count: int, length: int) -> Behaviour:
-    return says("200 OK", *(f"X-{number}: {'x' * length}" for number in range(count)), body=b"fox")
+def headers(count: int, length: int) -> Handler:
+    return respond("200 OK", *(f"X-{number}: {'x' * length}" for number in range(count)), body=b"fox")
 
 
 @pytest.mark.parametrize("behave", [headers(200, 10), headers(1, 70_000)], ids=["many", "long"])
-def test_too_many_or_too_long_headers_are_refused(behave: Behaviour) -> None:
+def test_too_many_or_too_long_headers_are_refused(behave: Handler) -> None:
     with serving(behave) as server, pytest.raises(TryLater):
         fetch(server)
 
@@ -253,5 +253,5 @@ def test_c29_a_full_disk_may_be_tried_later() -> None:
         def write(self, data: object, /) -> int:
             raise OSError(28, "No space left on device")
 
-    with serving(says("200 OK", body=FILE)) as server, pytest.raises(TryLater, match="No space left"):
+    with serving(respond("200 OK", body=FILE)) as server, pytest.raises(TryLater, match="No space left"):
         http_client.fetch(f"{server.url}/x", Full(), hosts=[server.host], bytes_max=10**6, seconds_max=HANG_SECONDS)

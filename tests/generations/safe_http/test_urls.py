@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from generations.safe_http import client as http_client
 from generations.safe_http.errors import AddressRefused
 from generations.safe_http.urls import matches, parse
-from tests.helpers.scripted_servers import Names
+from tests.helpers.scripted_servers import ScriptedResolver
 from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.once
@@ -84,10 +84,10 @@ def is_refused(url: str) -> bool:
     return False
 
 
-def test_c15_c18_hostile_urls_are_refused_before_their_names_are_resolved(names: Names) -> None:
+def test_c15_c18_hostile_urls_are_refused_before_their_names_are_resolved(resolver: ScriptedResolver) -> None:
     assert len(set(HOSTILE)) > 200
     assert [url for url in HOSTILE if not is_refused(url)] == []
-    assert (names.resolved, names.connected) == ([], [])
+    assert (resolver.resolved, resolver.connected) == ([], [])
 
 
 def test_a_url_is_parsed_into_one_form() -> None:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from tests.fixtures.storage import alice, answered, either, folder, order, submitted, tidy_connections, work
+from tests.fixtures.storage import (
+    alice,
+    close_fal_clients,
+    each_storage,
+    folder,
+    order,
+    order_answered_with,
+    submitted,
+    work,
+)
 
-__all__ = ["alice", "answered", "either", "folder", "order", "submitted", "tidy_connections", "work"]
+__all__ = ["alice", "close_fal_clients", "each_storage", "folder", "order", "order_answered_with", "submitted", "work"]

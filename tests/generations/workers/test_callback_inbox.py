@@ -9,19 +9,19 @@ import pytest
 from generations.models import Generation, Output, ProviderCallback, Submission
 from generations.workers import callback_inbox
 from simulator import Simulator
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import rejecting_inserts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def unclear(courier: Courier, submission: Submission) -> bytes:
-    return json.dumps({"request_id": courier.request_id(submission), "status": "PERHAPS"}).encode()
+def unclear(callbacks: CallbackSender, submission: Submission) -> bytes:
+    return json.dumps({"request_id": callbacks.request_id(submission), "status": "PERHAPS"}).encode()
 
 
-def test_b7_what_was_told_is_not_told_again(courier: Courier, submitted: Submission) -> None:
+def test_b7_what_was_told_is_not_told_again(callbacks: CallbackSender, submitted: Submission) -> None:
     """Two heard it at once; the second waited for the first's lock."""
-    courier.deliver(submitted, unclear(courier, submitted))
+    callbacks.send(submitted, unclear(callbacks, submitted))
     delivery = ProviderCallback.objects.get()
 
     assert (delivery.outcome, callback_inbox.process(delivery)) == (
@@ -30,37 +30,37 @@ def test_b7_what_was_told_is_not_told_again(courier: Courier, submitted: Submiss
     )
 
 
-def test_b7_b15_a_repetition_does_not_make_us_ask_fal_again(courier: Courier, submitted: Submission) -> None:
-    courier.deliver(submitted, unclear(courier, submitted))
+def test_b7_b15_a_repetition_does_not_make_us_ask_fal_again(callbacks: CallbackSender, submitted: Submission) -> None:
+    callbacks.send(submitted, unclear(callbacks, submitted))
     Generation.objects.update(next_attempt_at="2999-01-01T00:00:00Z")
 
-    assert courier.deliver(submitted, unclear(courier, submitted)) == 200
+    assert callbacks.send(submitted, unclear(callbacks, submitted)) == 200
 
     assert Generation.objects.to_reconcile().count() == 0
 
 
 def test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged(
-    courier: Courier, fal: Simulator, submitted: Submission
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
     """fal sends it again, as long as it does not hear 200."""
-    courier.client.raise_request_exception = False
+    callbacks.client.raise_request_exception = False
 
     with rejecting_inserts(ProviderCallback):
-        answer = courier.deliver(submitted)
+        answer = callbacks.send(submitted)
 
     assert answer >= 500
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
     assert submitted.generation.outputs.count() == 1
 
 
 def test_b35_a_callback_that_was_kept_and_not_told_is_told_by_the_next(
-    courier: Courier, fal: Simulator, submitted: Submission
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission
 ) -> None:
-    courier.client.raise_request_exception = False
+    callbacks.client.raise_request_exception = False
     with rejecting_inserts(Output):
-        courier.deliver(submitted)
+        callbacks.send(submitted)
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
 
-    assert courier.deliver(submitted) == 200
+    assert callbacks.send(submitted) == 200
 
     assert submitted.generation.outputs.count() == 1

@@ -17,9 +17,9 @@ from config.management.commands import work as work_command
 from generations.models import Event, Generation, Heartbeat, Output, Submission
 from generations.workers import heartbeats, reconciler, tasks
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +34,7 @@ def test_f4_callback_and_reconciler_at_once_have_one_effect(round_: int, fal: Si
     def hear_or_ask(number: int) -> int:
         if number % 2:
             return reconciler.run_once(limit=10)
-        return Courier(fal=fal, client=Client()).deliver(submitted)
+        return CallbackSender(fal=fal, client=Client()).send(submitted)
 
     at_once(4, hear_or_ask)
 
@@ -42,7 +42,7 @@ def test_f4_callback_and_reconciler_at_once_have_one_effect(round_: int, fal: Si
 
 
 @pytest.mark.only_postgresql
-def test_f5_several_reconcilers_share_the_work(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_f5_several_reconcilers_share_the_work(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.always("hold", "callback:lost")
     for number in range(6):
         order(prompt=f"cat {number}")
@@ -67,7 +67,7 @@ def test_e11_a_turn_comes_round_again(db: None) -> None:
     assert turns == [True, False, True]
 
 
-def test_e9_what_was_rolled_back_leaves_no_nudge(order: Ordering) -> None:
+def test_e9_what_was_rolled_back_leaves_no_nudge(order: PlaceOrder) -> None:
     generation, before = order(), HUEY.pending_count()
 
     with suppress(RuntimeError), transaction.atomic():

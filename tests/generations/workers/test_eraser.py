@@ -28,9 +28,9 @@ from generations.provider import clients
 from generations.workers import eraser
 from operations import invariants
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.images import insert_upload
 from tests.services.seaweed import Bucket
 from tests.simulator.queue_client import get
@@ -40,8 +40,8 @@ SECRET = "a cat that nobody may know of"
 
 
 @pytest.fixture
-def made(fal: Simulator, order: Ordering, work: Work) -> Generation:
-    return work.to_the_end(order(prompt=SECRET, num_images=2))
+def made(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
+    return work.until_done(order(prompt=SECRET, num_images=2))
 
 
 def erase(generation: Generation) -> Erasure:
@@ -119,7 +119,7 @@ def test_a_job_that_turns_up_after_the_erasure_is_forgotten_too(made: Generation
     assert Erasure.objects.get().done_at is not None
 
 
-def test_what_fal_never_had_is_not_asked_for(order: Ordering, alice: Account) -> None:
+def test_what_fal_never_had_is_not_asked_for(order: PlaceOrder, alice: Account) -> None:
     generation = order(prompt=SECRET)
     lifecycle.failed(generation, lifecycle.failure(FailureCode.DEADLINE), actor="test")
 
@@ -151,18 +151,18 @@ def test_asked_twice_it_happens_once(made: Generation) -> None:
     assert made.events.filter(fact="erased").count() == 1
 
 
-def test_what_is_being_made_is_not_erased(order: Ordering) -> None:
+def test_what_is_being_made_is_not_erased(order: PlaceOrder) -> None:
     with pytest.raises(NotFinished, match="Cancel it first"):
         lifecycle.erase(order(), actor="user:alice")
 
 
-def test_what_fal_says_afterwards_is_not_kept(courier: Courier, submitted, fal: Simulator, work: Work) -> None:
-    courier.deliver(submitted)
-    generation = work.to_the_end(submitted.generation)
+def test_what_fal_says_afterwards_is_not_kept(callbacks: CallbackSender, submitted, fal: Simulator, work: Work) -> None:
+    callbacks.send(submitted)
+    generation = work.until_done(submitted.generation)
     erase(generation)
 
     late = fal.callback_body(submitted.request_id) + b" "
-    courier.deliver(submitted, late)
+    callbacks.send(submitted, late)
 
     assert [bytes(delivery.body) for delivery in ProviderCallback.objects.all()] == [b"", b""]
 
@@ -232,7 +232,7 @@ def test_the_rules_are_looked_at_once_an_hour(made: Generation, alice: Account) 
     assert Generation.objects.get().erased_at is not None
 
 
-def test_more_than_fits_one_look_is_erased_by_the_next(fal: Simulator, order: Ordering, work: Work, alice) -> None:
+def test_more_than_fits_one_look_is_erased_by_the_next(fal: Simulator, order: PlaceOrder, work: Work, alice) -> None:
     for number in range(3):
         lifecycle.failed(order(prompt=str(number)), lifecycle.failure("deadline"), actor="test")  # type: ignore[arg-type]
     Retention.objects.create(account=alice, days=1)

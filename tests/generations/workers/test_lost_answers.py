@@ -15,15 +15,15 @@ from generations.models import FailureCode, Generation, Output, Phase, Status, S
 from generations.provider import clients
 from generations.workers import callback_inbox, surplus_canceller
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.callback_sender import Courier
+from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import rejecting_inserts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lost(order: Ordering, work: Work) -> Generation:
+def lost(order: PlaceOrder, work: Work) -> Generation:
     generation = order()
     work.submit()
     generation.refresh_from_db()
@@ -39,71 +39,71 @@ def states(generation: Generation) -> list[str]:
     return list(generation.submissions.order_by("number").values_list("state", flat=True))
 
 
-def test_a4_a_job_that_fals_record_knows_is_adopted(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a4_a_job_that_fals_record_knows_is_adopted(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("drop_after_accept", "callback:lost")
     generation = lost(order, work)
 
-    work.to_the_end(generation)
+    work.until_done(generation)
 
     assert (generation.status, len(fal.log.accepted()), states(generation)) == (Status.COMPLETED, 1, ["accepted"])
 
 
-def test_a_job_that_fals_record_does_not_know_yet_is_waited_for(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_job_that_fals_record_does_not_know_yet_is_waited_for(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("drop_before_accept")
     generation = lost(order, work)
 
-    work.ask_fal()
+    work.reconcile()
 
     assert states(generation) == ["unknown"]
 
 
 def test_a2_a_job_that_fals_record_does_not_know_after_minutes_is_made_again(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept")
     generation = lost(order, work)
     minutes_pass(3)
 
-    work.to_the_end(generation)
+    work.until_done(generation)
 
     assert (generation.status, states(generation)) == (Status.COMPLETED, ["missing", "accepted"])
     assert (len(fal.log.posts()), len(fal.log.accepted())) == (2, 1)
 
 
 def test_a_slow_models_job_may_be_under_way_though_fals_record_does_not_show_it(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept")
     generation = order("veo3.1", prompt="a cat", duration="4s", generate_audio=False)
     work.submit()
 
     minutes_pass(3)
-    work.ask_fal()
+    work.reconcile()
     early = states(generation)
     minutes_pass(2)
-    work.ask_fal()
+    work.reconcile()
 
     assert (early, states(generation)) == (["unknown"], ["missing", "planned"])
 
 
-def test_two_lost_twins_are_not_guessed_apart(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_two_lost_twins_are_not_guessed_apart(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("drop_after_accept", "callback:lost")
     fal.script("drop_before_accept")
     twins = [lost(order, work), lost(order, work)]
 
-    work.ask_fal()
+    work.reconcile()
 
     assert [states(twin) for twin in twins] == [["unknown"], ["unknown"]]
 
 
 def test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept", "hold")
     first, second = lost(order, work), order()
     attempt, ticket = posted(second)
 
-    work.ask_fal()
+    work.reconcile()
 
     assert states(first) == ["unknown"]
     assert lifecycle.submitted(attempt, ticket)
@@ -119,14 +119,14 @@ def posted(generation: Generation) -> tuple[Submission, ProviderReceipt]:
 
 
 def test_a_request_that_another_order_has_adopted_stumbles_nobody(
-    fal: Simulator, courier: Courier, order: Ordering, work: Work
+    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept", "hold")
     first, second = lost(order, work), order()
     attempt, ticket = posted(second)
-    courier.client.raise_request_exception = False
+    callbacks.client.raise_request_exception = False
     with rejecting_inserts(Output):
-        courier.deliver(attempt, request_id=ticket.request_id)
+        callbacks.send(attempt, request_id=ticket.request_id)
     assert lifecycle.submitted(first.submissions.get(), ticket)
 
     assert callback_inbox.catch_up(second)
@@ -137,34 +137,36 @@ def test_a_request_that_another_order_has_adopted_stumbles_nobody(
 
 
 def test_an_attempt_that_stays_unknown_is_released_in_the_end(
-    fal: Simulator, alice: Account, order: Ordering, work: Work
+    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost")
     fal.script("drop_before_accept")
     twins = [lost(order, work), lost(order, work)]
     minutes_pass(20)
 
-    work.ask_fal()
+    work.reconcile()
 
     alice.refresh_from_db()
     assert alice.held == 0
-    assert {work.to_the_end(twin).failure_code for twin in twins} == {FailureCode.SUBMISSION_UNKNOWN}
+    assert {work.until_done(twin).failure_code for twin in twins} == {FailureCode.SUBMISSION_UNKNOWN}
 
 
-def test_a_job_that_is_lost_every_time_is_made_three_times_at_most(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_job_that_is_lost_every_time_is_made_three_times_at_most(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
     fal.always("drop_before_accept")
     generation = lost(order, work)
 
     for _ in range(4):
         minutes_pass(3)
-        work.ask_fal()
+        work.reconcile()
         work.submit()
 
     assert states(generation) == ["missing", "missing", "unknown"]
 
 
 def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn(
-    fal: Simulator, courier: Courier, alice: Account, order: Ordering, work: Work
+    fal: Simulator, callbacks: CallbackSender, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost", "hold")
     generation = lost(order, work)
@@ -172,9 +174,9 @@ def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn
     Submission.objects.update(state=Submission.State.MISSING)
     Generation.objects.update(phase=Phase.QUEUED)
     Submission.objects.create(generation=generation, number=2)
-    work.to_the_end(generation)
+    work.until_done(generation)
 
-    assert courier.deliver(first) == 200
+    assert callbacks.send(first) == 200
     assert surplus_canceller.run_once(limit=10) == 1
 
     alice.refresh_from_db()
@@ -183,7 +185,9 @@ def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn
     assert surplus_canceller.run_once(limit=10) == 0
 
 
-def test_of_two_jobs_the_first_to_answer_counts(fal: Simulator, courier: Courier, order: Ordering, work: Work) -> None:
+def test_of_two_jobs_the_first_to_answer_counts(
+    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
+) -> None:
     fal.always("callback:lost", "hold")
     fal.script("drop_after_accept", "callback:lost", "hold")
     generation = lost(order, work)
@@ -193,19 +197,19 @@ def test_of_two_jobs_the_first_to_answer_counts(fal: Simulator, courier: Courier
     Submission.objects.create(generation=generation, number=2)
     work.submit()
 
-    courier.deliver(first)
+    callbacks.send(first)
 
-    assert (work.to_the_end(generation).status, states(generation)) == (Status.COMPLETED, ["accepted", "surplus"])
+    assert (work.until_done(generation).status, states(generation)) == (Status.COMPLETED, ["accepted", "surplus"])
 
 
 def test_a_surplus_job_that_fal_cannot_stop_now_is_tried_again(
-    settings, fal: Simulator, courier: Courier, order: Ordering, work: Work
+    settings, fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost", "hold")
     generation = lost(order, work)
     Generation.objects.update(deadline_at=timezone.now())
-    work.ask_fal()
-    courier.deliver(generation.submissions.get())
+    work.reconcile()
+    callbacks.send(generation.submissions.get())
     Submission.objects.update(cancel_url=f"{fal.canary_url}/cancel")
 
     assert surplus_canceller.run_once(limit=10) == 0

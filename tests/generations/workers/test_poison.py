@@ -19,11 +19,11 @@ from generations.models import FailureCode, Generation, Output, Phase, Status, S
 from generations.provider import clients
 from generations.workers import copier, reconciler, submitter
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
-from tests.fixtures.storage import Answering
+from tests.fixtures.orders import PlaceOrder
+from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import FILES
 from tests.helpers.background_work import Work
-from tests.helpers.scripted_servers import Server, says, serving
+from tests.helpers.scripted_servers import Server, respond, serving
 from tests.services.processes import Processes
 from tests.services.waiting import until
 
@@ -45,7 +45,7 @@ sys.addaudithook(die)
 @pytest.fixture
 def films(settings) -> Iterator[Server]:
     film = FILES["mp4"]
-    with serving(says("200 OK", f"Content-Length: {len(film)}", body=film)) as server:
+    with serving(respond("200 OK", f"Content-Length: {len(film)}", body=film)) as server:
         settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, server.host]
         yield server
 
@@ -76,13 +76,13 @@ def claim() -> Leased:
     return row
 
 
-def test_a_lease_that_ran_out_counts(order: Ordering) -> None:
+def test_a_lease_that_ran_out_counts(order: PlaceOrder) -> None:
     order()
 
     assert [claim().crashes for _ in range(4)] == [0, 1, 2, 3]
 
 
-def test_who_releases_it_properly_begins_anew(order: Ordering) -> None:
+def test_who_releases_it_properly_begins_anew(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -91,7 +91,7 @@ def test_who_releases_it_properly_begins_anew(order: Ordering) -> None:
     assert claim().crashes == 0
 
 
-def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: Ordering) -> None:
+def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -100,7 +100,7 @@ def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: Ordering) -> Non
     assert claim().crashes == 0
 
 
-def test_only_so_many_in_a_row_are_poison(order: Ordering) -> None:
+def test_only_so_many_in_a_row_are_poison(order: PlaceOrder) -> None:
     order()
 
     assert [leases.is_poison(claim()) for _ in range(7)] == [False] * 5 + [True] * 2
@@ -110,9 +110,9 @@ def test_only_so_many_in_a_row_are_poison(order: Ordering) -> None:
 
 
 def test_e4_a_file_over_which_everybody_stumbles_is_given_up(
-    films: Server, alice: Account, answered: Answering, work: Work, monkeypatch: pytest.MonkeyPatch
+    films: Server, alice: Account, order_answered_with: OrderAnsweredWith, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generation = answered(f"{films.url}/film")
+    generation = order_answered_with(f"{films.url}/film")
     monkeypatch.setattr("generations.files.storage.put", stumble)
 
     run_into_it(copier.run_once, Output, times=LAST + 1)
@@ -125,22 +125,22 @@ def test_e4_a_file_over_which_everybody_stumbles_is_given_up(
     assert "5 workers in a row" in generation.events.get(fact="failed").staff_note
 
 
-def test_e4_the_other_files_are_copied_meanwhile(films: Server, answered: Answering, work: Work) -> None:
-    generation = answered(f"{films.url}/film", f"{films.url}/poison")
+def test_e4_the_other_files_are_copied(films: Server, order_answered_with: OrderAnsweredWith, work: Work) -> None:
+    generation = order_answered_with(f"{films.url}/film", f"{films.url}/poison")
     generation.outputs.filter(index=1).update(crashes=LAST)
 
-    work.to_the_end(generation)
+    work.until_done(generation)
 
     assert generation.status == Status.COMPLETED
     assert [output.state for output in generation.outputs.all()] == ["stored", "lost"]
 
 
 def test_e4_a_file_that_kills_its_process_is_given_up(
-    fal: Simulator, films: Server, limn: Processes, answered: Answering, settings, tmp_path: Path
+    fal: Simulator, films: Server, limn: Processes, order_answered_with: OrderAnsweredWith, settings, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(DIES_OF_A_PORT.format(port=films.port))
     poisoned = {"PYTHONPATH": str(tmp_path), "FAL_MEDIA_HOSTS": ",".join(settings.FAL_MEDIA_HOSTS)}
-    generation = answered(f"{films.url}/film")
+    generation = order_answered_with(f"{films.url}/film")
     Output.objects.update(crashes=LAST - 1)
 
     assert limn("work", **poisoned).wait() == 137
@@ -156,7 +156,7 @@ def test_e4_a_file_that_kills_its_process_is_given_up(
 
 
 def test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing(
-    fal: Simulator, alice: Account, order: Ordering, monkeypatch: pytest.MonkeyPatch
+    fal: Simulator, alice: Account, order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = order()
     monkeypatch.setattr(lifecycle, "submitting", stumble)
@@ -204,7 +204,7 @@ def test_e4_what_was_mended_goes_on(
     monkeypatch.undo()
     fal.finish(fal.log.accepted()[0].request_id)
 
-    assert work.to_the_end(stuck).status == Status.COMPLETED
+    assert work.until_done(stuck).status == Status.COMPLETED
 
 
 def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, work: Work) -> None:
@@ -216,7 +216,7 @@ def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, w
     assert isinstance(verdict, Completed)
     lifecycle.answered(submission, verdict.answer)
 
-    assert work.to_the_end(stuck).status == Status.COMPLETED
+    assert work.until_done(stuck).status == Status.COMPLETED
 
 
 def test_e4_at_its_deadline_fal_is_asked_to_stop_and_then_it_ends(stuck: Generation, fal: Simulator) -> None:
@@ -239,7 +239,7 @@ def test_e4_nothing_that_may_be_paid_for_is_given_up(state: Submission.State, su
 
 
 def test_a_lost_receipt_that_nobody_can_look_up_waits_for_its_deadline(
-    fal: Simulator, order: Ordering, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
     fal.script("drop_after_accept", "hold")

@@ -11,14 +11,14 @@ from generations import lifecycle
 from generations.models import Phase, Submission
 from generations.workers import submitter
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("asleep_seconds, posts", [(1, 1), (30, 0)])
 def test_e3_who_overslept_sends_nothing_for_another_may_have(
-    asleep_seconds: float, posts: int, fal: Simulator, order: Ordering
+    asleep_seconds: float, posts: int, fal: Simulator, order: PlaceOrder
 ) -> None:
     generation = order()
     submission = lifecycle.submitting(generation)
@@ -30,7 +30,7 @@ def test_e3_who_overslept_sends_nothing_for_another_may_have(
     assert len(fal.log.posts()) == posts
 
 
-def test_what_an_overslept_sender_left_is_sent_by_the_next(fal: Simulator, order: Ordering) -> None:
+def test_what_an_overslept_sender_left_is_sent_by_the_next(fal: Simulator, order: PlaceOrder) -> None:
     generation = order()
     submission = lifecycle.submitting(generation)
     assert submission is not None

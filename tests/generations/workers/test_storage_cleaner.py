@@ -16,11 +16,11 @@ from generations.models import FailureCode, Generation, Heartbeat, Output
 from generations.workers import heartbeats
 from generations.workers.storage_cleaner import PASS, StorageCleaner
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.services.seaweed import Bucket
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("either")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("each_storage")]
 
 
 def leave(generation: UUID, name: str = "7.png") -> str:
@@ -41,9 +41,9 @@ def sweep(*, hours_from_now: float = 25) -> int:
 
 
 @pytest.fixture
-def done(fal: Simulator, order: Ordering, work: Work) -> Generation:
+def done(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
     """Three pictures in storage."""
-    return work.to_the_end(order(prompt="cats", num_images=3))
+    return work.until_done(order(prompt="cats", num_images=3))
 
 
 # --- What nobody needs ---
@@ -66,7 +66,7 @@ def test_f12_what_is_younger_may_still_be_at_work(done: Generation) -> None:
     assert young in keys()
 
 
-def test_f12_a_file_of_a_generation_in_progress_stays(done: Generation, order: Ordering) -> None:
+def test_f12_a_file_of_a_generation_in_progress_stays(done: Generation, order: PlaceOrder) -> None:
     """Copied, and its worker died before it said so: the next one finds it there."""
     waiting = leave(order().pk)
 
@@ -76,7 +76,7 @@ def test_f12_a_file_of_a_generation_in_progress_stays(done: Generation, order: O
 
 
 def test_c32_what_was_copied_for_a_generation_that_has_failed_goes(
-    done: Generation, fal: Simulator, order: Ordering, work: Work
+    done: Generation, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
     work.until(generation.outputs.exists)
@@ -90,7 +90,7 @@ def test_c32_what_was_copied_for_a_generation_that_has_failed_goes(
 
 
 def test_c32_a_copy_that_ends_after_the_end_changes_nothing(
-    done: Generation, fal: Simulator, order: Ordering, work: Work, monkeypatch: pytest.MonkeyPatch
+    done: Generation, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = order()
     work.until(generation.outputs.exists)

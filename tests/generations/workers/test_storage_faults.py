@@ -13,11 +13,11 @@ from botocore.config import Config
 
 from generations.files import storage
 from generations.models import Generation, Output, Status
-from tests.fixtures.storage import Answering
+from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import box, film
 from tests.generations.workers.storage_proxy import Between, between
 from tests.helpers.background_work import Work
-from tests.helpers.scripted_servers import Behaviour, Server, Visit, says, serving
+from tests.helpers.scripted_servers import Connection, Handler, Server, respond, serving
 from tests.services.seaweed import Bucket
 
 # About the bucket: the database has no part in it.
@@ -27,7 +27,7 @@ MEGABYTE = 1024**2
 FOXES = film() + box(b"free", b"FOX" * 1000)
 BIG_BYTES = 300 * MEGABYTE
 
-Serving = Callable[[Behaviour], Server]
+Serving = Callable[[Handler], Server]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def line(settings, bucket: Bucket) -> Iterator[Between]:
 @pytest.fixture
 def films(settings) -> Iterator[Server]:
     """A server of one small film."""
-    with serving(says("200 OK", f"Content-Length: {len(FOXES)}", body=FOXES)) as server:
+    with serving(respond("200 OK", f"Content-Length: {len(FOXES)}", body=FOXES)) as server:
         settings.FAL_MEDIA_HOSTS = [server.host]
         yield server
 
@@ -54,26 +54,26 @@ def tries(count: int) -> bool:
 
 
 def test_c20_a_bucket_that_was_away_gets_the_file_when_it_is_back(
-    line: Between, films: Server, answered: Answering, work: Work
+    line: Between, films: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     line.refuses = True
-    generation = answered(f"{films.url}/film")
+    generation = order_answered_with(f"{films.url}/film")
     work.until(lambda: tries(2))
     line.refuses = False
 
-    assert work.to_the_end(generation).status == Status.COMPLETED
+    assert work.until_done(generation).status == Status.COMPLETED
     assert line.bucket.read(generation.outputs.get().key) == FOXES
 
 
 def test_c20_a_bucket_that_never_answers_is_not_waited_for(
-    settings, line: Between, films: Server, answered: Answering, work: Work
+    settings, line: Between, films: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     default = line.bucket.storage
     impatient = default["OPTIONS"]["client_config"].merge(Config(read_timeout=1, retries={"total_max_attempts": 1}))
     options = {**default["OPTIONS"], "client_config": impatient}
     settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
     line.is_silent = True
-    answered(f"{films.url}/film")
+    order_answered_with(f"{films.url}/film")
 
     work.copy()
 
@@ -82,11 +82,11 @@ def test_c20_a_bucket_that_never_answers_is_not_waited_for(
 
 
 def test_c21_a_bucket_that_is_busy_is_asked_slowly_and_boundedly(
-    line: Between, films: Server, answered: Answering, work: Work
+    line: Between, films: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     line.busy_times = 4
 
-    generation = work.to_the_end(answered(f"{films.url}/film"))
+    generation = work.until_done(order_answered_with(f"{films.url}/film"))
 
     assert generation.status == Status.COMPLETED
     assert generation.outputs.get().attempts == 2
@@ -98,15 +98,15 @@ def test_c21_a_bucket_that_is_busy_is_asked_slowly_and_boundedly(
 
 @pytest.mark.parametrize("way", ["spoils_up", "spoils_down"])
 def test_c23_a_file_with_wrong_bytes_is_never_called_stored(
-    way: str, line: Between, films: Server, answered: Answering, work: Work
+    way: str, line: Between, films: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     setattr(line, way, True)
-    generation = answered(f"{films.url}/film")
+    generation = order_answered_with(f"{films.url}/film")
     work.until(lambda: tries(3))
     setattr(line, way, False)
 
     assert Generation.objects.get().status == Status.PROCESSING
-    assert work.to_the_end(generation).status == Status.COMPLETED
+    assert work.until_done(generation).status == Status.COMPLETED
     assert line.bucket.read(generation.outputs.get().key) == FOXES
 
 
@@ -124,12 +124,12 @@ def test_the_first_thing_a_process_asks_of_its_bucket_may_be_an_address(bucket: 
 # --- Big ---
 
 
-def _big_film(visit: Visit) -> None:
+def _big_film(connection: Connection) -> None:
     start = film() + (8 + BIG_BYTES).to_bytes(4, "big") + b"free"
-    visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(start) + BIG_BYTES) + start)
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(start) + BIG_BYTES) + start)
     megabyte = os.urandom(MEGABYTE)
     for _ in range(BIG_BYTES // MEGABYTE):
-        visit.send(megabyte)
+        connection.send(megabyte)
 
 
 def _peak_memory_bytes() -> int:
@@ -139,15 +139,15 @@ def _peak_memory_bytes() -> int:
 
 
 def test_a_big_file_takes_no_more_memory_than_a_small_one(
-    settings, bucket: Bucket, answered: Answering, work: Work
+    settings, bucket: Bucket, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     with serving(_big_film) as server:
         settings.FAL_MEDIA_HOSTS = [server.host]
-        generation = answered(f"{server.url}/film")
+        generation = order_answered_with(f"{server.url}/film")
         Path("/proc/self/clear_refs").write_text("5")
         before = _peak_memory_bytes()
 
-        work.to_the_end(generation)
+        work.until_done(generation)
 
     assert generation.outputs.get().size_bytes == BIG_BYTES + len(film()) + 8
     assert _peak_memory_bytes() - before < 64 * MEGABYTE
@@ -171,16 +171,16 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 def test_c29_a_full_disk_for_temporary_files_is_waited_out(
-    small_disk: Path, films: Server, answered: Answering, work: Work
+    small_disk: Path, films: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(bytes(511 * 1024))
-    generation = answered(f"{films.url}/film")
+    generation = order_answered_with(f"{films.url}/film")
     work.until(lambda: tries(2))
     assert "No space left" in Output.objects.get().detail
     assert list(small_disk.iterdir()) == [filler]
 
     filler.unlink()
 
-    assert work.to_the_end(generation).status == Status.COMPLETED
+    assert work.until_done(generation).status == Status.COMPLETED
     assert list(small_disk.iterdir()) == []

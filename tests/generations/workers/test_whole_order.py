@@ -11,14 +11,14 @@ from credits.audit import audit
 from credits.models import Account
 from generations.models import Generation, Phase, Status
 from simulator import Simulator
-from tests.fixtures.orders import Ordering
+from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_lies_in_storage_is_what_fal_served_byte_for_byte(fal: Simulator, order: Ordering, work: Work) -> None:
-    output = work.to_the_end(order(num_images=2, prompt="two cats")).outputs.get(index=1)
+def test_what_lies_in_storage_is_what_fal_served_byte_for_byte(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    output = work.until_done(order(num_images=2, prompt="two cats")).outputs.get(index=1)
 
     with default_storage.open(output.key) as file:
         content = file.read()
@@ -28,26 +28,26 @@ def test_what_lies_in_storage_is_what_fal_served_byte_for_byte(fal: Simulator, o
 
 
 def test_the_price_is_held_when_ordered_and_captured_when_delivered(
-    fal: Simulator, alice: Account, order: Ordering, work: Work
+    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
     alice.refresh_from_db()
     assert (alice.balance, alice.held) == (1000, 3)
 
-    work.to_the_end(generation)
+    work.until_done(generation)
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held) == (997, 0)
     assert audit().clean
 
 
-def test_one_attempt_is_one_post_at_fal(fal: Simulator, order: Ordering, work: Work) -> None:
-    work.to_the_end(order())
+def test_one_attempt_is_one_post_at_fal(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    work.until_done(order())
 
     assert len(fal.log.posts()) == 1
 
 
-def test_fal_hears_the_arguments_and_our_secret_address(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_fal_hears_the_arguments_and_our_secret_address(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     generation = order(prompt="a cat", seed=7)
 
     work.submit()
@@ -58,16 +58,16 @@ def test_fal_hears_the_arguments_and_our_secret_address(fal: Simulator, order: O
     assert generation.submissions.get().token in str(request.webhook_url)
 
 
-def test_without_any_callback_the_picture_arrives_all_the_same(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_without_any_callback_the_picture_arrives_all_the_same(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.always("callback:lost")
 
-    assert work.to_the_end(order()).status == Status.COMPLETED
+    assert work.until_done(order()).status == Status.COMPLETED
 
 
 def test_the_timeline_tells_who_did_what_and_what_it_did_to_the_money(
-    fal: Simulator, order: Ordering, work: Work
+    fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
-    events = work.to_the_end(order()).events.all()
+    events = work.until_done(order()).events.all()
 
     told = [
         (event.fact, event.actor, event.held_change, event.balance_change)
@@ -83,7 +83,7 @@ def test_the_timeline_tells_who_did_what_and_what_it_did_to_the_money(
     ]
 
 
-def test_a_running_job_says_how_far_it_is(fal: Simulator, order: Ordering, work: Work) -> None:
+def test_a_running_job_says_how_far_it_is(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("hold")
     generation = order("tripo-v2.5")
 

@@ -60,7 +60,7 @@ def test_g13_g14_g16_a_file_that_is_no_image_is_refused_for_good(api: APIClient,
 
 
 @pytest.mark.django_db
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_g28_refused_bytes_are_deleted(api: APIClient) -> None:
     created = create_and_put(api, PAGE)
 

@@ -31,7 +31,7 @@ UploadImage = Callable[..., dict[str, Any]]
 # --- In a folder and in a bucket ---
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_an_image_is_declared_put_and_completed(api: APIClient) -> None:
     content = picture()
 
@@ -48,7 +48,7 @@ def test_an_image_is_declared_put_and_completed(api: APIClient) -> None:
     assert not default_storage.exists(upload.incoming_key)
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_its_urls_serve_the_image_and_a_thumbnail(api: APIClient, upload_image: UploadImage) -> None:
     body = upload_image(picture(size=(1000, 500)))
     upload = Upload.objects.get()
@@ -59,7 +59,7 @@ def test_its_urls_serve_the_image_and_a_thumbnail(api: APIClient, upload_image: 
     assert read_url(body["url"]) == stored_bytes(upload.key)
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_g15_it_is_upright_and_without_metadata(upload_image: UploadImage) -> None:
     body = upload_image(photo_with_metadata(), content_type="image/jpeg")
     upload = Upload.objects.get()
@@ -68,7 +68,7 @@ def test_g15_it_is_upright_and_without_metadata(upload_image: UploadImage) -> No
     assert (body["width"], body["height"]) == (48, 64)
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_completing_it_again_changes_nothing(api: APIClient, upload_image: UploadImage) -> None:
     body = upload_image()
     before = Upload.objects.values().get()
@@ -79,7 +79,7 @@ def test_completing_it_again_changes_nothing(api: APIClient, upload_image: Uploa
     assert Upload.objects.values().get() == before
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_completing_it_before_the_bytes_are_put_can_be_repeated(api: APIClient) -> None:
     content = picture()
     created = api.post(UPLOADS, declaration(content)).json()
@@ -91,7 +91,7 @@ def test_completing_it_before_the_bytes_are_put_can_be_repeated(api: APIClient) 
     assert api.post(f"{UPLOADS}{created['id']}/complete/").status_code == 200
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_g21_bytes_that_are_put_after_its_completion_are_never_used(api: APIClient) -> None:
     """Its URL is valid for ten minutes, but the sanitized image has another key."""
     good, evil = picture(size=(40, 30)), b"x" * len(picture(size=(40, 30)))
@@ -109,7 +109,7 @@ def test_g21_bytes_that_are_put_after_its_completion_are_never_used(api: APIClie
     assert storage.measure(upload.key).sha256 == body["sha256"]
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_an_upload_that_is_not_completed_in_time_is_swept(api: APIClient) -> None:
     content = picture()
     created = api.post(UPLOADS, declaration(content)).json()
@@ -126,7 +126,7 @@ def test_an_upload_that_is_not_completed_in_time_is_swept(api: APIClient) -> Non
     assert upload.state == Upload.State.EXPIRED
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_an_erased_upload_is_gone_with_its_files(api: APIClient, upload_image: UploadImage) -> None:
     body = upload_image()
     upload = Upload.objects.get()

@@ -31,7 +31,7 @@ from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 __all__ = ["completed", "order", "patient_fal", "running", "storing"]
 pytestmark = pytest.mark.django_db(transaction=True)
-Ordering = Callable[..., Generation]
+PlaceOrder = Callable[..., Generation]
 
 
 def edit(*images: Any) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def sent_to(fal: Simulator) -> list[str]:
 # --- What fal is sent ---
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_fal_is_sent_urls_that_it_can_fetch(
-    api: APIClient, alice: User, completed: Ordering, fal: Simulator, settings
+    api: APIClient, alice: User, completed: PlaceOrder, fal: Simulator, settings
 ) -> None:
     settings.SITE_URL = "http://testserver"
     upload, output = ready_upload(alice), completed().outputs.get()
@@ -81,7 +81,7 @@ def test_a4_a_lost_response_is_found_in_the_history_although_urls_differ(
     fal.script("drop_after_accept", "callback:lost")
     api.post(GENERATIONS, edit({"upload": str(ready_upload(alice).pk)}))
 
-    generation = Work().to_the_end(Generation.objects.get())
+    generation = Work().until_done(Generation.objects.get())
 
     assert (generation.status, len(fal.log.accepted())) == ("completed", 1)
     assert generation.submissions.get().state == Submission.State.ACCEPTED
@@ -143,7 +143,7 @@ def test_g22_uploads_of_others_look_like_ones_that_do_not_exist(api: APIClient, 
     assert answers[0].json()["errors"][0]["loc"] == ["input", "image_urls", 0]
 
 
-def test_g22_outputs_of_others_look_like_ones_that_do_not_exist(api_of_bob: APIClient, completed: Ordering) -> None:
+def test_g22_outputs_of_others_look_like_ones_that_do_not_exist(api_of_bob: APIClient, completed: PlaceOrder) -> None:
     answer = api_of_bob.post(GENERATIONS, edit({"output": str(completed().outputs.get().pk)}))
 
     assert [(error["msg"], error["type"]) for error in answer.json()["errors"]] == [
@@ -151,7 +151,7 @@ def test_g22_outputs_of_others_look_like_ones_that_do_not_exist(api_of_bob: APIC
     ]
 
 
-def test_an_output_of_another_kind_is_refused(api: APIClient, completed: Ordering) -> None:
+def test_an_output_of_another_kind_is_refused(api: APIClient, completed: PlaceOrder) -> None:
     output = completed().outputs.get()
     Output.objects.update(kind="video")
 
@@ -199,9 +199,9 @@ def test_errors_of_a_batch_begin_with_the_index_of_the_order(
 
 
 @pytest.fixture
-def image_url(order: Ordering, fal: Simulator) -> str:
+def image_url(order: PlaceOrder, fal: Simulator) -> str:
     """The URL of an image at fal, on a host that FAL_MEDIA_HOSTS names."""
-    Work().to_the_end(order())
+    Work().until_done(order())
     return f"{fal.url}{fal.log.files()[0].path}"
 
 
@@ -280,7 +280,7 @@ def test_files_at_a_public_address_can_be_reached(alice: User, settings) -> None
 
 
 def test_the_json_names_the_sources_of_a_generation(
-    api: APIClient, alice: User, completed: Ordering, patient_fal: Simulator
+    api: APIClient, alice: User, completed: PlaceOrder, patient_fal: Simulator
 ) -> None:
     parent, upload = completed(), ready_upload(alice)
     output = parent.outputs.get()
@@ -371,7 +371,7 @@ def test_a_retry_uses_the_same_files(api: APIClient, alice: User, fal: Simulator
     fal.script("fail:downstream_service_error")
     upload = ready_upload(alice)
     created = api.post(GENERATIONS, edit({"upload": str(upload.pk)})).json()
-    failed = Work().to_the_end(Generation.objects.get(pk=created["id"]))
+    failed = Work().until_done(Generation.objects.get(pk=created["id"]))
 
     again = api.post(f"{GENERATIONS}{failed.pk}/retry/", {})
 

@@ -54,7 +54,7 @@ def url_at_fal(fal: Simulator) -> UrlAtFal:
 @pytest.fixture
 def generate(order: Callable[..., Generation], fal: Simulator) -> Generate:
     """`generate("wan-2.7", duration=2)`: an output of Alice."""
-    return lambda slug, **inputs: Work().to_the_end(order(slug, **inputs)).outputs.get()
+    return lambda slug, **inputs: Work().until_done(order(slug, **inputs)).outputs.get()
 
 
 def wan(**inputs: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_audio_that_the_model_does_not_take_is_refused(
     assert errors_of(api.post(GENERATIONS, wan(audio_url=url_at_fal(what)))) == [(["input", "audio_url"], code)]
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_a_video_continues_an_output(api: APIClient, generate: Generate, fal: Simulator, settings) -> None:
     settings.SITE_URL = "http://testserver"
     clip = generate("wan-2.7", duration=2)
@@ -108,7 +108,7 @@ def test_a_video_continues_an_output(api: APIClient, generate: Generate, fal: Si
 def test_a_video_that_continues_an_output_is_completed_and_charged(api: APIClient, generate: Generate) -> None:
     body = api.post(GENERATIONS, wan(video_url={"output": str(generate("wan-2.7", duration=2).pk)})).json()
 
-    generation = Work().to_the_end(Generation.objects.get(pk=body["id"]))
+    generation = Work().until_done(Generation.objects.get(pk=body["id"]))
 
     assert (generation.status, generation.captured) == ("completed", 150 * 2)
 
@@ -157,7 +157,7 @@ def kling(*elements: Any) -> dict[str, Any]:
     return {"model": "kling-3-pro-image", "input": inputs}
 
 
-@pytest.mark.usefixtures("either")
+@pytest.mark.usefixtures("each_storage")
 def test_images_of_an_element_are_sent_as_urls(api: APIClient, alice: User, fal: Simulator, settings) -> None:
     settings.SITE_URL = "http://testserver"
     front, side = ready_upload(alice), ready_upload(alice)
@@ -194,7 +194,7 @@ def test_a_video_of_several_shots_is_charged_by_their_seconds(api: APIClient, fa
     shots = [{"prompt": "a fox wakes", "duration": "2"}, {"prompt": "it yawns", "duration": "1"}]
 
     body = api.post(GENERATIONS, {"model": "kling-3-pro", "input": {"multi_prompt": shots}}).json()
-    generation = Work().to_the_end(Generation.objects.get(pk=body["id"]))
+    generation = Work().until_done(Generation.objects.get(pk=body["id"]))
 
     assert (generation.status, generation.captured) == ("completed", 168 * 3)
     assert fal.log.accepted()[-1].inputs["duration"] == "3"

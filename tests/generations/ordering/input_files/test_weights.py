@@ -13,7 +13,7 @@ from generations.files.inspection import is_safetensors
 from generations.ordering import input_files
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS
-from tests.helpers.scripted_servers import Behaviour, Server, Visit, says, serving
+from tests.helpers.scripted_servers import Connection, Handler, Server, respond, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BEGINNING = (64).to_bytes(8, "little") + b'{"lora.up.weight":'
@@ -21,25 +21,25 @@ PICKLE = b"\x80\x02}q\x00X\x06\x00\x00\x00weightq\x01"
 LOCATION = ["input", "loras", 0, "path"]
 
 
-def endless(beginning: bytes) -> Behaviour:
+def endless(beginning: bytes) -> Handler:
     """Serves a file that is too large to be fetched."""
 
-    def behave(visit: Visit) -> None:
-        visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 800000000\r\n\r\n" + beginning)
-        while visit.pause(0.01):
-            visit.send(bytes(65536))
+    def behave(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 800000000\r\n\r\n" + beginning)
+        while connection.pause(0.01):
+            connection.send(bytes(65536))
 
     return behave
 
 
-def drips(visit: Visit) -> None:
-    visit.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    while visit.pause(0.05):
-        visit.send(b"\x40")
+def drips(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while connection.pause(0.05):
+        connection.send(b"\x40")
 
 
-def redirect(to: str) -> Behaviour:
-    return says("302 Found", f"Location: {to}", "Content-Length: 0")
+def redirect(to: str) -> Handler:
+    return respond("302 Found", f"Location: {to}", "Content-Length: 0")
 
 
 def sdxl(path: Any, **inputs: Any) -> dict[str, Any]:
