@@ -149,7 +149,9 @@ def compose(notification: EmailNotification, subscriber: Subscriber) -> EmailMul
         for each in generations
     ]
     headline = _headline(notification, lines)
-    unsubscribe_url = absolute_url(reverse("unsubscribe", args=[_unsubscribe_token(subscriber)]))
+    # The token allows its bearer to unsubscribe and nothing else. It does not expire, because e-mails are kept.
+    token = signing.Signer(salt=_SALT).sign(subscriber.pk.hex)
+    unsubscribe_url = absolute_url(reverse("unsubscribe", args=[token]))
     context = {
         "headline": headline,
         "lines": lines[:GENERATIONS_LISTED_MAX],
@@ -179,11 +181,6 @@ def _headline(notification: EmailNotification, lines: Sequence[Line]) -> str:
 
 
 # --- Unsubscribing ------------------------------------------------------------------------------------------------
-
-
-def _unsubscribe_token(subscriber: Subscriber) -> str:
-    """A signed token that allows its bearer to unsubscribe, and nothing else. It does not expire, as e-mails do not."""
-    return signing.Signer(salt=_SALT).sign(subscriber.pk.hex)
 
 
 def find_subscriber(token: str) -> Subscriber | None:

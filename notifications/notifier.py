@@ -64,8 +64,14 @@ class Notifier:
             self._cleaned_up_at = monotonic()
             outbox.delete_expired(limit=CLEANUP_ROWS)
         outbox.check_low_credits(limit=limit)
+        # An account whose threads are all busy is left out here, so that it does not use up the limit.
+        with self._changed:
+            fully_served = [account_id for account_id, count in self._busy.items() if count >= THREADS_PER_ACCOUNT]
+        due = WebhookDelivery.objects.to_send().exclude(account__in=fully_served)
+        # The account whose delivery has waited longest is first.
+        oldest = due.order_by().values("account").annotate(first=Min("next_attempt_at")).order_by("first")
         started = 0
-        for account_id in self._accounts_to_serve(limit):
+        for account_id in list(oldest.values_list("account", flat=True)[:limit]):
             started += self._start(account_id, limit - started)
         return started
 
@@ -74,20 +80,13 @@ class Notifier:
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy.total(), timeout=seconds_max)
 
-    def _accounts_to_serve(self, limit: int) -> list[int]:
-        """The accounts with a due delivery and a free thread; first the one whose delivery has waited longest."""
-        with self._changed:
-            fully_served = [account_id for account_id, count in self._busy.items() if count >= THREADS_PER_ACCOUNT]
-        due = WebhookDelivery.objects.to_send().exclude(account__in=fully_served)
-        oldest = due.order_by().values("account").annotate(first=Min("next_attempt_at")).order_by("first")
-        return list(oldest.values_list("account", flat=True)[:limit])
-
     def _start(self, account_id: int, limit: int) -> int:
         """Claim deliveries of one account for the threads that are free, and start them. Returns how many."""
         with self._changed:
             free = min(THREADS - self._busy.total(), THREADS_PER_ACCOUNT - self._busy[account_id], limit)
         if free <= 0:
             return 0
+        # Only as many as can be sent now. The lease of a delivery that waits for a thread would run out.
         due = WebhookDelivery.objects.to_send().filter(account=account_id)
         claimed = leases.claim(due, limit=free, seconds=LEASE_SECONDS)
         with self._changed:
@@ -100,6 +99,7 @@ class Notifier:
         try:
             parallel.run([delivery], send, give_up=give_up)
         finally:
+            # Each thread has a connection of its own.
             connection.close()
             with self._changed:
                 self._busy[delivery.account_id] -= 1

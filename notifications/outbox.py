@@ -178,6 +178,7 @@ def resend(delivery: WebhookDelivery) -> bool:
     """Make a delivery due now, whatever its state, under the same id. False if its endpoint is disabled or removed."""
     if delivery.endpoint is not None and not delivery.endpoint.is_enabled:
         return False
+    # `tries` stays: after ten attempts, a delivery that fails again is given up again.
     changes = {"state": WebhookDelivery.State.PENDING, "next_attempt_at": Now(), "detail": ""}
     return WebhookDelivery.objects.filter(pk=delivery.pk).update(**changes) == 1
 
@@ -291,6 +292,7 @@ def _update_endpoint(delivery: WebhookDelivery, attempt: DeliveryAttempt) -> Non
 
 def delete_expired(*, limit: int) -> int:
     """Delete up to `limit` ended deliveries that are older than RETENTION, with their attempts. Return how many."""
+    # Pending ones stay, however old: they are still to be sent.
     ended = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
     expired = list(ended.filter(happened_at__lt=timezone.now() - RETENTION).values_list("pk", flat=True)[:limit])
     WebhookDelivery.objects.filter(pk__in=expired).delete()

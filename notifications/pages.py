@@ -62,7 +62,7 @@ def create_endpoint(request: UserRequest) -> HttpResponse:
     except (EndpointError, BadAddress) as error:
         return _render_page(request, status=422, refusal=str(error), typed=request.POST)
     # Shown without a redirect: a secret must not be stored in a session or a cookie.
-    return _render_page(request, secret=endpoints.current_secret(endpoint), whose=endpoint.url)
+    return _render_page(request, secret=endpoints.current_secret(endpoint), recipient=endpoint.url)
 
 
 @require_POST
@@ -70,7 +70,7 @@ def create_endpoint(request: UserRequest) -> HttpResponse:
 @login_required
 def rotate_account_secret(request: UserRequest) -> HttpResponse:
     secret = endpoints.rotate_secret(_subscriber(request))
-    return _render_page(request, secret=secret, whose="the URLs of your orders")
+    return _render_page(request, secret=secret, recipient="the URLs of your orders")
 
 
 @require_POST
@@ -97,7 +97,8 @@ def endpoint_action(request: UserRequest, endpoint_id: UUID, action: str) -> Htt
             endpoints.remove(endpoint)
             message = "Removed."
         case "rotate":
-            return _render_page(request, secret=endpoints.rotate_secret(endpoint), whose=endpoint.url)
+            # Shown without a redirect, as in `create_endpoint`.
+            return _render_page(request, secret=endpoints.rotate_secret(endpoint), recipient=endpoint.url)
         case _:
             raise Http404
     messages.info(request, message)
@@ -157,6 +158,7 @@ def _render_page(
 def _read_endpoint_form(form: QueryDict) -> dict[str, Any]:
     """Return the arguments of `endpoints.create`. Raises EndpointError for a form that is not filled in correctly."""
     threshold = form.get("credits_low_at", "").strip()
+    # At most ten digits, because int() of a very long string raises an error of its own.
     if threshold and not (re.fullmatch("[0-9]{1,10}", threshold) and 1 <= int(threshold) <= CREDITS_MAX):
         raise EndpointError(f"The threshold is a whole number of credits from 1 to {CREDITS_MAX:,}.")
     chosen = [kind.value for kind in TYPE_LABELS if kind in form.getlist("types")]

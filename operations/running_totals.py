@@ -26,7 +26,7 @@ Key = tuple[Any, ...]
 
 
 class NotReady(Exception):
-    """There are so many rows that the deadline passed. What has been added up is kept: call again."""
+    """Adding up took longer than the deadline. The sums so far are kept, and the next call continues."""
 
 
 @dataclass
