@@ -18,7 +18,10 @@ def test_data_of_an_older_version_is_refused_with_what_to_do() -> None:
         require_current_data()
 
 
-def test_present_data_and_other_apps_are_accepted() -> None:
+def test_only_data_of_an_older_version_is_refused() -> None:
     MigrationRecorder.Migration.objects.create(app="removed_app", name="0001_initial")
-
     require_current_data()
+
+    MigrationRecorder.Migration.objects.create(app="credits", name="0002_entries_only_added")
+    with pytest.raises(CommandError):
+        require_current_data()

@@ -22,11 +22,15 @@ def test_every_connection_has_the_limits_of_the_settings() -> None:
     assert limits == [("3s",), ("30s",), ("30s",)]
 
 
-def sleep(seconds: float, *, times: int = 1) -> None:
-    """Keep PostgreSQL busy. The connection is made before, so that a limit counts for the statements alone."""
+def run_slow_statements(seconds: float, *, times: int = 1) -> int:
+    """Keep PostgreSQL busy, and return how many statements it executed.
+
+    The connection exists already, so a limit counts for the statements alone.
+    """
     with connection.cursor() as cursor:
         for _ in range(times):
             cursor.execute("SELECT pg_sleep(%s)", [seconds])
+    return times
 
 
 def test_a_request_gives_up_on_a_slow_statement_and_drops_its_connection() -> None:
@@ -34,7 +38,7 @@ def test_a_request_gives_up_on_a_slow_statement_and_drops_its_connection() -> No
     dropped = connection.connection
 
     with timeouts.limited(seconds=0.3), pytest.raises(OperationalError):
-        sleep(2)
+        run_slow_statements(2)
 
     assert dropped.closed
     connection.close()
@@ -44,14 +48,14 @@ def test_the_statements_of_one_request_share_one_limit() -> None:
     connection.ensure_connection()
 
     with timeouts.limited(seconds=0.5), pytest.raises(OperationalError):
-        sleep(0.1, times=8)
+        run_slow_statements(0.1, times=8)
 
     connection.close()
 
 
 def test_outside_of_requests_the_same_statements_are_not_limited() -> None:
     """Negative control."""
-    sleep(0.1, times=8)
+    assert run_slow_statements(0.1, times=8) == 8
 
 
 @pytest.fixture
