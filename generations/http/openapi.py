@@ -21,6 +21,8 @@ COMMON_STATUSES = (401, 403, 429, 503)
 
 
 class InputErrorSerializer(serializers.Serializer[Any]):
+    """What is wrong with one input, in the form of fal's own errors."""
+
     loc = serializers.ListField(
         child=serializers.JSONField(), help_text="The location of the wrong value: member names and list indexes."
     )
