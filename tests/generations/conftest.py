@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fixtures.orders import alice, callbacks, close_fal_clients, order, submitted, work
+from tests.fixtures.orders import alice, bob, callbacks, close_fal_clients, order, submitted, work
 
-__all__ = ["alice", "callbacks", "close_fal_clients", "order", "submitted", "work"]
+__all__ = ["alice", "bob", "callbacks", "close_fal_clients", "order", "submitted", "work"]

@@ -46,7 +46,7 @@ BUGS = (
                 new="all(output.state == Output.State.PENDING for output in outputs)",
             ),
         ),
-        caught_by=("test_nothing_is_completed_while_a_file_is_on_its_way",),
+        caught_by=("test_a_generation_is_not_completed_while_an_output_is_pending",),
     ),
     Bug(
         number="11a",
@@ -58,7 +58,7 @@ BUGS = (
                 new="not measured.size_bytes",
             ),
         ),
-        caught_by=("test_c23_a_storage_that_keeps_other_bytes_delivers_nothing",),
+        caught_by=("test_c23_a_generation_whose_files_are_stored_wrong_fails_and_costs_nothing",),
     ),
     Bug(
         number="11b",
@@ -70,6 +70,6 @@ BUGS = (
                 new="False",
             ),
         ),
-        caught_by=("test_c4_a_file_of_another_size_than_fal_announced_is_not_taken",),
+        caught_by=("test_c4_a_file_that_is_not_as_long_as_fal_announced_is_not_stored",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Cancelling: what fal has is fal's to decide. Case A24."""
+"""Cancellation: what fal has accepted is fal's to decide, and the rest is released at once. Case A24."""
 
 from __future__ import annotations
 
@@ -17,49 +17,55 @@ from tests.helpers.callback_sender import CallbackSender
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def ask(generation: Generation) -> str:
+def cancel(generation: Generation) -> str:
     return cancel_asked(generation, by=CancelledBy.CUSTOMER, actor="user:alice")
 
 
-def test_what_fal_does_not_have_is_released_at_once(fal: Simulator, alice: Account, order: PlaceOrder) -> None:
+# --- Before fal has it ---
+
+
+def test_a_queued_generation_is_released_at_once(fal: Simulator, alice: Account, order: PlaceOrder) -> None:
     generation = order()
 
-    assert ask(generation) == "released"
+    assert cancel(generation) == "released"
 
     generation.refresh_from_db()
     alice.refresh_from_db()
     assert (generation.failure_code, alice.held, fal.log.posts()) == (FailureCode.CANCELLED, 0, [])
 
 
-def test_asking_again_gives_the_same_answer(order: PlaceOrder) -> None:
+def test_a_repeated_cancellation_is_answered_like_the_first(order: PlaceOrder) -> None:
     generation = order()
 
-    assert [ask(generation), ask(generation)] == ["released", "released"]
+    assert [cancel(generation), cancel(generation)] == ["released", "released"]
 
 
-@pytest.mark.parametrize("answer", ["ok", "cancelled"])
-def test_when_fal_stops_it_nothing_is_charged(
-    answer: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+# --- While fal has it ---
+
+
+@pytest.mark.parametrize("verdict", ["ok", "cancelled"])
+def test_a_generation_that_fal_stops_costs_nothing(
+    verdict: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
-    fal.script("hold", f"cancel:{answer}", "callback:lost")
+    fal.script("hold", f"cancel:{verdict}", "callback:lost")
     generation = order()
     work.submit()
 
-    assert ask(generation) == "asked"
+    assert cancel(generation) == "asked"
 
     work.until_done(generation)
     alice.refresh_from_db()
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.CANCELLED, 1000, 0)
 
 
-@pytest.mark.parametrize("answer", ["completes_anyway", "already_completed"])
-def test_when_fal_finishes_it_anyway_it_is_delivered_and_charged(
-    answer: str, fal: Simulator, callbacks: CallbackSender, alice: Account, order: PlaceOrder, work: Work
+@pytest.mark.parametrize("verdict", ["completes_anyway", "already_completed"])
+def test_a_generation_that_fal_finishes_all_the_same_is_delivered_and_charged(
+    verdict: str, fal: Simulator, callbacks: CallbackSender, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
-    fal.script("hold", f"cancel:{answer}", "callback:lost")
+    fal.script("hold", f"cancel:{verdict}", "callback:lost")
     generation = order()
     work.submit()
-    ask(generation)
+    cancel(generation)
     work.reconcile()
     fal.finish(callbacks.request_id(generation.submissions.get()))
 
@@ -69,37 +75,20 @@ def test_when_fal_finishes_it_anyway_it_is_delivered_and_charged(
     assert (generation.status, alice.balance) == (Status.COMPLETED, 997)
 
 
-def test_what_has_ended_stays_as_it_is(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    generation = work.until_done(order())
-
-    assert ask(generation) == "finished"
-
-    generation.refresh_from_db()
-    assert generation.status == Status.COMPLETED
-
-
-def test_what_is_being_copied_is_finished_already(callbacks: CallbackSender, submitted: Submission) -> None:
-    callbacks.send(submitted)
-
-    assert ask(submitted.generation) == "finished"
-
-
-def test_a_cancellation_while_submitting_is_passed_on_with_the_receipt(
-    fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
+def test_a_cancellation_before_the_receipt_is_passed_on_after_it(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("drop_after_accept", "hold", "callback:lost", "cancel:ok")
     generation = order()
     work.submit()
-    assert ask(generation) == "asked"
-    submission = generation.submissions.get()
+    assert cancel(generation) == "asked"
     (request,) = fal.log.accepted()
 
-    lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, request.request_id))
+    receipt = clients.fal().receipt_for(generation.endpoint, request.request_id)
+    lifecycle.submitted(generation.submissions.get(), receipt)
 
     assert work.until_done(generation).failure_code == FailureCode.CANCELLED
 
 
-def test_a_job_that_fal_cancelled_by_itself_is_a_failure_of_the_provider(
+def test_a_job_that_fal_cancels_without_a_request_is_a_failure_of_the_provider(
     fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("fail:client_cancelled", "callback:lost")
@@ -107,12 +96,32 @@ def test_a_job_that_fal_cancelled_by_itself_is_a_failure_of_the_provider(
     assert work.until_done(order()).failure_code == FailureCode.PROVIDER_ERROR
 
 
-def test_a_cancellation_that_fal_does_not_hear_is_sent_again(
-    settings, fal: Simulator, submitted: Submission, work: Work
+def test_a_cancellation_that_fal_did_not_receive_is_not_recorded_as_sent(
+    fal: Simulator, submitted: Submission, work: Work
 ) -> None:
-    ask(submitted.generation)
+    cancel(submitted.generation)
     Submission.objects.update(cancel_url=f"{fal.canary_url}/cancel")
 
     work.reconcile()
 
     assert Generation.objects.get().cancel_sent_at is None
+
+
+# --- After fal has finished it ---
+
+
+def test_a_completed_generation_cannot_be_cancelled(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    generation = work.until_done(order())
+
+    assert cancel(generation) == "finished"
+
+    generation.refresh_from_db()
+    assert generation.status == Status.COMPLETED
+
+
+def test_a_generation_whose_files_are_being_copied_cannot_be_cancelled(
+    callbacks: CallbackSender, submitted: Submission
+) -> None:
+    callbacks.send(submitted)
+
+    assert cancel(submitted.generation) == "finished"

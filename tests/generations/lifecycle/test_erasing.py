@@ -1,4 +1,4 @@
-"""Erasing, fact by fact: which words go, which rows stay as they are, and who may say that it is done."""
+"""Erasure: what is removed from the rows, what stays, and how the eraser reports that the files are deleted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
 
+Complete = Callable[[], Generation]
+
 
 @pytest.fixture
-def ended(order: PlaceOrder) -> Callable[[], Generation]:
-    """One that is completed, and in all of whose fields there is something to erase."""
+def complete(order: PlaceOrder) -> Complete:
+    """`complete()`: a completed generation with something to erase in every field."""
 
-    def fill() -> Generation:
+    def place() -> Generation:
         generation = order()
-        lifecycle_facts.reach_storing(attempt := generation.submissions.get())
-        lifecycle_facts.stored(attempt)
+        submission = generation.submissions.get()
+        lifecycle_facts.reach_storing(submission)
+        lifecycle_facts.stored(submission)
         Generation.objects.filter(pk=generation.pk).update(
             metadata={"for": "alice"},
             webhook_url="https://example.com",
@@ -41,19 +44,21 @@ def ended(order: PlaceOrder) -> Callable[[], Generation]:
         generation.submissions.update(detail="fal said: a cat")
         generation.outputs.update(detail="a cat", next_attempt_at=timezone.now(), key=f"made/{generation.pk}")
         generation.events.update(staff_note="a cat")
-        ProviderCallback.objects.create(submission=attempt, request_id="r", body=b"a cat", body_sha256=attempt.pk.hex)
+        ProviderCallback.objects.create(
+            submission=submission, request_id="r", body=b"a cat", body_sha256=submission.pk.hex
+        )
         generation.refresh_from_db()
         return generation
 
-    return fill
+    return place
 
 
 def rows_of(generation: Generation) -> list[Any]:
-    """All that is on record of it."""
-    own = (generation.submissions, generation.outputs, generation.events)
+    """Every row that belongs to the generation, to compare before and after."""
+    related = (generation.submissions, generation.outputs, generation.events)
     return [
         Generation.objects.filter(pk=generation.pk).values().get(),
-        *(list(rows.values()) for rows in own),
+        *(list(rows.values()) for rows in related),
         list(ProviderCallback.objects.filter(submission__generation=generation).values()),
         list(Erasure.objects.filter(generation=generation).values()),
     ]
@@ -64,23 +69,23 @@ def erase(generation: Generation, actor: str = "user:alice") -> Erasure:
 
 
 @contextmanager
-def refused(words: str) -> Iterator[None]:
-    """Within the block the database refuses the statements that contain these words."""
+def failing_statements(text: str) -> Iterator[None]:
+    """Within the block, SQL statements that contain this text fail, and the block must raise that error."""
 
-    def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        if words in sql:
+    def execute_unless_matching(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if text in sql:
             raise DatabaseError("refused")
         return execute(sql, *rest)
 
-    with connection.execute_wrapper(refuse), pytest.raises(DatabaseError, match="refused"):
+    with connection.execute_wrapper(execute_unless_matching), pytest.raises(DatabaseError, match="refused"):
         yield
 
 
-# --- What goes ---
+# --- What is removed ---
 
 
-def test_every_word_of_the_order_is_taken_out(ended: Callable[[], Generation]) -> None:
-    generation = ended()
+def test_everything_that_was_ordered_is_removed(complete: Complete) -> None:
+    generation = complete()
 
     erase(generation)
 
@@ -91,8 +96,8 @@ def test_every_word_of_the_order_is_taken_out(ended: Callable[[], Generation]) -
     assert row["erased_at"] is not None
 
 
-def test_every_word_of_fal_is_taken_out(ended: Callable[[], Generation]) -> None:
-    generation = ended()
+def test_everything_that_fal_reported_is_removed(complete: Complete) -> None:
+    generation = complete()
 
     erase(generation)
 
@@ -104,8 +109,9 @@ def test_every_word_of_fal_is_taken_out(ended: Callable[[], Generation]) -> None
     assert bytes(ProviderCallback.objects.get().body) == b""
 
 
-def test_that_it_was_too_much_for_fal_stays(ended: Callable[[], Generation]) -> None:
-    generation = ended()
+def test_the_status_429_of_a_refusal_is_kept(complete: Complete) -> None:
+    """A metric counts it."""
+    generation = complete()
     Event.objects.filter(generation=generation, fact="submitted").update(fact="not_taken", staff_note="429: a cat")
 
     erase(generation)
@@ -113,37 +119,52 @@ def test_that_it_was_too_much_for_fal_stays(ended: Callable[[], Generation]) -> 
     assert generation.events.get(fact="not_taken").staff_note == "429"
 
 
-def test_nothing_of_another_is_touched(ended: Callable[[], Generation]) -> None:
-    generation, other = ended(), ended()
-    before = rows_of(other)
+def test_no_other_generation_is_changed(complete: Complete) -> None:
+    generation, unrelated = complete(), complete()
+    before = rows_of(unrelated)
 
     lifecycle.erased(erase(generation), provider_copy=Erasure.ProviderCopy.NONE)
 
-    assert rows_of(other) == before
+    assert rows_of(unrelated) == before
 
 
-def test_the_timeline_tells_it_with_the_version_that_it_made(ended: Callable[[], Generation]) -> None:
-    erase(generation := ended())
-
-    told = generation.events.get(fact="erased")
-
-    assert (told.version, told.actor) == (Generation.objects.get().version, "user:alice")
+# --- The event and the receipt ---
 
 
-def test_the_receipt_names_who_asked(ended: Callable[[], Generation]) -> None:
-    assert erase(ended()).asked_by == "user:alice"
-    assert erase(ended(), actor="u" * 200).asked_by == "u" * 150
+def test_the_event_carries_the_version_after_the_erasure(complete: Complete) -> None:
+    erase(generation := complete())
+
+    event = generation.events.get(fact="erased")
+
+    assert (event.version, event.actor) == (Generation.objects.get().version, "user:alice")
 
 
-def test_the_receipt_says_what_lay_there_and_is_due(ended: Callable[[], Generation]) -> None:
-    receipt = erase(generation := ended())
+def test_the_receipt_names_the_actor(complete: Complete) -> None:
+    assert erase(complete()).asked_by == "user:alice"
+    assert erase(complete(), actor="u" * 200).asked_by == "u" * 150
+
+
+def test_the_receipt_names_the_erased_files_and_is_due(complete: Complete) -> None:
+    receipt = erase(generation := complete())
 
     file = generation.outputs.get()
     assert receipt.files == [{"output": str(file.pk), "role": "images[0]", "size": 1, "sha256": "s"}]
     assert Erasure.objects.to_do().get() == receipt
 
 
-def test_what_is_being_made_is_left_alone(order: PlaceOrder) -> None:
+def test_an_erasure_whose_event_cannot_be_written_changes_nothing(complete: Complete) -> None:
+    before = rows_of(generation := complete())
+
+    with failing_statements('INSERT INTO "generations_event"'):
+        erase(generation)
+
+    assert rows_of(generation) == before
+
+
+# --- What cannot be erased ---
+
+
+def test_a_generation_that_has_not_ended_is_not_erased(order: PlaceOrder) -> None:
     before = rows_of(generation := order())
 
     with pytest.raises(NotFinished, match="Cancel it first"):
@@ -152,20 +173,8 @@ def test_what_is_being_made_is_left_alone(order: PlaceOrder) -> None:
     assert rows_of(generation) == before
 
 
-def test_an_erasure_that_cannot_be_told_has_not_happened(ended: Callable[[], Generation]) -> None:
-    before = rows_of(generation := ended())
-
-    with refused('INSERT INTO "generations_event"'):
-        erase(generation)
-
-    assert rows_of(generation) == before
-
-
-# --- What is still needed ---
-
-
-def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: PlaceOrder) -> None:
-    generation = ended()
+def test_a_generation_whose_output_is_an_input_file_in_use_is_not_erased(complete: Complete, order: PlaceOrder) -> None:
+    generation = complete()
     InputFile.objects.create(generation=order(), path="image_url", output=generation.outputs.get())
 
     with pytest.raises(lifecycle.GenerationInUse, match="Cancel it, or wait"):
@@ -174,51 +183,49 @@ def test_what_another_is_made_of_stays(ended: Callable[[], Generation], order: P
     assert not Erasure.objects.exists()
 
 
-def test_what_others_are_made_of_keeps_nothing_else(ended: Callable[[], Generation], order: PlaceOrder) -> None:
-    generation, other = ended(), ended()
-    InputFile.objects.create(generation=order(), path="image_url", output=other.outputs.get())
+def test_input_files_of_other_generations_do_not_prevent_an_erasure(complete: Complete, order: PlaceOrder) -> None:
+    generation, used = complete(), complete()
+    InputFile.objects.create(generation=order(), path="image_url", output=used.outputs.get())
 
     assert erase(generation).generation == generation
 
 
 @pytest.mark.only_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_an_order_that_uses_it_at_this_very_moment_is_waited_for(
-    ended: Callable[[], Generation], order: PlaceOrder
-) -> None:
-    generation, user = ended(), order()
+def test_an_erasure_waits_for_an_order_that_is_about_to_use_the_output(complete: Complete, order: PlaceOrder) -> None:
+    generation, user = complete(), order()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             file = Output.objects.select_for_update().get(generation=generation)
             InputFile.objects.create(generation=user, path="image_url", output=file)
-            erasing = pool.submit(_erase_elsewhere, generation)
+            erasing = pool.submit(erase_in_a_thread, generation)
             until(a_lock_is_awaited)
 
         with pytest.raises(lifecycle.GenerationInUse):
             erasing.result(timeout=HANG_SECONDS)
 
 
-def _erase_elsewhere(generation: Generation) -> Erasure:
+def erase_in_a_thread(generation: Generation) -> Erasure:
     try:
         return erase(generation)
     finally:
         connections.close_all()
 
 
-# --- That it is done ---
+# --- The eraser's report ---
 
 
-def held(receipt: Erasure) -> Erasure:
-    """As a worker holds it who has failed before."""
+def leased(receipt: Erasure) -> Erasure:
+    """The receipt with a lease, and the detail of an attempt that failed before."""
     soon = timezone.now() + timedelta(minutes=1)
     Erasure.objects.filter(pk=receipt.pk).update(lease=uuid4(), leased_until=soon, detail="403")
     receipt.refresh_from_db()
     return receipt
 
 
-def test_who_holds_the_receipt_says_that_it_is_done(ended: Callable[[], Generation]) -> None:
-    receipt = held(erase(ended()))
+def test_the_holder_of_the_lease_completes_the_erasure(complete: Complete) -> None:
+    receipt = leased(erase(complete()))
 
     assert lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.DELETED)
 
@@ -228,18 +235,18 @@ def test_who_holds_the_receipt_says_that_it_is_done(ended: Callable[[], Generati
     assert Output.objects.get().key == ""
 
 
-def test_e3_who_slept_through_his_lease_says_nothing(ended: Callable[[], Generation]) -> None:
-    sleeper = held(erase(ended()))
+def test_e3_a_worker_that_has_lost_its_lease_does_not_complete_the_erasure(complete: Complete) -> None:
+    receipt = leased(erase(complete()))
     before = rows_of(Generation.objects.get())
-    sleeper.lease = uuid4()
+    receipt.lease = uuid4()
 
-    assert not lifecycle.erased(sleeper, provider_copy=Erasure.ProviderCopy.DELETED)
+    assert not lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.DELETED)
 
     assert rows_of(Generation.objects.get()) == before
 
 
-def test_it_is_done_once(ended: Callable[[], Generation]) -> None:
-    receipt = erase(ended())
+def test_an_erasure_is_completed_once(complete: Complete) -> None:
+    receipt = erase(complete())
     lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.DELETED)
 
     assert not lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.KEPT)
@@ -247,8 +254,8 @@ def test_it_is_done_once(ended: Callable[[], Generation]) -> None:
     assert Erasure.objects.get().provider_copy == Erasure.ProviderCopy.DELETED
 
 
-def test_another_receipt_waits_for_its_own_worker(ended: Callable[[], Generation]) -> None:
-    first, second = erase(ended()), erase(ended())
+def test_completing_one_erasure_does_not_complete_another(complete: Complete) -> None:
+    first, second = erase(complete()), erase(complete())
 
     lifecycle.erased(first, provider_copy=Erasure.ProviderCopy.NONE)
 
@@ -256,22 +263,22 @@ def test_another_receipt_waits_for_its_own_worker(ended: Callable[[], Generation
     assert second.done_at is None
 
 
-def test_a_receipt_is_not_done_while_it_still_names_files(ended: Callable[[], Generation]) -> None:
-    receipt = erase(ended())
+def test_an_erasure_is_not_completed_while_its_outputs_still_have_keys(complete: Complete) -> None:
+    receipt = erase(complete())
 
-    with refused('UPDATE "generations_output"'):
+    with failing_statements('UPDATE "generations_output"'):
         lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.NONE)
 
     assert Erasure.objects.get().done_at is None
 
 
-def test_one_more_job_opens_its_receipt_again_and_no_other(ended: Callable[[], Generation]) -> None:
-    receipts = [held(erase(ended())), held(erase(ended()))]
+def test_a_late_job_of_fal_reopens_the_erasure_of_its_generation_only(complete: Complete) -> None:
+    receipts = [leased(erase(complete())), leased(erase(complete()))]
     Erasure.objects.update(done_at=timezone.now(), next_attempt_at=None)
 
     reopen_erasure(receipts[0].generation)
 
-    opened, other = (Erasure.objects.get(pk=receipt.pk) for receipt in receipts)
-    assert (opened.done_at, opened.lease, opened.leased_until) == (None, None, None)
-    assert opened.next_attempt_at is not None
+    reopened, other = (Erasure.objects.get(pk=receipt.pk) for receipt in receipts)
+    assert (reopened.done_at, reopened.lease, reopened.leased_until) == (None, None, None)
+    assert reopened.next_attempt_at is not None
     assert (other.done_at is None, other.lease) == (False, receipts[1].lease)

@@ -1,4 +1,4 @@
-"""What fal says beside the files reaches the customer, and never costs her the files."""
+"""Details that fal returns beside the files: they are stored and shown, and no details cost the customer the files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from generations.progress import results
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.generations.catalogue.test_details import JSON
-from tests.helpers import lifecycle_facts
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.lifecycle_facts import ANSWER, reach_running, reach_storing
 
+# Values that a database, a JSON reader or a size limit may refuse.
 HOSTILE: dict[str, Any] = {
     "seed": 10**400,
     "guidance": 1e308,
@@ -31,13 +32,8 @@ HOSTILE: dict[str, Any] = {
 }
 
 
-def as_read(details: dict[str, Any]) -> Any:
-    """PostgreSQL writes 1e17 with all its digits, and the reader takes it for an integer."""
-    return json.loads(json.dumps(details), parse_int=float)
-
-
 @pytest.mark.django_db(transaction=True)
-def test_the_seed_that_was_used_is_told(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_the_seed_is_shown_to_the_customer(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     generation = work.until_done(order(seed=7, prompt="a fox"))
 
     assert generation.details == {"seed": 7}
@@ -45,15 +41,18 @@ def test_the_seed_that_was_used_is_told(fal: Simulator, order: PlaceOrder, work:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_when_each_word_is_spoken_is_told_to_who_asks(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    asked, not_asked = order("eleven-v3", text="Hello, fox.", timestamps=True), order("eleven-v3", text="Hello, fox.")
+def test_the_times_of_spoken_words_are_kept_if_they_were_ordered(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    with_times, without = (
+        order("eleven-v3", text="Hello, fox.", timestamps=True),
+        order("eleven-v3", text="Hello, fox."),
+    )
 
-    assert [word["text"] for word in work.until_done(asked).details["timestamps"]] == ["Hello,", "fox."]
-    assert work.until_done(not_asked).details == {}
+    assert [word["text"] for word in work.until_done(with_times).details["timestamps"]] == ["Hello,", "fox."]
+    assert work.until_done(without).details == {}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_callback_tells_it_as_well(submitted: Submission, callbacks: CallbackSender) -> None:
+def test_details_are_read_from_a_callback_too(submitted: Submission, callbacks: CallbackSender) -> None:
     callbacks.send(submitted)
 
     generation = Generation.objects.get()
@@ -61,21 +60,21 @@ def test_a_callback_tells_it_as_well(submitted: Submission, callbacks: CallbackS
 
 
 @pytest.mark.django_db
-def test_a_later_answer_changes_nothing_of_it(order: PlaceOrder) -> None:
-    attempt = order().submissions.get()
-    lifecycle_facts.reach_storing(attempt)
+def test_a_second_answer_does_not_change_the_details(order: PlaceOrder) -> None:
+    submission = order().submissions.get()
+    reach_storing(submission)
 
-    lifecycle.answered(attempt, {**lifecycle_facts.ANSWER, "seed": 43})
+    lifecycle.answered(submission, {**ANSWER, "seed": 43})
 
     assert Generation.objects.get().details == {"seed": 42}
 
 
 @pytest.mark.django_db
-def test_a_hostile_answer_does_not_cost_the_files(order: PlaceOrder) -> None:
-    attempt = order().submissions.get()
-    lifecycle_facts.reach_running(attempt)
+def test_details_that_cannot_be_stored_do_not_cost_the_files(order: PlaceOrder) -> None:
+    submission = order().submissions.get()
+    reach_running(submission)
 
-    assert lifecycle.answered(attempt, {**HOSTILE, **lifecycle_facts.ANSWER})
+    assert lifecycle.answered(submission, {**HOSTILE, **ANSWER})
 
     generation = Generation.objects.get()
     assert (generation.phase, generation.outputs.count()) == (Phase.STORING, 1)
@@ -83,18 +82,23 @@ def test_a_hostile_answer_does_not_cost_the_files(order: PlaceOrder) -> None:
 
 
 @pytest.mark.django_db
-def test_whatever_fal_says_is_stored_as_it_is_told(order: PlaceOrder) -> None:
-    attempt = order().submissions.get()
-    lifecycle_facts.reach_running(attempt)
+def test_the_details_of_any_answer_are_stored_unchanged(order: PlaceOrder) -> None:
+    submission = order().submissions.get()
+    reach_running(submission)
 
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     @given(JSON)
-    def any_answer(said: Any) -> None:
+    def check(value: Any) -> None:
         Generation.objects.update(phase=Phase.RUNNING, status=Status.PROCESSING)
-        attempt.generation.outputs.all().delete()
-        answer = {"said": said, **lifecycle_facts.ANSWER}
+        submission.generation.outputs.all().delete()
+        answer = {"value": value, **ANSWER}
 
-        assert lifecycle.answered(attempt, answer)
-        assert as_read(Generation.objects.get().details) == as_read(extract_details(answer))
+        assert lifecycle.answered(submission, answer)
+        assert as_stored(Generation.objects.get().details) == as_stored(extract_details(answer))
 
-    any_answer()
+    check()
+
+
+def as_stored(details: dict[str, Any]) -> Any:
+    """The details with all numbers as floats: PostgreSQL writes 1e17 with all digits, and it is read as an integer."""
+    return json.loads(json.dumps(details), parse_int=float)

@@ -1,4 +1,4 @@
-"""Generations beside a model of forty lines: whatever is reported, in whatever order, twice or late, both end alike."""
+"""Compares the lifecycle with a model of forty lines, while facts are reported in any order, twice or late."""
 
 from __future__ import annotations
 
@@ -24,44 +24,48 @@ from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, FailureCode, Generation, Output, Submission
 from generations.ordering.orders import Order
 
+# `SOAK=100 make test ARGS="-k agrees_with_its_model"` tries a hundred times as many examples.
 EXAMPLES = 8 * int(os.environ.get("SOAK") or 1)
 STEPS = 40
 GRANTED = 200
 PRICE = 3
-REASON = Reason(code="provider_error", retryable=True)
+PROVIDER_ERROR = Reason(code="provider_error", retryable=True)
 FILE = StoredFile(key="k", kind="image", content_type="image/png", size_bytes=1, sha256="s")
 FAL = FalClient(key="k", queue_url="http://127.0.0.1:9")
 
 
 @dataclass
 class Expected:
-    """What ought to become of one order."""
+    """The model of one order: its state, its outputs, and what it costs."""
 
     credits: int
-    files: int
+    files_ordered: int
     state: str = "queued"
+    """queued, sent, storing or done."""
     pending: set[int] = field(default_factory=set)
-    stored: int = 0
-    paid: int = 0
+    """The indexes of the outputs that are not stored or lost yet."""
+    delivered: int = 0
+    """How many paid files are stored and not blackened."""
+    captured: int = 0
 
     def answer(self, files: int, *, black: int) -> None:
         if self.state not in {"done", "storing"}:
             self.state, self.pending = ("storing", set(range(files))) if files else ("done", set())
-            self.promised, self.black = max(files, self.files), black
+            self.promised, self.black = max(files, self.files_ordered), black
 
-    def end_of_copy(self, index: int, *, whole: bool) -> None:
+    def end_copy(self, index: int, *, is_stored: bool) -> None:
         self.pending.discard(index)
-        self.stored += whole and index >= self.black
+        self.delivered += is_stored and index >= self.black
         if not self.pending:
-            self.state, self.paid = "done", self.credits * self.stored // self.promised
+            self.state, self.captured = "done", self.credits * self.delivered // self.promised
 
     def fail(self) -> None:
         if self.state != "done":
             self.state, self.pending = "done", set()
 
 
-class GenerationsBesideModel(RuleBasedStateMachine):
-    """Each run begins with one customer, in a transaction that is taken back at its end."""
+class LifecycleAndModel(RuleBasedStateMachine):
+    """Each run begins with one account, in a transaction that is rolled back at its end."""
 
     orders = Bundle("orders")
 
@@ -81,121 +85,122 @@ class GenerationsBesideModel(RuleBasedStateMachine):
     @rule(target=orders, files=st.integers(1, 4))
     def order(self, files: int) -> Any:
         model = find("flux-schnell")
-        asked = {"prompt": "a cat", "num_images": files}
+        inputs = {"prompt": "a cat", "num_images": files}
         try:
-            wish = Order(model=model, inputs=model.read(asked), raw_input=asked)
-            generation, _ = lifecycle.order(self.account, wish, actor="user:alice")
+            order = Order(model=model, inputs=model.read(inputs), raw_input=inputs)
+            generation, _ = lifecycle.order(self.account, order, actor="user:alice")
         except ledger.InsufficientCredits:
-            assert self.available() < PRICE * files
+            self.account.refresh_from_db()
+            assert self.account.available < PRICE * files
             return None
-        self.expected[generation.pk] = Expected(credits=PRICE * files, files=files)
+        self.expected[generation.pk] = Expected(credits=PRICE * files, files_ordered=files)
         return generation.pk
 
     @rule(order=orders)
-    def begin_to_send(self, order: Any) -> None:
-        sent = lifecycle.submitting(self.row(order))
-        assert (sent is not None) == (self.expected[order].state == "queued")
-        if sent:
+    def begin_to_submit(self, order: Any) -> None:
+        submission = lifecycle.submitting(self.generation(order))
+        assert (submission is not None) == (self.expected[order].state == "queued")
+        if submission:
             self.expected[order].state = "sent"
 
-    @rule(
-        order=orders,
-        heard=st.sampled_from(["receipt", "receipt again", "lost", "not taken", "not on record", "rejected"]),
-    )
-    def hear_of_the_attempt(self, order: Any, heard: str) -> None:
-        attempt, state = self.attempt(order), self.expected[order].state
-        sent, unknown = attempt.state == Submission.State.SENT, attempt.state == Submission.State.UNKNOWN
-        if heard.startswith("receipt"):
-            assume(sent or unknown)
-            self.take(attempt)
-        elif heard == "lost":
-            lifecycle.submission_lost(attempt, detail="")
-        elif heard == "not taken" and lifecycle.submission_refused(attempt, detail="", retry_in_seconds=0):
-            assert sent
+    @rule(order=orders)
+    def report_receipt(self, order: Any) -> None:
+        submission = self.submission(order)
+        assume(submission.state in {Submission.State.SENT, Submission.State.UNKNOWN})
+        self.jobs += 1
+        lifecycle.submitted(submission, FAL.receipt_for("fal-ai/flux/schnell", f"job-{self.jobs}"))
+
+    @rule(order=orders)
+    def lose_the_receipt(self, order: Any) -> None:
+        lifecycle.submission_lost(self.submission(order), detail="")
+
+    @rule(order=orders, is_lost=st.booleans())
+    def submit_again(self, order: Any, is_lost: bool) -> None:
+        """fal refused the submission for now, or its record does not know a lost one."""
+        submission, state = self.submission(order), self.expected[order].state
+        if is_lost:
+            was_queued = lifecycle.not_on_record(submission)
+        else:
+            was_queued = lifecycle.submission_refused(submission, detail="", retry_in_seconds=0)
+        if was_queued:
+            assert submission.state == (Submission.State.UNKNOWN if is_lost else Submission.State.SENT)
             assert state == "sent"
             self.expected[order].state = "queued"
-        elif heard == "not on record" and lifecycle.not_on_record(attempt):
-            assert unknown
-            assert state == "sent"
-            self.expected[order].state = "queued"
-        elif heard == "rejected" and lifecycle.rejected(attempt, failure(FailureCode.INVALID_INPUT)):
-            assert sent
+
+    @rule(order=orders)
+    def reject(self, order: Any) -> None:
+        submission = self.submission(order)
+        if lifecycle.rejected(submission, failure(FailureCode.INVALID_INPUT)):
+            assert submission.state == Submission.State.SENT
             self.expected[order].fail()
 
     @rule(order=orders, files=st.integers(0, 5), number=st.integers(0, 2), black=st.sampled_from([0, 0, 1, 5]))
-    def fal_answers(self, order: Any, files: int, number: int, black: int) -> None:
-        attempt = self.attempt(order, number)
-        assume(attempt.state != Submission.State.PLANNED)
+    def answer(self, order: Any, files: int, number: int, black: int) -> None:
+        submission = self.submission(order, number)
+        assume(submission.state != Submission.State.PLANNED)
         answer = {
-            "images": [{"url": f"https://v3.fal.media/{order}/{attempt.pk}/{index}.png"} for index in range(files)],
+            "images": [{"url": f"https://v3.fal.media/{order}/{submission.pk}/{index}.png"} for index in range(files)],
             "has_nsfw_concepts": [index < black for index in range(files)],
         }
-        lifecycle.answered(attempt, answer)
+        lifecycle.answered(submission, answer)
         self.expected[order].answer(files, black=black)
 
     @rule(order=orders)
-    def fal_fails(self, order: Any) -> None:
-        lifecycle.answered_error(self.attempt(order), REASON)
+    def answer_with_an_error(self, order: Any) -> None:
+        lifecycle.answered_error(self.submission(order), PROVIDER_ERROR)
         if self.expected[order].state != "storing":
             self.expected[order].fail()
 
-    @rule(order=orders, index=st.integers(0, 4), whole=st.booleans(), times=st.integers(1, 3))
-    def a_copy_ends(self, order: Any, index: int, whole: bool, times: int) -> None:
+    @rule(order=orders, index=st.integers(0, 4), is_stored=st.booleans(), times=st.integers(1, 3))
+    def end_copy(self, order: Any, index: int, is_stored: bool, times: int) -> None:
         output = Output.objects.filter(generation=order, index=index).first()
         assume(output is not None and index in self.expected[order].pending)
-        (held,) = leases.claim(Output.objects.filter(pk=output.pk), limit=1, seconds=-1)  # type: ignore[union-attr]
+        (leased,) = leases.claim(Output.objects.filter(pk=output.pk), limit=1, seconds=-1)  # type: ignore[union-attr]
         for _ in range(times):
-            lifecycle.stored(held, FILE) if whole else lifecycle.output_lost(held, detail="gone")
-        self.expected[order].end_of_copy(index, whole=whole)
+            lifecycle.stored(leased, FILE) if is_stored else lifecycle.output_lost(leased, detail="gone")
+        self.expected[order].end_copy(index, is_stored=is_stored)
 
     @rule(order=orders)
-    def the_customer_cancels(self, order: Any) -> None:
-        answer = lifecycle.cancel_asked(self.row(order), by=CancelledBy.CUSTOMER, actor="user:alice")
+    def request_cancellation(self, order: Any) -> None:
+        answer = lifecycle.cancel_asked(self.generation(order), by=CancelledBy.CUSTOMER, actor="user:alice")
         if self.expected[order].state == "queued":
             assert answer == "released"
             self.expected[order].fail()
 
     @rule(order=orders)
-    def fal_takes_it_off_its_queue(self, order: Any) -> None:
-        lifecycle.cancelled(self.row(order))
+    def cancel_at_fal(self, order: Any) -> None:
+        lifecycle.cancelled(self.generation(order))
         if self.expected[order].state != "storing":
             self.expected[order].fail()
 
     @invariant()
-    def both_have_the_same(self) -> None:
+    def the_rows_agree_with_the_model(self) -> None:
         held = sum(order.credits for order in self.expected.values() if order.state != "done")
-        paid = sum(order.paid for order in self.expected.values())
+        captured = sum(order.captured for order in self.expected.values())
         self.account.refresh_from_db()
-        assert (self.account.balance, self.account.held) == (GRANTED - paid, held)
+        assert (self.account.balance, self.account.held) == (GRANTED - captured, held)
         for generation in Generation.objects.all():
             expected = self.expected[generation.pk]
-            assert (generation.is_done, generation.captured) == (expected.state == "done", expected.paid)
+            assert (generation.is_done, generation.captured) == (expected.state == "done", expected.captured)
         assert audit().findings == []
 
-    def take(self, attempt: Submission) -> None:
-        self.jobs += 1
-        lifecycle.submitted(attempt, FAL.receipt_for("fal-ai/flux/schnell", f"job-{self.jobs}"))
-
-    def available(self) -> int:
-        self.account.refresh_from_db()
-        return self.account.available
-
-    def row(self, order: Any) -> Generation:
+    def generation(self, order: Any) -> Generation:
+        # The bundle contains None for orders that were refused.
         assume(order is not None)
         return Generation.objects.get(pk=order)
 
-    def attempt(self, order: Any, number: int = 0) -> Submission:
-        """The newest attempt, or an earlier one."""
-        attempts = list(self.row(order).submissions.order_by("-number"))
-        return attempts[min(number, len(attempts) - 1)]
+    def submission(self, order: Any, number: int = 0) -> Submission:
+        """The newest submission, or the one that is `number` places older."""
+        submissions = list(self.generation(order).submissions.order_by("-number"))
+        return submissions[min(number, len(submissions) - 1)]
 
 
 @pytest.mark.django_db
-def test_generations_agree_with_their_model() -> None:
+def test_the_lifecycle_agrees_with_its_model() -> None:
     sized = settings(
         max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
     )
 
-    run_state_machine_as_test(GenerationsBesideModel, settings=sized)
+    run_state_machine_as_test(LifecycleAndModel, settings=sized)
 
     assert Generation.objects.count() == 0
