@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from django.db import connection
 
-# Every wait of the tests ends here, and only a hang reaches it. At a load of 30 on two cores, the slowest step (a command
-# beside `make run`) has taken more than 120 s.
+# Every wait of the tests ends here, and only a hang reaches it. At a load of 30 on two cores, the slowest step (a
+# command beside `make run`) has taken more than 120 s.
 HANG_SECONDS = 300.0
 _SECONDS_BETWEEN_CHECKS = 0.02
 

@@ -1,4 +1,4 @@
-"""A row of every table that the admin shows. A new table wants a line here, and the tests say so."""
+"""A row of every table in the admin. The tests of permissions fail if a new table has no line here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from operations.models import Charge
 
 
 def one_of_each(user: User) -> dict[str, Model]:
-    """By the beginning of its names in the admin, `generations_upload`. What the user has ordered is there already."""
+    """A row of each table, by the prefix of its routes in the admin, such as `generations_upload`.
+
+    Args:
+        user: The owner of the rows. Tables of generations have rows of hers already.
+    """
     account, submission = Account.objects.for_user(user), Submission.objects.all()[0]
     now = timezone.now()
     Group.objects.create(name="support")
@@ -42,5 +46,5 @@ def one_of_each(user: User) -> dict[str, Model]:
     EmailNotification.objects.create(account=account, generation=submission.generation)
     Erasure.objects.get_or_create(generation=submission.generation, defaults={"asked_by": "user:alice"})
     Retention.objects.update_or_create(account=account, defaults={"days": 30})
-    shown: list[Any] = list(admin.site._registry)
-    return {f"{model._meta.app_label}_{model._meta.model_name}": model.objects.all()[0] for model in shown}
+    models: list[Any] = list(admin.site._registry)
+    return {f"{model._meta.app_label}_{model._meta.model_name}": model.objects.all()[0] for model in models}

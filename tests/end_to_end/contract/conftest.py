@@ -1,4 +1,4 @@
-"""Alice and one of each of her things, as the tests of the API have them."""
+"""Fixtures of the tests of the API: Alice, other users, and one of each of Alice's objects."""
 
 from tests.fixtures.api import (
     alice,

@@ -1,4 +1,4 @@
-"""Schemathesis over the OpenAPI document: whatever is asked, the answer is one that the document names, and no 5xx."""
+"""Schemathesis sends random requests to every operation: each answer is one that the OpenAPI document names, no 5xx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
-from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, Response
 from schemathesis.checks import not_a_server_error
@@ -36,13 +35,13 @@ from generations.files import uploads
 from generations.models import Erasure
 from notifications import endpoints, outbox
 from simulator import Simulator
+from tests.end_to_end.contract.document import DOCUMENT
 from tests.end_to_end.contract.example_requests import cases, examples_of
 from tests.fixtures.api import PlaceOrder, key_of
 from tests.helpers.images import picture
 
-# There, because it refuses more than SQLite does: NUL characters, numbers that are too large, texts that are too long.
+# PostgreSQL refuses more than SQLite does: NUL characters, numbers that are too large, texts that are too long.
 pytestmark = [pytest.mark.django_db, pytest.mark.only_postgresql]
-DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -52,10 +51,11 @@ CHECKS = [
     negative_data_rejection,
 ]
 
-Ask = Callable[[Case], Response]
+Send = Callable[[Case], Response]
 
 
 def operations(document: dict[str, Any]) -> dict[str, APIOperation]:
+    """The operations of an OpenAPI document by their id."""
     schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig(seed=1))
     return {
         operation["operationId"]: schema[path][method]
@@ -68,30 +68,28 @@ OPERATIONS = operations(DOCUMENT)
 
 
 @pytest.fixture
-def hers(
+def objects(
     alice: User, path_parameters: dict[str, Any], running: PlaceOrder, completed: PlaceOrder
 ) -> list[dict[str, Any]]:
-    """Alice's things: as they are at their best, under way, and over."""
-    endpoint = endpoints.create(Account.objects.for_user(alice), "https://example.com/deaf")
-    message = outbox.send_test(endpoint)
-    endpoints.disable(endpoint, "You switched it off.")
-    revoked = api_keys.issue(alice, "lost").key
-    api_keys.revoke(revoked)
-    size = len(picture())
-    awaited = uploads.create(
-        Account.objects.for_user(alice), file_name="fox.png", content_type="image/png", size_bytes=size
-    )
-    under_way = {**path_parameters, "generation_id": running().pk, "upload_id": awaited.pk}
+    """Path parameters for objects of Alice in three states: finished, in progress, and ended (erased, revoked …)."""
+    account = Account.objects.for_user(alice)
+    upload = uploads.create(account, file_name="fox.png", content_type="image/png", size_bytes=len(picture()))
+    in_progress = {**path_parameters, "generation_id": running().pk, "upload_id": upload.pk}
     erased = completed()
     key_of(alice).delete(f"/api/v1/generations/{erased.pk}/")
     assert Erasure.objects.filter(generation=erased).exists()
-    over = {"generation_id": erased.pk, "endpoint_id": endpoint.pk, "delivery_id": message.pk, "key_id": revoked.uid}
-    return [path_parameters, under_way, {**path_parameters, **over}]
+    endpoint = endpoints.create(account, "https://example.com/disabled")
+    delivery = outbox.send_test(endpoint)
+    endpoints.disable(endpoint, "You switched it off.")
+    revoked = api_keys.issue(alice, "revoked").key
+    api_keys.revoke(revoked)
+    ended = {"generation_id": erased.pk, "endpoint_id": endpoint.pk, "delivery_id": delivery.pk, "key_id": revoked.uid}
+    return [path_parameters, in_progress, {**path_parameters, **ended}]
 
 
 @pytest.fixture
-def ask(alice: User) -> Iterator[Ask]:
-    """Sends a request with Alice's key, and then undoes what it did: each finds the same things."""
+def send(alice: User) -> Iterator[Send]:
+    """Sends a request with Alice's key. Its changes are rolled back, so that each request finds the same objects."""
     headers = {"Authorization": f"Token {api_keys.issue(alice, 'contract').plain}"}
 
     def send(case: Case) -> Response:
@@ -100,7 +98,7 @@ def ask(alice: User) -> Iterator[Ask]:
             transaction.set_rollback(True)
         return response
 
-    # Django would close the connection of the test, as every server does before and after a request.
+    # These handlers close the database connection before and after a request, and the test still uses it.
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield send
@@ -109,16 +107,20 @@ def ask(alice: User) -> Iterator[Ask]:
 
 
 def _limn(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """As a server does it: read to the end, and closed."""
-    answer: Any = WSGIHandler()(environ, start_response)
+    """A WSGI application that reads and closes the response, as a server does."""
+    response: Any = WSGIHandler()(environ, start_response)
     try:
-        return [b"".join(answer)]
+        return [b"".join(response)]
     finally:
-        answer.close()
+        response.close()
 
 
-def examine(operation: APIOperation, whose: list[dict[str, Any]], ask: Ask) -> Counter[int]:
-    """The statuses that came, each so often. Raises whatever schemathesis finds. The same requests every time."""
+def check(operation: APIOperation, objects: list[dict[str, Any]], send: Send) -> Counter[int]:
+    """Sends the same random requests each time. Returns how often each status was answered.
+
+    Raises:
+        FailureGroup: An answer differs from the document.
+    """
     statuses: Counter[int] = Counter()
 
     @settings(
@@ -130,9 +132,9 @@ def examine(operation: APIOperation, whose: list[dict[str, Any]], ask: Ask) -> C
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(cases(operation, whose))
+    @given(cases(operation, objects))
     def every_answer_is_documented(case: Case) -> None:
-        response = ask(case)
+        response = send(case)
         statuses[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
 
@@ -142,81 +144,88 @@ def examine(operation: APIOperation, whose: list[dict[str, Any]], ask: Ask) -> C
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_answer_is_one_that_the_document_names(
-    hers: list[dict[str, Any]], patient_fal: Simulator, ask: Ask, name: str
+    objects: list[dict[str, Any]], patient_fal: Simulator, send: Send, name: str
 ) -> None:
-    statuses = examine(OPERATIONS[name], hers, ask)
+    statuses = check(OPERATIONS[name], objects, send)
 
-    assert any(status < 300 for status in statuses), f"Nobody has seen it answer: {statuses}"
-
-
-# --- What is wrong would be seen ---
+    assert any(status < 300 for status in statuses), f"No request succeeded: {statuses}"
 
 
-def lies(document: dict[str, Any], lie: str) -> None:
-    """Make the document say something else than what Limn does."""
-    reading = document["paths"]["/api/v1/generations/{generation_id}/"]["get"]
-    json = reading["responses"]["200"]["content"]
-    match lie:
-        case "a status":
-            del reading["responses"]["404"]
-        case "a type":
+# --- Negative controls: errors in the document or in Limn are found ---
+
+
+def falsify(document: dict[str, Any], change: str) -> None:
+    """Changes the document so that it differs from Limn."""
+    read = document["paths"]["/api/v1/generations/{generation_id}/"]["get"]
+    content = read["responses"]["200"]["content"]
+    match change:
+        case "missing status":
+            del read["responses"]["404"]
+        case "wrong type":
             document["components"]["schemas"]["Generation"]["properties"]["version"] = {"type": "string"}
-        case "a member":
+        case "additional member":
             document["components"]["schemas"]["Generation"]["required"].append("colour")
-        case "a media type":
-            json["application/xml"] = json.pop("application/json")
-        case "a header":
-            reading["responses"]["200"]["headers"] = {"X-Colour": {"required": True, "schema": {"type": "string"}}}
+        case "wrong media type":
+            content["application/xml"] = content.pop("application/json")
+        case "additional header":
+            read["responses"]["200"]["headers"] = {"X-Colour": {"required": True, "schema": {"type": "string"}}}
 
 
-LIES = {
-    "a status": "UndefinedStatusCode",
-    "a type": "JsonSchemaError",
-    "a member": "JsonSchemaError",
-    "a media type": "UndefinedContentType",
-    "a header": "MissingHeaders",
+# The changes, and the failures that schemathesis must report.
+FALSIFICATIONS = {
+    "missing status": "UndefinedStatusCode",
+    "wrong type": "JsonSchemaError",
+    "additional member": "JsonSchemaError",
+    "wrong media type": "UndefinedContentType",
+    "additional header": "MissingHeaders",
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_document_that_lies_is_seen(hers: list[dict[str, Any]], patient_fal: Simulator, ask: Ask, lie: str) -> None:
+@pytest.mark.parametrize("change", FALSIFICATIONS)
+def test_an_error_of_the_document_is_found(
+    objects: list[dict[str, Any]], patient_fal: Simulator, send: Send, change: str
+) -> None:
     document = copy.deepcopy(DOCUMENT)
-    lies(document, lie)
+    falsify(document, change)
 
-    with pytest.raises(FailureGroup) as seen:
-        examine(operations(document)["read_generation"], hers, ask)
+    with pytest.raises(FailureGroup) as found:
+        check(operations(document)["read_generation"], objects, send)
 
-    assert LIES[lie] in {type(failure).__name__ for failure in seen.value.exceptions}
+    assert FALSIFICATIONS[change] in {type(failure).__name__ for failure in found.value.exceptions}
 
 
-def test_a_fault_of_ours_is_seen(
-    hers: list[dict[str, Any]], patient_fal: Simulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
+def test_an_exception_in_a_view_is_found(
+    objects: list[dict[str, Any]], patient_fal: Simulator, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generations, "RETRY_AFTER_SECONDS_MIN", "a word")
 
-    with pytest.raises(FailureGroup) as seen:
-        examine(OPERATIONS["read_generation"], hers, ask)
+    with pytest.raises(FailureGroup) as found:
+        check(OPERATIONS["read_generation"], objects, send)
 
-    assert "ServerError" in {type(failure).__name__ for failure in seen.value.exceptions}
-
-
-def test_an_empty_filter_is_refused_and_does_not_show_everything(alice: User) -> None:
-    answer = key_of(alice).get("/api/v1/webhook-deliveries/", {"state": ""})
-
-    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (400, ["query", "state"])
+    assert "ServerError" in {type(failure).__name__ for failure in found.value.exceptions}
 
 
-def test_the_document_says_how_large_a_number_in_an_address_may_be() -> None:
-    asked = [one for item in DOCUMENT["paths"].values() for each in item.values() for one in each.get("parameters", [])]
-    numbers = [parameter for parameter in asked if parameter["schema"].get("type") == "integer"]
+# --- Details of the document ---
+
+
+def test_an_empty_filter_is_refused_instead_of_ignored(alice: User) -> None:
+    response = key_of(alice).get("/api/v1/webhook-deliveries/", {"state": ""})
+
+    assert (response.status_code, response.json()["errors"][0]["loc"]) == (400, ["query", "state"])
+
+
+def test_every_number_among_the_parameters_has_limits_in_the_document() -> None:
+    documented = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
+    parameters = [parameter for operation in documented for parameter in operation.get("parameters", [])]
+    numbers = [parameter for parameter in parameters if parameter["schema"].get("type") == "integer"]
 
     assert {parameter["name"] for parameter in numbers} == {"limit", "after"}
-    assert [one for one in numbers if not {"minimum", "maximum"} <= set(one["schema"])] == []
+    assert [number for number in numbers if not {"minimum", "maximum"} <= set(number["schema"])] == []
 
 
-def test_the_document_says_what_an_idempotency_key_is() -> None:
-    asked = DOCUMENT["paths"]["/api/v1/generations/"]["post"]["parameters"]
-    key = next(parameter["schema"] for parameter in asked if parameter["name"] == "Idempotency-Key")
+def test_the_document_describes_the_characters_and_length_of_an_idempotency_key() -> None:
+    parameters = DOCUMENT["paths"]["/api/v1/generations/"]["post"]["parameters"]
+    key = next(parameter["schema"] for parameter in parameters if parameter["name"] == "Idempotency-Key")
 
     assert re.fullmatch(key["pattern"], "an order of 2026")
     assert not re.fullmatch(key["pattern"], "\x7f")

@@ -1,4 +1,4 @@
-"""Every address of Limn, read from its URL patterns, so that a new one cannot be missed."""
+"""The URL patterns of Limn, read from Django's resolver, so that the tests include every new one."""
 
 from __future__ import annotations
 
@@ -9,35 +9,40 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-_NAMED = re.compile(r"<(?:\w+:)?(?P<name>\w+)>")
+_PARAMETER = re.compile(r"<(?:\w+:)?(?P<name>\w+)>")
 
 
 @dataclass(frozen=True)
-class Door:
-    """One pattern."""
+class Route:
+    """One URL pattern."""
 
-    route: str
-    """With its names in pointed brackets, as Django writes it."""
+    pattern: str
+    """As Django writes it, with the parameters in angle brackets."""
     name: str
 
     @property
-    def names(self) -> set[str]:
-        return set(_NAMED.findall(self.route))
+    def parameters(self) -> set[str]:
+        """The names of the parameters."""
+        return set(_PARAMETER.findall(self.pattern))
 
-    def address(self, things: dict[str, Any]) -> str:
-        return "/" + _NAMED.sub(lambda found: str(things[found["name"]]), self.route)
-
-
-def doors(below: str) -> list[Door]:
-    """Those whose address begins so; those outside the API and the admin, for an empty one."""
-    found = [door for door in _walk(get_resolver().url_patterns) if door.route.startswith(below)]
-    return found if below else [door for door in found if not door.route.startswith(("api/", "admin/"))]
+    def path(self, values: dict[str, Any]) -> str:
+        """The path with these values of the parameters."""
+        return "/" + _PARAMETER.sub(lambda found: str(values[found["name"]]), self.pattern)
 
 
-def _walk(patterns: Any, before: str = "") -> Iterator[Door]:
+def admin_routes() -> list[Route]:
+    return [route for route in _walk(get_resolver().url_patterns) if route.pattern.startswith("admin/")]
+
+
+def page_routes() -> list[Route]:
+    """All routes except those of the API and the admin."""
+    return [route for route in _walk(get_resolver().url_patterns) if not route.pattern.startswith(("api/", "admin/"))]
+
+
+def _walk(patterns: Any, prefix: str = "") -> Iterator[Route]:
     for pattern in patterns:
-        route = before + str(pattern.pattern)
+        path = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
-            yield from _walk(pattern.url_patterns, route)
+            yield from _walk(pattern.url_patterns, path)
         elif isinstance(pattern, URLPattern):
-            yield Door(route, pattern.name or "")
+            yield Route(path, pattern.name or "")
