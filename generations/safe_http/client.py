@@ -206,8 +206,8 @@ def _request(
     """Send a request and yield the response, its body unread. Any failure until the block ends is a TryLater."""
     headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
     with _Session() as session:
-        # Without the environment's proxies, .netrc and certificates: requests would connect elsewhere, send passwords, or
-        # trust other authorities.
+        # Without the environment's proxies, .netrc and certificates: requests would connect elsewhere, send passwords,
+        # or trust other authorities.
         session.trust_env = False
         session.mount(f"{target.scheme}://", _CheckingAdapter(deadline, private_allowed=private_allowed))
         try:

@@ -79,6 +79,9 @@ def test_final_columns_leave_all_other_writes_alone() -> None:
         "DELETE FROM jobs",
     )
 
+    with connection.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+
 
 @pytest.mark.parametrize("trigger", [APPEND_ONLY, FINAL], ids=lambda trigger: trigger.name)
 def test_a_trigger_can_be_replaced_and_dropped(trigger: Trigger) -> None:

@@ -60,7 +60,13 @@ class Command(BaseCommand):
                 f"Port {settings.PORT} is in use. End what runs there, or choose another: "
                 f"PORT={settings.PORT + 10} make run"
             )
-        require_current_data()
+        if migrations_of_older_versions():
+            folder = _short(Path(settings.DATA_DIR))
+            raise CommandError(
+                f"{folder} holds the data of an older version of Limn, which this version cannot read. "
+                f"Move it away and start again: mv {folder} limn-data.old && make run"
+            )
+        _close_database()
         self.programs: list[Program] = []
         self.logs = Path(settings.DATA_DIR) / "logs"
         self.logs.mkdir(exist_ok=True)
@@ -162,17 +168,11 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def require_current_data() -> None:
-    """Refuses a database that an older version wrote, before the present initial migrations. Raises CommandError."""
+def migrations_of_older_versions() -> list[tuple[str, str]]:
+    """The migrations (app, name) that an older version of Limn applied to the database, and that no longer exist."""
     loader = MigrationLoader(connection)
     own_apps = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR}
-    unknown = [key for key in loader.applied_migrations if key[0] in own_apps and key not in loader.disk_migrations]
-    _close_database()
-    if unknown:
-        raise CommandError(
-            f"{_short(Path(settings.DATA_DIR))} holds the data of an older version of Limn, which this version cannot "
-            f"read. Move it away and start again: mv {_short(Path(settings.DATA_DIR))} limn-data.old && make run"
-        )
+    return [key for key in loader.applied_migrations if key[0] in own_apps and key not in loader.disk_migrations]
 
 
 def _close_database() -> None:
