@@ -1,4 +1,4 @@
-"""Answers to an unexpected exception: a page for people, a problem document for programs, 503 if it is temporary."""
+"""Answers to unexpected exceptions: a page for people, a problem document for programs, 503 if it is temporary."""
 
 from __future__ import annotations
 
