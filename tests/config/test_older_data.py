@@ -12,9 +12,9 @@ from config.management.commands import up
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
-def test_data_of_an_older_version_is_refused_with_what_to_do(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_an_older_version_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     MigrationRecorder.Migration.objects.create(app="generations", name="0002_the_end_is_final")
-    monkeypatch.setattr(up.ports, "is_free", lambda port: True)
+    monkeypatch.setattr("config.management.ports.is_free", lambda port: True)
 
     with pytest.raises(CommandError, match=r"older version of Limn.*Move it away and start again: mv "):
         call_command("up")
