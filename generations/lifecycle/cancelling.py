@@ -20,7 +20,7 @@ finished: too late."""
 
 @transaction.atomic
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
-    """Somebody wants the generation stopped. Asking again gives the same answer."""
+    """A customer, staff or the deadline cancels the generation. Asking again gives the same answer."""
     generation = lock(generation.pk)
     if generation.is_done:
         return "released" if generation.failure_code == FailureCode.CANCELLED else "finished"

@@ -92,7 +92,7 @@ def give_up(generation: Generation, *, detail: str) -> bool:
     """Fails a generation that one worker after another died on, unless fal may be working on it.
 
     In that case staff are told once, by an event, and the callback or the deadline ends the generation: releasing the
-    hold now would make the operator pay for a result that nobody gets. False if it did not fail.
+    hold now would make the operator pay for a result that is delivered to no one. False if it did not fail.
     """
     generation = lock(generation.pk)
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():

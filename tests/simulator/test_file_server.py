@@ -80,7 +80,7 @@ def test_a_file_expires_five_seconds_after_the_job_completed(queue_client: Queue
     (url,) = run_and_urls(queue_client, "[cdn:expires]")
 
     # Five seconds of fal's are 25 ms here.
-    until(lambda: get(url).status_code == 404)
+    assert until(lambda: get(url).status_code == 404)
 
 
 STREAMED_FAULTS: dict[str, Callable[[httpx.Response], bool]] = {
