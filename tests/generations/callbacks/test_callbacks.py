@@ -109,12 +109,13 @@ def test_b5_a_request_of_one_attempt_is_not_believed_for_another(
     assert (stored_answer(submitted), stored_answer(other)) == (Phase.WAITING, Phase.UNKNOWN)
 
 
-@pytest.mark.parametrize("off", [-310, 310, -(10**8), 10**8])
+@pytest.mark.parametrize("off", [-400, 400, -(10**8), 10**8])
 def test_b6_a_stale_or_early_timestamp_is_refused(off: int, callbacks: CallbackSender, submitted: Submission) -> None:
     assert callbacks.send(submitted, timestamp=int(time.time()) + off) == 401
 
 
-@pytest.mark.parametrize("off", [-290, 290])
+# The exact limit of 300 s is tested with a fixed clock, in tests/generations/fal/test_webhooks.py.
+@pytest.mark.parametrize("off", [-200, 200])
 def test_b6_a_timestamp_within_tolerance_is_accepted(
     off: int, callbacks: CallbackSender, submitted: Submission
 ) -> None:

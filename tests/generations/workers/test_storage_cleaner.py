@@ -1,4 +1,4 @@
-"""Storage and rows drift apart, and are brought together again. Case ids: failure-modes.md, groups C and F."""
+"""Storage and rows drift apart, and are brought together again. Case ids: docs/failure-modes.md, groups C and F."""
 
 from __future__ import annotations
 
