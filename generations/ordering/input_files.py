@@ -195,21 +195,6 @@ def _find_problem(url: str, requirements: FileRequirements, *, until: float) -> 
     Args:
         until: When the check has to end, as `monotonic()` counts.
     """
-    try:
-        if until <= monotonic():
-            raise http_client.TryLater("the other files took all the time")
-        if requirements.kind == "weights":
-            _require_weights(url, until=until)
-            return None
-        return _inspect(url, requirements, until=until)
-    except (http_client.FetchError, NotMedia) as error:
-        message, code = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
-        named = {"noun": requirements.noun, "kind": requirements.kind, "megabytes": requirements.megabytes_max}
-        return message.format(**named), code.format(**named)
-
-
-def _require_weights(url: str, *, until: float) -> None:
-    """Raises FetchError, or NotMedia if the file is not in the safetensors format."""
 
     def fetch_beginning(url: str) -> bytes:
         return http_client.fetch_beginning(
@@ -219,9 +204,19 @@ def _require_weights(url: str, *, until: float) -> None:
             seconds_max=max(0.1, until - monotonic()),
         )
 
-    beginning = http_client.follow_redirects(url, fetch_beginning, redirects_max=WEIGHTS_REDIRECTS_MAX)
-    if not is_safetensors(beginning):
-        raise NotMedia("a file other than safetensors")
+    try:
+        if until <= monotonic():
+            raise http_client.TryLater("the other files took all the time")
+        if requirements.kind != "weights":
+            return _inspect(url, requirements, until=until)
+        beginning = http_client.follow_redirects(url, fetch_beginning, redirects_max=WEIGHTS_REDIRECTS_MAX)
+        if not is_safetensors(beginning):
+            raise NotMedia("a file other than safetensors")
+    except (http_client.FetchError, NotMedia) as error:
+        message, code = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
+        named = {"noun": requirements.noun, "kind": requirements.kind, "megabytes": requirements.megabytes_max}
+        return message.format(**named), code.format(**named)
+    return None
 
 
 def _inspect(url: str, requirements: FileRequirements, *, until: float) -> tuple[str, str] | None:

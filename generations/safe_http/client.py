@@ -156,29 +156,26 @@ def _get(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) 
     target, private_allowed = permit(url, hosts)
     with Deadline(seconds_max) as deadline:
         with _request("GET", target, deadline, private_allowed=private_allowed) as response:
-            _require_file(response, bytes_max)
+            status = response.status_code
+            if 300 <= status < 400:
+                raise Redirected(status, response.headers.get("Location", ""))
+            if status in (403, 404, 410):
+                raise Missing(f"{status}")
+            if status != 200:
+                header = response.headers.get("Retry-After", "")
+                retry_after = parse_retry_after(header, seconds_max=RETRY_AFTER_SECONDS_MAX)
+                raise TryLater(f"{status}", retry_after_seconds=retry_after)
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                # It was not asked for, and decompressing it could fill the memory.
+                raise TryLater("the response is compressed, which was not asked for")
+            declared = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
+            # The lengths are compared first, because int() refuses numbers of thousands of digits.
+            if declared and (len(declared[1]) > len(str(bytes_max)) or int(declared[1]) > bytes_max):
+                raise TooLarge(f"{declared[1][:20]} bytes declared, {bytes_max} allowed")
             yield response
         if deadline.passed:
             # When the deadline shuts the connection down, a body without Content-Length seems to end regularly.
             raise TryLater("it took too long")
-
-
-def _require_file(response: requests.Response, bytes_max: int) -> None:
-    status = response.status_code
-    if 300 <= status < 400:
-        raise Redirected(status, response.headers.get("Location", ""))
-    if status in (403, 404, 410):
-        raise Missing(f"{status}")
-    if status != 200:
-        retry_after = parse_retry_after(response.headers.get("Retry-After", ""), seconds_max=RETRY_AFTER_SECONDS_MAX)
-        raise TryLater(f"{status}", retry_after_seconds=retry_after)
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        # It was not asked for, and decompressing it could fill the memory.
-        raise TryLater("the response is compressed, which was not asked for")
-    declared = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
-    # The lengths are compared first, because int() refuses numbers of thousands of digits.
-    if declared and (len(declared[1]) > len(str(bytes_max)) or int(declared[1]) > bytes_max):
-        raise TooLarge(f"{declared[1][:20]} bytes declared, {bytes_max} allowed")
 
 
 def _read_beginning(response: requests.Response, bytes_max: int) -> bytes:
@@ -206,8 +203,8 @@ def _request(
     """Send a request and yield the response, its body unread. Any failure until the block ends is a TryLater."""
     headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
     with _Session() as session:
-        # Without the environment's proxies, .netrc and certificates: requests would connect elsewhere, send passwords,
-        # or trust other authorities.
+        # Else requests would follow the environment: connect to a proxy, send passwords of a .netrc file, and trust
+        # further authorities.
         session.trust_env = False
         session.mount(f"{target.scheme}://", _CheckingAdapter(deadline, private_allowed=private_allowed))
         try:

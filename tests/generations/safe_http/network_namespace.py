@@ -49,7 +49,9 @@ def main() -> None:
 
 def configure_network() -> None:
     """Give the private addresses to `lo`, and names to them."""
-    for command in ("link set lo up", *(f"address add {address} dev lo" for address in PRIVATE)):
+    # Without duplicate address detection ("nodad"), an IPv6 address can be bound at once.
+    adding = (f"address add {address} dev lo{' nodad' if ':' in address else ''}" for address in PRIVATE)
+    for command in ("link set lo up", *adding):
         subprocess.run(["ip", *command.split()], check=True)
     with tempfile.NamedTemporaryFile("w", suffix="hosts") as hosts:
         hosts.write(HOSTS)
