@@ -44,11 +44,12 @@ def run_once(*, limit: int) -> int:
     ).exclude(response_url="")
     submissions = list(due.select_related("generation").order_by("units_due_at")[:limit])
     for submission in submissions:
-        _ask(submission)
+        ask(submission)
     return len(submissions)
 
 
-def _ask(submission: Submission) -> None:
+def ask(submission: Submission) -> None:
+    """Asks fal about one submission, unless another worker has done so since it was read."""
     # Postponed first: of two workers one asks, and a submission that kills its worker is not asked about at once.
     unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
     if not unchanged.update(units_due_at=timezone.now() + RETRY):

@@ -1,4 +1,4 @@
-"""Fixtures of all tests of `generations`: a customer, her orders, and the background work."""
+"""Fixtures of all tests of `generations`: two customers, their orders, and the workers."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ IMPORT_TRANSACTION = "from django.db import transaction"
 
 LATE_DUPLICATE = "test_b8_a_late_duplicate_callback_charges_nothing"
 LATE_ANSWER = "test_b18_a_late_answer_after_the_end_changes_nothing"
-NEVER_CHANGES = "test_what_has_ended_never_changes"
+NEVER_CHANGES = "test_the_result_and_the_price_of_an_ended_generation_never_change"
 ALLOWED_PHASES = "test_a_fact_changes_a_generation_only_in_certain_phases"
 SETTLES_ONCE = "test_a_hold_settles_once"
 LEDGER_CONSTRAINTS = "tests/credits::test_the_database_refuses"
-CALLBACK_CONSTRAINTS = "tests/generations::test_the_database_refuses"
+CALLBACK_CONSTRAINTS = "tests/generations::test_the_database_enforces_each_constraint"
 
 MOVE_FROM_ANY_PHASE = ReplaceCode(
     module=TRANSITIONS,

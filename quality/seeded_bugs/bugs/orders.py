@@ -96,7 +96,7 @@ BUGS = (
                 new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
-        caught_by=("test_an_owner_who_slept_cannot_release_what_another_holds",),
+        caught_by=("test_a_worker_that_has_lost_its_lease_cannot_release_the_row",),
     ),
     Bug(
         number="8c",

@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 import threading
-from uuid import UUID
+from threading import Barrier
+from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from generations.jobs import leases
 from generations.models import Generation
 from tests.fixtures.orders import PlaceOrder
-from tests.services.waiting import until
+from tests.helpers.threads import at_once
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def claim(seconds: float = 30) -> list[Generation]:
-    return leases.claim(Generation.objects.in_progress(), limit=10, seconds=seconds)
+def claim(seconds: float = 30, *, limit: int = 10) -> list[Generation]:
+    return leases.claim(Generation.objects.in_progress(), limit=limit, seconds=seconds)
 
 
-def test_what_one_has_claimed_nobody_else_gets(order: PlaceOrder) -> None:
+# --- Claiming ---
+
+
+def test_a_claimed_row_cannot_be_claimed_again(order: PlaceOrder) -> None:
     order()
 
     assert [len(claim()), len(claim())] == [1, 0]
 
 
-def test_a_dead_workers_lease_runs_out(order: PlaceOrder) -> None:
+def test_a_row_whose_lease_has_run_out_can_be_claimed(order: PlaceOrder) -> None:
     order()
     claim(seconds=-1)
 
     assert len(claim()) == 1
 
 
-def test_the_longest_waiting_come_first_and_no_more_than_asked(order: PlaceOrder) -> None:
+def test_the_row_that_has_been_due_longest_is_claimed_first(order: PlaceOrder) -> None:
     first, *_ = [order() for _ in range(3)]
 
-    (claimed,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=30)
-
-    assert claimed == first
+    assert claim(limit=1) == [first]
 
 
-def test_released_it_is_free_and_due_when_told(order: PlaceOrder) -> None:
+def test_e5_concurrent_workers_claim_different_rows(order: PlaceOrder) -> None:
+    rows = {order().pk for _ in range(12)}
+
+    claims = at_once(4, lambda _: [row.pk for row in claim(limit=6)])
+
+    claimed = [pk for claim in claims for pk in claim]
+    assert claimed
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) <= rows
+
+
+@pytest.mark.only_postgresql
+def test_without_skip_locked_two_workers_take_the_same_row(order: PlaceOrder) -> None:
+    """Negative control: the rows are read without a lock and written afterwards."""
+    order()
+    barrier = Barrier(2)
+
+    def read_then_write(_: int) -> list[Any]:
+        free = list(Generation.objects.filter(leased_until=None).values_list("pk", flat=True))
+        barrier.wait(HANG_SECONDS)
+        Generation.objects.filter(pk__in=free).update(leased_until=timezone.now())
+        return free
+
+    assert [len(taken) for taken in at_once(2, read_then_write)] == [1, 1]
+
+
+# --- Releasing ---
+
+
+def test_a_released_row_is_free_and_due_after_the_pause(order: PlaceOrder) -> None:
     order()
     (row,) = claim()
 
@@ -54,7 +85,7 @@ def test_released_it_is_free_and_due_when_told(order: PlaceOrder) -> None:
     assert row.next_attempt_at > timezone.now()
 
 
-def test_released_without_a_time_it_is_due_as_before(order: PlaceOrder) -> None:
+def test_a_row_that_is_released_without_a_pause_is_due_as_before(order: PlaceOrder) -> None:
     due = order().next_attempt_at
     (row,) = claim()
 
@@ -64,45 +95,18 @@ def test_released_without_a_time_it_is_due_as_before(order: PlaceOrder) -> None:
     assert row.next_attempt_at == due
 
 
-def test_an_owner_who_slept_cannot_release_what_another_holds(order: PlaceOrder) -> None:
+def test_a_worker_that_has_lost_its_lease_cannot_release_the_row(order: PlaceOrder) -> None:
     order()
-    (slept,) = claim(seconds=-1)
-    (awake,) = claim()
+    (lost,) = claim(seconds=-1)
+    (held,) = claim()
 
-    assert leases.release(slept) is False
-    awake.refresh_from_db()
-    assert awake.leased_until is not None
+    assert leases.release(lost) is False
 
-
-def test_a_kept_lease_outlives_its_seconds(order: PlaceOrder) -> None:
-    order()
-    (row,) = claim(seconds=0.6)
-    first = Generation.objects.get().leased_until
-
-    with leases.renewing(row, seconds=0.6):
-        until(lambda: Generation.objects.get().leased_until != first)
-        assert claim() == []
+    held.refresh_from_db()
+    assert held.leased_until is not None
 
 
-def test_a_lease_that_another_worker_took_is_not_renewed(order: PlaceOrder) -> None:
-    order()
-    (slept,) = claim(seconds=-1)
-    (awake,) = claim()
-    before = Generation.objects.get().leased_until
-
-    with leases.renewing(slept, seconds=0.03):
-        # The thread ends when it finds that the lease is lost.
-        until(lambda: not is_renewing() or Generation.objects.get().leased_until != before)
-
-    assert Generation.objects.get().leased_until == before
-    assert Generation.objects.get().lease == awake.lease
-
-
-def is_renewing() -> bool:
-    return any(thread.name == "lease" for thread in threading.enumerate())
-
-
-def test_a_process_that_ends_hands_back_what_it_has(order: PlaceOrder) -> None:
+def test_a_process_that_ends_releases_its_rows(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -111,57 +115,42 @@ def test_a_process_that_ends_hands_back_what_it_has(order: PlaceOrder) -> None:
     assert len(claim()) == 1
 
 
-def test_what_was_put_down_is_not_handed_back_from_another(order: PlaceOrder) -> None:
-    order()
-    (row,) = claim(seconds=-1)
-    leases.forget(row)
-    claim()
+def test_a_process_that_ends_does_not_release_rows_that_it_has_finished(order: PlaceOrder) -> None:
+    order(), order()
+    finished, held = claim()
+    leases.forget(finished)
 
     leases.release_all()
 
-    assert row.lease not in {lease for lease, _ in leases._held}
+    assert claim() == [held]
 
 
-def test_e5_many_claimers_share_the_rows_without_overlap(order: PlaceOrder) -> None:
-    rows = {order().pk for _ in range(12)}
-    barrier = threading.Barrier(4)
-    claimed: list[UUID] = []
-
-    def take() -> None:
-        barrier.wait()
-        claimed.extend(row.pk for row in leases.claim(Generation.objects.in_progress(), limit=6, seconds=30))
-        connection.close()
-
-    threads = [threading.Thread(target=take) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(claimed) == len(set(claimed))
-    assert set(claimed) <= rows
-    assert claimed
+# --- Renewing ---
 
 
-@pytest.mark.only_postgresql
-def test_without_skip_locked_the_same_rows_are_taken_twice(order: PlaceOrder) -> None:
-    """The negative control: read, then write, and two workers hold one row."""
+def test_a_lease_is_renewed_while_the_work_lasts(order: PlaceOrder) -> None:
     order()
-    barrier = threading.Barrier(2)
-    taken: list[UUID] = []
+    (row,) = claim(seconds=3)
+    first = Generation.objects.get().leased_until
 
-    def take() -> None:
-        free = list(Generation.objects.filter(leased_until=None))
-        barrier.wait()
-        for row in free:
-            Generation.objects.filter(pk=row.pk).update(leased_until=timezone.now())
-            taken.append(row.pk)
-        connection.close()
+    with leases.renewing(row, seconds=3):
+        until(lambda: Generation.objects.get().leased_until != first)
+        assert claim() == []
 
-    threads = [threading.Thread(target=take) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
-    assert len(taken) == 2
+def test_a_lease_that_another_worker_took_is_not_renewed(order: PlaceOrder) -> None:
+    order()
+    (lost,) = claim(seconds=-1)
+    (held,) = claim()
+    before = Generation.objects.get().leased_until
+
+    with leases.renewing(lost, seconds=0.03):
+        # The thread ends when it finds that the lease is lost.
+        until(lambda: not is_renewing() or Generation.objects.get().leased_until != before)
+
+    assert Generation.objects.get().leased_until == before
+    assert Generation.objects.get().lease == held.lease
+
+
+def is_renewing() -> bool:
+    return any(thread.name == "lease" for thread in threading.enumerate())

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the provider: two customers with keys, and their orders."""
+"""Fixtures of the provider's tests: two customers with API keys, and their orders."""
 
 from __future__ import annotations
 

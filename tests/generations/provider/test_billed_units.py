@@ -1,4 +1,4 @@
-"""Billed units: fal counts them in a header of the result, and results that came by callback are asked for it once."""
+"""Billed units: fal reports them with a polled result; for a result that came by callback, Limn asks for them once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def forget_units() -> None:
-    """Sets the submissions to the state after a callback, which has no such header."""
+    """Removes the units, as if the results had come by callback."""
     Submission.objects.update(billable_units=None, units_due_at=timezone.now())
 
 
@@ -33,14 +33,14 @@ def units() -> Decimal | None:
     return Submission.objects.get().billable_units
 
 
-def test_a_polled_result_tells_its_units(generate: Generate) -> None:
+def test_the_units_of_a_polled_result_are_recorded(generate: Generate) -> None:
     generate(num_images=2)
 
     assert units() == 2
     assert billed_units.run_once(limit=10) == 0
 
 
-def test_a_result_that_came_by_callback_is_asked_for_its_units_once(generate: Generate) -> None:
+def test_the_units_of_a_result_that_came_by_callback_are_asked_for_once(generate: Generate) -> None:
     generate(num_images=2)
     forget_units()
 
@@ -48,7 +48,7 @@ def test_a_result_that_came_by_callback_is_asked_for_its_units_once(generate: Ge
     assert units() == 2
 
 
-def test_a_running_job_is_not_asked_for_its_units(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_the_units_of_a_running_job_are_not_asked_for(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("hold", "callback:lost")
     order()
     work.submit()
@@ -56,7 +56,7 @@ def test_a_running_job_is_not_asked_for_its_units(fal: Simulator, order: PlaceOr
     assert billed_units.run_once(limit=10) == 0
 
 
-def test_a_result_that_fal_has_deleted_is_not_asked_for_again(generate: Generate, fal: Simulator) -> None:
+def test_the_units_of_a_result_that_fal_has_deleted_are_not_asked_for_again(generate: Generate, fal: Simulator) -> None:
     generate()
     forget_units()
     fal.log.clear()
@@ -65,7 +65,7 @@ def test_a_result_that_fal_has_deleted_is_not_asked_for_again(generate: Generate
     assert (units(), Submission.objects.get().units_due_at) == (None, None)
 
 
-def test_a_fal_that_does_not_answer_is_asked_again_soon(generate: Generate, settings: Settings) -> None:
+def test_fal_is_asked_again_after_a_pause_if_it_does_not_answer(generate: Generate, settings: Settings) -> None:
     generate()
     forget_units()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
@@ -77,22 +77,22 @@ def test_a_fal_that_does_not_answer_is_asked_again_soon(generate: Generate, sett
     assert timedelta(0) < due - timezone.now() <= billed_units.RETRY
 
 
-def test_of_two_workers_that_read_a_row_one_asks(generate: Generate, settings: Settings) -> None:
-    """If the second one asked a fal that does not answer, it would make the row due again."""
+def test_of_two_workers_that_have_read_the_same_row_one_asks(generate: Generate, settings: Settings) -> None:
+    """fal does not answer the second one, which would make the row due again if it asked."""
     generate()
     forget_units()
     read_before = Submission.objects.select_related("generation").get()
     billed_units.run_once(limit=10)
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    billed_units._ask(read_before)
+    billed_units.ask(read_before)
 
     assert units() == 1
     assert Submission.objects.get().units_due_at is None
 
 
 def test_without_the_condition_the_second_worker_would_make_the_row_due_again(generate: Generate) -> None:
-    """The negative control: the same write without the check that the row is unchanged."""
+    """Negative control: the row is made due without the check that it is unchanged since it was read."""
     generate()
     forget_units()
     read_before = Submission.objects.get()
@@ -103,7 +103,7 @@ def test_without_the_condition_the_second_worker_would_make_the_row_due_again(ge
     assert billed_units.run_once(limit=10) == 1
 
 
-def test_after_an_hour_the_units_are_not_asked_for_any_more(generate: Generate, settings: Settings) -> None:
+def test_fal_is_not_asked_any_more_after_it_has_deleted_the_result(generate: Generate, settings: Settings) -> None:
     generate()
     forget_units()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"

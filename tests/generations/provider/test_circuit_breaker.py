@@ -1,4 +1,4 @@
-"""While fal refuses our key or account, nobody orders in vain and nothing is lost. Cases A13, A14."""
+"""While fal refuses Limn's key or account, no order is accepted and no generation is lost. Cases A13, A14."""
 
 from __future__ import annotations
 
@@ -20,27 +20,9 @@ from tests.helpers.background_work import Work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_shell_without_our_key_leaves_the_order_to_the_workers(
-    settings, fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
-    """It would look as if fal refused us, and stop intake for everybody."""
-    key, settings.FAL_KEY = settings.FAL_KEY, ""
-    generation = order()
-
-    submitter.submit_now(generation)
-
-    assert (circuit_breaker.is_open(), len(fal.log.posts())) == (False, 0)
-    settings.FAL_KEY = key
-    assert work.until_done(generation).status == Status.COMPLETED
-
-
-def half_a_minute_passes() -> None:
-    CircuitBreaker.objects.update(probed_at=timezone.now() - timedelta(seconds=circuit_breaker.PROBE_SECONDS + 1))
-
-
 @pytest.fixture
 def locked(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
-    """fal has locked the account, and one order found out."""
+    """A queued generation that fal refused because it has locked the account. The breaker is open."""
     fal.always("status:403")
     generation = order()
     work.submit()
@@ -48,8 +30,15 @@ def locked(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
     return generation
 
 
+def make_probe_due() -> None:
+    CircuitBreaker.objects.update(probed_at=timezone.now() - timedelta(seconds=circuit_breaker.PROBE_SECONDS + 1))
+
+
+# --- Opening ---
+
+
 @pytest.mark.parametrize("fault", ["status:401", "status:402", "status:403"])
-def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
+def test_a13_a14_a_refusal_of_the_account_opens_the_breaker_and_keeps_the_order(
     fault: str, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.always(fault)
@@ -63,7 +52,33 @@ def test_a13_a14_a_refusal_stops_intake_and_the_order_waits(
         order()
 
 
-def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, order: PlaceOrder) -> None:
+def test_opening_an_open_breaker_keeps_the_first_time_and_reason(db: None) -> None:
+    circuit_breaker.trip("first")
+    opened_at = CircuitBreaker.objects.get().opened_at
+
+    circuit_breaker.trip("second")
+
+    assert (CircuitBreaker.objects.get().opened_at, CircuitBreaker.objects.get().reason) == (opened_at, "first")
+
+
+def test_a_process_without_fals_key_does_not_open_the_breaker(
+    settings, fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    """A shell may run without FAL_KEY. Its order is left to the workers."""
+    key, settings.FAL_KEY = settings.FAL_KEY, ""
+    generation = order()
+
+    submitter.submit_now(generation)
+
+    assert (circuit_breaker.is_open(), len(fal.log.posts())) == (False, 0)
+    settings.FAL_KEY = key
+    assert work.until_done(generation).status == Status.COMPLETED
+
+
+# --- While it is open ---
+
+
+def test_a13_a_refused_order_holds_no_credits(alice: Account, locked: Generation, order: PlaceOrder) -> None:
     with pytest.raises(ProviderUnfunded):
         order()
 
@@ -71,8 +86,8 @@ def test_a13_a_refused_order_holds_nothing(alice: Account, locked: Generation, o
     assert (alice.held, Generation.objects.count()) == (locked.credits, 1)
 
 
-def test_a13_a_hundred_sweeps_make_one_probe(fal: Simulator, locked: Generation, work: Work) -> None:
-    half_a_minute_passes()
+def test_a13_at_most_one_probe_is_sent_at_a_time(fal: Simulator, locked: Generation, work: Work) -> None:
+    make_probe_due()
 
     for _ in range(100):
         work.submit()
@@ -80,23 +95,9 @@ def test_a13_a_hundred_sweeps_make_one_probe(fal: Simulator, locked: Generation,
     assert len(fal.log.posts()) == 2
 
 
-def test_when_fal_takes_orders_again_everything_that_waited_goes_on(
-    fal: Simulator, alice: Account, locked: Generation, order: PlaceOrder, work: Work
-) -> None:
-    fal.clear()
-    half_a_minute_passes()
-
-    work.until_done(locked)
-
-    assert (locked.status, circuit_breaker.is_open()) == (Status.COMPLETED, False)
-    assert work.until_done(order()).status == Status.COMPLETED
-
-
-def test_with_an_empty_queue_one_new_order_is_the_probe(
-    fal: Simulator, locked: Generation, order: PlaceOrder, work: Work
-) -> None:
+def test_if_the_queue_is_empty_one_new_order_is_the_probe(locked: Generation, order: PlaceOrder) -> None:
     lifecycle.failed(locked, lifecycle.failure(FailureCode.CANCELLED), actor="test")
-    half_a_minute_passes()
+    make_probe_due()
 
     order()
 
@@ -104,17 +105,13 @@ def test_with_an_empty_queue_one_new_order_is_the_probe(
         order()
 
 
-def test_a_rejected_input_shows_that_our_key_is_good(fal: Simulator, locked: Generation, work: Work) -> None:
-    fal.clear()
-    fal.script("status:422")
-    half_a_minute_passes()
+def test_a_repeated_order_is_still_answered_with_the_first(locked: Generation, order: PlaceOrder) -> None:
+    Generation.objects.filter(pk=locked.pk).update(idempotency_key="k")
 
-    work.submit()
-
-    assert circuit_breaker.is_open() is False
+    assert order(key="k") == locked
 
 
-def test_an_order_that_waited_past_its_deadline_fails_and_costs_nothing(
+def test_a_queued_generation_fails_at_its_deadline_and_costs_nothing(
     alice: Account, locked: Generation, work: Work
 ) -> None:
     Generation.objects.update(deadline_at=timezone.now())
@@ -126,16 +123,27 @@ def test_an_order_that_waited_past_its_deadline_fails_and_costs_nothing(
     assert (locked.failure_code, alice.held) == (FailureCode.PROVIDER_UNFUNDED, 0)
 
 
-def test_opening_it_twice_keeps_the_first_time_and_reason(db: None) -> None:
-    circuit_breaker.trip("first")
-    opened_at = CircuitBreaker.objects.get().opened_at
-
-    circuit_breaker.trip("second")
-
-    assert (CircuitBreaker.objects.get().opened_at, CircuitBreaker.objects.get().reason) == (opened_at, "first")
+# --- Closing ---
 
 
-def test_an_order_made_before_still_answers_to_its_key(locked: Generation, order: PlaceOrder, alice: Account) -> None:
-    Generation.objects.filter(pk=locked.pk).update(idempotency_key="k")
+def test_a_probe_that_fal_accepts_closes_the_breaker_and_queued_generations_continue(
+    fal: Simulator, locked: Generation, order: PlaceOrder, work: Work
+) -> None:
+    fal.clear()
+    make_probe_due()
 
-    assert order(key="k") == locked
+    work.until_done(locked)
+
+    assert (locked.status, circuit_breaker.is_open()) == (Status.COMPLETED, False)
+    assert work.until_done(order()).status == Status.COMPLETED
+
+
+def test_a_probe_whose_input_fal_rejects_closes_the_breaker(fal: Simulator, locked: Generation, work: Work) -> None:
+    """fal reads the inputs only of an account that it accepts."""
+    fal.clear()
+    fal.script("status:422")
+    make_probe_due()
+
+    work.submit()
+
+    assert circuit_breaker.is_open() is False

@@ -1,7 +1,8 @@
-"""Towards fal: so many a minute, by all processes together, and everybody in turn. Cases E6, E7."""
+"""The limit of submissions a minute, shared by all processes, and the turns of the accounts. Cases E6, E7."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -23,42 +24,43 @@ from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db
 
+SetBudget = Callable[..., None]
+
 
 @pytest.fixture
-def patient(fal: Simulator) -> Simulator:
-    """A fal that takes everything, and neither ends nor calls."""
+def patient_fal(fal: Simulator) -> Simulator:
+    """fal accepts every request, never finishes it, and sends no callback."""
     fal.always("hold", "callback:lost")
     return fal
 
 
 @pytest.fixture
-def budget_of(settings):
-    """`budget_of(100, burst=200)`"""
+def set_budget(settings) -> SetBudget:
+    """`set_budget(100, burst=200)`: 100 submissions a minute, 200 at once after a pause."""
 
-    def limit(per_minute: int, *, burst: int) -> None:
+    def set_rate(per_minute: int, *, burst: int) -> None:
         settings.FAL_REQUESTS_PER_MINUTE, settings.FAL_REQUESTS_BURST = per_minute, burst
 
-    return limit
+    return set_rate
 
 
 def queued() -> int:
     return Generation.objects.filter(phase=Phase.QUEUED).count()
 
 
-def sweep_until_all_are_sent() -> None:
-    def sweep() -> bool:
-        submitter.run_once(limit=8)
-        return queued() == 0
-
-    until(sweep)
+def let_time_pass(time: timedelta) -> None:
+    """Moves the token bucket into the past, because the database's clock cannot be moved forward."""
+    Bucket.objects.update(full_at=ExpressionWrapper(F("full_at") - time, output_field=DateTimeField()))
 
 
-# --- How much ---
+# --- The budget ---
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_burst_is_sent_and_then_as_many_as_the_rate_allows(patient: Simulator, order: PlaceOrder, budget_of) -> None:
-    budget_of(1, burst=4)
+def test_a_burst_is_sent_at_once_and_the_rest_at_the_rate(
+    patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
+) -> None:
+    set_budget(1, burst=4)
     for _ in range(11):
         order()
 
@@ -66,65 +68,69 @@ def test_a_burst_is_sent_and_then_as_many_as_the_rate_allows(patient: Simulator,
     for minutes in (0, 1, 2, 10):
         let_time_pass(timedelta(minutes=minutes))
         submitter.run_once(limit=8)
-        sent.append(len(patient.log.posts()))
+        sent.append(len(patient_fal.log.posts()))
 
     assert sent == [4, 5, 7, 11]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_budget_they_all_go_at_once(patient: Simulator, order: PlaceOrder, budget_of) -> None:
-    """The negative control: without a limit the same orders are sent by two rounds."""
-    budget_of(100_000, burst=100)
+def test_without_a_limit_all_generations_are_sent_at_once(
+    patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
+) -> None:
+    """Negative control: with a budget that is never used up, two runs send the same orders."""
+    set_budget(100_000, burst=100)
     for _ in range(11):
         order()
 
     submitter.run_once(limit=8)
     submitter.run_once(limit=8)
 
-    assert len(patient.log.posts()) == 11
+    assert len(patient_fal.log.posts()) == 11
 
 
-def let_time_pass(time: timedelta) -> None:
-    """Moves the bucket of the budget into the past, as its clock, the database's, cannot be moved."""
-    Bucket.objects.update(full_at=ExpressionWrapper(F("full_at") - time, output_field=DateTimeField()))
-
-
-def test_nobody_sees_an_error_when_the_budget_is_used_up(patient: Simulator, alice: Account, budget_of) -> None:
-    budget_of(1, burst=1)
+def test_orders_beyond_the_budget_are_accepted_and_stay_pending(
+    patient_fal: Simulator, alice: Account, set_budget: SetBudget
+) -> None:
+    set_budget(1, burst=1)
     api = client_of(alice)
 
-    answers = [api.post(GENERATIONS, order_body(n)) for n in range(3)]
+    responses = [api.post(GENERATIONS, order_body(n)) for n in range(3)]
 
-    assert [answer.status_code for answer in answers] == [202, 202, 202]
-    assert [answer.json()["status"] for answer in answers] == ["processing", "pending", "pending"]
-    assert len(patient.log.posts()) == 1
+    assert [response.status_code for response in responses] == [202, 202, 202]
+    assert [response.json()["status"] for response in responses] == ["processing", "pending", "pending"]
+    assert len(patient_fal.log.posts()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_send_at_once_share_one_budget(patient: Simulator, order: PlaceOrder, budget_of) -> None:
-    budget_of(1, burst=3)
-    orders = [order() for _ in range(8)]
+def test_concurrent_submitters_share_one_budget(
+    patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
+) -> None:
+    set_budget(1, burst=3)
+    generations = [order() for _ in range(8)]
 
-    race(*(partial(submitter.submit_now, each, is_claimed=True) for each in orders))
+    race(*(partial(submitter.submit_now, generation, is_claimed=True) for generation in generations))
 
-    assert (len(patient.log.posts()), queued()) == (3, 5)
+    assert (len(patient_fal.log.posts()), queued()) == (3, 5)
 
 
-def test_what_may_not_be_sent_is_as_it_was(fal: Simulator, order: PlaceOrder, budget_of) -> None:
-    budget_of(1, burst=1)
+def test_a_generation_beyond_the_budget_is_unchanged(fal: Simulator, order: PlaceOrder, set_budget: SetBudget) -> None:
+    set_budget(1, burst=1)
     submitter.submit_now(order())
     waiting = order()
 
     submitter.submit_now(waiting, is_claimed=True)
 
+    # First the object that the caller has, then its row.
     assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
     waiting.refresh_from_db()
     assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
     assert waiting.submissions.get().state == Submission.State.PLANNED
 
 
-def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, order: PlaceOrder, budget_of) -> None:
-    budget_of(1, burst=5)
+def test_a_submission_that_another_process_sends_does_not_use_the_budget(
+    patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
+) -> None:
+    set_budget(1, burst=5)
     generation = order()
     lifecycle.submitting(generation)
 
@@ -133,8 +139,8 @@ def test_what_is_not_sent_takes_nothing_from_the_budget(patient: Simulator, orde
     assert dispatch_queue.available() == 5
 
 
-def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: PlaceOrder, budget_of) -> None:
-    budget_of(1, burst=1)
+def test_a_probe_is_not_used_up_while_the_budget_is(fal: Simulator, order: PlaceOrder, set_budget: SetBudget) -> None:
+    set_budget(1, burst=1)
     submitter.submit_now(order())
     order()
     circuit_breaker.trip("locked")
@@ -145,14 +151,14 @@ def test_a_probe_is_kept_for_when_it_can_be_sent(fal: Simulator, order: PlaceOrd
     assert circuit_breaker.may_probe()
 
 
-# --- Whose turn ---
+# --- The turns of the accounts ---
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_order_goes_out_among_the_next_though_two_hundred_came_before(
-    patient: Simulator, alice: Account, bob: Account, order: PlaceOrder, budget_of
+def test_an_order_is_among_the_next_though_another_account_has_placed_two_hundred_before(
+    patient_fal: Simulator, bob: Account, order: PlaceOrder, set_budget: SetBudget
 ) -> None:
-    budget_of(1, burst=5)
+    set_budget(1, burst=5)
     for _ in range(200):
         order()
     late = order(account=bob)
@@ -160,11 +166,11 @@ def test_one_order_goes_out_among_the_next_though_two_hundred_came_before(
     submitter.run_once(limit=8)
 
     late.refresh_from_db()
-    assert (late.phase, len(patient.log.posts())) == (Phase.WAITING, 5)
+    assert (late.phase, len(patient_fal.log.posts())) == (Phase.WAITING, 5)
 
 
-def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob: Account, order: PlaceOrder) -> None:
-    """Negative control."""
+def test_in_the_order_of_time_the_late_order_would_not_be_among_the_next(bob: Account, order: PlaceOrder) -> None:
+    """Negative control: without turns, an account with many orders delays all others."""
     for _ in range(9):
         order()
     late = order(account=bob)
@@ -174,20 +180,22 @@ def test_by_time_alone_it_would_have_waited_for_all_of_them(alice: Account, bob:
     assert late not in claimed
 
 
-def test_one_by_one_they_take_turns(
-    patient: Simulator, alice: Account, bob: Account, order: PlaceOrder, budget_of
-) -> None:
-    """Whoever comes later has not the younger head of a line to wait for: who was served longest ago is next."""
-    budget_of(60_000, burst=1)
-    orders = {order().pk: "alice" for _ in range(5)} | {order(account=bob).pk: "bob" for _ in range(3)}
+def test_accounts_take_turns(patient_fal: Simulator, bob: Account, order: PlaceOrder, set_budget: SetBudget) -> None:
+    """The account that was served longest ago is next, whenever its order was placed."""
+    set_budget(60_000, burst=1)
+    owners = {order().pk: "alice" for _ in range(5)} | {order(account=bob).pk: "bob" for _ in range(3)}
 
-    sweep_until_all_are_sent()
+    def submit_next() -> bool:
+        submitter.run_once(limit=8)
+        return queued() == 0
+
+    until(submit_next)
 
     sent = Submission.objects.order_by("sent_at").values_list("generation_id", flat=True)
-    assert [orders[pk] for pk in sent] == ["alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
+    assert [owners[pk] for pk in sent] == ["alice", "bob", "alice", "bob", "alice", "bob", "alice", "alice"]
 
 
-def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Account, order: PlaceOrder) -> None:
+def test_two_workers_claim_different_generations(alice: Account, bob: Account, order: PlaceOrder) -> None:
     for account in (alice, alice, alice, bob):
         order(account=account)
 
@@ -196,7 +204,7 @@ def test_two_workers_find_different_rows_in_the_line(alice: Account, bob: Accoun
     assert [sorted(str(row.account) for row in claim) for claim in claims] == [["alice", "bob"], ["alice"] * 2, []]
 
 
-def test_a_worker_looks_past_what_others_have_in_hand(order: PlaceOrder) -> None:
+def test_a_worker_finds_generations_behind_those_that_others_hold(order: PlaceOrder) -> None:
     for _ in range(dispatch_queue.CANDIDATES_PER_ROW + 2):
         order()
 
@@ -205,14 +213,14 @@ def test_a_worker_looks_past_what_others_have_in_hand(order: PlaceOrder) -> None
     assert [len(claim) for claim in claims] == [1] * 6
 
 
-@pytest.mark.parametrize("room, posts", [(2, 0), (3, 1)])
-def test_a_view_does_not_pass_by_those_who_wait(
-    patient: Simulator, bob: Account, order: PlaceOrder, budget_of, room: int, posts: int
+@pytest.mark.parametrize("burst, posts", [(2, 0), (3, 1)])
+def test_a_new_order_is_submitted_at_once_only_if_the_budget_suffices_for_all_before_it(
+    patient_fal: Simulator, bob: Account, order: PlaceOrder, set_budget: SetBudget, burst: int, posts: int
 ) -> None:
-    budget_of(1, burst=room)
+    set_budget(1, burst=burst)
     for _ in range(2):
         order()
 
     submitter.submit_now(order(account=bob))
 
-    assert len(patient.log.posts()) == posts
+    assert len(patient_fal.log.posts()) == posts

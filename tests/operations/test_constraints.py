@@ -1,0 +1,28 @@
+"""Which rows of the operations the database refuses by itself."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from operations.models import AlertEpisode, Charge
+from tests.helpers.constraints import assert_enforced
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_database_enforces_each_constraint() -> None:
+    now = timezone.now()
+
+    def charge_twice() -> None:
+        for _ in range(2):
+            Charge.objects.create(request_id="r", endpoint="e", billed_at=now, units=1, dollars=1)
+
+    def begin_twice() -> None:
+        for _ in range(2):
+            AlertEpisode.objects.create(name="spending", subject="alice", last_seen_at=now)
+
+    assert_enforced(
+        "operations",
+        [("operations_charge_once", charge_twice), ("operations_one_episode", begin_twice)],
+    )
