@@ -7,9 +7,9 @@ from quality.seeded_bugs.changes import ReplaceCode
 
 VIEW = "generations.callbacks.views"
 
-PINS_ACCOUNT = "test_the_first_proven_callback_pins_the_fal_account"
-REFUSES_OTHER_ACCOUNT = "test_b3_a_true_signature_for_another_fal_account_is_refused"
-STORES_FOR_STAFF = "test_b12_a_callback_for_nothing_of_ours_is_kept_for_staff"
+PINS_ACCOUNT = "test_without_fal_user_id_the_first_genuine_callback_pins_the_account"
+REFUSES_OTHER_ACCOUNT = "test_b3_a_valid_signature_for_another_fal_account_is_rejected"
+STORES_FOR_STAFF = "test_b12_a_callback_for_an_unknown_submission_is_stored_for_staff"
 IGNORE_ACCOUNT_IN_HEADERS = ReplaceCode(
     module="generations.fal.webhooks", old="user_id is not None and not signed.is_for_account(user_id)", new="False"
 )
@@ -86,7 +86,7 @@ BUGS = (
                 imports="from generations.fal.webhooks import read_headers",
             ),
         ),
-        caught_by=("test_b30_without_any_key_fal_is_asked_to_come_again",),
+        caught_by=("test_b30_without_any_key_the_callback_is_answered_with_503",),
     ),
     Bug(
         number="20b",
@@ -98,6 +98,6 @@ BUGS = (
                 new="if not self._keys:\n    raise KeysUnavailable",
             ),
         ),
-        caught_by=("test_b32_keys_are_not_trusted_past_a_day",),
+        caught_by=("test_b32_keys_are_not_used_after_a_day",),
     ),
 )

@@ -34,7 +34,7 @@ BUGS = (
                 imports="from generations.lifecycle.ending import completed",
             ),
         ),
-        caught_by=("test_a_true_callback_is_heard", "test_c23_what_lies_in_the_bucket_is_what_fal_served"),
+        caught_by=("test_a_genuine_callback_is_applied", "test_c23_what_lies_in_the_bucket_is_what_fal_served"),
     ),
     Bug(
         number="10b",

@@ -11,8 +11,8 @@ INBOX = "generations.workers.callback_inbox"
 VIEW = "generations.callbacks.views"
 IMPORT_TRANSACTION = "from django.db import transaction"
 
-LATE_DUPLICATE = "test_b8_a_late_duplicate_callback_charges_nothing"
-LATE_ANSWER = "test_b18_a_late_answer_after_the_end_changes_nothing"
+LATE_DUPLICATE = "test_b8_a_callback_that_is_repeated_after_the_end_charges_nothing"
+LATE_ANSWER = "test_b18_an_answer_after_the_end_changes_nothing"
 NEVER_CHANGES = "test_the_result_and_the_price_of_an_ended_generation_never_change"
 ALLOWED_PHASES = "test_a_fact_changes_a_generation_only_in_certain_phases"
 SETTLES_ONCE = "test_a_hold_settles_once"
@@ -85,7 +85,7 @@ BUGS = (
         number="2",
         sentence="Every repeated callback is stored and applied as a new one",
         changes=(STORE_EACH_REPEAT, NO_CALLBACK_CONSTRAINT, APPLY_ANY_OUTCOME, APPLY_AGAIN),
-        caught_by=("test_b7_a_replay_has_no_second_effect", CALLBACK_CONSTRAINTS),
+        caught_by=("test_b7_a_repeated_callback_has_no_second_effect", CALLBACK_CONSTRAINTS),
     ),
     Bug(
         number="3a",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from generations.provider import clients
 from tests.fixtures.callbacks import (
     alice,
     callbacks,
@@ -12,14 +15,13 @@ from tests.fixtures.callbacks import (
     submitted,
     work,
 )
+from tests.generations.callbacks.key_clock import KeyClock
 
-__all__ = [
-    "alice",
-    "callbacks",
-    "close_fal_clients",
-    "order",
-    "shared_limn",
-    "submit_many",
-    "submitted",
-    "work",
-]
+__all__ = ["alice", "callbacks", "close_fal_clients", "order", "shared_limn", "submit_many", "submitted", "work"]
+
+
+@pytest.fixture
+def key_clock() -> KeyClock:
+    """The clock by which the callback view's keys grow old."""
+    clients.keys().clock = clock = KeyClock()
+    return clock

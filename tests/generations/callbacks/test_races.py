@@ -1,4 +1,7 @@
-"""Concurrent callbacks, in both orders, and crashes in between. Case ids: docs/failure-modes.md, group B."""
+"""Callbacks that arrive at the same time, contradict each other, or meet a process that is killed.
+
+Case ids: docs/failure-modes.md, group B.
+"""
 
 from __future__ import annotations
 
@@ -20,33 +23,31 @@ from tests.helpers.threads import at_once
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def worded(verdict: bytes, number: int) -> bytes:
-    """The same verdict in other bytes, so that no uniqueness of bytes helps."""
-    return json.dumps({**json.loads(verdict), "number": number}).encode()
+# --- At the same time ---
 
 
-def error(submission: Submission) -> bytes:
-    said = {"request_id": submission.request_id, "status": "ERROR", "error": "Invalid status code: 500"}
-    return json.dumps(said).encode()
+def numbered(body: bytes, number: int) -> bytes:
+    """The same verdict in other bytes, so that it is not recognised as a repetition."""
+    return json.dumps({**json.loads(body), "number": number}).encode()
 
 
 @pytest.mark.only_postgresql
-def test_b9_twenty_wordings_of_one_verdict_at_once_have_one_effect(fal: Simulator, submitted: Submission) -> None:
+def test_b9_twenty_different_bodies_with_one_verdict_have_one_effect(fal: Simulator, submitted: Submission) -> None:
     body = fal.callback_body(str(submitted.request_id))
 
-    def deliver(number: int) -> int:
-        return CallbackSender(fal=fal, client=Client()).send(submitted, worded(body, number))
+    def send(number: int) -> int:
+        return CallbackSender(fal=fal, client=Client()).send(submitted, numbered(body, number))
 
-    assert at_once(20, deliver) == [200] * 20
+    assert at_once(20, send) == [200] * 20
     assert Event.objects.filter(fact="answered").count() == 1
     assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 1
 
 
 @pytest.mark.only_postgresql
-def test_b9_without_the_guard_of_the_move_there_are_two_effects(
+def test_b9_without_the_guard_of_the_transition_there_are_several_effects(
     submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The negative control: the same race, and the table of moves allows STORING from STORING."""
+    """Negative control: STORING is a legal origin of STORING, and more than one of twenty threads moves the row."""
     monkeypatch.setitem(transitions.CAME_FROM, Phase.STORING, {*transitions.CAME_FROM[Phase.STORING], Phase.STORING})
     generation = Generation.objects.get()
 
@@ -55,23 +56,29 @@ def test_b9_without_the_guard_of_the_move_there_are_two_effects(
     assert sum(moves) > 1
 
 
+# --- Contradictory verdicts ---
+
+
 @pytest.mark.parametrize("first", ["OK", "ERROR"])
-def test_b18_of_two_contradictory_verdicts_the_first_counts(
-    first: str, callbacks: CallbackSender, alice: Account, submitted: Submission, work: Work
+def test_b18_the_first_of_two_contradictory_verdicts_counts(
+    first: str, callbacks: CallbackSender, fal: Simulator, alice: Account, submitted: Submission, work: Work
 ) -> None:
-    verdicts = [callbacks.fal.callback_body(str(submitted.request_id)), error(submitted)]
-    callbacks.fal.finish(str(submitted.request_id))
+    request_id = str(submitted.request_id)
+    error = json.dumps({"request_id": request_id, "status": "ERROR", "error": "Invalid status code: 500"}).encode()
+    verdicts = [fal.callback_body(request_id), error]
+    fal.finish(request_id)
 
     answers = [callbacks.send(submitted, body) for body in (verdicts if first == "OK" else verdicts[::-1])]
 
-    generation, books = work.until_done(submitted.generation), Account.objects.get(pk=alice.pk)
+    generation = work.until_done(submitted.generation)
+    alice.refresh_from_db()
     assert answers == [200, 200]
     assert generation.status == (Status.COMPLETED if first == "OK" else Status.FAILED)
-    assert (books.balance, books.held) == (1000 - generation.captured, 0)
+    assert (alice.balance, alice.held) == (1000 - generation.captured, 0)
     assert (generation.captured > 0) == (first == "OK")
 
 
-def test_b19_an_answer_after_a_cancellation_and_its_release_charges_nothing(
+def test_b19_an_answer_after_a_cancellation_charges_nothing(
     callbacks: CallbackSender, alice: Account, submitted: Submission
 ) -> None:
     lifecycle.cancel_asked(submitted.generation, by=CancelledBy.CUSTOMER, actor="user:alice")
@@ -85,20 +92,23 @@ def test_b19_an_answer_after_a_cancellation_and_its_release_charges_nothing(
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.IGNORED
 
 
-class Crash(BaseException):
-    """What kill -9 looks like from inside: nobody catches it."""
+# --- Killed processes ---
 
 
-def crash(*args: object, **kwargs: object) -> None:
-    raise Crash
+class Killed(BaseException):
+    """Ends the request as `kill -9` would: no handler catches it."""
 
 
-def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_the_work(
+def kill(*args: object, **kwargs: object) -> None:
+    raise Killed
+
+
+def test_b36_if_the_process_is_killed_before_the_commit_the_next_delivery_has_the_full_effect(
     callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as doomed:
-        doomed.setattr(Event.objects, "create", crash)
-        with pytest.raises(Crash):
+    with monkeypatch.context() as patch:
+        patch.setattr(Event.objects, "create", kill)
+        with pytest.raises(Killed):
             callbacks.send(submitted)
     assert Generation.objects.get().phase == Phase.WAITING
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
@@ -109,13 +119,13 @@ def test_b36_killed_before_the_verdict_is_committed_the_next_delivery_does_all_t
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.APPLIED
 
 
-def test_b35_killed_between_the_commit_and_the_answer_the_next_delivery_does_nothing(
+def test_b35_if_the_process_is_killed_after_the_commit_the_next_delivery_has_no_effect(
     callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = callback_inbox.process
-    with monkeypatch.context() as doomed:
-        doomed.setattr(callback_inbox, "process", lambda delivery: crash(tell(delivery)))
-        with pytest.raises(Crash):
+    process = callback_inbox.process
+    with monkeypatch.context() as patch:
+        patch.setattr(callback_inbox, "process", lambda stored: kill(process(stored)))
+        with pytest.raises(Killed):
             callbacks.send(submitted)
     version = Generation.objects.get().version
 
