@@ -45,15 +45,8 @@ def change(chance: random.Random, text: bytes) -> bytes:
     """The text with a bit flipped, cut, with a character added, doubled, or empty."""
     at = chance.randrange(len(text))
     flipped = bytes([text[at] ^ 1 << chance.randrange(8)])
-    changed = (
-        text[:at] + flipped + text[at + 1 :],
-        text[:at],
-        text[:at] + b"0" + text[at:],
-        text * 2,
-        b"",
-        b" " + text,
-    )
-    result = chance.choice(results)
+    cut, longer = text[:at], text[:at] + b"0" + text[at:]
+    result = chance.choice([cut + flipped + text[at + 1 :], cut, longer, text * 2, b"", b" " + text])
     return result if result != text else text + b"\x00"
 
 
