@@ -1,4 +1,4 @@
-"""The picture of the architecture is drawn from the imports."""
+"""The picture of the architecture: it is up to date, and drawn from the imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from quality.structure import graph, picture
+from quality.structure import graph, picture, source
+from quality.structure.captions import CAPTIONS
 from quality.structure.layout import arrange
 
 pytestmark = pytest.mark.once
@@ -20,6 +21,21 @@ MODULES = {
     "generations.models": "import credits.ledger",
     "credits.ledger": "",
 }
+
+
+@pytest.fixture(scope="module")
+def imports() -> graph.Graph:
+    """The imports of this repository. Parsing all its files takes seconds."""
+    return graph.of(source.Checkout(source.ROOT))
+
+
+def test_the_committed_picture_is_current(imports: graph.Graph) -> None:
+    """If this fails: make structure ARGS="--picture docs/architecture.svg"."""
+    assert (source.ROOT / "docs/architecture.svg").read_text() == picture.draw(imports)
+
+
+def test_every_component_has_a_caption(imports: graph.Graph) -> None:
+    assert set(CAPTIONS) == set(imports.components)
 
 
 def test_what_is_imported_is_drawn_below_its_importer(checkout) -> None:
