@@ -6,6 +6,7 @@ The lock is held until the answer arrives, so an answer proves that the wait is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from generations.models import Generation, Phase, ProviderCallback, Submission
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import locked
-from tests.helpers.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
 
@@ -100,10 +100,14 @@ def one_connection() -> Iterator[None]:
 def database_health_in_another_thread() -> str:
     """What the readiness check reports about the database."""
 
-    def check(_: int) -> str:
-        return str(Client().get("/health/ready").json()["parts"]["database"])
+    def check() -> str:
+        try:
+            return str(Client().get("/health/ready").json()["parts"]["database"])
+        finally:
+            connection.close()
 
-    return at_once(1, check)[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(check).result()
 
 
 def test_e13_the_wait_for_a_connection_is_limited(one_connection: None) -> None:
