@@ -12,6 +12,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from huey.contrib.djhuey import HUEY
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from simulator import Simulator
 from tests import plugin
@@ -20,6 +22,11 @@ from tests.services import database_flush, processes, redis, seaweed
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
     from pytest_django.live_server_helper import LiveServer
+
+
+# On a loaded machine, examples take long to generate and to run. Only a hang is a failure.
+hypothesis_settings.register_profile("limn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("limn")
 
 
 # --- The database ---
