@@ -77,7 +77,7 @@ def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
     submission = _begin(generation)
     if submission is not None:
         with slowness.measured():
-            _send(generation, submission)
+            send(generation, submission)
 
 
 @dataclass
@@ -123,7 +123,8 @@ def _begin(generation: Generation) -> Submission | None:
         return None
 
 
-def _send(generation: Generation, submission: Submission) -> None:
+def send(generation: Generation, submission: Submission) -> None:
+    """Sends a submission that was recorded as sent, unless that was too long ago, and reports what fal answered."""
     failpoints.reach("noted")
     if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
         # This process overslept: by now it is taken for dead, and another submission may be on its way.

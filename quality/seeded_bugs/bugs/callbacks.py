@@ -30,7 +30,7 @@ BUGS = (
                 imports="import threading",
             ),
         ),
-        caught_by=("test_b36_a_callback_that_cannot_be_kept_is_not_acknowledged",),
+        caught_by=("test_b36_a_callback_that_cannot_be_stored_is_not_acknowledged",),
     ),
     Bug(
         number="14a",

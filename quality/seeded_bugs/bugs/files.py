@@ -20,7 +20,7 @@ BUGS = (
                 new='f"generations/{output.generation_id}/{output.lease}.{extension}"',
             ),
         ),
-        caught_by=("test_c25_a_crash_between_put_and_commit_leaves_no_second_object",),
+        caught_by=("test_c25_a_crash_between_the_upload_and_the_commit_leaves_no_second_object",),
     ),
     Bug(
         number="10a",
@@ -34,7 +34,7 @@ BUGS = (
                 imports="from generations.lifecycle.ending import completed",
             ),
         ),
-        caught_by=("test_a_genuine_callback_is_applied", "test_c23_what_lies_in_the_bucket_is_what_fal_served"),
+        caught_by=("test_a_genuine_callback_is_applied", "test_c23_the_bucket_holds_exactly_the_outputs"),
     ),
     Bug(
         number="10b",

@@ -73,13 +73,13 @@ BUGS = (
         number="2b",
         sentence="A callback is applied again after it waited for the lock of one that was applied",
         changes=(APPLY_AGAIN,),
-        caught_by=("test_b7_what_was_told_is_not_told_again",),
+        caught_by=("test_b7_a_processed_callback_is_not_processed_again",),
     ),
     Bug(
         number="2c",
         sentence="An applied callback is applied again when it is repeated",
         changes=(APPLY_ANY_OUTCOME, APPLY_AGAIN),
-        caught_by=("test_b7_b15_a_repetition_does_not_make_us_ask_fal_again",),
+        caught_by=("test_b7_b15_a_repeated_callback_without_a_verdict_does_not_make_the_row_due",),
     ),
     Bug(
         number="2",

@@ -18,10 +18,10 @@ BUGS = (
             ReplaceCode(
                 module=SUBMITTER,
                 old="lifecycle.submission_lost(submission, ...)",
-                new="lifecycle.not_taken(submission, detail=str(error), retry_in_seconds=0)",
+                new="lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=0)",
             ),
         ),
-        caught_by=("test_a4_a19_what_fal_may_have_taken_is_never_sent_again_nor_released",),
+        caught_by=("test_a4_a19_a_submission_that_fal_may_have_accepted_is_neither_repeated_nor_released",),
     ),
     Bug(
         number="6b",
@@ -34,7 +34,7 @@ BUGS = (
                 new="raise",
             ),
         ),
-        caught_by=("test_a6_one_attempt_is_exactly_one_post",),
+        caught_by=("test_a6_a_submission_is_exactly_one_post",),
     ),
     Bug(
         number="6c",
@@ -46,7 +46,7 @@ BUGS = (
                 new="[Submission.State.UNKNOWN]",
             ),
         ),
-        caught_by=("test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request",),
+        caught_by=("test_a_lost_submission_does_not_adopt_the_job_of_an_identical_one_that_is_being_sent",),
     ),
     Bug(
         number="6d",
@@ -58,7 +58,7 @@ BUGS = (
                 new="generation.submissions.filter(request_id=receipt.request_id)",
             ),
         ),
-        caught_by=("test_a_request_that_another_order_has_adopted_stumbles_nobody",),
+        caught_by=("test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error",),
     ),
     Bug(
         number="7",
@@ -83,7 +83,7 @@ BUGS = (
                 new="Output.objects.filter(pk=output.pk, state=Output.State.PENDING)",
             ),
         ),
-        caught_by=("test_e3_an_owner_who_slept_through_his_lease_is_refused",),
+        caught_by=("test_e3_a_worker_that_has_lost_its_lease_cannot_complete_the_generation",),
     ),
     Bug(
         number="8b",
@@ -121,7 +121,7 @@ BUGS = (
                 new="generation.deadline_at <= now",
             ),
         ),
-        caught_by=("test_a25_a_result_that_comes_after_all_is_delivered_and_paid",),
+        caught_by=("test_a25_a_result_that_comes_after_the_deadline_is_delivered_and_charged",),
     ),
     Bug(
         number="16",
@@ -135,7 +135,7 @@ BUGS = (
         ),
         caught_by=(
             "test_completed_with_an_error_is_a_failure",
-            "test_f6_an_error_in_the_status_counts_though_there_is_a_result",
+            "test_f6_an_error_in_the_status_counts_although_there_is_a_result",
         ),
     ),
     Bug(
@@ -143,14 +143,14 @@ BUGS = (
         sentence="A row that crashes every worker is tried for ever",
         changes=(ReplaceCode(module=LEASES, old="row.crashes >= CRASHES_MAX", new="row.crashes < 0"),),
         caught_by=(
-            "test_e4_a_file_over_which_everybody_stumbles_is_given_up",
-            "test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing",
+            "test_e4_an_output_that_crashes_every_copier_is_given_up_and_costs_nothing",
+            "test_e4_a_generation_that_crashes_every_submitter_fails_and_costs_nothing",
         ),
     ),
     Bug(
         number="18b",
         sentence="A file that does not exist is requested until the last deadline",
         changes=(ReplaceCode(module=COPIER, old="missed and output.misses >= MISSES_MAX", new="False"),),
-        caught_by=("test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing[cdn:404]",),
+        caught_by=("test_c1_c7_c9_c11_c14_c15_a_file_that_never_arrives_complete_costs_nothing[cdn:404]",),
     ),
 )

@@ -1,9 +1,8 @@
-"""Several who do the same work at the same moment: one effect, and nobody is asked twice. Groups E and F."""
+"""Several processes do the same work at the same time, with one effect. See docs/failure-modes.md, groups E and F."""
 
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -24,25 +23,29 @@ from tests.helpers.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# --- Reconcilers ---
+
 
 @pytest.mark.only_postgresql
-@pytest.mark.parametrize("round_", range(5))
-def test_f4_callback_and_reconciler_at_once_have_one_effect(round_: int, fal: Simulator, submitted: Submission) -> None:
+@pytest.mark.parametrize("repetition", range(5))
+def test_f4_a_callback_and_the_reconciler_at_once_have_one_effect(
+    repetition: int, fal: Simulator, submitted: Submission
+) -> None:
     fal.finish(str(submitted.request_id))
     Generation.objects.update(next_attempt_at=Now(), leased_until=None)
 
-    def hear_or_ask(number: int) -> int:
+    def send_or_reconcile(number: int) -> int:
         if number % 2:
             return reconciler.run_once(limit=10)
         return CallbackSender(fal=fal, client=Client()).send(submitted)
 
-    at_once(4, hear_or_ask)
+    at_once(4, send_or_reconcile)
 
     assert (Event.objects.filter(fact="answered").count(), Output.objects.count()) == (1, 1)
 
 
 @pytest.mark.only_postgresql
-def test_f5_several_reconcilers_share_the_work(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_f5_concurrent_reconcilers_share_the_generations(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.always("hold", "callback:lost")
     for number in range(6):
         order(prompt=f"cat {number}")
@@ -52,22 +55,53 @@ def test_f5_several_reconcilers_share_the_work(fal: Simulator, order: PlaceOrder
     assert sum(at_once(4, lambda _: reconciler.run_once(limit=6))) == 6
 
 
+class RecordedStop(threading.Event):
+    """A stop signal that is never waited for. It records for how long, and is set after three turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) == 3:
+            self.set()
+        return self.is_set()
+
+
+def test_f9_the_reconciler_pauses_after_each_batch_however_long_the_backlog() -> None:
+    """Other workers continue at once after a full batch."""
+    waits = {}
+    for name in ("reconciler", "copier"):
+        stop = RecordedStop()
+        work_command.poll(name, lambda limit: limit, stop)
+        waits[name] = stop.waits
+
+    assert waits == {"reconciler": [work_command.POLL_SECONDS] * 3, "copier": [0] * 3}
+
+
+# --- Periodic work ---
+
+
 @pytest.mark.only_postgresql
-@pytest.mark.parametrize("known", [False, True])
-def test_e11_of_several_who_look_whether_it_is_time_one_has_the_turn(known: bool) -> None:
-    if known:
+@pytest.mark.parametrize("is_first_turn", [True, False])
+def test_e11_one_of_several_processes_does_periodic_work(is_first_turn: bool) -> None:
+    if not is_first_turn:
         Heartbeat.objects.create(name="pass", seen_at=Now() - timedelta(days=2))
 
     assert sum(at_once(8, lambda _: heartbeats.take_turn("pass", every=timedelta(days=1)))) == 1
 
 
-def test_e11_a_turn_comes_round_again(db: None) -> None:
+def test_e11_periodic_work_is_due_again_after_its_interval() -> None:
     turns = [heartbeats.take_turn("pass", every=every) for every in (timedelta(days=1), timedelta(days=1), timedelta())]
 
     assert turns == [True, False, True]
 
 
-def test_e9_what_was_rolled_back_leaves_no_nudge(order: PlaceOrder) -> None:
+# --- Queue messages ---
+
+
+def test_e9_a_transaction_that_is_rolled_back_sends_no_queue_message(order: PlaceOrder) -> None:
     generation, before = order(), HUEY.pending_count()
 
     with suppress(RuntimeError), transaction.atomic():
@@ -77,27 +111,3 @@ def test_e9_what_was_rolled_back_leaves_no_nudge(order: PlaceOrder) -> None:
     assert HUEY.pending_count() == before
     tasks.enqueue_copy(generation.pk)
     assert HUEY.pending_count() == before + 1
-
-
-def test_f9_whatever_the_backlog_fal_is_asked_a_batch_a_second(db: None) -> None:
-    """A full batch of copies is followed by the next at once; a full batch of questions is not."""
-    stop, turns = threading.Event(), {"reconciler": 0, "copier": 0}
-
-    def full(name: str, limit: int) -> int:
-        turns[name] += 1
-        if turns["copier"] == 40:
-            stop.set()
-        return limit
-
-    started = time.monotonic()
-    threads = [
-        threading.Thread(target=work_command.poll, args=(name, lambda limit, name=name: full(name, limit), stop))
-        for name in turns
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert turns["copier"] >= 40
-    assert turns["reconciler"] <= 2 + (time.monotonic() - started) / work_command.POLL_SECONDS

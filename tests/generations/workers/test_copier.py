@@ -1,4 +1,4 @@
-"""Outputs are copied completely or not at all. Case ids: docs/failure-modes.md, group C."""
+"""The copier: outputs are copied completely or not at all. Case ids: docs/failure-modes.md, group C."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from tests.services.seaweed import Bucket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HOPELESS = ["cdn:404", "cdn:403", "cdn:410", "cdn:html", "cdn:cut_nolen"]
-AT_ONCE = ["cdn:endless", "cdn:huge", "cdn:redirect", "outputs:evil_output_url"]
-PASSING = ["cdn:404x2", "cdn:429x2", "cdn:500x2", "cdn:503x2", "cdn:truncatedx2", "cdn:cut_nolenx2", "cdn:htmlx2"]
+PERMANENT = ["cdn:404", "cdn:403", "cdn:410", "cdn:html", "cdn:cut_nolen"]
+FINAL_AT_ONCE = ["cdn:endless", "cdn:huge", "cdn:redirect", "outputs:evil_output_url"]
+TEMPORARY = ["cdn:404x2", "cdn:429x2", "cdn:500x2", "cdn:503x2", "cdn:truncatedx2", "cdn:cut_nolenx2", "cdn:htmlx2"]
 
 
 @pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An endless file ends sooner; every picture of the simulator is far smaller."""
+def lower_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses an endless file sooner. Every image of the simulator is far smaller."""
     monkeypatch.setattr("generations.workers.copier.FILE_BYTES_MAX", 20 * 1024 * 1024)
 
 
-@pytest.mark.parametrize("fault", PASSING)
-def test_c3_c4_what_passes_is_tried_again_until_it_is_whole(
+# --- Faults of the CDN ---
+
+
+@pytest.mark.parametrize("fault", TEMPORARY)
+def test_c3_c4_a_file_is_fetched_again_until_it_is_complete(
     fault: str, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(fault)
@@ -43,8 +46,8 @@ def test_c3_c4_what_passes_is_tried_again_until_it_is_whole(
     assert generation.outputs.get().attempts == 3
 
 
-@pytest.mark.parametrize("fault", HOPELESS + AT_ONCE)
-def test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing(
+@pytest.mark.parametrize("fault", PERMANENT + FINAL_AT_ONCE)
+def test_c1_c7_c9_c11_c14_c15_a_file_that_never_arrives_complete_costs_nothing(
     fault: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(fault)
@@ -53,10 +56,10 @@ def test_c1_c7_c9_c11_c14_c15_what_never_comes_whole_fails_and_costs_nothing(
 
     alice.refresh_from_db()
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.COPY_FAILED, 1000, 0)
-    assert generation.outputs.get().attempts == (1 if fault in AT_ONCE else 6)
+    assert generation.outputs.get().attempts == (1 if fault in FINAL_AT_ONCE else 6)
 
 
-def test_c14_c15_no_foreign_host_is_ever_called(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_c14_c15_no_request_is_sent_to_an_unknown_host(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("outputs:evil_output_url")
     fal.script("cdn:redirect")
 
@@ -65,13 +68,13 @@ def test_c14_c15_no_foreign_host_is_ever_called(fal: Simulator, order: PlaceOrde
     assert fal.log.visits() == []
 
 
-def test_c10_a_packed_answer_is_refused(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_c10_a_compressed_response_is_refused(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("cdn:bombx1")
 
     assert work.until_done(order()).outputs.get().attempts == 2
 
 
-def test_the_content_type_is_ours_to_say(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_the_media_type_is_recognised_by_the_bytes(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("cdn:wrong_type")
 
     output = work.until_done(order(prompt="a cat", output_format="png")).outputs.get()
@@ -79,18 +82,31 @@ def test_the_content_type_is_ours_to_say(fal: Simulator, order: PlaceOrder, work
     assert (output.content_type, output.key[-4:]) == ("image/png", ".png")
 
 
-def test_b17_a_data_address_is_unpacked_under_the_same_rules(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+# --- Answers ---
+
+
+def test_b16_an_answer_without_a_file_fails_and_costs_nothing(
+    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+) -> None:
+    fal.script("outputs:zero")
+
+    assert work.until_done(order()).failure_code == FailureCode.PROVIDER_ERROR
+    alice.refresh_from_db()
+    assert (alice.balance, alice.held) == (1000, 0)
+
+
+def test_b17_a_data_uri_is_decoded_and_stored(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("outputs:data_uri")
 
     output = work.until_done(order()).outputs.get()
 
-    assert (output.kind, output.size_bytes is not None and output.size_bytes > 1000) == ("image", True)
+    assert output.kind == "image"
+    assert output.size_bytes is not None
+    assert output.size_bytes > 1000
 
 
 @pytest.mark.parametrize("url", ["data:image/png,plain", "data:image/png;base64,%%%", "data:image/png;base64,AAAA"])
-def test_b17_a_data_address_that_holds_no_picture_is_refused(
-    url: str, fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
+def test_b17_a_data_uri_without_an_image_is_refused(url: str, fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("result:410")
     generation = order()
     work.submit()
@@ -100,10 +116,10 @@ def test_b17_a_data_address_that_holds_no_picture_is_refused(
 
 
 @pytest.mark.parametrize(
-    "fault, captured", [("cdn:404@1", 2), ("outputs:fewer", 2), ("outputs:more", 3), ("outputs:nested", 3)]
+    "fault, files", [("cdn:404@1", 3), ("outputs:fewer", 3), ("outputs:more", 4), ("outputs:nested", 4)]
 )
-def test_c27_n_of_m_files_cost_n_of_m_of_the_price(
-    fault: str, captured: int, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+def test_c27_some_of_four_files_cost_a_part_of_the_price(
+    fault: str, files: int, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     price = 4 * 3
     fal.script(fault)
@@ -111,18 +127,15 @@ def test_c27_n_of_m_files_cost_n_of_m_of_the_price(
     generation = work.until_done(order(prompt="cats", num_images=4))
 
     alice.refresh_from_db()
-    expected = price * {2: 3, 3: 4}[captured] // 4
-    assert (generation.status, generation.captured, generation.released) == ("completed", expected, price - expected)
-    assert (alice.balance, alice.held) == (1000 - expected, 0)
+    captured = price * files // 4
+    assert (generation.status, generation.captured, generation.released) == ("completed", captured, price - captured)
+    assert (alice.balance, alice.held) == (1000 - captured, 0)
 
 
-def test_b16_an_answer_without_a_file_fails_and_costs_nothing(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("outputs:zero")
-
-    assert work.until_done(order()).failure_code == FailureCode.PROVIDER_ERROR
+# --- Storage ---
 
 
-def test_c20_a_storage_that_is_away_is_tried_until_the_deadline(
+def test_c20_an_unreachable_storage_is_tried_until_the_deadline(
     settings, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
@@ -135,7 +148,7 @@ def test_c20_a_storage_that_is_away_is_tried_until_the_deadline(
     assert work.until_done(generation).failure_code == FailureCode.COPY_FAILED
 
 
-def test_c22_a_wrong_storage_key_can_be_mended_while_the_copy_waits(
+def test_c22_a_copy_succeeds_after_a_wrong_storage_key_is_corrected(
     settings, bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     right = settings.STORAGES
@@ -148,7 +161,7 @@ def test_c22_a_wrong_storage_key_can_be_mended_while_the_copy_waits(
     assert work.until_done(generation).status == Status.COMPLETED
 
 
-def test_c23_what_lies_in_the_bucket_is_what_fal_served(
+def test_c23_the_bucket_holds_exactly_the_outputs(
     bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = work.until_done(order(prompt="cats", num_images=2))
@@ -161,12 +174,12 @@ def test_c23_what_lies_in_the_bucket_is_what_fal_served(
     assert {item["Key"] for item in listing} == set(generation.outputs.values_list("key", flat=True))
 
 
-def test_c25_a_crash_between_put_and_commit_leaves_no_second_object(
+def test_c25_a_crash_between_the_upload_and_the_commit_leaves_no_second_object(
     bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
     work.until(Output.objects.exists)
-    bucket.client.put_object(Bucket=bucket.name, Key=f"generations/{generation.pk}/0.jpg", Body=b"half a picture")
+    bucket.client.put_object(Bucket=bucket.name, Key=f"generations/{generation.pk}/0.jpg", Body=b"half an image")
 
     work.until_done(generation)
 
@@ -174,25 +187,28 @@ def test_c25_a_crash_between_put_and_commit_leaves_no_second_object(
     assert item["Size"] == generation.outputs.get().size_bytes
 
 
-def test_e3_an_owner_who_slept_through_his_lease_is_refused(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+# --- Leases ---
+
+
+def test_e3_a_worker_that_has_lost_its_lease_cannot_complete_the_generation(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
     generation = order()
     work.until(Output.objects.exists)
-    (slow,) = leases.claim(Output.objects.all(), limit=1, seconds=-1)
-    (quick,) = leases.claim(Output.objects.all(), limit=1, seconds=30)
+    (lost,) = leases.claim(Output.objects.all(), limit=1, seconds=-1)
+    (held,) = leases.claim(Output.objects.all(), limit=1, seconds=30)
     file = StoredFile(key="k", kind="image", content_type="image/png", size_bytes=1, sha256="s")
 
-    assert lifecycle.stored(slow, file) is False
+    assert lifecycle.stored(lost, file) is False
     assert Generation.objects.get().status == Status.PROCESSING
 
-    assert lifecycle.stored(quick, file) is True
+    assert lifecycle.stored(held, file) is True
     generation.refresh_from_db()
     assert generation.status == Status.COMPLETED
 
 
-def test_two_copies_that_end_at_once_complete_it_once(
-    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
-) -> None:
+def test_copies_that_end_at_once_complete_the_generation_once(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    """The files of a generation are copied in parallel."""
     generation = work.until_done(order(prompt="cats", num_images=4))
 
-    facts = list(generation.events.values_list("fact", flat=True))
-    assert facts.count("completed") == 1
+    assert generation.events.filter(fact="completed").count() == 1

@@ -1,4 +1,4 @@
-"""Erasing: the prompt, the files and fal's payloads go; what it cost stays, and the books still agree."""
+"""The eraser: files are deleted in storage and at fal, and old generations and uploads by retention rules."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from django.utils import timezone
 from credits.audit import audit
 from credits.models import Account
 from generations import lifecycle
-from generations.errors import NotFinished
 from generations.files import storage
 from generations.models import (
     Erasure,
     FailureCode,
     Generation,
     Heartbeat,
-    Output,
     ProviderCallback,
     Retention,
     Submission,
@@ -36,175 +34,184 @@ from tests.services.seaweed import Bucket
 from tests.simulator.queue_client import get
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SECRET = "a cat that nobody may know of"
+
+PROMPT = "a cat in a secret place"
 
 
 @pytest.fixture
-def made(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
-    return work.until_done(order(prompt=SECRET, num_images=2))
+def completed(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
+    """A generation with two files."""
+    return work.until_done(order(prompt=PROMPT, num_images=2))
 
 
 def erase(generation: Generation) -> Erasure:
+    """Erases the generation and runs the eraser. Returns the receipt."""
     lifecycle.erase(generation, actor="user:alice")
     eraser.run_once(limit=10)
     return Erasure.objects.get()
 
 
-def lying_there(generation: Generation) -> set[str]:
+def stored_keys(generation: Generation) -> set[str]:
     return {listed.key for listed in storage.list_page() if str(generation.pk) in listed.key}
 
 
-def everything_we_keep(generation: Generation) -> str:
-    rows = [
-        *Generation.objects.filter(pk=generation.pk).values(),
-        *generation.submissions.values(),
-        *generation.outputs.values(),
-        *generation.events.values(),
-        *({**row, "body": bytes(row["body"])} for row in ProviderCallback.objects.values()),
-    ]
-    return str(rows)
+def all_rows(generation: Generation) -> str:
+    """Everything that the database holds about the generation, as one text."""
+    return str(
+        [
+            *Generation.objects.filter(pk=generation.pk).values(),
+            *generation.submissions.values(),
+            *generation.outputs.values(),
+            *generation.events.values(),
+            *({**row, "body": bytes(row["body"])} for row in ProviderCallback.objects.values()),
+        ]
+    )
 
 
-def test_the_files_and_the_words_are_gone(made: Generation) -> None:
-    assert SECRET in everything_we_keep(made)
-    assert len(lying_there(made)) == 2
+# --- What is deleted ---
 
-    receipt = erase(made)
 
-    assert SECRET not in everything_we_keep(made)
-    assert lying_there(made) == set()
+def test_the_prompt_and_the_files_are_deleted(completed: Generation) -> None:
+    assert PROMPT in all_rows(completed)
+    assert len(stored_keys(completed)) == 2
+
+    receipt = erase(completed)
+
+    assert PROMPT not in all_rows(completed)
+    assert stored_keys(completed) == set()
     assert receipt.done_at is not None
 
 
-def test_what_fal_kept_is_gone_too(made: Generation, fal: Simulator) -> None:
-    sent, lying = fal.log.accepted()[0], fal.log.files()
-    assert (sent.inputs["prompt"], len(lying)) == (SECRET, 2)
+def test_the_files_are_deleted_from_a_bucket(bucket: Bucket, completed: Generation) -> None:
+    assert len(bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]) == 2
 
-    receipt = erase(made)
+    erase(completed)
 
-    assert (fal.log.accepted()[0].inputs, fal.log.accepted()[0].answer) == (None, None)
-    assert [get(f"{fal.url}{file.path}").status_code for file in lying] == [404, 404]
+    assert "Contents" not in bucket.client.list_objects_v2(Bucket=bucket.name)
+
+
+def test_the_price_and_the_ledger_are_kept(completed: Generation, alice: Account) -> None:
+    erase(completed)
+
+    completed.refresh_from_db()
+    alice.refresh_from_db()
+    assert (completed.status, completed.captured, alice.balance) == ("completed", 6, 994)
+    assert (audit().clean, invariants.always(), invariants.at_rest()) == (True, [], [])
+
+
+def test_the_receipt_names_the_deleted_files(completed: Generation) -> None:
+    files = [
+        {"output": str(output.pk), "role": output.role, "size": output.size_bytes, "sha256": output.sha256}
+        for output in completed.outputs.all()
+    ]
+
+    assert sorted(erase(completed).files, key=str) == sorted(files, key=str)
+
+
+def test_a_generation_is_erased_once(completed: Generation) -> None:
+    first = lifecycle.erase(completed, actor="user:alice")
+
+    assert lifecycle.erase(completed, actor="user:alice").pk == first.pk
+    assert completed.events.filter(fact="erased").count() == 1
+
+
+def test_a_callback_after_the_erasure_is_stored_without_its_body(
+    callbacks: CallbackSender, submitted: Submission, fal: Simulator, work: Work
+) -> None:
+    callbacks.send(submitted)
+    erase(work.until_done(submitted.generation))
+
+    late = fal.callback_body(str(submitted.request_id)) + b" "
+    callbacks.send(submitted, late)
+
+    assert [bytes(callback.body) for callback in ProviderCallback.objects.all()] == [b"", b""]
+
+
+def test_an_erasure_is_repeated_until_the_storage_is_reachable(settings, completed: Generation, work: Work) -> None:
+    unreachable = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
+    stored = settings.STORAGES
+    settings.STORAGES = {**stored, "default": unreachable.storage}
+    assert erase(completed).done_at is None
+
+    settings.STORAGES = stored
+    work.erase()
+
+    assert Erasure.objects.get().done_at is not None
+    assert stored_keys(completed) == set()
+
+
+# --- fal's copies ---
+
+
+def test_fals_payloads_and_files_are_deleted(completed: Generation, fal: Simulator) -> None:
+    (request,), files = fal.log.accepted(), fal.log.files()
+    assert (request.inputs["prompt"], len(files)) == (PROMPT, 2)
+
+    receipt = erase(completed)
+
+    (request,) = fal.log.accepted()
+    assert (request.inputs, request.answer) == (None, None)
+    assert [get(f"{fal.url}{file.path}").status_code for file in files] == [404, 404]
     assert receipt.provider_copy == Erasure.ProviderCopy.DELETED
 
 
-def test_without_a_key_that_may_delete_the_receipt_says_that_fal_keeps_it(made: Generation, settings) -> None:
+def test_without_an_admin_key_the_receipt_says_that_fal_keeps_its_copy(completed: Generation, settings) -> None:
     settings.FAL_ADMIN_KEY = ""
 
-    assert (receipt := erase(made)).provider_copy == Erasure.ProviderCopy.KEPT
+    receipt = erase(completed)
+
+    assert receipt.provider_copy == Erasure.ProviderCopy.KEPT
     assert receipt.done_at is not None
 
 
-def test_what_fal_refuses_to_delete_now_is_asked_for_again(made: Generation, work: Work, settings) -> None:
-    right, settings.FAL_ADMIN_KEY = settings.FAL_ADMIN_KEY, settings.FAL_KEY
-    refused = erase(made)
+def test_a_deletion_that_fal_refuses_is_repeated(completed: Generation, work: Work, settings) -> None:
+    admin_key, settings.FAL_ADMIN_KEY = settings.FAL_ADMIN_KEY, settings.FAL_KEY
+    refused = erase(completed)
 
-    settings.FAL_ADMIN_KEY = right
+    settings.FAL_ADMIN_KEY = admin_key
     work.erase()
 
-    assert (refused.done_at, "403" in refused.detail, lying_there(made)) == (None, True, set())
+    assert (refused.done_at, "403" in refused.detail, stored_keys(completed)) == (None, True, set())
     assert Erasure.objects.get().provider_copy == Erasure.ProviderCopy.DELETED
 
 
-def test_a_job_that_turns_up_after_the_erasure_is_forgotten_too(made: Generation, fal: Simulator, work: Work) -> None:
-    """F11: the answer to an attempt was lost, and fal had taken it."""
-    erase(made)
-    late = Submission.objects.create(generation=made, number=2, state=Submission.State.UNKNOWN)
-    twin = replace(fal.log.accepted()[0], request_id="late", inputs={"prompt": SECRET})
-    fal.log.add(twin)
+def test_a_job_that_is_found_after_the_erasure_is_deleted_too(
+    completed: Generation, fal: Simulator, work: Work
+) -> None:
+    """F11: the answer to a submission was lost, and fal had accepted it."""
+    erase(completed)
+    late = Submission.objects.create(generation=completed, number=2, state=Submission.State.UNKNOWN)
+    fal.log.add(replace(fal.log.accepted()[0], request_id="late", inputs={"prompt": PROMPT}))
 
-    lifecycle.submitted(late, clients.fal().receipt_for(made.endpoint, "late"))
+    lifecycle.submitted(late, clients.fal().receipt_for(completed.endpoint, "late"))
     work.erase()
 
     assert [request.inputs for request in fal.log.accepted()] == [None, None]
     assert Erasure.objects.get().done_at is not None
 
 
-def test_what_fal_never_had_is_not_asked_for(order: PlaceOrder, alice: Account) -> None:
-    generation = order(prompt=SECRET)
+def test_nothing_is_deleted_at_fal_if_it_had_no_job(order: PlaceOrder) -> None:
+    generation = order(prompt=PROMPT)
     lifecycle.failed(generation, lifecycle.failure(FailureCode.DEADLINE), actor="test")
 
     assert erase(generation).provider_copy == Erasure.ProviderCopy.NONE
 
 
-def test_the_receipt_says_what_lay_there(made: Generation) -> None:
-    before = [
-        {"output": str(output.pk), "role": output.role, "size": output.size_bytes, "sha256": output.sha256}
-        for output in made.outputs.all()
-    ]
-
-    assert sorted(erase(made).files, key=str) == sorted(before, key=str)
+# --- Retention rules ---
 
 
-def test_what_it_cost_stays_and_the_books_agree(made: Generation, alice: Account) -> None:
-    erase(made)
-
-    made.refresh_from_db()
-    alice.refresh_from_db()
-    assert (made.status, made.captured, alice.balance) == ("completed", 6, 994)
-    assert (audit().clean, invariants.always(), invariants.at_rest()) == (True, [], [])
-
-
-def test_asked_twice_it_happens_once(made: Generation) -> None:
-    first = lifecycle.erase(made, actor="user:alice")
-
-    assert lifecycle.erase(made, actor="user:alice").pk == first.pk
-    assert made.events.filter(fact="erased").count() == 1
-
-
-def test_what_is_being_made_is_not_erased(order: PlaceOrder) -> None:
-    with pytest.raises(NotFinished, match="Cancel it first"):
-        lifecycle.erase(order(), actor="user:alice")
-
-
-def test_what_fal_says_afterwards_is_not_kept(callbacks: CallbackSender, submitted, fal: Simulator, work: Work) -> None:
-    callbacks.send(submitted)
-    generation = work.until_done(submitted.generation)
-    erase(generation)
-
-    late = fal.callback_body(submitted.request_id) + b" "
-    callbacks.send(submitted, late)
-
-    assert [bytes(delivery.body) for delivery in ProviderCallback.objects.all()] == [b"", b""]
-
-
-def test_a_storage_that_is_away_gets_its_turn_later(settings, made: Generation) -> None:
-    nowhere = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
-    stored = settings.STORAGES
-    settings.STORAGES = {**stored, "default": nowhere.storage}
-    assert erase(made).done_at is None
-
-    settings.STORAGES = stored
-    Erasure.objects.update(next_attempt_at=timezone.now())
-    eraser.run_once(limit=10)
-
-    assert Erasure.objects.get().done_at is not None
-    assert lying_there(made) == set()
-
-
-def test_from_a_bucket_it_goes_too(bucket: Bucket, made: Generation) -> None:
-    assert len(bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]) == 2
-
-    erase(made)
-
-    assert "Contents" not in bucket.client.list_objects_v2(Bucket=bucket.name)
-
-
-# --- Rules ---
-
-
-@pytest.mark.parametrize("days_old, erased", [(31, True), (29, False)])
-def test_what_has_outlived_its_owners_rule_is_erased(
-    made: Generation, alice: Account, days_old: int, erased: bool
+@pytest.mark.parametrize("days, is_erased", [(31, True), (29, False)])
+def test_a_generation_is_erased_when_it_is_older_than_its_accounts_rule(
+    completed: Generation, alice: Account, days: int, is_erased: bool
 ) -> None:
     Retention.objects.create(account=alice, days=30)
-    now = timezone.now()
 
-    eraser.run_once(limit=10, now=now + timedelta(days=days_old))
+    eraser.run_once(limit=10, now=timezone.now() + timedelta(days=days))
 
-    assert (Generation.objects.get().erased_at is not None) is erased
+    assert (Generation.objects.get().erased_at is not None) is is_erased
 
 
-def test_what_was_brought_goes_by_the_same_rule(alice: Account) -> None:
+def test_an_upload_is_erased_by_the_same_rule(alice: Account) -> None:
     upload = insert_upload(alice.user)
     Retention.objects.create(account=alice, days=30)
 
@@ -214,30 +221,30 @@ def test_what_was_brought_goes_by_the_same_rule(alice: Account) -> None:
     assert upload.state == Upload.State.ERASED
 
 
-def test_without_a_rule_everything_is_kept(made: Generation) -> None:
+def test_without_a_rule_generations_are_kept(completed: Generation) -> None:
     eraser.run_once(limit=10, now=timezone.now() + timedelta(days=9999))
 
     assert Generation.objects.get().erased_at is None
 
 
-def test_the_rules_are_looked_at_once_an_hour(made: Generation, alice: Account) -> None:
+def test_the_rules_are_applied_once_an_hour(completed: Generation, alice: Account) -> None:
+    in_two_days = timezone.now() + timedelta(days=2)
     eraser.run_once(limit=10)
     Retention.objects.create(account=alice, days=1)
 
-    eraser.run_once(limit=10, now=timezone.now() + timedelta(days=2))
+    eraser.run_once(limit=10, now=in_two_days)
     assert Generation.objects.get().erased_at is None
 
     Heartbeat.objects.filter(name=eraser.RULES).update(seen_at=timezone.now() - eraser.RULES_EVERY)
-    eraser.run_once(limit=10, now=timezone.now() + timedelta(days=2))
+    eraser.run_once(limit=10, now=in_two_days)
     assert Generation.objects.get().erased_at is not None
 
 
-def test_more_than_fits_one_look_is_erased_by_the_next(fal: Simulator, order: PlaceOrder, work: Work, alice) -> None:
+def test_generations_beyond_the_limit_are_erased_in_the_next_run(order: PlaceOrder, alice: Account) -> None:
     for number in range(3):
-        lifecycle.failed(order(prompt=str(number)), lifecycle.failure("deadline"), actor="test")  # type: ignore[arg-type]
+        lifecycle.failed(order(prompt=str(number)), lifecycle.failure(FailureCode.DEADLINE), actor="test")
     Retention.objects.create(account=alice, days=1)
 
-    for _ in range(2):
+    for kept in (1, 0):
         eraser.run_once(limit=2, now=timezone.now() + timedelta(days=2))
-
-    assert Output.objects.count() == Generation.objects.filter(erased_at=None).count() == 0
+        assert Generation.objects.filter(erased_at=None).count() == kept

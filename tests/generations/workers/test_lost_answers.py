@@ -1,4 +1,7 @@
-"""Attempts whose answer was lost: callback, fal's own record, deadline, in this order. Cases A2-A4, F11."""
+"""Submissions whose answer was lost: their callback, fal's record or the deadline decides, in this order.
+
+Cases A2 to A4 and F11 of docs/failure-modes.md.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from tests.helpers.database_guards import rejecting_inserts
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lost(order: PlaceOrder, work: Work) -> Generation:
+def submit_and_lose(order: PlaceOrder, work: Work) -> Generation:
+    """A generation whose submission is unknown. The simulator's scenario must lose the answer."""
     generation = order()
     work.submit()
     generation.refresh_from_db()
@@ -31,7 +35,24 @@ def lost(order: PlaceOrder, work: Work) -> Generation:
     return generation
 
 
-def minutes_pass(minutes: int) -> None:
+def send_without_recording(generation: Generation) -> tuple[Submission, ProviderReceipt]:
+    """fal has accepted the submission, and its sender has not recorded the receipt yet."""
+    submission = lifecycle.submitting(generation)
+    assert submission is not None
+    receipt = clients.fal().submit(generation.endpoint, generation.arguments, webhook_url="", start_timeout_seconds=60)
+    return submission, receipt
+
+
+def submit_again_as_missing(generation: Generation) -> Submission:
+    """Plans a second submission, as if fal's record did not know the first one. Returns the first one."""
+    first = generation.submissions.get()
+    Submission.objects.update(state=Submission.State.MISSING)
+    Generation.objects.update(phase=Phase.QUEUED)
+    Submission.objects.create(generation=generation, number=2)
+    return first
+
+
+def let_minutes_pass(minutes: int) -> None:
     Submission.objects.update(sent_at=F("sent_at") - timedelta(minutes=minutes))
 
 
@@ -39,30 +60,35 @@ def states(generation: Generation) -> list[str]:
     return list(generation.submissions.order_by("number").values_list("state", flat=True))
 
 
+# --- fal's record ---
+
+
 def test_a4_a_job_that_fals_record_knows_is_adopted(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("drop_after_accept", "callback:lost")
-    generation = lost(order, work)
+    generation = submit_and_lose(order, work)
 
     work.until_done(generation)
 
     assert (generation.status, len(fal.log.accepted()), states(generation)) == (Status.COMPLETED, 1, ["accepted"])
 
 
-def test_a_job_that_fals_record_does_not_know_yet_is_waited_for(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_submission_that_fals_record_does_not_know_yet_stays_unknown(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
     fal.script("drop_before_accept")
-    generation = lost(order, work)
+    generation = submit_and_lose(order, work)
 
     work.reconcile()
 
     assert states(generation) == ["unknown"]
 
 
-def test_a2_a_job_that_fals_record_does_not_know_after_minutes_is_made_again(
+def test_a2_a_submission_that_fals_record_does_not_know_after_minutes_is_repeated(
     fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept")
-    generation = lost(order, work)
-    minutes_pass(3)
+    generation = submit_and_lose(order, work)
+    let_minutes_pass(3)
 
     work.until_done(generation)
 
@@ -70,110 +96,105 @@ def test_a2_a_job_that_fals_record_does_not_know_after_minutes_is_made_again(
     assert (len(fal.log.posts()), len(fal.log.accepted())) == (2, 1)
 
 
-def test_a_slow_models_job_may_be_under_way_though_fals_record_does_not_show_it(
-    fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
+def test_the_submission_of_a_slow_model_is_repeated_later(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    """fal's record may not show a request while it runs."""
     fal.script("drop_before_accept")
     generation = order("veo3.1", prompt="a cat", duration="4s", generate_audio=False)
     work.submit()
 
-    minutes_pass(3)
+    let_minutes_pass(3)
     work.reconcile()
-    early = states(generation)
-    minutes_pass(2)
-    work.reconcile()
-
-    assert (early, states(generation)) == (["unknown"], ["missing", "planned"])
-
-
-def test_two_lost_twins_are_not_guessed_apart(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("drop_after_accept", "callback:lost")
-    fal.script("drop_before_accept")
-    twins = [lost(order, work), lost(order, work)]
-
+    after_three_minutes = states(generation)
+    let_minutes_pass(2)
     work.reconcile()
 
-    assert [states(twin) for twin in twins] == [["unknown"], ["unknown"]]
+    assert (after_three_minutes, states(generation)) == (["unknown"], ["missing", "planned"])
 
 
-def test_a_twin_whose_answer_is_on_the_way_is_not_robbed_of_its_request(
-    fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
-    fal.script("drop_before_accept", "hold")
-    first, second = lost(order, work), order()
-    attempt, ticket = posted(second)
-
-    work.reconcile()
-
-    assert states(first) == ["unknown"]
-    assert lifecycle.submitted(attempt, ticket)
-    assert states(second) == ["accepted"]
-
-
-def posted(generation: Generation) -> tuple[Submission, ProviderReceipt]:
-    """fal has taken it; whoever sent it has not noted that yet."""
-    attempt = lifecycle.submitting(generation)
-    assert attempt is not None
-    sent = clients.fal().submit(generation.endpoint, generation.arguments, webhook_url="", start_timeout_seconds=60)
-    return attempt, sent
-
-
-def test_a_request_that_another_order_has_adopted_stumbles_nobody(
-    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
-) -> None:
-    fal.script("drop_before_accept", "hold")
-    first, second = lost(order, work), order()
-    attempt, ticket = posted(second)
-    callbacks.client.raise_request_exception = False
-    with rejecting_inserts(Output):
-        callbacks.send(attempt, request_id=ticket.request_id)
-    assert lifecycle.submitted(first.submissions.get(), ticket)
-
-    assert callback_inbox.catch_up(second)
-
-    first.refresh_from_db()
-    assert (first.phase, states(second)) == (Phase.STORING, ["sent"])
-    assert not lifecycle.submitted(attempt, ticket)
-
-
-def test_an_attempt_that_stays_unknown_is_released_in_the_end(
-    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
-) -> None:
-    fal.script("drop_after_accept", "callback:lost")
-    fal.script("drop_before_accept")
-    twins = [lost(order, work), lost(order, work)]
-    minutes_pass(20)
-
-    work.reconcile()
-
-    alice.refresh_from_db()
-    assert alice.held == 0
-    assert {work.until_done(twin).failure_code for twin in twins} == {FailureCode.SUBMISSION_UNKNOWN}
-
-
-def test_a_job_that_is_lost_every_time_is_made_three_times_at_most(
-    fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
+def test_a_submission_is_repeated_twice_at_most(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.always("drop_before_accept")
-    generation = lost(order, work)
+    generation = submit_and_lose(order, work)
 
     for _ in range(4):
-        minutes_pass(3)
+        let_minutes_pass(3)
         work.reconcile()
         work.submit()
 
     assert states(generation) == ["missing", "missing", "unknown"]
 
 
-def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn(
+# --- Identical orders ---
+
+
+def test_of_two_identical_lost_submissions_neither_adopts_the_one_recorded_job(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    fal.script("drop_after_accept", "callback:lost")
+    fal.script("drop_before_accept")
+    identical = [submit_and_lose(order, work), submit_and_lose(order, work)]
+
+    work.reconcile()
+
+    assert [states(generation) for generation in identical] == [["unknown"], ["unknown"]]
+
+
+def test_a_lost_submission_does_not_adopt_the_job_of_an_identical_one_that_is_being_sent(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    fal.script("drop_before_accept", "hold")
+    lost, sent = submit_and_lose(order, work), order()
+    submission, receipt = send_without_recording(sent)
+
+    work.reconcile()
+
+    assert states(lost) == ["unknown"]
+    assert lifecycle.submitted(submission, receipt)
+    assert states(sent) == ["accepted"]
+
+
+def test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error(
+    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
+) -> None:
+    fal.script("drop_before_accept", "hold")
+    first, second = submit_and_lose(order, work), order()
+    submission, receipt = send_without_recording(second)
+    callbacks.client.raise_request_exception = False
+    with rejecting_inserts(Output):
+        callbacks.send(submission, request_id=receipt.request_id)
+    assert lifecycle.submitted(first.submissions.get(), receipt)
+
+    assert callback_inbox.catch_up(second)
+
+    first.refresh_from_db()
+    assert (first.phase, states(second)) == (Phase.STORING, ["sent"])
+    assert not lifecycle.submitted(submission, receipt)
+
+
+def test_a_submission_that_stays_unknown_for_20_minutes_fails_and_costs_nothing(
+    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+) -> None:
+    fal.script("drop_after_accept", "callback:lost")
+    fal.script("drop_before_accept")
+    identical = [submit_and_lose(order, work), submit_and_lose(order, work)]
+    let_minutes_pass(20)
+
+    work.reconcile()
+
+    alice.refresh_from_db()
+    assert alice.held == 0
+    codes = {work.until_done(generation).failure_code for generation in identical}
+    assert codes == {FailureCode.SUBMISSION_UNKNOWN}
+
+
+# --- Surplus jobs ---
+
+
+def test_f11_a_first_job_that_is_found_after_the_end_is_surplus_and_cancelled(
     fal: Simulator, callbacks: CallbackSender, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost", "hold")
-    generation = lost(order, work)
-    first = generation.submissions.get()
-    Submission.objects.update(state=Submission.State.MISSING)
-    Generation.objects.update(phase=Phase.QUEUED)
-    Submission.objects.create(generation=generation, number=2)
+    generation = submit_and_lose(order, work)
+    first = submit_again_as_missing(generation)
     work.until_done(generation)
 
     assert callbacks.send(first) == 200
@@ -185,16 +206,13 @@ def test_f11_a_first_job_that_turns_up_after_the_second_is_surplus_and_withdrawn
     assert surplus_canceller.run_once(limit=10) == 0
 
 
-def test_of_two_jobs_the_first_to_answer_counts(
+def test_of_two_jobs_the_first_that_answers_is_delivered(
     fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
     fal.always("callback:lost", "hold")
     fal.script("drop_after_accept", "callback:lost", "hold")
-    generation = lost(order, work)
-    first = generation.submissions.get()
-    Submission.objects.update(state=Submission.State.MISSING)
-    Generation.objects.update(phase=Phase.QUEUED)
-    Submission.objects.create(generation=generation, number=2)
+    generation = submit_and_lose(order, work)
+    first = submit_again_as_missing(generation)
     work.submit()
 
     callbacks.send(first)
@@ -202,11 +220,11 @@ def test_of_two_jobs_the_first_to_answer_counts(
     assert (work.until_done(generation).status, states(generation)) == (Status.COMPLETED, ["accepted", "surplus"])
 
 
-def test_a_surplus_job_that_fal_cannot_stop_now_is_tried_again(
-    settings, fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
+def test_a_surplus_job_that_cannot_be_cancelled_now_is_tried_again(
+    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost", "hold")
-    generation = lost(order, work)
+    generation = submit_and_lose(order, work)
     Generation.objects.update(deadline_at=timezone.now())
     work.reconcile()
     callbacks.send(generation.submissions.get())

@@ -1,4 +1,4 @@
-"""A file that is not where it was said to be: fal is asked once more, and then it is given up."""
+"""Files that are not where fal said: fal is asked once more, and then they are given up. Case C28."""
 
 from __future__ import annotations
 
@@ -13,38 +13,33 @@ from tests.helpers.background_work import Work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def lead_astray(fal: Simulator, work: Work) -> Output:
-    """fal has answered, and the file has moved since."""
-    work.until(Output.objects.exists)
-    Output.objects.update(source_url=f"{fal.url}/files/moved-since")
-    return Output.objects.get()
-
-
-def test_c28_a_file_that_moved_is_found_again(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_c28_a_file_that_fal_has_moved_is_found_at_its_new_url(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     generation = order()
-    astray = lead_astray(fal, work)
+    work.until(Output.objects.exists)
+    old_url = f"{fal.url}/files/moved-since"
+    Output.objects.update(source_url=old_url)
 
     work.until_done(generation)
 
     output = generation.outputs.get()
     assert generation.status == Status.COMPLETED
     assert (output.attempts, output.misses) == (4, 3)
-    assert output.source_url != astray.source_url
+    assert output.source_url != old_url
 
 
-def test_each_file_finds_its_own_address(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_each_of_several_files_gets_its_own_new_url(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     generation = order(prompt="cats", num_images=3)
     work.until(Output.objects.exists)
-    right = list(generation.outputs.values_list("source_url", flat=True))
+    urls = list(generation.outputs.values_list("source_url", flat=True))
     generation.outputs.exclude(index=0).update(source_url=f"{fal.url}/files/moved-since")
 
     work.until_done(generation)
 
-    assert list(generation.outputs.values_list("source_url", flat=True)) == right
+    assert list(generation.outputs.values_list("source_url", flat=True)) == urls
 
 
 @pytest.mark.parametrize("fault", ["result:404", "result:410"])
-def test_c28_when_fal_has_forgotten_it_too_it_ends_and_costs_nothing(
+def test_c28_a_file_whose_result_fal_has_deleted_too_costs_nothing(
     fault: str, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(fault, "callback:lost")
@@ -58,20 +53,22 @@ def test_c28_when_fal_has_forgotten_it_too_it_ends_and_costs_nothing(
     assert generation.outputs.get().attempts == 6
 
 
-def test_fal_is_asked_once(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_file_that_fal_still_names_at_the_same_url_is_given_up(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("cdn:404")
     generation = order()
     work.until(Output.objects.exists)
-    source = Output.objects.get().source_url
+    source_url = Output.objects.get().source_url
 
     work.until_done(generation)
 
-    assert generation.outputs.get().source_url == source
-    assert generation.outputs.get().misses == 6
+    output = generation.outputs.get()
+    assert (output.source_url, output.misses) == (source_url, 6)
 
 
-def test_an_outage_of_our_own_storage_uses_up_no_chance(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    """After an hour's outage a single stumble of the CDN must not be the end."""
+def test_attempts_during_an_outage_of_limns_storage_do_not_count_as_misses(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    """After an outage of an hour, a single 404 of the CDN must not give the file up."""
     fal.script("cdn:404x1")
     generation = order()
     work.until(Output.objects.exists)
@@ -80,7 +77,7 @@ def test_an_outage_of_our_own_storage_uses_up_no_chance(fal: Simulator, order: P
     assert work.until_done(generation).status == Status.COMPLETED
 
 
-def test_staff_can_see_why_it_waits_and_until_when(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_waiting_output_shows_its_last_error_and_its_deadline(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("cdn:503x3")
     order()
 

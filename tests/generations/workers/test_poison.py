@@ -1,9 +1,8 @@
-"""Work that crashes its worker is abandoned after five attempts. Case E4 of docs/failure-modes.md."""
+"""Rows on which worker after worker crashes are given up after five attempts. Case E4 of docs/failure-modes.md."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
-from generations.fal import Completed
+from generations.fal import Completed, FalClient
 from generations.jobs import leases
 from generations.jobs.leased_model import Leased
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
@@ -30,8 +29,8 @@ from tests.services.waiting import until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LAST = leases.CRASHES_MAX
-# Python loads this first; from then on, whoever dials a certain port dies as of a broken library.
-DIES_OF_A_PORT = """
+# A sitecustomize module: the process dies when it connects to this port, as if a library had crashed it.
+DIES_AT_PORT = """
 import os, sys
 
 def die(event, details):
@@ -43,31 +42,32 @@ sys.addaudithook(die)
 
 
 @pytest.fixture
-def films(settings) -> Iterator[Server]:
+def film_server(settings) -> Iterator[Server]:
     film = FILES["mp4"]
     with serving(respond("200 OK", f"Content-Length: {len(film)}", body=film)) as server:
         settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, server.host]
         yield server
 
 
-def lapse(rows: type[Leased]) -> None:
-    """Time goes by: whoever had them is taken for dead."""
+def expire_leases(rows: type[Leased]) -> None:
+    """Makes every row due and every lease run out, as if its worker had died."""
     past = timezone.now() - timedelta(seconds=1)
     rows._default_manager.filter(lease__isnull=False).update(leased_until=past)
     rows._default_manager.filter(next_attempt_at__isnull=False).update(next_attempt_at=past)
 
 
-def stumble(*args: object, **options: object) -> None:
-    raise RuntimeError("nobody foresaw this")
+def crash(*args: object, **options: object) -> None:
+    raise RuntimeError("an error in Limn")
 
 
-def run_into_it(run_once, rows: type[Leased], *, times: int) -> None:
+def run(worker: Callable[..., int], rows: type[Leased], *, times: int) -> None:
+    """Runs the worker, each time after the leases of the time before have run out."""
     for _ in range(times):
-        lapse(rows)
-        run_once(limit=10)
+        expire_leases(rows)
+        worker(limit=10)
 
 
-# --- Counting ---
+# --- Counting crashes ---
 
 
 def claim() -> Leased:
@@ -76,13 +76,13 @@ def claim() -> Leased:
     return row
 
 
-def test_a_lease_that_ran_out_counts(order: PlaceOrder) -> None:
+def test_a_lease_that_runs_out_is_a_crash(order: PlaceOrder) -> None:
     order()
 
     assert [claim().crashes for _ in range(4)] == [0, 1, 2, 3]
 
 
-def test_who_releases_it_properly_begins_anew(order: PlaceOrder) -> None:
+def test_a_release_resets_the_count(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -91,7 +91,7 @@ def test_who_releases_it_properly_begins_anew(order: PlaceOrder) -> None:
     assert claim().crashes == 0
 
 
-def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: PlaceOrder) -> None:
+def test_e2_a_release_at_the_end_of_the_process_is_no_crash(order: PlaceOrder) -> None:
     order()
     claim()
 
@@ -100,33 +100,35 @@ def test_e2_who_hands_it_back_at_his_end_has_not_crashed(order: PlaceOrder) -> N
     assert claim().crashes == 0
 
 
-def test_only_so_many_in_a_row_are_poison(order: PlaceOrder) -> None:
+def test_a_row_is_poison_after_five_crashes_in_a_row(order: PlaceOrder) -> None:
     order()
 
     assert [leases.is_poison(claim()) for _ in range(7)] == [False] * 5 + [True] * 2
 
 
-# --- A file ---
+# --- Outputs ---
 
 
-def test_e4_a_file_over_which_everybody_stumbles_is_given_up(
-    films: Server, alice: Account, order_answered_with: OrderAnsweredWith, work: Work, monkeypatch: pytest.MonkeyPatch
+def test_e4_an_output_that_crashes_every_copier_is_given_up_and_costs_nothing(
+    film_server: Server, alice: Account, order_answered_with: OrderAnsweredWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generation = order_answered_with(f"{films.url}/film")
-    monkeypatch.setattr("generations.files.storage.put", stumble)
+    generation = order_answered_with(f"{film_server.url}/film")
+    monkeypatch.setattr("generations.files.storage.put", crash)
 
-    run_into_it(copier.run_once, Output, times=LAST + 1)
+    run(copier.run_once, Output, times=LAST + 1)
 
     generation.refresh_from_db()
     alice.refresh_from_db()
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.COPY_FAILED, 1000, 0)
-    assert films.connections == LAST
+    assert film_server.connections == LAST
     assert "5 workers in a row" in generation.outputs.get().detail
     assert "5 workers in a row" in generation.events.get(fact="failed").staff_note
 
 
-def test_e4_the_other_files_are_copied(films: Server, order_answered_with: OrderAnsweredWith, work: Work) -> None:
-    generation = order_answered_with(f"{films.url}/film", f"{films.url}/poison")
+def test_e4_the_other_outputs_are_copied(
+    film_server: Server, order_answered_with: OrderAnsweredWith, work: Work
+) -> None:
+    generation = order_answered_with(f"{film_server.url}/film", f"{film_server.url}/poison")
     generation.outputs.filter(index=1).update(crashes=LAST)
 
     work.until_done(generation)
@@ -135,33 +137,33 @@ def test_e4_the_other_files_are_copied(films: Server, order_answered_with: Order
     assert [output.state for output in generation.outputs.all()] == ["stored", "lost"]
 
 
-def test_e4_a_file_that_kills_its_process_is_given_up(
-    fal: Simulator, films: Server, limn: Processes, order_answered_with: OrderAnsweredWith, settings, tmp_path: Path
+def test_e4_an_output_that_kills_worker_processes_is_given_up(
+    film_server: Server, limn: Processes, order_answered_with: OrderAnsweredWith, settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(DIES_OF_A_PORT.format(port=films.port))
-    poisoned = {"PYTHONPATH": str(tmp_path), "FAL_MEDIA_HOSTS": ",".join(settings.FAL_MEDIA_HOSTS)}
-    generation = order_answered_with(f"{films.url}/film")
+    (tmp_path / "sitecustomize.py").write_text(DIES_AT_PORT.format(port=film_server.port))
+    environment = {"PYTHONPATH": str(tmp_path), "FAL_MEDIA_HOSTS": ",".join(settings.FAL_MEDIA_HOSTS)}
+    generation = order_answered_with(f"{film_server.url}/film")
     Output.objects.update(crashes=LAST - 1)
 
-    assert limn("work", **poisoned).wait() == 137
-    lapse(Output)
-    limn("work", **poisoned)
+    assert limn("work", **environment).wait() == 137
+    expire_leases(Output)
+    limn("work", **environment)
 
     until(lambda: Generation.objects.get().is_done)
     assert "5 workers in a row" in generation.outputs.get().detail
-    assert films.connections == 0
+    assert film_server.connections == 0
 
 
-# --- An order that is not at fal yet ---
+# --- Generations that fal does not have ---
 
 
-def test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing(
+def test_e4_a_generation_that_crashes_every_submitter_fails_and_costs_nothing(
     fal: Simulator, alice: Account, order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = order()
-    monkeypatch.setattr(lifecycle, "submitting", stumble)
+    monkeypatch.setattr(lifecycle, "submitting", crash)
 
-    run_into_it(submitter.run_once, Generation, times=LAST + 1)
+    run(submitter.run_once, Generation, times=LAST + 1)
 
     generation.refresh_from_db()
     alice.refresh_from_db()
@@ -169,36 +171,36 @@ def test_e4_an_order_that_cannot_be_handed_in_fails_and_costs_nothing(
     assert fal.log.accepted() == []
 
 
-# --- An order that fal may be working on ---
+# --- Generations that fal may be working on ---
 
 
 @pytest.fixture
 def stuck(submitted: Submission, monkeypatch: pytest.MonkeyPatch) -> Generation:
-    """fal works on it, and whoever asks about it stumbles."""
-    monkeypatch.setattr(reconciler, "_poll", stumble)
-    run_into_it(reconciler.run_once, Generation, times=LAST + 1)
+    """A generation at fal whose progress crashes every reconciler."""
+    monkeypatch.setattr(lifecycle, "progressed", crash)
+    run(reconciler.run_once, Generation, times=LAST + 1)
     return Generation.objects.get()
 
 
-def test_e4_what_fal_works_on_is_not_failed_behind_its_back(stuck: Generation, alice: Account) -> None:
+def test_e4_a_stuck_generation_is_not_failed_while_fal_works_on_it(stuck: Generation, alice: Account) -> None:
     alice.refresh_from_db()
 
     assert (stuck.phase, alice.held) == (Phase.WAITING, stuck.credits)
     assert stuck.events.filter(fact="stuck").count() == 1
 
 
-def test_e4_it_is_tried_again_once_in_a_while(stuck: Generation) -> None:
+def test_e4_a_stuck_generation_is_tried_again_rarely(stuck: Generation) -> None:
     assert stuck.crashes == LAST - 1
     assert stuck.next_attempt_at is not None
 
-    run_into_it(reconciler.run_once, Generation, times=2)
+    run(reconciler.run_once, Generation, times=2)
 
     stuck.refresh_from_db()
     assert stuck.crashes == LAST - 1
     assert stuck.events.filter(fact="stuck").count() == 1
 
 
-def test_e4_what_was_mended_goes_on(
+def test_e4_a_stuck_generation_continues_once_the_cause_is_resolved(
     stuck: Generation, fal: Simulator, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -207,9 +209,8 @@ def test_e4_what_was_mended_goes_on(
     assert work.until_done(stuck).status == Status.COMPLETED
 
 
-def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, work: Work) -> None:
-    request = fal.log.accepted()[0].request_id
-    fal.finish(request)
+def test_e4_the_callback_of_a_stuck_generation_completes_it(stuck: Generation, fal: Simulator, work: Work) -> None:
+    fal.finish(fal.log.accepted()[0].request_id)
     submission = stuck.submissions.get()
     until(lambda: fal.log.accepted()[0].state == "COMPLETED")
     verdict = clients.fal().result(submission.response_url)
@@ -219,11 +220,11 @@ def test_e4_its_callback_still_completes_it(stuck: Generation, fal: Simulator, w
     assert work.until_done(stuck).status == Status.COMPLETED
 
 
-def test_e4_at_its_deadline_fal_is_asked_to_stop_and_then_it_ends(stuck: Generation, fal: Simulator) -> None:
+def test_e4_a_stuck_generation_is_cancelled_at_its_deadline_and_fails_later(stuck: Generation) -> None:
     past = timezone.now() - timedelta(seconds=1)
     for deadline in (past, past - reconciler.VERDICT_GRACE):
         Generation.objects.update(deadline_at=deadline)
-        run_into_it(reconciler.run_once, Generation, times=2)
+        run(reconciler.run_once, Generation, times=2)
 
     stuck.refresh_from_db()
     assert stuck.cancel_sent_at is not None
@@ -231,27 +232,28 @@ def test_e4_at_its_deadline_fal_is_asked_to_stop_and_then_it_ends(stuck: Generat
 
 
 @pytest.mark.parametrize("state", [Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.ACCEPTED])
-def test_e4_nothing_that_may_be_paid_for_is_given_up(state: Submission.State, submitted: Submission) -> None:
+def test_e4_a_generation_whose_job_may_have_to_be_paid_is_not_given_up(
+    state: Submission.State, submitted: Submission
+) -> None:
     Submission.objects.update(state=state)
 
-    assert lifecycle.give_up(submitted.generation, detail="it kills") is False
+    assert lifecycle.give_up(submitted.generation, detail="it crashes workers") is False
     assert Generation.objects.get().status == Status.PROCESSING
 
 
-def test_a_lost_receipt_that_nobody_can_look_up_waits_for_its_deadline(
-    fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_unknown_submission_that_crashes_every_reconciler_fails_at_its_deadline(
+    fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.ERROR)
     fal.script("drop_after_accept", "hold")
     generation = order()
     work.submit()
-    monkeypatch.setattr(reconciler, "_resolve_unknown", stumble)
-    run_into_it(reconciler.run_once, Generation, times=LAST + 1)
+    monkeypatch.setattr(FalClient, "find_requests", crash)
+    run(reconciler.run_once, Generation, times=LAST + 1)
     generation.refresh_from_db()
     assert generation.phase == Phase.UNKNOWN
 
-    Generation.objects.update(deadline_at=timezone.now())
-    run_into_it(reconciler.run_once, Generation, times=2)
+    Generation.objects.update(deadline_at=timezone.now(), crashes=LAST)
+    run(reconciler.run_once, Generation, times=1)
 
     generation.refresh_from_db()
     assert generation.failure_code == FailureCode.SUBMISSION_UNKNOWN

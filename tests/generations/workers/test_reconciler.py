@@ -1,7 +1,11 @@
-"""The reconciler polls fal. Case ids: docs/failure-modes.md, groups A and F."""
+"""The reconciler: fal is asked about generations whose callback does not come, and deadlines are enforced.
+
+Case ids: docs/failure-modes.md, groups A and F.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -18,15 +22,14 @@ from tests.helpers.callback_sender import CallbackSender
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def reload(submission: Submission) -> Generation:
+def generation_of(submission: Submission) -> Generation:
     return Generation.objects.get(pk=submission.generation_id)
 
 
-def at_its_deadline() -> None:
-    Generation.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+# --- Polling ---
 
 
-def test_f1_a_lost_callback_costs_seconds_not_a_picture(
+def test_f1_a_generation_whose_callback_is_lost_completes(
     fal: Simulator, callbacks: CallbackSender, submitted: Submission, work: Work
 ) -> None:
     fal.finish(callbacks.request_id(submitted))
@@ -34,18 +37,112 @@ def test_f1_a_lost_callback_costs_seconds_not_a_picture(
     assert work.until_done(submitted.generation).status == Status.COMPLETED
 
 
-def test_f1_the_time_between_two_looks_is_bounded(fal: Simulator, submitted: Submission, work: Work) -> None:
-    Generation.objects.update(submitted_at=timezone.now() - timedelta(hours=3))
+def test_f1_an_old_generation_is_polled_at_least_every_30_seconds(submitted: Submission, work: Work) -> None:
+    started = timezone.now()
+    Generation.objects.update(submitted_at=started - timedelta(hours=3))
 
     work.reconcile()
 
-    due = reload(submitted).next_attempt_at
+    due = generation_of(submitted).next_attempt_at
     assert due is not None
-    wait = due - timezone.now()
-    assert timedelta(seconds=1) < wait <= timedelta(seconds=reconciler.POLL_SECONDS_MAX)
+    assert due - started > timedelta(seconds=1)
+    assert due - timezone.now() <= timedelta(seconds=reconciler.POLL_SECONDS_MAX)
 
 
-def test_f2_an_unknown_request_is_not_final_while_it_is_young(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_poll_that_reports_nothing_new_does_not_raise_the_version(submitted: Submission, work: Work) -> None:
+    work.until(lambda: generation_of(submitted).phase == Phase.RUNNING)
+    work.reconcile()
+    version = generation_of(submitted).version
+
+    work.reconcile()
+
+    assert generation_of(submitted).version == version
+
+
+def test_a_request_that_fal_puts_back_into_its_queue_completes(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("poll:back_to_queue", "callback:lost")
+
+    assert work.until_done(order()).status == Status.COMPLETED
+
+
+def test_a_generation_never_fails_by_age_while_fal_reports_it_as_running(submitted: Submission, work: Work) -> None:
+    Generation.objects.update(created_at=timezone.now() - timedelta(days=2))
+
+    work.reconcile()
+
+    assert generation_of(submitted).status == Status.PROCESSING
+
+
+def test_f7_an_undocumented_status_changes_nothing(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("poll:unknown", "hold")
+    generation = order()
+    work.submit()
+
+    work.reconcile()
+
+    generation.refresh_from_db()
+    assert generation.phase == Phase.WAITING
+
+
+def test_f8_a_generation_waits_while_fal_is_unreachable(settings, submitted: Submission, work: Work) -> None:
+    Submission.objects.update(status_url="http://127.0.0.1:9/x/status")
+    settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
+
+    work.reconcile()
+
+    assert generation_of(submitted).phase == Phase.WAITING
+
+
+def test_the_key_is_not_sent_to_a_stored_url_of_another_host(fal: Simulator, submitted: Submission, work: Work) -> None:
+    Submission.objects.update(status_url=f"{fal.canary_url}/status")
+
+    work.reconcile()
+
+    assert fal.log.visits() == []
+    assert generation_of(submitted).phase == Phase.WAITING
+
+
+# --- Results ---
+
+
+def test_f6_a_completed_status_with_an_error_is_a_failure(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("result:completed_with_error", "callback:lost")
+
+    assert work.until_done(order()).status == Status.FAILED
+
+
+def test_f6_an_error_in_the_status_counts_although_there_is_a_result(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    delivered = work.until_done(order()).submissions.get()
+    fal.script("result:completed_with_error", "callback:lost")
+    generation = order()
+    work.submit()
+    generation.submissions.update(response_url=delivered.response_url)
+
+    assert work.until_done(generation).status == Status.FAILED
+
+
+def test_a_gateway_error_instead_of_the_result_is_not_a_verdict(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("result:504", "callback:lost")
+
+    assert work.until_done(order()).status == Status.COMPLETED
+
+
+def test_a_failure_names_the_input_that_the_model_refused(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("fail:image_too_small", "callback:lost")
+
+    generation = work.until_done(order())
+
+    assert generation.failure_code == FailureCode.INVALID_INPUT
+    assert generation.failure_errors[0]["type"] == "image_too_small"
+
+
+# --- Requests and results that fal has deleted ---
+
+
+def test_f2_a_young_request_that_fal_does_not_know_stays_waiting(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    """fal's status may lag behind its receipt."""
     fal.script("poll:404", "hold")
     generation = order()
     work.submit()
@@ -56,7 +153,7 @@ def test_f2_an_unknown_request_is_not_final_while_it_is_young(fal: Simulator, or
     assert generation.phase == Phase.WAITING
 
 
-def test_f2_an_unknown_request_that_is_old_fails_and_costs_nothing(
+def test_f2_an_old_request_that_fal_does_not_know_fails_and_costs_nothing(
     fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("poll:404", "hold", "callback:lost")
@@ -72,7 +169,7 @@ def test_f2_an_unknown_request_that_is_old_fails_and_costs_nothing(
 
 
 @pytest.mark.parametrize("fault", ["result:404", "result:410"])
-def test_f3_a_result_that_expired_fails_and_costs_nothing(
+def test_f3_a_result_that_has_expired_fails_and_costs_nothing(
     fault: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script(fault, "callback:lost")
@@ -86,140 +183,54 @@ def test_f3_a_result_that_expired_fails_and_costs_nothing(
     assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.RESULT_EXPIRED, 1000, 0)
 
 
-def test_f6_completed_with_an_error_is_an_error(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("result:completed_with_error", "callback:lost")
-
-    assert work.until_done(order()).status == Status.FAILED
+# --- Deadlines ---
 
 
-def test_f6_an_error_in_the_status_counts_though_there_is_a_result(
-    fal: Simulator, order: PlaceOrder, work: Work
+PastDeadline = Callable[..., Generation]
+
+
+@pytest.fixture
+def past_deadline(fal: Simulator, order: PlaceOrder, work: Work) -> PastDeadline:
+    """`past_deadline("cancel:cancelled")`: a generation at fal after its deadline; fal cancels it in this way."""
+
+    def place(scenario: str, *, passed: timedelta = timedelta(seconds=1)) -> Generation:
+        fal.script("hold", scenario, "callback:lost")
+        generation = order()
+        work.submit()
+        Generation.objects.update(deadline_at=timezone.now() - passed)
+        return generation
+
+    return place
+
+
+def test_a25_at_the_deadline_fal_is_asked_to_cancel_and_its_verdict_counts(
+    past_deadline: PastDeadline, alice: Account, work: Work
 ) -> None:
-    good = work.until_done(order()).submissions.get()
-    fal.script("result:completed_with_error", "callback:lost")
-    generation = order()
-    work.submit()
-    generation.submissions.update(response_url=good.response_url)
-
-    assert work.until_done(generation).status == Status.FAILED
-
-
-def test_f7_a_status_word_that_nobody_documented_changes_nothing(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("poll:unknown", "hold")
-    generation = order()
-    work.submit()
-
-    work.reconcile()
-
-    generation.refresh_from_db()
-    assert generation.phase == Phase.WAITING
-
-
-def test_a_gateway_error_for_the_result_is_not_the_verdict(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("result:504", "callback:lost")
-
-    assert work.until_done(order()).status == Status.COMPLETED
-
-
-def test_an_input_that_the_model_refused_is_named(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("fail:image_too_small", "callback:lost")
-
-    generation = work.until_done(order())
-
-    assert generation.failure_code == FailureCode.INVALID_INPUT
-    assert generation.failure_errors[0]["type"] == "image_too_small"
-
-
-def test_f8_while_fal_is_away_nothing_is_lost(settings, fal: Simulator, submitted: Submission, work: Work) -> None:
-    Submission.objects.update(status_url="http://127.0.0.1:9/x/status")
-    settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
-
-    work.reconcile()
-
-    assert reload(submitted).phase == Phase.WAITING
-
-
-def test_our_key_is_never_sent_to_a_foreign_address_on_record(
-    fal: Simulator, submitted: Submission, work: Work
-) -> None:
-    Submission.objects.update(status_url=f"{fal.canary_url}/status")
-
-    work.reconcile()
-
-    assert fal.log.visits() == []
-    assert reload(submitted).phase == Phase.WAITING
-
-
-def test_nothing_fails_by_age_while_fal_says_it_is_running(fal: Simulator, submitted: Submission, work: Work) -> None:
-    Generation.objects.update(created_at=timezone.now() - timedelta(days=2))
-
-    work.reconcile()
-
-    assert reload(submitted).status == Status.PROCESSING
-
-
-def test_a25_at_the_deadline_fal_is_asked_to_cancel_and_its_verdict_settles(
-    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
-) -> None:
-    fal.script("hold", "cancel:cancelled", "callback:lost")
-    generation = order()
-    work.submit()
-    at_its_deadline()
-
-    work.until_done(generation)
+    generation = work.until_done(past_deadline("cancel:cancelled"))
 
     alice.refresh_from_db()
     assert (generation.failure_code, alice.held, alice.balance) == (FailureCode.DEADLINE, 0, 1000)
 
 
-def test_a25_a_result_that_comes_after_all_is_delivered_and_paid(
-    fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
+def test_a25_a_result_that_comes_after_the_deadline_is_delivered_and_charged(
+    past_deadline: PastDeadline, fal: Simulator, callbacks: CallbackSender, alice: Account, work: Work
 ) -> None:
-    fal.script("hold", "cancel:completes_anyway", "callback:lost")
-    generation = order()
-    work.submit()
-    at_its_deadline()
+    generation = past_deadline("cancel:completes_anyway")
     work.reconcile()
     fal.finish(callbacks.request_id(generation.submissions.get()))
 
     assert work.until_done(generation).status == Status.COMPLETED
+    alice.refresh_from_db()
+    assert alice.balance == 997
 
 
-def test_without_any_verdict_an_hour_past_the_deadline_it_fails_and_costs_nothing(
-    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+def test_without_a_verdict_an_hour_after_the_deadline_it_fails_and_costs_nothing(
+    past_deadline: PastDeadline, alice: Account, work: Work
 ) -> None:
-    fal.script("hold", "cancel:completes_anyway", "callback:lost")
-    generation = order()
-    work.submit()
-    Generation.objects.update(deadline_at=timezone.now() - timedelta(hours=2))
+    generation = past_deadline("cancel:completes_anyway", passed=timedelta(hours=2))
 
     work.reconcile()
 
     generation.refresh_from_db()
     alice.refresh_from_db()
     assert (generation.failure_code, alice.held) == (FailureCode.DEADLINE, 0)
-
-
-def test_a_request_that_goes_back_to_the_queue_is_waiting_again(fal: Simulator, order: PlaceOrder, work: Work) -> None:
-    fal.script("poll:back_to_queue", "callback:lost")
-    phases = []
-    generation = order()
-
-    def done() -> bool:
-        generation.refresh_from_db()
-        phases.append(generation.phase)
-        return generation.is_done
-
-    work.until(done)
-
-    assert generation.status == Status.COMPLETED
-
-
-def test_progress_that_is_no_news_raises_no_version(fal: Simulator, submitted: Submission, work: Work) -> None:
-    work.until(lambda: reload(submitted).phase == Phase.RUNNING)
-    work.reconcile()
-    version = reload(submitted).version
-
-    work.reconcile()
-
-    assert reload(submitted).version == version

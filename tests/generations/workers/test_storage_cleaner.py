@@ -1,4 +1,7 @@
-"""Storage and rows drift apart, and are brought together again. Case ids: docs/failure-modes.md, groups C and F."""
+"""The storage cleaner: unneeded files are deleted, and missing ones are reported.
+
+Case ids: docs/failure-modes.md, groups C and F.
+"""
 
 from __future__ import annotations
 
@@ -23,74 +26,83 @@ from tests.services.seaweed import Bucket
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("each_storage")]
 
 
-def leave(generation: UUID, name: str = "7.png") -> str:
-    """A file that no row knows of."""
-    key = f"generations/{generation}/{name}"
-    storage.put(key, io.BytesIO(b"a picture"), content_type="image/png")
-    return key
-
-
-def keys() -> set[str]:
-    return {listed.key for listed in storage.list_page()}
-
-
-def sweep(*, hours_from_now: float = 25) -> int:
-    """A pass as it will be in so many hours."""
-    Heartbeat.objects.filter(name=PASS).delete()
-    return StorageCleaner(clock=lambda: timezone.now() + timedelta(hours=hours_from_now)).run_once(limit=100)
-
-
 @pytest.fixture
-def done(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
-    """Three pictures in storage."""
+def completed(fal: Simulator, order: PlaceOrder, work: Work) -> Generation:
+    """A generation with three files in storage."""
     return work.until_done(order(prompt="cats", num_images=3))
 
 
-# --- What nobody needs ---
+def store(generation: UUID, name: str = "7.png") -> str:
+    """Stores a file that no row names. Returns its key."""
+    key = f"generations/{generation}/{name}"
+    storage.put(key, io.BytesIO(b"an image"), content_type="image/png")
+    return key
 
 
-def test_f12_what_no_row_needs_is_deleted_after_a_day(done: Generation) -> None:
-    mine = keys()
-    leave(done.pk), leave(new_id()), leave(new_id(), "not/ours.txt")
-
-    sweep()
-
-    assert keys() == mine == set(done.outputs.values_list("key", flat=True))
+def stored_keys() -> set[str]:
+    return {listed.key for listed in storage.list_page()}
 
 
-def test_f12_what_is_younger_may_still_be_at_work(done: Generation) -> None:
-    young = leave(done.pk)
-
-    sweep(hours_from_now=23)
-
-    assert young in keys()
+def keys_of(generation: Generation) -> set[str]:
+    return set(generation.outputs.values_list("key", flat=True))
 
 
-def test_f12_a_file_of_a_generation_in_progress_stays(done: Generation, order: PlaceOrder) -> None:
-    """Copied, and its worker died before it said so: the next one finds it there."""
-    waiting = leave(order().pk)
-
-    sweep()
-
-    assert waiting in keys()
+def cleaner_in(hours: float) -> StorageCleaner:
+    """A cleaner whose clock is this many hours ahead."""
+    return StorageCleaner(clock=lambda: timezone.now() + timedelta(hours=hours))
 
 
-def test_c32_what_was_copied_for_a_generation_that_has_failed_goes(
-    done: Generation, fal: Simulator, order: PlaceOrder, work: Work
+def clean(*, hours: float = 25) -> int:
+    """A complete pass at the time in `hours`. Returns how many pages it processed."""
+    Heartbeat.objects.filter(name=PASS).delete()
+    return cleaner_in(hours).run_once(limit=100)
+
+
+# --- Unneeded files ---
+
+
+def test_f12_files_that_no_row_needs_are_deleted_after_a_day(completed: Generation) -> None:
+    store(completed.pk), store(new_id()), store(new_id(), "not/ours.txt")
+
+    clean()
+
+    assert stored_keys() == keys_of(completed)
+
+
+def test_f12_a_file_that_is_younger_than_a_day_is_kept(completed: Generation) -> None:
+    """Its copy may still be running."""
+    young = store(completed.pk)
+
+    clean(hours=23)
+
+    assert young in stored_keys()
+
+
+def test_f12_a_file_of_a_generation_in_progress_is_kept(completed: Generation, order: PlaceOrder) -> None:
+    """The worker died after the copy; the next one finds the file."""
+    key = store(order().pk)
+
+    clean()
+
+    assert key in stored_keys()
+
+
+def test_c32_a_file_that_was_copied_for_a_failed_generation_is_deleted(
+    completed: Generation, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
     work.until(generation.outputs.exists)
-    orphan = leave(generation.pk, "0.jpg")
+    key = store(generation.pk, "0.jpg")
     failed(generation, failure(FailureCode.CANCELLED), actor="test")
 
-    sweep()
+    clean()
 
-    assert orphan not in keys()
+    assert key not in stored_keys()
     assert generation.outputs.get().state == Output.State.LOST
 
 
-def test_c32_a_copy_that_ends_after_the_end_changes_nothing(
-    done: Generation, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+def test_c32_a_copy_that_ends_after_the_generation_is_deleted(
+    completed: Generation, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = order()
     work.until(generation.outputs.exists)
@@ -105,87 +117,91 @@ def test_c32_a_copy_that_ends_after_the_end_changes_nothing(
 
     output = generation.outputs.get()
     assert (output.state, output.key) == (Output.State.LOST, "")
-    sweep()
-    assert keys() == set(done.outputs.values_list("key", flat=True))
+    clean()
+    assert stored_keys() == keys_of(completed)
 
 
-# --- What is missing ---
+# --- Missing files ---
 
 
-def test_f12_a_missing_file_is_an_alarm(done: Generation, caplog: pytest.LogCaptureFixture) -> None:
-    gone = done.outputs.get(index=1)
-    storage.delete(gone.key)
+def test_f12_a_missing_file_is_reported(completed: Generation, caplog: pytest.LogCaptureFixture) -> None:
+    missing = completed.outputs.get(index=1)
+    storage.delete(missing.key)
 
-    sweep()
+    clean()
 
-    (alarm,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert (alarm.__dict__["count"], alarm.__dict__["first"]) == (1, gone.key)
-    assert keys() == set(done.outputs.exclude(pk=gone.pk).values_list("key", flat=True))
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (record.__dict__["count"], record.__dict__["first"]) == (1, missing.key)
+    assert stored_keys() == keys_of(completed) - {missing.key}
 
 
-def test_f12_an_empty_storage_is_an_alarm_for_all(done: Generation, caplog: pytest.LogCaptureFixture) -> None:
-    for key in keys():
+def test_f12_all_files_of_an_empty_storage_are_reported(
+    completed: Generation, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in stored_keys():
         storage.delete(key)
 
-    sweep()
+    clean()
 
     assert [record.__dict__["count"] for record in caplog.records if record.levelname == "ERROR"] == [3]
 
 
-def test_f12_all_well_is_not_worth_a_word(done: Generation, caplog: pytest.LogCaptureFixture) -> None:
-    sweep()
+def test_f12_nothing_is_logged_if_nothing_is_wrong(completed: Generation, caplog: pytest.LogCaptureFixture) -> None:
+    clean()
 
     assert [record for record in caplog.records if "storage_cleaner" in record.name] == []
 
 
-# --- Not ours ---
+# --- Files of others ---
 
 
-def test_a_storage_full_of_strangers_is_left_alone(done: Generation, caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody else's Limn, or a database from last week: they may be the only copies."""
-    strangers = {leave(new_id()) for _ in range(4)}
+def test_nothing_is_deleted_if_most_files_belong_to_no_row(
+    completed: Generation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bucket of another installation, or a restored database: these files may be the only copies."""
+    unknown = {store(new_id()) for _ in range(4)}
 
-    sweep()
+    clean()
 
-    assert strangers < keys()
+    assert unknown < stored_keys()
     assert "belong to no row" in caplog.text
 
 
-def test_what_lies_beside_our_files_is_not_looked_at(done: Generation) -> None:
+def test_files_outside_of_limns_folders_are_ignored(completed: Generation) -> None:
     storage.put("backups/1.sql", io.BytesIO(b"x"), content_type="text/plain")
 
-    sweep()
+    clean()
 
     assert storage.measure("backups/1.sql").size_bytes == 1
 
 
-# --- Page by page, once a day ---
+# --- Passes and pages ---
 
 
-def test_a_pass_goes_page_by_page(done: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_processes_one_page_at_a_time(completed: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "PAGE_KEYS_MAX", 2)
-    leave(done.pk), leave(done.pk, "8.png")
-    sweeper = StorageCleaner(clock=lambda: timezone.now() + timedelta(hours=25))
+    store(completed.pk), store(completed.pk, "8.png")
+    cleaner = cleaner_in(hours=25)
 
-    pages = [sweeper.run_once(limit=1) for _ in range(4)]
+    pages = [cleaner.run_once(limit=1) for _ in range(4)]
 
     assert pages == [1, 1, 1, 0]
-    assert keys() == set(done.outputs.values_list("key", flat=True)[:2])
+    assert stored_keys() == set(completed.outputs.values_list("key", flat=True)[:2])
 
 
 def test_a_missing_file_is_counted_once_however_small_the_pages(
-    done: Generation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    completed: Generation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(storage, "PAGE_KEYS_MAX", 1)
-    storage.delete(done.outputs.get(index=0).key)
-    storage.delete(done.outputs.get(index=2).key)
+    storage.delete(completed.outputs.get(index=0).key)
+    storage.delete(completed.outputs.get(index=2).key)
 
-    sweep()
+    clean()
 
     assert sum(record.__dict__["count"] for record in caplog.records if record.levelname == "ERROR") == 2
 
 
-def test_a_pass_a_day_is_enough(done: Generation) -> None:
+def test_a_pass_begins_once_a_day(completed: Generation) -> None:
     assert StorageCleaner().run_once(limit=5) == 1
     assert StorageCleaner().run_once(limit=5) == 0
 
@@ -194,28 +210,28 @@ def test_a_pass_a_day_is_enough(done: Generation) -> None:
     assert StorageCleaner().run_once(limit=5) == 1
 
 
-# --- Only in a bucket ---
+# --- Buckets ---
 
 
-def test_c24_uploads_that_nobody_ends_are_ended(bucket: Bucket) -> None:
+def test_c24_an_unfinished_multipart_upload_is_aborted_after_a_day(bucket: Bucket) -> None:
     key = f"generations/{new_id()}/0.mp4"
     upload = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)["UploadId"]
     bucket.client.upload_part(Bucket=bucket.name, Key=key, UploadId=upload, PartNumber=1, Body=bytes(6_000_000))
 
-    sweep(hours_from_now=23)
+    clean(hours=23)
     assert len(bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]) == 1
 
-    sweep()
+    clean()
     assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)
 
 
-def test_a_storage_that_is_away_is_looked_through_another_day(
+def test_a_pass_ends_without_an_error_if_the_storage_is_unreachable(
     settings, bucket: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
-    settings.STORAGES = {**settings.STORAGES, "default": away.storage}
+    unreachable = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
+    settings.STORAGES = {**settings.STORAGES, "default": unreachable.storage}
 
-    assert sweep() == 0
+    assert clean() == 0
 
     assert "storage could not be listed" in caplog.text
     assert heartbeats.age(PASS) is not None

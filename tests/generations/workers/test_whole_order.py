@@ -1,4 +1,4 @@
-"""From a wish to a file in storage, and what it costs: the whole way, with callbacks lost and found."""
+"""An order from the request to the stored file: what fal receives, what it costs, and what the customer sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.background_work import Work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_lies_in_storage_is_what_fal_served_byte_for_byte(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_stored_file_has_the_bytes_that_fal_served(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     output = work.until_done(order(num_images=2, prompt="two cats")).outputs.get(index=1)
 
     with default_storage.open(output.key) as file:
@@ -27,7 +27,7 @@ def test_what_lies_in_storage_is_what_fal_served_byte_for_byte(fal: Simulator, o
     assert hashlib.sha256(content).hexdigest() == output.sha256 == served.sha256
 
 
-def test_the_price_is_held_when_ordered_and_captured_when_delivered(
+def test_the_price_is_held_with_the_order_and_captured_with_the_delivery(
     fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
@@ -41,13 +41,15 @@ def test_the_price_is_held_when_ordered_and_captured_when_delivered(
     assert audit().clean
 
 
-def test_one_attempt_is_one_post_at_fal(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_an_order_is_one_post_to_fal(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     work.until_done(order())
 
     assert len(fal.log.posts()) == 1
 
 
-def test_fal_hears_the_arguments_and_our_secret_address(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_fal_receives_the_arguments_and_a_callback_url_with_the_token(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
     generation = order(prompt="a cat", seed=7)
 
     work.submit()
@@ -58,23 +60,18 @@ def test_fal_hears_the_arguments_and_our_secret_address(fal: Simulator, order: P
     assert generation.submissions.get().token in str(request.webhook_url)
 
 
-def test_without_any_callback_the_picture_arrives_all_the_same(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_generation_completes_without_any_callback(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.always("callback:lost")
 
     assert work.until_done(order()).status == Status.COMPLETED
 
 
-def test_the_timeline_tells_who_did_what_and_what_it_did_to_the_money(
+def test_the_timeline_shows_each_fact_with_its_actor_and_its_change_of_the_credits(
     fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
-    events = work.until_done(order()).events.all()
+    events = work.until_done(order()).events.exclude(fact="progressed")
 
-    told = [
-        (event.fact, event.actor, event.held_change, event.balance_change)
-        for event in events
-        if event.fact != "progressed"
-    ]
-    assert told == [
+    assert [(event.fact, event.actor, event.held_change, event.balance_change) for event in events] == [
         ("ordered", "user:alice", 3, 0),
         ("submitting", "limn", 0, 0),
         ("submitted", "fal", 0, 0),
@@ -83,14 +80,14 @@ def test_the_timeline_tells_who_did_what_and_what_it_did_to_the_money(
     ]
 
 
-def test_a_running_job_says_how_far_it_is(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+def test_a_running_generation_shows_fals_progress(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("hold")
     generation = order("tripo-v2.5")
 
-    def is_running() -> bool:
+    def shows_progress() -> bool:
         generation.refresh_from_db()
         return generation.phase == Phase.RUNNING and generation.message != ""
 
-    work.until(is_running)
+    work.until(shows_progress)
 
     assert Generation.objects.get(pk=generation.pk).version > 3
