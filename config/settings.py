@@ -304,6 +304,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "generations.http.openapi.add_scopes_and_retry_after",
+        "generations.http.openapi.shorten_request_names",
     ],
 }
 

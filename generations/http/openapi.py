@@ -6,6 +6,7 @@ The views name their problems and parameters with it. `add_scopes_and_retry_afte
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -107,3 +108,17 @@ def add_scopes_and_retry_after(result: dict[str, Any], **kwargs: Any) -> dict[st
             for status in {"429", "503"} & set(operation["responses"]):
                 operation["responses"][status].setdefault("headers", {})["Retry-After"] = _RETRY_AFTER
     return result
+
+
+def shorten_request_names(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Renames components such as `OrderRequestRequest` to `OrderRequest`.
+
+    drf-spectacular appends "Request" to every request body, also to classes whose name ends with it already.
+    """
+    text = json.dumps(result)
+    for name in result["components"]["schemas"]:
+        if name.endswith("RequestRequest"):
+            text = text.replace(f'"{name}"', f'"{name.removesuffix("Request")}"')
+            text = text.replace(f'/{name}"', f'/{name.removesuffix("Request")}"')
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed

@@ -145,3 +145,10 @@ def test_the_script_of_the_docs_page_is_a_separate_file(client: Client) -> None:
 
     assert response["Content-Type"].startswith("application/javascript")
     assert "/api/v1/schema/" in response.content.decode()
+
+
+def test_no_component_has_the_suffix_request_twice() -> None:
+    names = list(DOCUMENT["components"]["schemas"])
+
+    assert "OrderRequest" in names
+    assert [name for name in names if name.endswith("RequestRequest")] == []
