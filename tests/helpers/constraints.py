@@ -33,5 +33,5 @@ def constraint_errors(app: str) -> dict[str, str]:
 def _columns(table: type[models.Model], constraint: models.BaseConstraint) -> str:
     if not isinstance(constraint, models.UniqueConstraint):
         return constraint.name
-    columns = [table._meta.get_field(field).get_attname() for field in constraint.fields]
-    return f"{', '.join(f'{table._meta.db_table}.{column}' for column in columns)}$"
+    columns = {field.name: field.column for field in table._meta.concrete_fields}
+    return f"{', '.join(f'{table._meta.db_table}.{columns[field]}' for field in constraint.fields)}$"
