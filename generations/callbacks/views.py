@@ -125,7 +125,10 @@ def _authenticate(request: HttpRequest, body: bytes) -> SignedHeaders:
         raise CallbackRejected(503, str(error)) from error
     except StaleTimestamp as error:
         _skew.count(error.seconds_off)
-        _reconcile_later(error.request_id)
+        # fal signed this once, so there may be news. fal is asked instead of believing a stale callback.
+        stale = Submission.objects.filter(request_id=error.request_id).first()
+        if stale is not None:
+            tasks.enqueue_reconcile(stale.generation_id)
         raise CallbackRejected(401, str(error)) from error
     except InvalidCallback as error:
         raise CallbackRejected(401, str(error)) from error
@@ -151,13 +154,6 @@ class _SkewLog:
 _skew = _SkewLog()
 
 
-def _reconcile_later(request_id: str) -> None:
-    """fal signed this once, so there may be news. fal is asked instead of believing a stale callback."""
-    submission = Submission.objects.filter(request_id=request_id).first()
-    if submission is not None:
-        tasks.enqueue_reconcile(submission.generation_id)
-
-
 def _find_submission(
     submission_id: UUID, token: str, callback: wire.Callback, signed: SignedHeaders, body: bytes
 ) -> Submission:
@@ -180,15 +176,12 @@ def _find_submission(
         _store(None, callback, body)
         raise CallbackRejected(404, "the request belongs to another submission")
     if user_id is None:
-        _pin_account(submission, signed)
+        # Without FAL_USER_ID, the first callback whose token and request id agree names Limn's account at fal.
+        pin = {"user_id": signed.user_id, "pinned_by": submission}
+        _, is_new = FalAccount.objects.get_or_create(id=1, defaults=pin)
+        if is_new:
+            logger.warning("fal account pinned; set FAL_USER_ID to it", extra={"fal_user_id": signed.user_id})
     return submission
-
-
-def _pin_account(submission: Submission, signed: SignedHeaders) -> None:
-    """Without FAL_USER_ID, the first callback whose token and request id agree names Limn's account at fal."""
-    _, pinned = FalAccount.objects.get_or_create(id=1, defaults={"user_id": signed.user_id, "pinned_by": submission})
-    if pinned:
-        logger.warning("fal account pinned; set FAL_USER_ID to it", extra={"fal_user_id": signed.user_id})
 
 
 def _store(submission: Submission | None, callback: wire.Callback, body: bytes) -> ProviderCallback:

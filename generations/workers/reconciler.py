@@ -124,7 +124,10 @@ def _resolve_unknown(generation: Generation) -> float:
     if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= timezone.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
-    recorded = _find_recorded(generation, submission)
+    # fal's requests with exactly these arguments, around the time of the submission.
+    sent_at = submission.sent_at or submission.created_at
+    since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
+    recorded = clients.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
     # An unclaimed request may belong to any submission, of any account, with the same arguments and no request id yet.
     # Asked after the record was read: an identical submission that the record shows was planned before it was posted,
     # and knows its request afterwards. So it is found here, or its request is not unclaimed below.
@@ -133,7 +136,8 @@ def _resolve_unknown(generation: Generation) -> float:
         generation__endpoint=generation.endpoint, generation__arguments=generation.arguments
     )
     is_ambiguous = identical.exists()
-    candidates = _unclaimed(recorded)
+    claimed = set(Submission.objects.filter(request_id__in=recorded).values_list("request_id", flat=True))
+    candidates = [request_id for request_id in recorded if request_id not in claimed]
     model = MODELS.get(generation.model)
     grace = max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
     if len(candidates) == 1 and not is_ambiguous:
@@ -141,19 +145,6 @@ def _resolve_unknown(generation: Generation) -> float:
     elif not candidates and _age(submission) > grace and submission.number < SUBMISSIONS_MAX:
         lifecycle.not_on_record(submission)
     return UNKNOWN_RETRY_SECONDS
-
-
-def _find_recorded(generation: Generation, submission: Submission) -> list[str]:
-    """The ids of fal's requests with exactly these arguments, around the time of the submission."""
-    sent_at = submission.sent_at or submission.created_at
-    since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
-    return clients.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
-
-
-def _unclaimed(request_ids: list[str]) -> list[str]:
-    """Those request ids that belong to no submission."""
-    claimed = set(Submission.objects.filter(request_id__in=request_ids).values_list("request_id", flat=True))
-    return [request_id for request_id in request_ids if request_id not in claimed]
 
 
 def _age(submission: Submission) -> timedelta:
