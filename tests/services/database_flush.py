@@ -6,14 +6,13 @@ Content types and permissions are kept: migrations fill these tables, and fillin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_migrate
 
-Flush = Callable[..., list[str]]
 # Migrations fill them with the same rows each time, and no test writes to them.
 _KEPT = {"django_content_type", "auth_permission"}
 
