@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv/bin/python"
+# A changed copy may make a test hang. The test must fail before pytest is killed.
+HANG_SECONDS = "75"
 
 
 @contextmanager
@@ -49,7 +51,11 @@ def run_pytest(
     """
     command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     # Many copies are made and deleted: compiled files would be written for nothing.
-    environment = os.environ | {"TEST_DATABASE": database, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {
+        "TEST_DATABASE": database,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TEST_HANG_SECONDS": HANG_SECONDS,
+    }
     try:
         return subprocess.run(
             command,
