@@ -39,13 +39,15 @@ def _open_connections(count: int) -> Iterator[None]:
     if pool is None:
         yield
         return
-    # They stay open for minutes, and the server has a hundred for all workers of pytest.
     count = min(count, 8)
     # One more for the thread of the test.
     pool.resize(count + 1, pool.max_size)
     until(lambda: pool.get_stats()["pool_available"] >= count, what=f"{count} connections")
     yield
-    pool.resize(1, pool.max_size)
+    # The pool would keep them for minutes, and all workers of pytest together may open 200.
+    if not connection.in_atomic_block:
+        connection.close()
+        connection.close_pool()
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:
