@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,11 @@ from credits.models import Account
 from generations import lifecycle
 from generations.lifecycle import placing
 from generations.models import FailureCode, Generation, Output
+from generations.ordering import quotas
 from simulator import Simulator
 from tests.fixtures.api import CAT, GENERATIONS, PlaceOrder, key_of
 from tests.helpers.threads import at_once
+from tests.services.waiting import HANG_SECONDS
 
 SEEDED = {"model": "flux-schnell", "input": {"prompt": "a cat", "seed": 7}, "reuse": True}
 
@@ -70,18 +73,21 @@ class TestDuplicates:
 @pytest.mark.django_db(transaction=True)
 class TestConcurrentDuplicates:
     def test_one_of_many_concurrent_duplicates_is_accepted(self, alice: User, patient_fal: Simulator) -> None:
-        assert sorted(self._post_concurrently(key_of(alice))) == [202] + [409] * 5
+        assert sorted(self._post_concurrently(alice, count=6)) == [202] + [409] * 5
 
     def test_without_the_lock_on_the_account_several_are_accepted(
         self, alice: User, patient_fal: Simulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The negative control."""
+        """Negative control: neither order is written before both have looked for a duplicate."""
+        both_have_looked = threading.Barrier(2)
         monkeypatch.setattr(placing, "lock_account", lambda account: account)
+        monkeypatch.setattr(quotas, "check", lambda generation: both_have_looked.wait(HANG_SECONDS))
 
-        assert self._post_concurrently(key_of(alice)).count(202) > 1
+        assert self._post_concurrently(alice, count=2) == [202, 202]
 
-    def _post_concurrently(self, api: APIClient) -> list[int]:
-        return at_once(6, lambda number: api.post(GENERATIONS, CAT).status_code)
+    def _post_concurrently(self, user: User, *, count: int) -> list[int]:
+        api = key_of(user)
+        return at_once(count, lambda number: api.post(GENERATIONS, CAT).status_code)
 
 
 @pytest.mark.django_db
