@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 
 from credits.ledger import LedgerError
 from tests.services.waiting import HANG_SECONDS, until
@@ -35,19 +36,21 @@ def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
 @contextmanager
 def _open_connections(count: int) -> Iterator[None]:
     """Open connections to PostgreSQL beforehand. On a loaded machine that takes longer than a request waits for one."""
-    pool = getattr(connection, "pool", None)
-    if pool is None:
+    database = connections[DEFAULT_DB_ALIAS]
+    if not isinstance(database, PostgreSQL):
         yield
         return
-    count = min(count, 8)
+    count, pool = min(count, 8), database.pool
     # One more for the thread of the test.
     pool.resize(count + 1, pool.max_size)
     until(lambda: pool.get_stats()["pool_available"] >= count, what=f"{count} connections")
-    yield
-    # The pool would keep them for minutes, and all workers of pytest together may open 200.
-    if not connection.in_atomic_block:
-        connection.close()
-        connection.close_pool()
+    try:
+        yield
+    finally:
+        # The pool would keep them for minutes, and all workers of pytest together may open 200.
+        if not database.in_atomic_block:
+            database.close()
+            database.close_pool()
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:
