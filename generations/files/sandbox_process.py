@@ -50,7 +50,11 @@ def serve(requests: socket.socket, seconds_max: int) -> None:
     with suppress(BrokenPipeError):
         requests.send(READY)
     while True:
-        message, descriptors, *_ = socket.recv_fds(requests, 1, DESCRIPTORS_MAX)
+        try:
+            message, descriptors, *_ = socket.recv_fds(requests, 1, DESCRIPTORS_MAX)
+        except ConnectionResetError:
+            # The parent was killed before it had read READY.
+            return
         if not message:
             return
         if os.fork() == 0:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -186,6 +188,20 @@ def test_the_helper_ends_when_its_parent_is_killed() -> None:
 
     until(lambda: has_ended(helper))
     assert worker.returncode == -signal.SIGKILL
+
+
+def test_a_parent_that_was_killed_during_the_start_leaves_no_traceback() -> None:
+    own_end, helper_end = socket.socketpair()
+    with helper_end:
+        command = [sys.executable, "-m", sandbox_process.__name__, str(helper_end.fileno()), "10"]
+        helper = subprocess.Popen(command, pass_fds=[helper_end.fileno()], stderr=subprocess.PIPE, cwd=ROOT)
+
+    with own_end:
+        # READY has arrived and is not read, so closing this end resets the connection.
+        select.select([own_end], [], [])
+    _, errors = helper.communicate()
+
+    assert (helper.returncode, errors) == (0, b"")
 
 
 # --- The process is taken over ---
