@@ -43,7 +43,7 @@ def running_receiver(secret: str, port: int, output: Path) -> Iterator[None]:
     def answers() -> bool:
         try:
             return requests.get(f"http://127.0.0.1:{port}/", timeout=1).status_code == 501
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     with output.open("w") as file:
