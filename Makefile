@@ -58,7 +58,7 @@ chaos: dev ## Run Limn under load for an hour while faults are injected. ARGS="-
 seeded-bugs: dev services ## Insert known bugs into a copy and check that tests catch each. ARGS="3a 17" selects bugs
 	@$(PYTHON) -m quality.seeded_bugs $(ARGS)
 
-mutation: dev services ## Mutate the ledger and the lifecycle and list the mutants that no test kills. ARGS=rules: one module
+mutation: dev services ## Mutate the ledger and the lifecycle and list the mutants that no test kills. ARGS=placing: one module
 	@$(PYTHON) -m quality.mutation $(ARGS)
 
 bench: dev ## Compare web servers on this machine

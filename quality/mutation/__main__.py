@@ -1,11 +1,12 @@
 """The command `python -m quality.mutation`, which `make mutation` runs.
 
-It runs on SQLite in a copy of the checkout, one pytest process for each subject. `ARGS="ledger rules"` restricts it
+It runs on SQLite in a copy of the checkout, one pytest process for each subject. `ARGS="ledger placing"` restricts it
 to these modules. It exits with 1 when a mutant survives that `equivalent` does not list, or when a listed one dies.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,13 @@ from quality.mutation.equivalent import EQUIVALENT
 from quality.mutation.subjects import SUBJECTS, Subject
 
 HOURS_MAX = 3
+MODULES = [module.rpartition(".")[2] for subject in SUBJECTS for module in subject.modules]
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m quality.mutation", description="Mutate code and run its tests.")
+    parser.add_argument("modules", nargs="*", type=known_module, metavar="MODULE", help=", ".join(MODULES))
+    names = parser.parse_args(arguments).modules
     subjects = [chosen for subject in SUBJECTS if (chosen := subject.restricted_to(names)).modules]
     with working_copy.copy() as root, ThreadPoolExecutor(len(SUBJECTS)) as pool:
         results = pool.map(lambda subject: find_survivors(root, subject), subjects)
@@ -31,6 +36,13 @@ def main(names: Sequence[str]) -> int:
     for mutant in sorted(killed):
         print(f"Listed as equivalent, but killed: {mutant}")
     return 1 if unexplained or killed else 0
+
+
+def known_module(name: str) -> str:
+    """Check the name of a module for argparse."""
+    if name not in MODULES:
+        raise argparse.ArgumentTypeError(f"unknown module {name!r}; the modules are {', '.join(MODULES)}")
+    return name
 
 
 def find_survivors(root: Path, subject: Subject) -> list[str]:

@@ -18,7 +18,7 @@ class Subject:
     """Paths of test files. Only tests that take milliseconds: slower ones kill no more mutants, and cost hours."""
 
     def restricted_to(self, names: Sequence[str]) -> Subject:
-        """Return the subject with the modules of these names (`rules`); without names, with all of them."""
+        """Return the subject with the modules of these names (`placing`); without names, with all of them."""
         chosen = [module for module in self.modules if not names or module.rpartition(".")[2] in names]
         return replace(self, modules=chosen)
 

@@ -7,6 +7,7 @@ It exits with 1 when a bug is not caught or does not apply, or when one of its t
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -27,7 +28,11 @@ FAILED_OR_ERROR = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 BROKEN_BUG = re.compile(r"^E\s+((?:NameError|ImportError|UnboundLocalError|SyntaxError)\b.*)", re.MULTILINE)
 
 
-def main(numbers: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m quality.seeded_bugs", description="Insert bugs and run tests.")
+    numbers_help = ", ".join(bug.number for bug in BUGS)
+    parser.add_argument("numbers", nargs="*", type=known_number, metavar="NUMBER", help=numbers_help)
+    numbers = parser.parse_args(arguments).numbers
     bugs = [bug for bug in BUGS if not numbers or bug.number in numbers]
     # As many at a time as there are processors: each is a process of pytest that computes most of the time.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -38,6 +43,14 @@ def main(numbers: Sequence[str]) -> int:
         print("| Bug | | Caught by | Seconds |\n|---|---|---|---|", flush=True)
         problems = list(pool.map(lambda bug: try_bug(bug, failures), bugs))
     return 1 if any(problems) else 0
+
+
+def known_number(number: str) -> str:
+    """Check the number of a bug for argparse."""
+    known = [bug.number for bug in BUGS]
+    if number not in known:
+        raise argparse.ArgumentTypeError(f"unknown bug {number!r}; the bugs are {', '.join(known)}")
+    return number
 
 
 def failures_without_bug(database: Database, bugs: Sequence[Bug]) -> list[str]:

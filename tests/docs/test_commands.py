@@ -74,13 +74,22 @@ def fault_of_module(line: str) -> str:
     return next((f"{module} {option}" for option in options if option not in help_of(module)), "")
 
 
+def fault_of_make_arguments(make_word: str, arguments: str) -> str:
+    """Check the options, or the names that the help lists."""
+    module = module_of(make_word)
+    if OPTION.search(arguments):
+        return fault_of_module(f"{module} {arguments}")
+    names = set(re.findall(r"[\w-]+", help_of(module)))
+    return next((f"{module} {name}" for name in arguments.split() if name not in names), "")
+
+
 def faults(text: str) -> list[str]:
     """What is wrong with the commands in a line or in a code span."""
     found = [f"make {word}" for word in re.findall(r"^make ([a-z-]+)", text) if word not in MAKE_WORDS]
     found += [fault_of_module(line) for line in re.findall(r"python -m ([\w.]+.*)", text)]
     for word, arguments in re.findall(r"^make ([a-z-]+) ARGS=\"(.*?)\"", text):
-        if word in MAKE_WORDS and "--" in arguments:
-            found.append(fault_of_module(f"{module_of(word)} {arguments}"))
+        if word in MAKE_WORDS - {"test"}:
+            found.append(fault_of_make_arguments(word, arguments))
     return [fault for fault in found if fault]
 
 
@@ -143,5 +152,13 @@ def test_wrong_commands_are_detected() -> None:
     assert "unrecognized arguments: --nothing" in found[1]
     assert faults("make nothing") == ["make nothing"]
     assert faults('make chaos ARGS="--nothing 7"') == ["quality.chaos --nothing"]
+    assert faults('make mutation ARGS="nothing"') == ["quality.mutation nothing"]
     assert fault_of_manage_command("nothing") != ""
     assert fault_of_manage_command("work --nothing") != ""
+
+
+def test_the_examples_of_make_can_be_run() -> None:
+    examples = re.findall(r"^([a-z-]+):.*## .*ARGS=\"?([^\":]+).*\n.*-m quality", MAKEFILE, re.MULTILINE)
+
+    assert len(examples) == 4
+    assert [fault for word, arguments in examples if (fault := fault_of_make_arguments(word, arguments))] == []
