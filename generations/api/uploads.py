@@ -71,7 +71,7 @@ class TicketSerializer(serializers.Serializer[Upload]):
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_headers(self, upload: Upload) -> dict[str, str]:
-        return {"Content-Type": upload.announced_type, "Content-Length": str(upload.announced_size_bytes)}
+        return {"Content-Type": upload.declared_type, "Content-Length": str(upload.declared_size_bytes)}
 
 
 class UploadSerializer(serializers.ModelSerializer[Upload]):
@@ -213,10 +213,10 @@ class UploadContentView(APIView):
         if not request.headers.get("Content-Length", ""):
             raise LengthRequired()
         # As strict as a bucket, which refuses other headers than those that the URL was signed for.
-        announced = f"{upload.announced_type} of {upload.announced_size_bytes} bytes"
+        declared = f"{upload.declared_type} of {upload.declared_size_bytes} bytes"
         sent = f"{request.headers.get('Content-Type', '')} of {request.headers['Content-Length']} bytes"
-        if sent != announced:
-            raise Mismatch(f"The upload was created for {announced}, but the request has {sent[:100]}.")
+        if sent != declared:
+            raise Mismatch(f"The upload was created for {declared}, but the request has {sent[:100]}.")
         # Django's own request: its body is read as it arrives, and not kept.
         uploads.receive(upload, request._request)  # type: ignore[arg-type]
         return HttpResponse(status=204)

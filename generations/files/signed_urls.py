@@ -100,8 +100,8 @@ def for_upload(upload: Upload) -> str:
     seconds = max(1, int((upload.expires_at - timezone.now()).total_seconds()))
     url = storage.signed_upload_url(
         upload.incoming_key,
-        content_type=upload.announced_type,
-        size_bytes=upload.announced_size_bytes,
+        content_type=upload.declared_type,
+        size_bytes=upload.declared_size_bytes,
         seconds=seconds,
     )
     return url or _with_ticket("api:upload-content", upload.pk, upload.expires_at, _UPLOAD_SALT)

@@ -137,8 +137,8 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
         return Upload.objects.create(
             account=account,
             file_name=file_name,
-            announced_type=content_type,
-            announced_size_bytes=size_bytes,
+            declared_type=content_type,
+            declared_size_bytes=size_bytes,
             expires_at=timezone.now().replace(microsecond=0) + timedelta(seconds=PUT_SECONDS),
         )
 
@@ -152,14 +152,14 @@ def receive(upload: Upload, stream: IO[bytes]) -> None:
     if upload.expires_at <= timezone.now():
         raise Expired
     with tempfile.TemporaryFile() as file:
-        _copy(stream, file, upload.announced_size_bytes)
+        _copy(stream, file, upload.declared_size_bytes)
         # Checked after the bytes have arrived: from a slow client they may take so long that the upload is completed or
-        # swept meanwhile.
-        if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, swept_at=None).exists():
+        # cleaned up meanwhile.
+        if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, cleaned_up_at=None).exists():
             raise Expired
         # With the lease, because an erasure at this moment would otherwise find nothing stored and leave these bytes.
         with _leased(upload) as leased, _storage_errors():
-            storage.put(leased.incoming_key, file, content_type=leased.announced_type)
+            storage.put(leased.incoming_key, file, content_type=leased.declared_type)
 
 
 def complete(upload: Upload) -> Upload:
@@ -216,24 +216,26 @@ def erase(upload: Upload) -> bool:
             return False
         if locked.uses.needed().exists():
             raise UploadInUse
-        # If this process dies before the files are deleted, or bytes are PUT afterwards, `sweep` finds the row.
-        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, swept_at=None, file_name="")
+        # If this process dies before the files are deleted, or bytes are PUT afterwards, `clean_up` finds the row.
+        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, cleaned_up_at=None, file_name="")
     with _storage_errors():
         _delete_files(locked)
-    _mark_swept(locked)
+    _mark_cleaned_up(locked)
     return True
 
 
 def bytes_used(account: Account) -> int:
-    """How much of the upload quota the account uses."""
-    stored = Upload.objects.filter(account=account).taking_room()
-    # Until an upload is swept, the declared bytes may be stored, or be PUT again, beside the sanitized image.
-    unswept = Greatest(Coalesce("size_bytes", 0), "announced_size_bytes")
-    used = stored.aggregate(bytes=Sum(Case(When(swept_at=None, then=unswept), default="size_bytes")))["bytes"]
+    """Returns how many bytes of its upload quota the account uses."""
+    stored = Upload.objects.filter(account=account).counted_in_quota()
+    # Until an upload is cleaned up, the declared bytes may be stored, or be PUT again, beside the sanitized image.
+    not_cleaned_up = Greatest(Coalesce("size_bytes", 0), "declared_size_bytes")
+    used = stored.aggregate(bytes=Sum(Case(When(cleaned_up_at=None, then=not_cleaned_up), default="size_bytes")))[
+        "bytes"
+    ]
     return int(used or 0)
 
 
-def sweep(*, limit: int) -> int:
+def clean_up(*, limit: int) -> int:
     """Expire uploads that were not completed in time, and delete what was PUT to URLs that are valid no more.
 
     Called by the storage cleaner.
@@ -241,7 +243,7 @@ def sweep(*, limit: int) -> int:
     Returns:
         How many uploads were due, at most `limit`.
     """
-    overdue = Upload.objects.filter(swept_at=None, created_at__lt=timezone.now() - COMPLETE_WITHIN)
+    overdue = Upload.objects.filter(cleaned_up_at=None, created_at__lt=timezone.now() - COMPLETE_WITHIN)
     due = list(leases.unleased(overdue).order_by("created_at")[:limit])
     try:
         for upload in due:
@@ -252,10 +254,10 @@ def sweep(*, limit: int) -> int:
                 storage.delete(upload.incoming_key)
             else:
                 _delete_files(upload)
-            # If the state has changed since, the next sweep decides again.
-            Upload.objects.filter(pk=upload.pk, state=upload.state).update(swept_at=timezone.now())
+            # If the state has changed since, the next pass decides again.
+            Upload.objects.filter(pk=upload.pk, state=upload.state).update(cleaned_up_at=timezone.now())
     except (BotoCoreError, ClientError, OSError) as error:
-        logger.warning("uploads could not be swept", extra={"error": f"{error}"[:200]})
+        logger.warning("uploads could not be cleaned up", extra={"error": f"{error}"[:200]})
     return len(due)
 
 
@@ -319,7 +321,7 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
 
 def _conclude(upload: Upload, refusal: NotAnImage | None) -> Upload:
     """Return the processed upload, or raise its refusal. The lease is released, and the uploaded bytes are deleted."""
-    _mark_swept(upload)
+    _mark_cleaned_up(upload)
     if refusal is not None:
         raise refusal
     upload.refresh_from_db()
@@ -344,15 +346,15 @@ def _copy(source: IO[bytes], sink: IO[bytes], size_bytes: int) -> None:
 # --- Storage ---
 
 
-def _mark_swept(upload: Upload) -> None:
-    """Free the space of a decided upload in the quota at once, where no more bytes can arrive. Else `sweep` does it."""
+def _mark_cleaned_up(upload: Upload) -> None:
+    """Free the space of a decided upload in the quota, if no more bytes can arrive. Else `clean_up` does it later."""
     # A client of a bucket may still PUT bytes to its URL, or be doing so. Limn itself takes none for a decided upload,
     # and one that came with a form (without a declared type) never had a URL.
     is_recent = upload.created_at >= timezone.now() - COMPLETE_WITHIN
-    if is_recent and upload.announced_type and storage.uses_bucket():
+    if is_recent and upload.declared_type and storage.uses_bucket():
         return
-    decided = Upload.objects.filter(pk=upload.pk, swept_at=None).exclude(state=Upload.State.PENDING)
-    leases.unleased(decided).update(swept_at=timezone.now())
+    decided = Upload.objects.filter(pk=upload.pk, cleaned_up_at=None).exclude(state=Upload.State.PENDING)
+    leases.unleased(decided).update(cleaned_up_at=timezone.now())
 
 
 def _delete_files(upload: Upload) -> None:

@@ -11,9 +11,9 @@ from generations.models.generation import Generation
 
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
-    def to_withdraw(self) -> SubmissionQuerySet:
+    def to_cancel_surplus(self) -> SubmissionQuerySet:
         """The surplus jobs that fal has not been asked to cancel yet."""
-        return self.filter(state=Submission.State.SURPLUS, withdrawn_at=None)
+        return self.filter(state=Submission.State.SURPLUS, surplus_cancelled_at=None)
 
 
 class Submission(models.Model):
@@ -42,7 +42,7 @@ class Submission(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
-    withdrawn_at = models.DateTimeField(null=True)
+    surplus_cancelled_at = models.DateTimeField(null=True)
     """When fal was asked to cancel a surplus job."""
     billable_units = models.DecimalField(max_digits=20, decimal_places=9, null=True)
     """The units that fal bills, from a header of the result. fal's price list has the price of a unit."""
@@ -55,14 +55,14 @@ class Submission(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["generation", "number"], name="generations_attempts_are_numbered")
+            models.UniqueConstraint(fields=["generation", "number"], name="generations_submissions_numbered")
         ]
         indexes = [
             models.Index(fields=["units_due_at"], name="generations_units_due", condition=Q(units_due_at__isnull=False))
         ]
 
     def __str__(self) -> str:
-        return f"attempt {self.number} of {self.generation_id}"
+        return f"submission {self.number} of {self.generation_id}"
 
 
 class ProviderCallback(models.Model):

@@ -24,9 +24,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def ready(self) -> UploadQuerySet:
         return self.filter(state=Upload.State.READY)
 
-    def taking_room(self) -> UploadQuerySet:
+    def counted_in_quota(self) -> UploadQuerySet:
         """The uploads whose bytes are stored or may still be: refused ones too, until they are cleaned up."""
-        return self.filter(Q(state=Upload.State.READY) | Q(swept_at=None))
+        return self.filter(Q(state=Upload.State.READY) | Q(cleaned_up_at=None))
 
 
 class Upload(Leased):
@@ -43,8 +43,8 @@ class Upload(Leased):
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="uploads")
     file_name = models.CharField(max_length=255)
     """The name that its owner gave it. It is only shown, and never becomes part of a path."""
-    announced_type = models.CharField(max_length=50)
-    announced_size_bytes = models.BigIntegerField()
+    declared_type = models.CharField(max_length=50)
+    declared_size_bytes = models.BigIntegerField()
     """The declared length in bytes. Exactly this many are accepted."""
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=300, blank=True)
@@ -63,7 +63,7 @@ class Upload(Leased):
     expires_at = models.DateTimeField()
     """Until then its bytes may be uploaded."""
     completed_at = models.DateTimeField(null=True)
-    swept_at = models.DateTimeField(null=True)
+    cleaned_up_at = models.DateTimeField(null=True)
     """When the place of its incoming bytes was cleaned up. Nothing can be there any more."""
 
     objects = UploadQuerySet.as_manager()
@@ -79,7 +79,7 @@ class Upload(Leased):
         ]
         indexes = [
             models.Index(fields=["account", "-id"], name="generations_uploads_of_account"),
-            models.Index(fields=["created_at"], name="generations_uploads_to_sweep", condition=Q(swept_at=None)),
+            models.Index(fields=["created_at"], name="generations_uploads_clean_up", condition=Q(cleaned_up_at=None)),
         ]
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ from generations.models import Upload
 @login_required
 def show(request: UserRequest) -> HttpResponse:
     # Rejected and unfinished uploads are listed as well, as long as they count towards the quota.
-    counted = Upload.objects.visible_to(request.user).taking_room()
+    counted = Upload.objects.visible_to(request.user).counted_in_quota()
     with_use = counted.annotate(used_by=Count("uses__generation", distinct=True))
     context = {
         "page": pagination.newest(with_use, before=request.GET.get("before")),

@@ -213,7 +213,7 @@ WRITTEN = {
     ),
     "cancel_sent": Written(phase=Phase.WAITING, fact=FACTS["cancel_sent"], columns=generation(cancel_sent_at=NOW)),
     "surplus_cancelled": Written(
-        phase=Phase.WAITING, fact=lifecycle.surplus_cancelled, columns=submission(withdrawn_at=NOW)
+        phase=Phase.WAITING, fact=lifecycle.surplus_cancelled, columns=submission(surplus_cancelled_at=NOW)
     ),
     "stored": Written(
         phase=Phase.STORING,

@@ -80,7 +80,7 @@ def file_rows(generation: Generation) -> list[WrongRow]:
 
     def insert_upload(**wrong: Any) -> Any:
         columns = {"key": "k", "thumbnail_key": "t", "sha256": "s", "size_bytes": 1, "state": "ready", **wrong}
-        columns |= {"account": generation.account, "expires_at": timezone.now(), "announced_size_bytes": 1}
+        columns |= {"account": generation.account, "expires_at": timezone.now(), "declared_size_bytes": 1}
         return lambda: Upload.objects.create(**columns)
 
     def insert_input_file(*, times: int = 1, upload: bool = False, output: bool = False) -> Any:
@@ -123,7 +123,7 @@ def provider_rows(submission: Submission) -> list[WrongRow]:
 
     return [
         (
-            "generations_attempts_are_numbered",
+            "generations_submissions_numbered",
             lambda: Submission.objects.create(generation=submission.generation),
         ),
         ("generations_callback_once", insert_callback(submission)),

@@ -202,7 +202,7 @@ def test_f11_a_first_job_that_is_found_after_the_end_is_surplus_and_cancelled(
 
     alice.refresh_from_db()
     first.refresh_from_db()
-    assert (alice.balance, first.state, first.withdrawn_at is None) == (997, Submission.State.SURPLUS, False)
+    assert (alice.balance, first.state, first.surplus_cancelled_at is None) == (997, Submission.State.SURPLUS, False)
     assert surplus_canceller.run_once(limit=10) == 0
 
 
@@ -232,4 +232,4 @@ def test_a_surplus_job_that_cannot_be_cancelled_now_is_tried_again(
 
     assert surplus_canceller.run_once(limit=10) == 0
 
-    assert Submission.objects.to_withdraw().count() == 1
+    assert Submission.objects.to_cancel_surplus().count() == 1

@@ -120,7 +120,7 @@ def test_g28_space_counts_while_bytes_can_be_put_to_the_bucket(
     assert bytes_used() == len(PAGE)
 
     age_uploads(61)
-    uploads.sweep(limit=10)
+    uploads.clean_up(limit=10)
 
     assert bytes_used() == 0
     assert bucket.keys() == []
@@ -146,7 +146,7 @@ def test_g28_data_behind_an_image_counts_while_it_can_be_put_again(api: APIClien
     upload = Upload.objects.get()
     assert (upload.state, bytes_used()) == ("ready", len(content))
     age_uploads(61)
-    uploads.sweep(limit=10)
+    uploads.clean_up(limit=10)
     assert bytes_used() == upload.size_bytes
 
 

@@ -104,20 +104,20 @@ def test_g21_bytes_that_are_put_after_its_completion_are_never_used(api: APIClie
     upload = Upload.objects.get()
     assert storage.measure(upload.key).sha256 == body["sha256"]
     age_uploads(61)
-    uploads.sweep(limit=10)
+    uploads.clean_up(limit=10)
     assert not default_storage.exists(upload.incoming_key)
     assert storage.measure(upload.key).sha256 == body["sha256"]
 
 
 @pytest.mark.usefixtures("each_storage")
-def test_an_upload_that_is_not_completed_in_time_is_swept(api: APIClient) -> None:
+def test_an_upload_that_is_not_completed_in_time_is_cleaned_up(api: APIClient) -> None:
     content = picture()
     created = api.post(UPLOADS, declaration(content)).json()
     put_bytes(created, content)
 
     age_uploads(61)
     late = api.post(f"{UPLOADS}{created['id']}/complete/")
-    assert (uploads.sweep(limit=10), uploads.sweep(limit=10)) == (1, 0)
+    assert (uploads.clean_up(limit=10), uploads.clean_up(limit=10)) == (1, 0)
     later = api.post(f"{UPLOADS}{created['id']}/complete/")
 
     assert [(each.status_code, each.json()["code"]) for each in (late, later)] == [(410, "upload_expired")] * 2
@@ -290,9 +290,9 @@ def test_an_unavailable_storage_is_no_reason_to_refuse_an_image(bucket: Bucket, 
 
 
 @pytest.mark.usefixtures("folder")
-def test_files_of_a_process_that_died_are_swept(alice: User) -> None:
+def test_files_of_a_process_that_died_are_cleaned_up(alice: User) -> None:
     upload = ready_upload(alice)
-    Upload.objects.update(state=Upload.State.PENDING, swept_at=None)
+    Upload.objects.update(state=Upload.State.PENDING, cleaned_up_at=None)
 
     age_uploads(61)
     storage_cleaner.run_once(limit=10)

@@ -379,12 +379,12 @@ def test_a_retry_uses_the_same_files(api: APIClient, alice: User, fal: Simulator
     assert [source["upload"] for source in again.json()["sources"]] == [str(upload.pk)]
 
 
-def test_an_upload_that_was_used_is_not_swept(api: APIClient, alice: User, patient_fal: Simulator) -> None:
+def test_an_upload_that_was_used_is_not_cleaned_up(api: APIClient, alice: User, patient_fal: Simulator) -> None:
     upload = ready_upload(alice)
     api.post(GENERATIONS, edit({"upload": str(upload.pk)}))
 
     age_uploads(60 * 24 * 365)
-    uploads.sweep(limit=10)
+    uploads.clean_up(limit=10)
 
     assert storage.measure(upload.key).sha256 == Upload.objects.ready().get().sha256
 
