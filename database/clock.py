@@ -1,7 +1,7 @@
 """Times by the clock of the database server.
 
-Several machines share the database, and their clocks differ. Leases, deadlines and due times are therefore computed and
-compared by the database; no decision compares a stored time with the clock of a process.
+Several machines share the database, and their clocks differ. Leases and due times are therefore computed and compared
+by the database. Some deadlines are still compared with the clock of the process (docs/reliability.md, Known gaps).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 PostgreSQL ends a wait for a lock and a slow statement itself (`lock_timeout`, `statement_timeout` in the settings). A
 server that is stopped or cut off ends nothing; for that case `Connection` counts the time that a request waits.
-`config.health.DatabaseAwayMiddleware` surrounds every request with `limited`. Workers have no client that waits, so
-only PostgreSQL's own limits apply to them.
+`config.health.DatabaseUnavailableMiddleware` surrounds every request with `limited`. Workers have no client that waits,
+so only PostgreSQL's own limits apply to them.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def place_order(
     """Places one order and submits it to fal.
 
     Args:
-        actor: who orders, as the timeline shows it ("user:ann", "staff:command line").
+        actor: who orders, as the event stores it ("user:ann", "staff:command line"). Customers see only the part before
+            the colon.
         max_credits: refuse the order if its price is higher.
         reuse: accept the account's earlier result of exactly this order, at no charge.
 
