@@ -16,7 +16,7 @@ from generations.http import problems
 logger = logging.getLogger(__name__)
 
 # Locked, restarting, unreachable or out of connections: all of these pass.
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
 
@@ -52,7 +52,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django has logged the exception. The client is told no details, only whether trying again helps."""
     # Middleware uses the database as well: sessions are saved after the view.
-    if isinstance(sys.exc_info()[1], DATABASE_AWAY):
+    if isinstance(sys.exc_info()[1], DATABASE_UNAVAILABLE):
         return answer(request, Unavailable())
     if request.path.startswith(FOR_PROGRAMS):
         return answer(request, InternalError())

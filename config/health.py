@@ -1,4 +1,4 @@
-"""Health checks for operators and load balancers, and 503 for requests while the database is away."""
+"""Health checks for operators and load balancers, and 503 for requests while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from generations.provider import circuit_breaker
 from generations.workers import heartbeats
 from operations import statistics
 
-# `manage.py work` sends a heartbeat every few seconds. A reconciler that is silent for longer delays results.
+# `manage.py work` sends a heartbeat every few seconds. Results are delayed when the reconciler sends none for longer.
 SILENT_MAX = {"worker": timedelta(seconds=30), "reconciler": timedelta(seconds=120)}
 # Anyone may call the endpoint, so the answer is cached.
 STORAGE_CACHED_SECONDS = 5
@@ -31,8 +31,8 @@ STORAGE_CACHED_SECONDS = 5
 WELL = "ok"
 
 
-class DatabaseAwayMiddleware:
-    """Limits how long a request waits for the database, and answers 503 with Retry-After if it is away."""
+class DatabaseUnavailableMiddleware:
+    """Limits how long a request waits for the database, and answers 503 with Retry-After if it is unavailable."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -42,10 +42,10 @@ class DatabaseAwayMiddleware:
             return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, error_handlers.DATABASE_AWAY):
+        if not isinstance(exception, error_handlers.DATABASE_UNAVAILABLE):
             return None
         timeouts.record_failure(exception)
-        error_handlers.logger.error("the database is away", exc_info=exception)
+        error_handlers.logger.error("the database is unavailable", exc_info=exception)
         return error_handlers.answer(request, Unavailable())
 
 
@@ -75,10 +75,10 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def _database_and_heartbeats() -> dict[str, str]:
-    """The states of the database and of the heartbeats. One query, so a database that is away is waited for once."""
+    """Returns the states of the database and of the heartbeats, with one query: a request waits for it once."""
     try:
         silent = heartbeats.ages(SILENT_MAX)
-    except error_handlers.DATABASE_AWAY:
+    except error_handlers.DATABASE_UNAVAILABLE:
         return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
     states = {"database": WELL}
     for name, at_most in SILENT_MAX.items():
@@ -93,8 +93,8 @@ def _check_storage() -> str:
         # A bucket has no paths.
         try:
             default_storage.exists("health")
-        except Exception:  # Whatever the client of the bucket raises, the storage is away.
-            error_handlers.logger.warning("storage is away", exc_info=True)
+        except Exception:  # Whatever the client of the bucket raises, the storage is unavailable.
+            error_handlers.logger.warning("storage is unavailable", exc_info=True)
             return "away"
         return WELL
     return WELL if os.access(folder, os.W_OK) else "not writable"

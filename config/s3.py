@@ -1,4 +1,4 @@
-"""The settings of the owner's bucket for django-storages and boto3: bounded waits, retries and memory."""
+"""The settings of the operator's bucket for django-storages and boto3: bounded waits, retries and memory."""
 
 from __future__ import annotations
 

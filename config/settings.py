@@ -202,7 +202,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.health.DatabaseAwayMiddleware",
+    "config.health.DatabaseUnavailableMiddleware",
     "generations.callbacks.middleware.AnyHostMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -283,7 +283,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Limn",
-    "DESCRIPTION": "Order pictures, videos and 3D models; pay in credits, exactly once.",
+    "DESCRIPTION": "Order images, videos and 3D models; pay in credits, exactly once.",
     "VERSION": "1",
     # OpenAPI 3.1 uses JSON Schema as the catalogue does; 3.0 cannot express null.
     "OAS_VERSION": "3.1.0",

@@ -32,7 +32,7 @@ from notifications.payloads import absolute_url
 _SALT = "notifications.email"
 # An e-mail about a batch lists this many generations. The library shows the others.
 GENERATIONS_LISTED_MAX = 20
-# The pauses between attempts. They add up to seven and a half hours; after that, the e-mail would be no news.
+# The pauses between attempts. They add up to seven and a half hours; an e-mail that is later than this is not useful.
 RETRY_DELAYS_SECONDS = (60, 300, 1800, 7200, 18_000)
 State = EmailNotification.State
 
@@ -105,7 +105,7 @@ def send(notification: EmailNotification) -> None:
 
 
 def give_up(notification: EmailNotification) -> None:
-    """Give up an e-mail that worker after worker died on. The caller holds its lease."""
+    """Give up an e-mail that CRASHES_MAX workers in a row failed to send. The caller holds its lease."""
     detail = f"{notification.crashes} workers in a row died or raised while they sent it"
     _finish(notification, State.GIVEN_UP, detail)
 

@@ -132,7 +132,7 @@ def send(delivery: WebhookDelivery) -> None:
 
 
 def give_up(delivery: WebhookDelivery) -> None:
-    """Give up a claimed delivery that worker after worker died on."""
+    """Give up a claimed delivery that CRASHES_MAX workers in a row failed to send."""
     outbox.abandon(delivery, f"{delivery.crashes} workers in a row died or raised while they sent it")
 
 

@@ -1,8 +1,9 @@
 """The outbox: writes the webhook deliveries and e-mails of an event, and records what became of the deliveries.
 
-The lifecycle calls `record` with every event, in the transaction of that event, so a notification is sent if, and only
-if, the event is committed. `notifier` sends the deliveries and reports each attempt to `record_attempt`; `payloads`
-builds the messages, and `email` sends the e-mails. A delivery is sent at least once, or given up visibly to its owner.
+`record` is registered with `generations.progress.event_hook`, which calls it with every event, in the transaction of
+that event. So a notification is sent if, and only if, the event is committed. `notifier` sends the deliveries and
+reports each attempt to `record_attempt`; `payloads` builds the messages, and `email` sends the e-mails. A delivery is
+sent at least once, or given up visibly to its owner.
 """
 
 from __future__ import annotations

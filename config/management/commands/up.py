@@ -44,7 +44,7 @@ WELCOME = """
       -H 'Authorization: Token {token}' -H 'Content-Type: application/json' \\
       -d '{{"model": "flux-schnell", "input": {{"prompt": "a lighthouse at dusk, gouache"}}}}'
 
-  See it: open the “page” in the “urls” of the answer, or find it on {site}/
+  To see it, open `urls.page` of the response, or {site}/
 
   Ctrl-C ends Limn. Logs: {logs}
 """

@@ -98,7 +98,7 @@ def poll(name: str, run_once: Callable[..., int], stop: threading.Event) -> None
             handled = run_once(limit=ROWS_AT_ONCE)
             heartbeats.beat(name)
         except DatabaseError as error:
-            logger.error("the database is away", extra={"worker": name, "error": str(error)[:200]})
+            logger.error("the database is unavailable", extra={"worker": name, "error": str(error)[:200]})
             connection.close()
         except Exception:
             # The worker must go on: its rows would wait for ever.

@@ -1,4 +1,4 @@
-"""Processes that start while PostgreSQL is away log it, retry, and work as soon as it is back."""
+"""Processes that start while PostgreSQL is unavailable log it, retry, and work as soon as it is back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_processes_started_during_an_outage_work_after_it(database: Server, limn
     url = f"http://127.0.0.1:{limn.environment['PORT']}"
     database.crash()
     worker, web = limn("work"), limn("serve", "--workers", "1")
-    worker.wait_for_output("the database is away")
+    worker.wait_for_output("the database is unavailable")
     web.wait_for_response(f"{url}/health/live")
     database.start()
 

@@ -173,7 +173,7 @@ def test_an_unavailable_database_is_503_everywhere(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
 
-    middleware = health.DatabaseAwayMiddleware(lambda request: None)  # type: ignore[arg-type, return-value]
+    middleware = health.DatabaseUnavailableMiddleware(lambda request: None)  # type: ignore[arg-type, return-value]
     for path in ("/api/v1/credits/", "/credits/", "/hooks/fal/x/y"):
         response = middleware.process_exception(rf.get(path), error)
 
@@ -192,7 +192,7 @@ def test_a_session_that_cannot_be_saved_is_503(client: Client, alice: User) -> N
 
 
 def test_another_exception_is_not_taken_for_an_unavailable_database(rf: RequestFactory) -> None:
-    middleware = health.DatabaseAwayMiddleware(lambda request: None)  # type: ignore[arg-type, return-value]
+    middleware = health.DatabaseUnavailableMiddleware(lambda request: None)  # type: ignore[arg-type, return-value]
 
     assert middleware.process_exception(rf.get("/"), KeyError()) is None
 
