@@ -47,7 +47,7 @@ class ContinuousChecks:
                 finished = _rows(Generation.objects.filter(phase=Phase.DONE), FINAL_COLUMNS)
                 entries = _rows(Entry.objects.all(), ENTRY_COLUMNS)
         except (DatabaseError, PoolTimeout):
-            # The database is away. The next snapshot begins with a new connection.
+            # The database is unavailable. The next snapshot begins with a new connection.
             connection.close()
             self.counters.count_event("snapshots missed")
             return

@@ -1,6 +1,6 @@
 """Checks the logs of Limn's processes after a run: no secret (I17) and no unexpected exception (I16).
 
-Called by the final checks for each process. An exception that says that the database or the network is away is
+Called by the final checks for each process. An exception that says that the database or the network is unavailable is
 expected while faults are injected, and is only counted.
 """
 

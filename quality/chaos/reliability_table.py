@@ -1,4 +1,4 @@
-"""Makes the table of docs/reliability.md from the counters of a run: each promise, and what the run shows for it."""
+"""Makes the table of docs/reliability.md from the counters of a run: each guarantee, and what the run shows for it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Totals:
 def as_markdown(counters: Counters) -> str:
     """Return the table as Markdown."""
     totals = Totals(counters)
-    rows = [f"| {promise} | {describe(totals)} |" for promise, describe in FIGURES.items()]
-    return "\n".join(["| promise | in this run |", "|---|---|", *rows])
+    rows = [f"| {guarantee} | {describe(totals)} |" for guarantee, describe in FIGURES.items()]
+    return "\n".join(["| guarantee | in this run |", "|---|---|", *rows])
 
 
 FIGURES: dict[str, Callable[[Totals], str]] = {
-    "One attempt is one POST at fal": lambda totals: (
-        f"{totals.events('posts'):,} attempts, each posted once; "
+    "One submission is one POST at fal": lambda totals: (
+        f"{totals.events('posts'):,} submissions, each posted once; "
         f"{totals.faults(*BEFORE_ACCEPT):,} were refused by fal or lost on the way"
     ),
-    "An attempt whose answer was lost is not sent again blindly": lambda totals: (
+    "A submission whose answer was lost is not repeated blindly": lambda totals: (
         f"{totals.faults(*LOST_ANSWERS):,} answers lost; "
         f"{totals.events('generations with two jobs or more'):,} orders got a second job"
     ),
@@ -51,22 +51,22 @@ FIGURES: dict[str, Callable[[Totals], str]] = {
         f"the ledger was correct in {totals.events('snapshots'):,} snapshots under load, and at the end"
     ),
     "A lost callback costs seconds": lambda totals: f"{totals.faults('callback:lost'):,} callbacks were never sent",
-    "A worker killed with -9 loses nothing": lambda totals: (
+    "A worker process that is killed with `kill -9` loses nothing": lambda totals: (
         f"{totals.faults('kill -9') + totals.faults('failpoint', suffix='exit'):,} processes killed, "
         f"{totals.faults('failpoint', suffix='exit'):,} of them at a failpoint"
     ),
-    "A worker that sleeps beyond its lease spoils nothing": lambda totals: (
-        f"{totals.faults('SIGSTOP') + totals.faults('failpoint', suffix='sleep'):,} times"
+    "A worker that is suspended beyond its lease has no effect": lambda totals: (
+        f"{totals.faults('SIGSTOP') + totals.faults('failpoint', suffix='sleep'):,} suspensions"
     ),
-    "COMPLETED means: in your storage, verified": lambda totals: (
+    "A completed generation is in storage and verified": lambda totals: (
         f"{totals.events('files compared byte for byte'):,} files compared byte for byte with what fal served; "
         f"{totals.faults(*WRONG_FILES):,} wrong or incomplete ones were served"
     ),
-    "Database, storage and fal may be away": lambda totals: (
+    "Database, storage and fal may be unavailable": lambda totals: (
         f"{totals.faults('PostgreSQL'):,} faults of PostgreSQL, {totals.faults('S3'):,} of storage, "
         f"{totals.faults('fal '):,} of fal"
     ),
-    "Only fal, for our account, for this attempt": lambda totals: (
+    "Only fal's callbacks for Limn's account and this submission are accepted": lambda totals: (
         f"{totals.faults(*FORGERIES):,} jobs with forged, stale or unreadable callbacks, or with those of another job"
     ),
     "A replay changes nothing, however late": lambda totals: (

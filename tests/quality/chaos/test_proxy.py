@@ -75,7 +75,7 @@ def test_a_mode_injects_its_fault_until_it_ends(
     until(lambda: request(proxy) == expected, what=mode)
 
     proxy.set_mode("pass")
-    until(lambda: request(proxy) == RESPONSE, what="the end of the fault")
+    assert until(lambda: request(proxy) == RESPONSE, what="the end of the fault")
 
 
 def test_a_cut_response_ends_in_the_middle(proxy: Proxy) -> None:

@@ -13,8 +13,8 @@ from tests.helpers.source import name, tracked_files
 pytestmark = pytest.mark.once
 
 RETIRED = (
-    *("nudge", "wish", "lately", "briefly", "whoever", "anew", "teeth", "nemesis", "postman", "watchman", "tallies"),
-    *("tally", "wiring", "town", "mourn", "nobody", "somebody", "of ours"),
+    *("nudg(?:e|ing)", "wish", "lately", "briefly", "whoever", "anew", "teeth", "nemesis", "postman", "postmen"),
+    *("watchm[ae]n", "tall(?:y|ie|ying)", "wiring", "town", "mourn", "nobody", "somebody", "of ours"),
 )
 # Decisions and the changelog may quote names of the time. The rest was not written by this project, or is this list.
 EXEMPT = (
@@ -49,7 +49,9 @@ def test_no_retired_word_is_used() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["two Wishes", "place_wish", "WishList", "nudged_at", "TOWN", "none of ours"])
+@pytest.mark.parametrize(
+    "text", ["two Wishes", "place_wish", "WishList", "nudged_at", "nudging", "tallied", "TOWN", "none of ours"]
+)
 def test_a_retired_word_is_found_in_every_spelling(text: str) -> None:
     assert len(list(retired_words(text))) == 1
 
