@@ -45,7 +45,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(ProviderCallback)
 class ProviderCallbackAdmin(ReadOnlyAdmin):
-    list_display = ("received_at", "request_id", "outcome", "repeats", "attempt")
+    list_display = ("received_at", "request_id", "outcome", "repeats", "submission_number")
     list_select_related = ("submission",)
     list_filter = ("outcome",)
     search_fields = ("=request_id",)
@@ -58,8 +58,8 @@ class ProviderCallbackAdmin(ReadOnlyAdmin):
         is_detail = request.resolver_match and "object_id" in request.resolver_match.kwargs
         return callbacks if is_detail else callbacks.defer("body")
 
-    @admin.display(description="attempt")
-    def attempt(self, callback: ProviderCallback) -> str:
+    @admin.display(description="submission")
+    def submission_number(self, callback: ProviderCallback) -> str:
         return str(callback.submission or "–")
 
     @admin.display(description="body")

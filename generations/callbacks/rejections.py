@@ -35,7 +35,7 @@ def count(status: int) -> None:
 
 
 def flush() -> None:
-    """Adds the counts since the last flush to the table. If the database is away, they are kept for the next flush."""
+    """Adds the counts since the last flush to the table. An unavailable database leaves them to the next flush."""
     with _lock:
         _has_counts.clear()
         counts = Counter(_counts)

@@ -95,7 +95,7 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
 
 
 def _check_headers(request: HttpRequest) -> None:
-    """Rejects by the headers alone what they give away, before the body is read: a slow body occupies a thread."""
+    """Rejects what the headers alone show to be wrong, before the body is read: a slow body occupies a thread."""
     if request.headers.get("Content-Encoding"):
         raise CallbackRejected(415, "the body is compressed")
     try:
@@ -125,7 +125,7 @@ def _authenticate(request: HttpRequest, body: bytes) -> SignedHeaders:
         raise CallbackRejected(503, str(error)) from error
     except StaleTimestamp as error:
         _skew.count(error.seconds_off)
-        # fal signed this once, so there may be news. fal is asked instead of believing a stale callback.
+        # fal signed this once, so the job may have changed. The reconciler asks fal; the callback itself is not used.
         stale = Submission.objects.filter(request_id=error.request_id).first()
         if stale is not None:
             tasks.enqueue_reconcile(stale.generation_id)

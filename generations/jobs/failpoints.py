@@ -1,4 +1,4 @@
-"""Failpoints: named places where `make chaos` lets a process die or oversleep, between two steps that belong together.
+"""Failpoints: named places where the chaos test makes a process exit or pause, between two steps that belong together.
 
 LIMN_FAILPOINTS names a file of lines like `posted exit 0.01`: the failpoint, the action (`exit` or `sleep`) and its
 probability. The file may appear and disappear. Without LIMN_TIME_SCALE, which only chaos sets and which Limn refuses

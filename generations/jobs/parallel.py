@@ -19,20 +19,23 @@ Row = TypeVar("Row", bound=Leased)
 def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
     """Calls `handle` for each claimed row, and returns how many there were.
 
-    A row whose handler raises is logged, and its lease runs out by itself. A row that worker after worker died on is
-    passed to `give_up` instead.
+    A row whose handler raises is logged, and its lease runs out by itself. A row that CRASHES_MAX workers in a row
+    failed to handle is passed to `give_up` instead.
     """
 
     def guarded(row: Row) -> None:
+        table = row._meta.db_table
         try:
             if leases.is_poison(row):
-                logger.error("a row is given up", extra={"row": str(row.pk), "crashes": row.crashes})
+                logger.error("a row is given up", extra={"table": table, "row": str(row.pk), "crashes": row.crashes})
                 give_up(row)
             else:
                 handle(row)
         except Exception:
             # One row must not stop the others, whatever is wrong with it.
-            logger.exception("a row could not be handled", extra={"row": str(row.pk), "attempts": row.attempts})
+            logger.exception(
+                "a row could not be handled", extra={"table": table, "row": str(row.pk), "attempts": row.attempts}
+            )
         finally:
             leases.forget(row)
 

@@ -20,7 +20,7 @@ finished: too late."""
 
 @transaction.atomic
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
-    """A customer, staff or the deadline cancels the generation. Asking again gives the same answer."""
+    """A customer, staff or the deadline cancels the generation. Returns what follows; asking again returns the same."""
     generation = lock(generation.pk)
     if generation.is_done:
         return "released" if generation.failure_code == FailureCode.CANCELLED else "finished"

@@ -1,7 +1,7 @@
 """Who pays, and why: one rule for each way in which a generation can end.
 
 A customer who gets nothing pays nothing. What the provider bills all the same is the operator's cost. The rule is
-stored with the generation when it ends, and shown to its owner (docs/charges.md, the page "Charges").
+stored with the generation when it ends, and shown to its owner (docs/charges.md, the page "Charging rules").
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from generations.lifecycle.failures import Failure, failure
 from generations.lifecycle.transitions import finish, lock, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
-# fal works on such a submission, or may. It must be heard from, or its generation must reach its deadline.
+# fal works on such a submission, or may. Its verdict or the deadline of its generation is needed.
 UNRESOLVED = (Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.ACCEPTED)
 
 
@@ -89,7 +89,7 @@ def provider_failed(generation: Generation, why: Failure) -> bool:
 
 @transaction.atomic
 def give_up(generation: Generation, *, detail: str) -> bool:
-    """Fails a generation that one worker after another died on, unless fal may be working on it.
+    """Fails a generation that CRASHES_MAX workers in a row failed to process, unless fal may be working on it.
 
     In that case staff are told once, by an event, and the callback or the deadline ends the generation: releasing the
     hold now would make the operator pay for a result that is delivered to no one. False if it did not fail.

@@ -1,4 +1,4 @@
-"""Outputs on their way into the owner's storage. The last one to end completes the generation."""
+"""Outputs on their way into the operator's storage. The last one to end completes the generation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generations.models import FailureCode, Generation, Output, Phase
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file in the owner's storage, as it was measured there after the upload."""
+    """A file in the operator's storage, as it was measured there after the upload."""
 
     key: str
     kind: str
@@ -75,7 +75,7 @@ def source_url_changed(output: Output, *, source_url: str, claimed_size_bytes: i
 
 
 def _leased(output: Output) -> QuerySet[Output]:
-    """The output's row, as long as the caller still holds its lease: a worker that overslept changes nothing."""
+    """The output's row, if the caller still holds its lease. A worker that was suspended beyond it changes nothing."""
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 

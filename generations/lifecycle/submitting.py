@@ -1,7 +1,8 @@
-"""Submission to fal: one row for each attempt, and one POST for each row.
+"""Submission to fal: one POST for each row.
 
-A row is committed before its POST, so a job at fal that no row explains is not Limn's. An attempt whose answer was lost
-keeps its generation in `unknown`: nothing is submitted again or released until fal has been heard.
+A row is committed before its POST, so a job at fal that no row explains is not Limn's. A submission whose answer was
+lost keeps its generation in `unknown`: nothing is submitted again or released until fal's callback, fal's record or the
+deadline decides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from generations.models import Generation, Phase, Submission
 
 logger = logging.getLogger(__name__)
 
-# Longer than the longest POST. A sender that is silent for longer was killed before it recorded the answer.
+# Longer than the longest POST. A sender that has recorded no answer by then was killed or suspended.
 SUBMITTING_SECONDS_MAX = scaled(20, at_least=10)
 FIRST_POLL_SECONDS = scaled(3)
 
@@ -100,7 +101,7 @@ def _record_receipt(submission: Submission, receipt: ProviderReceipt, state: Sub
 
 def surplus_cancelled(submission: Submission) -> None:
     """fal was asked to cancel a surplus job. Its answer changes nothing for the customer."""
-    Submission.objects.filter(pk=submission.pk).update(withdrawn_at=timezone.now())
+    Submission.objects.filter(pk=submission.pk).update(surplus_cancelled_at=timezone.now())
 
 
 @transaction.atomic

@@ -30,7 +30,7 @@ class OutputQuerySet(models.QuerySet["Output"]):
 
 
 class Output(Leased):
-    """One file of a result, on its way into the owner's storage or stored there."""
+    """One file of a result, on its way into the operator's storage or stored there."""
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -59,7 +59,7 @@ class Output(Leased):
     duration_seconds = models.FloatField(null=True)
     detail = models.CharField(max_length=500, blank=True)
     misses = models.PositiveIntegerField(default=0)
-    """How often it was not where fal said, or was broken. An outage of the owner's storage does not count."""
+    """How often it was not where fal said, or was broken. An outage of the operator's storage does not count."""
     give_up_at = models.DateTimeField()
     stored_at = models.DateTimeField(null=True)
 

@@ -43,7 +43,7 @@ WEIGHTS_BEGINNING_BYTES = 4096
 # Hosts of weights redirect to their storage.
 WEIGHTS_REDIRECTS_MAX = 3
 # A URL for fal stays valid for this long after the deadline of the generation. At the deadline fal is asked to cancel,
-# and it may go on fetching files until it has heard of that.
+# and it may go on fetching files until it knows of that.
 URL_MARGIN_SECONDS = 3600
 
 

@@ -1,7 +1,8 @@
 """The circuit breaker: open while fal refuses Limn's key or account.
 
-While it is open no order is accepted (`accepts_orders`), queued generations wait, and one of them is sent every
-PROBE_SECONDS to find out whether an operator has resolved it. If the queue is empty, one new order is the probe.
+While it is open, new orders are refused (`accepts_orders`) and queued generations wait. One of them is sent as a probe
+every PROBE_SECONDS, to find out whether an operator has resolved it. If none is queued, a new order is accepted as the
+probe.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How much fal is sent, and which account is next.
 
 All processes together send fal at most FAL_REQUESTS_PER_MINUTE submissions a minute, and FAL_REQUESTS_BURST at once
-after a pause. What is over the limit waits as a row, and accounts take turns (round robin): an order of two hundred
-generations delays every other account by one submission at most.
+after a pause. What is over the limit waits as a row, and accounts take turns (round robin): a batch of 200 orders
+delays every other account by one submission at most.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def available() -> int:
 
 
 def acquire(generation: Generation) -> bool:
-    """Takes one submission out of the budget. False if it is used up.
+    """Takes one submission out of the rate limit. False if the limit is reached.
 
     Call it in the transaction that records the submission, so that both are committed or neither is.
     """
@@ -38,7 +38,7 @@ def acquire(generation: Generation) -> bool:
 
 
 def has_room_for(generation: Generation) -> bool:
-    """Whether a new generation may be submitted at once: the budget suffices for all that wait already."""
+    """Whether a new generation may be submitted at once: the rate limit suffices for all that wait already."""
     room = available()
     return Generation.objects.to_submit().exclude(pk=generation.pk)[:room].count() < room
 

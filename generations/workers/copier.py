@@ -1,7 +1,7 @@
-"""Copies outputs from fal into the owner's storage.
+"""Copies outputs from fal into the operator's storage.
 
 A file is fetched by the safe HTTP client, recognised by its bytes in the sandbox, stored, and read back to compare its
-size and SHA-256. Only then does the lifecycle hear of it. `workers.tasks` calls `copy_generation`; the loop of
+size and SHA-256. Only then is it reported to the lifecycle. `workers.tasks` calls `copy_generation`; the loop of
 `manage.py work` calls `run_once`.
 """
 

@@ -85,7 +85,7 @@ def _apply_retention(limit: int, now: datetime) -> None:
             try:
                 erased += uploads.erase(upload)
             except uploads.UploadError as error:
-                # A generation uses it, or the storage is away. The rule applies again later.
+                # A generation uses it, or the storage is unavailable. The rule applies again later.
                 logger.info("an upload is not erased yet", extra={"upload": str(upload.pk), "why": str(error)[:200]})
         is_complete = is_complete and erased < limit
     # Without the heartbeat the rules are due again at once, so a backlog is worked off without the hour's pause.

@@ -39,8 +39,8 @@ RECORD_GRACE = timedelta(seconds=scaled(120))
 CLOCK_TOLERANCE = timedelta(seconds=scaled(60))
 # A lost submission is repeated twice. After that it is not chance.
 SUBMISSIONS_MAX = 3
-# If fal's record decides nothing for this long (it is away, or identical orders make it ambiguous), the customer gets
-# the credits back. If the job turns up after all, the operator pays for it.
+# If fal's record decides nothing for this long (it is unavailable, or identical orders make it ambiguous), the customer
+# gets the credits back. If the job turns up after all, the operator pays for it.
 UNKNOWN_SECONDS_MAX = timedelta(seconds=scaled(900))
 # fal's status may lag behind its receipt for a moment.
 GONE_GRACE = timedelta(seconds=scaled(120))
@@ -83,8 +83,8 @@ def _reconcile(generation: Generation) -> None:
 
 
 def _give_up(generation: Generation) -> None:
-    """One worker after another died on it. Callbacks and deadlines still end it, and rarely it gets another attempt,
-    since the cause may have been resolved."""
+    """CRASHES_MAX workers in a row failed to reconcile it. Callbacks and deadlines still end it, and it is retried
+    rarely, since the cause may have been resolved."""
     detail = f"{generation.crashes} workers in a row died while they reconciled it"
     if lifecycle.give_up(generation, detail=detail):
         return
@@ -109,12 +109,13 @@ def _accepted(generation: Generation) -> Submission | None:
 
 
 def _expire_sender(generation: Generation) -> float:
-    """A sender that is silent for longer than a POST can take has died or sleeps. Whether it sent is unknown."""
+    """A sender that records no answer for longer than a POST can take was killed or suspended. Whether it sent is
+    unknown."""
     for submission in generation.submissions.filter(state=Submission.State.SENT):
         # A cancellation or a queue message makes the row due early; then the sender still has time.
         if (left := lifecycle.SUBMITTING_SECONDS_MAX - _age(submission).total_seconds()) > 0:
             return left
-        lifecycle.submission_lost(submission, detail="the sender went silent")
+        lifecycle.submission_lost(submission, detail="the sender recorded no answer")
     return UNKNOWN_RETRY_SECONDS
 
 

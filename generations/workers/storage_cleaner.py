@@ -75,7 +75,7 @@ _cleaner = StorageCleaner()
 
 def run_once(*, limit: int) -> int:
     """Cleans up to `limit` uploads that were not completed, and processes pages of the storage. Returns the sum."""
-    return uploads.sweep(limit=limit) + _cleaner.run_once(limit=limit)
+    return uploads.clean_up(limit=limit) + _cleaner.run_once(limit=limit)
 
 
 def _delete_unneeded(page: Sequence[StoredObject], *, before: datetime) -> None:

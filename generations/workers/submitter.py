@@ -41,9 +41,10 @@ SLOW_FOR_SECONDS = 30.0
 
 
 def run_once(*, limit: int) -> int:
-    """Submits up to `limit` due generations, as far as fal's budget allows; accounts take turns. Returns how many.
+    """Submits up to `limit` due generations, as many as the rate limit towards fal allows. Returns how many.
 
-    While the circuit breaker is open, one of them is sent as a probe, and those past their deadline fail.
+    Accounts take turns. While the circuit breaker is open, one generation is sent as a probe, and those past their
+    deadline fail.
     """
 
     def submit(generation: Generation) -> None:
@@ -67,8 +68,8 @@ def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
     """Sends the planned submission, unless another process does. Takes at most SUBMIT_SECONDS_MAX.
 
     What cannot be sent now stays queued for the workers, and no error of fal is raised. Without `is_claimed`, as for a
-    new order, the generation also stays queued if others wait for the budget, or while fal is slow. A process without
-    FAL_KEY, such as a shell, leaves everything to the workers: that says nothing about fal.
+    new order, the generation also stays queued if others wait for the rate limit, or while fal is slow. A process
+    without FAL_KEY, such as a shell, leaves everything to the workers: that says nothing about fal.
     """
     if not settings.FAL_KEY:
         return
@@ -105,19 +106,19 @@ class _Slowness:
 slowness = _Slowness()
 
 
-class _BudgetUsedUp(Exception):
+class _RateLimitReached(Exception):
     """fal has been sent as much as it may be. Rolls the transaction back."""
 
 
 def _begin(generation: Generation) -> Submission | None:
-    """Records the submission and takes its place in the budget: both are committed, or neither."""
+    """Records the submission and takes its place in the rate limit: both are committed, or neither."""
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
             if submission is not None and not dispatch_queue.acquire(generation):
-                raise _BudgetUsedUp
+                raise _RateLimitReached
             return submission
-    except _BudgetUsedUp:
+    except _RateLimitReached:
         # The object still has what the transaction wrote before it was rolled back.
         generation.refresh_from_db(fields=["status", "phase", "version", "next_attempt_at"])
         return None
@@ -127,7 +128,7 @@ def send(generation: Generation, submission: Submission) -> None:
     """Sends a submission that was recorded as sent, unless that was too long ago, and reports what fal answered."""
     failpoints.reach("noted")
     if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
-        # This process overslept: by now it is taken for dead, and another submission may be on its way.
+        # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.
         return
     try:
         receipt = clients.fal().submit(

@@ -48,7 +48,7 @@ def _enqueue(which: Task[Any, Any], generation_id: UUID) -> None:
     try:
         which.enqueue(str(generation_id))
     except Exception:
-        # The queue is away. A worker finds the row within seconds, so the caller is not told an error.
+        # The queue is unavailable. A worker finds the row within seconds, so the caller is not told an error.
         extra = {"task": which.name, "generation": str(generation_id)}
         logger.warning("a queue message was lost", extra=extra, exc_info=True)
 

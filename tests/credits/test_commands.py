@@ -70,7 +70,7 @@ def test_grant_credits_refuses_wrong_arguments(alice: Account) -> None:
 
 def test_audit_ledger_reports_a_clean_ledger(alice: Account) -> None:
     assert output_of("audit_ledger") == (
-        "1 accounts, 0 holds, 1 entries; customers +100, treasury -100, revenue +0.\nThe ledger is clean.\n"
+        "Accounts: 1, holds: 0, entries: 1; customers +100, treasury -100, revenue +0.\nThe ledger is clean.\n"
     )
 
 

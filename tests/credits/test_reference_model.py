@@ -18,8 +18,8 @@ from credits.audit import audit
 from credits.ledger import HoldExists, InsufficientCredits, KeyTaken, NotOpen, RefundTooLarge
 from tests.credits.tables import BY_STAFF, balance_and_held, open_account, statement
 
-# `SOAK=100 make test ARGS="-k agrees_with_its_model"` tries a hundred times as many examples.
-EXAMPLES = 12 * int(os.environ.get("SOAK") or 1)
+# `EXAMPLES_FACTOR=100 make test ARGS="-k agrees_with_its_model"` tries a hundred times as many examples.
+EXAMPLES = 12 * int(os.environ.get("EXAMPLES_FACTOR") or 1)
 STEPS = 25
 
 

@@ -66,7 +66,7 @@ def values(live_limn: LiveServer, customer: User, working: None, tmp_path: Path)
         "BATCH": batch["id"],
         "ID": str(output.generation_id),
         "OUTPUT": str(output.pk),
-        "PICTURE": str(image),
+        "IMAGE": str(image),
         "DATABASE_URL": url_of_the_test_database(),
     }
 

@@ -13,7 +13,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         report = audit()
         sides = ", ".join(f"{side} {amount:+d}" for side, amount in report.sums.items())
-        self.stdout.write(f"{report.accounts} accounts, {report.holds} holds, {report.entries} entries; {sides}.")
+        self.stdout.write(f"Accounts: {report.accounts}, holds: {report.holds}, entries: {report.entries}; {sides}.")
         if not report.clean:
             raise CommandError("\n".join(["The ledger is wrong:", *map(str, report.findings)]))
         self.stdout.write("The ledger is clean.")

@@ -21,4 +21,4 @@ class Command(BaseCommand):
             order_intake.pause(reason)
         elif action == "resume":
             order_intake.resume()
-        self.stdout.write(f"Intake is {order_intake.state()}.")
+        self.stdout.write(f"Order intake is {order_intake.state()}.")

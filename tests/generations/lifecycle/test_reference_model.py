@@ -24,8 +24,8 @@ from generations.lifecycle import StoredFile, failure
 from generations.models import CancelledBy, FailureCode, Generation, Output, Submission
 from generations.ordering.orders import Order
 
-# `SOAK=100 make test ARGS="-k agrees_with_its_model"` tries a hundred times as many examples.
-EXAMPLES = 8 * int(os.environ.get("SOAK") or 1)
+# `EXAMPLES_FACTOR=100 make test ARGS="-k agrees_with_its_model"` tries a hundred times as many examples.
+EXAMPLES = 8 * int(os.environ.get("EXAMPLES_FACTOR") or 1)
 STEPS = 40
 GRANTED = 200
 PRICE = 3

@@ -56,8 +56,8 @@ def test_the_command_pauses_resumes_and_shows_the_state(capsys: pytest.CaptureFi
     for arguments in (["status"], ["pause", "--reason", "fire"], ["status"], ["resume"]):
         call_command("intake", *arguments)
 
-    lines = ["Intake is open.", "Intake is paused: fire.", "Intake is paused: fire.", "Intake is open."]
-    assert capsys.readouterr().out.splitlines() == lines
+    states = ["open.", "paused: fire.", "paused: fire.", "open."]
+    assert capsys.readouterr().out.splitlines() == [f"Order intake is {state}" for state in states]
 
 
 def test_a_page_says_so_and_keeps_the_form(client: Client, alice: Account) -> None:

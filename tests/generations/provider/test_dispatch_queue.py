@@ -53,7 +53,7 @@ def let_time_pass(time: timedelta) -> None:
     Bucket.objects.update(full_at=ExpressionWrapper(F("full_at") - time, output_field=DateTimeField()))
 
 
-# --- The budget ---
+# --- The rate limit ---
 
 
 @pytest.mark.django_db(transaction=True)
@@ -77,7 +77,7 @@ def test_a_burst_is_sent_at_once_and_the_rest_at_the_rate(
 def test_without_a_limit_all_generations_are_sent_at_once(
     patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
 ) -> None:
-    """Negative control: with a budget that is never used up, two runs send the same orders."""
+    """Negative control: with a rate limit that is never reached, two runs send the same orders."""
     set_budget(100_000, burst=100)
     for _ in range(11):
         order()

@@ -1,4 +1,4 @@
-"""Rows on which worker after worker crashes are given up after five attempts. Case E4 of docs/failure-modes.md."""
+"""Rows that crash five workers in a row are given up. Case E4 of docs/failure-modes.md."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_a_generation_that_is_submitted_twice_is_posted_once(fal: Simulator, ord
     assert len(fal.log.posts()) == 1
 
 
-# --- Senders that overslept (found by the failpoint `noted sleep`) ---
+# --- Senders that were suspended (found by the failpoint `noted sleep`) ---
 
 
 @pytest.mark.parametrize("seconds, posts", [(1, 1), (30, 0)])
@@ -248,7 +248,7 @@ def test_e3_a_sender_that_slept_too_long_sends_nothing(
     assert len(fal.log.posts()) == posts
 
 
-def test_a_submission_that_a_sender_overslept_is_made_again(fal: Simulator, order: PlaceOrder) -> None:
+def test_a_submission_whose_sender_was_suspended_is_made_again(fal: Simulator, order: PlaceOrder) -> None:
     generation = order()
     submission = lifecycle.submitting(generation)
     assert submission is not None
@@ -256,7 +256,7 @@ def test_a_submission_that_a_sender_overslept_is_made_again(fal: Simulator, orde
     submission.save()
     submitter.send(generation, submission)
 
-    lifecycle.submission_lost(submission, detail="the sender went silent")
+    lifecycle.submission_lost(submission, detail="the sender recorded no answer")
     lifecycle.not_on_record(submission)
     submitter.submit_now(generation)
 
