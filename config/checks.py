@@ -1,4 +1,8 @@
-"""System checks for settings that contradict each other. Errors are limn.E001 …, warnings limn.W001 …"""
+"""System checks for settings that contradict each other.
+
+Django runs them when a command starts: an error (limn.E001 …) stops it, a warning (limn.W001 …) is printed. Each says
+which setting is wrong and what to set instead.
+"""
 
 from __future__ import annotations
 

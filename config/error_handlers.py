@@ -1,4 +1,7 @@
-"""Error responses outside of any view: problem documents below /api/, /health/ and /hooks/, pages elsewhere."""
+"""Error responses outside of any view: problem documents below /api/, /health/ and /hooks/, pages elsewhere.
+
+`config.urls` names the handlers for Django. An unavailable database is answered with 503 and not with 500.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Health checks for operators and load balancers, and 503 for requests while the database is unavailable."""
+"""Health checks for operators and load balancers, and 503 for requests while the database is unavailable.
+
+`/health/live` says that the process answers. `/health/ready` says that the database, the storage and the worker
+processes do as well. The middleware bounds the time for which any request waits for the database.
+"""
 
 from __future__ import annotations
 

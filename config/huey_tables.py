@@ -1,4 +1,4 @@
-"""Creates Huey's own tables, if the queue is in PostgreSQL."""
+"""Creates Huey's own tables, if the queue is in PostgreSQL. Connected to `post_migrate` by `config.apps`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generations as a Django app."""
+"""The Django app of generations, and what a process of the web server starts for it."""
 
 from django.apps import AppConfig
 

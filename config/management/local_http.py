@@ -1,4 +1,7 @@
-"""HTTP requests to a process of Limn on this machine, without any proxy that the environment names."""
+"""HTTP requests to a process of Limn on this machine, without any proxy that the environment names.
+
+`manage.py up`, the chaos test and the benchmarks use it to wait for a server and to read small responses.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Child processes that end with their parent and are always reaped."""
+"""Child processes that end with their parent and are always reaped.
+
+Used by the supervisor of `manage.py serve` and `up`, by the chaos test and by the tests.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Receives fal's webhooks: `views` verifies and stores a callback, `rejections` counts the others."""

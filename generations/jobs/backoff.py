@@ -1,4 +1,4 @@
-"""How long a worker waits before it tries again."""
+"""How long a worker waits before it tries again. Used by every worker that calls fal, the storage or a mail server."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The base of every table whose rows are work: they become due, and one worker at a time holds one."""
+"""The base of every table whose rows are work. They become due, and one worker at a time holds one (`jobs.leases`)."""
 
 from django.db import models
 

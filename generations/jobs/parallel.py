@@ -1,4 +1,7 @@
-"""Handles several claimed rows at the same time, each in a thread: the work mostly waits for the network."""
+"""Handles several claimed rows at the same time, each in a thread. The work mostly waits for the network.
+
+Every worker passes its claimed rows to `run`. An exception in one row never stops the others.
+"""
 
 from __future__ import annotations
 

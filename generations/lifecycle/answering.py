@@ -1,4 +1,7 @@
-"""What fal reports about a submission: its progress, and its result."""
+"""What fal reports about a submission: its progress, and its result.
+
+Called by the callback inbox and by the reconciler, with the same facts in any order and any number of times.
+"""
 
 from __future__ import annotations
 

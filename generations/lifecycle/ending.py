@@ -1,4 +1,7 @@
-"""The end of a generation: completed and captured, or failed and released, in one transaction and once."""
+"""The end of a generation: completed and captured, or failed and released, in one transaction and once.
+
+The other modules of the lifecycle call it, and workers call `failed` and `give_up`.
+"""
 
 from __future__ import annotations
 

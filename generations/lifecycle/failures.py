@@ -1,4 +1,7 @@
-"""Why a generation ended without a result: a code for programs and a message for its owner."""
+"""Why a generation ended without a result: a code for programs and a message for the customer.
+
+Every failure of the lifecycle is made here, so that each code has one message. fal's own words go to staff only.
+"""
 
 from __future__ import annotations
 

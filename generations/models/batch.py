@@ -1,4 +1,4 @@
-"""Batches: generations that were ordered together."""
+"""Batches: generations that were ordered together. A batch has no status of its own; it ends with its generations."""
 
 from __future__ import annotations
 

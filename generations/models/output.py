@@ -1,4 +1,4 @@
-"""Outputs: the files of a result."""
+"""Outputs: the files of a result. The copier works on them, and the last one to end completes the generation."""
 
 from __future__ import annotations
 

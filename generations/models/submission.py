@@ -1,4 +1,4 @@
-"""Submissions to fal, and the callbacks that fal sent."""
+"""Submissions to fal, and the callbacks that fal sent. A submission is one POST and, if fal accepts it, one job."""
 
 from __future__ import annotations
 

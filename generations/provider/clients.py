@@ -1,4 +1,7 @@
-"""fal's client, fal's public keys and the callback URL, made from the settings."""
+"""fal's client, fal's public keys and the callback URL, made from the settings.
+
+Workers, callbacks and commands take them from here. Each exists once for each process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The inbox of fal's callbacks: each was stored as it came, and here it is reported to the lifecycle, once."""
+"""The inbox of fal's callbacks: each was stored as it came, and is reported to the lifecycle here, once.
+
+`callbacks.views` calls `process` for a new callback. The reconciler calls `catch_up` for those that were stored and not
+processed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deletes the files of erased generations, in storage and at fal, and applies the retention rules of accounts."""
+"""Deletes the files of erased generations, in storage and at fal, and applies the retention rules of accounts.
+
+The loop of `manage.py work` calls `run_once`. An erasure is retried until it has succeeded; its row is the receipt.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cancels surplus jobs at fal: a second job for one generation, which the operator would pay for."""
+"""Cancels surplus jobs at fal: a second job for one generation, which the operator would pay for.
+
+The loop of `manage.py work` calls `run_once`. Customers are not affected: the first answer counts, and they pay once.
+"""
 
 from __future__ import annotations
 

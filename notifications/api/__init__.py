@@ -1,0 +1,1 @@
+"""The API of notifications: webhook endpoints, deliveries and the event feed."""
