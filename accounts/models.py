@@ -31,13 +31,13 @@ def default_scopes() -> list[str]:
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def visible_to(self, user: User | AnonymousUser) -> ApiKeyQuerySet:
-        """The user's own keys, revoked ones included."""
+        """Return the user's own keys, revoked ones included."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(user=user)
 
     def usable(self) -> ApiKeyQuerySet:
-        """Keys that authenticate a request now: neither revoked nor expired, and of an active user."""
+        """Return the keys that authenticate a request now: neither revoked nor expired, and of an active user."""
         unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
         return self.filter(unexpired, revoked_at=None, user__is_active=True)
 

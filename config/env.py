@@ -33,17 +33,17 @@ TOKEN_CHARACTERS_MIN = 16
 
 
 def refuse(name: str, why: str, what_to_do: str) -> ImproperlyConfigured:
-    """The exception for a wrong value: its name, the reason and what to do."""
+    """Return the exception for a wrong value: its name, the reason and what to do."""
     return ImproperlyConfigured(f"{name}: {why} {what_to_do}")
 
 
 def text(name: str, default: str = "") -> str:
-    """The stripped value; the default if it is not set or empty."""
+    """Return the stripped value; the default if it is not set or empty."""
     return os.environ.get(name, "").strip() or default
 
 
 def secret(name: str) -> str:
-    """The value of NAME, or the content of the file that NAME_FILE names. Never both."""
+    """Return the value of NAME, or the content of the file that NAME_FILE names. Never both."""
     value, path = text(name), text(f"{name}_FILE")
     if value and path:
         raise refuse(name, f"{name} and {name}_FILE are both set.", "Keep one of them.")
@@ -65,7 +65,7 @@ def _content(name: str, path: Path) -> str:
 
 
 def flag(name: str, default: bool) -> bool:
-    """True or false, as one of the usual words."""
+    """Return a boolean, which is written as one of the usual words."""
     word = text(name).lower()
     if not word:
         return default
@@ -75,7 +75,7 @@ def flag(name: str, default: bool) -> bool:
 
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
-    """A whole number from `minimum` to `maximum`."""
+    """Return a whole number from `minimum` to `maximum`."""
     word = text(name, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", word) or not minimum <= int(word) <= maximum:
         raise refuse(name, f"“{word}” is not a whole number from {minimum} to {maximum}.", "Correct it.")
@@ -83,7 +83,7 @@ def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
 
 
 def one_of(name: str, default: str, choices: set[str]) -> str:
-    """One of the choices, in upper case."""
+    """Return one of the choices, in upper case."""
     word = text(name, default).upper()
     if word not in choices:
         raise refuse(name, f"“{word}” is not known.", f"Choose one of {', '.join(sorted(choices))}.")
@@ -91,12 +91,12 @@ def one_of(name: str, default: str, choices: set[str]) -> str:
 
 
 def words(name: str, default: str = "") -> list[str]:
-    """A list of values that are separated by commas."""
+    """Return a list of values that are separated by commas."""
     return [word for part in text(name, default).split(",") if (word := part.strip())]
 
 
 def folder(name: str, default: Path) -> Path:
-    """A folder, which is created if it does not exist."""
+    """Return the path of a folder, which is created if it does not exist."""
     word = text(name, str(default))
     try:
         path = Path(word).expanduser().resolve()
@@ -107,7 +107,7 @@ def folder(name: str, default: Path) -> Path:
 
 
 def web_url(name: str, default: str) -> str:
-    """An https URL without a trailing slash; http is accepted for loopback addresses only."""
+    """Return an https URL without a trailing slash; http is accepted for loopback addresses only."""
     value = text(name, default).rstrip("/")
     parts = _split(name, value)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -116,7 +116,7 @@ def web_url(name: str, default: str) -> str:
 
 
 def domain(name: str) -> str:
-    """A host name, with or without a port; "" if it is not set."""
+    """Return a host name, with or without a port; "" if it is not set."""
     given = text(name)
     if given and (not _MEDIA_HOST.fullmatch(given) or given.startswith("*")):
         raise refuse(name, f"“{given}” is not a host name.", "Write only the name, like files.example.com.")
@@ -142,7 +142,7 @@ def _host_patterns(name: str, hosts: list[str]) -> list[str]:
 
 
 def database(name: str, default: Path) -> dict[str, object]:
-    """The entry of DATABASES for a URL; the SQLite file `default` if no URL is set."""
+    """Return the entry of DATABASES for a URL; the SQLite file `default` if no URL is set."""
     url = secret(name) or f"sqlite:///{default}"
     # Checked before it is parsed: the parser's warning about an unknown scheme shows the password.
     if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
@@ -154,7 +154,7 @@ def database(name: str, default: Path) -> dict[str, object]:
 
 
 def redis_url(name: str) -> str:
-    """The URL of a Redis server; "" if it is not set."""
+    """Return the URL of a Redis server; "" if it is not set."""
     url = secret(name)
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise refuse(name, "it is not the address of a Redis.", "Write it like redis://127.0.0.1:6379/0.")
@@ -167,7 +167,7 @@ def email(name: str, default: str) -> dict[str, object]:
 
 
 def mail_address(name: str, default: str) -> str:
-    """The sender of e-mails: `name@host` or `Limn <name@host>`."""
+    """Return the sender of e-mails: `name@host` or `Limn <name@host>`."""
     value = text(name, default)
     if not re.fullmatch(r"[^<>@\r\n]+@[^<>@\s]+|[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>", value):
         raise refuse(name, f"“{value}” is not an e-mail address.", "Write it like Limn <limn@example.com>.")
@@ -175,7 +175,7 @@ def mail_address(name: str, default: str) -> str:
 
 
 def mail_addresses(name: str) -> list[str]:
-    """Recipients of e-mails, separated by commas."""
+    """Return the recipients of e-mails, separated by commas."""
     for address in words(name):
         if not re.fullmatch(r"[^<>@\s,]+@[^<>@\s,]+", address):
             raise refuse(
@@ -185,7 +185,7 @@ def mail_addresses(name: str) -> list[str]:
 
 
 def token(name: str) -> str:
-    """A secret that clients send over the network: long enough that it cannot be guessed."""
+    """Return a secret that clients send over the network: long enough that it cannot be guessed."""
     value = secret(name)
     if value and (len(value) < TOKEN_CHARACTERS_MIN or not _PLAIN.fullmatch(value)):
         why = f"it has fewer than {TOKEN_CHARACTERS_MIN} characters, or spaces and the like."

@@ -56,7 +56,7 @@ class DatabaseUnavailableMiddleware:
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
-    """Answers 200 as long as this process serves requests. It does not ask the database, whose outage is no reason to
+    """Answer 200 as long as this process serves requests. It does not ask the database, whose outage is no reason to
     restart this process."""
     return JsonResponse({"status": WELL})
 
@@ -64,7 +64,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """Answers 200 if every part that an order needs is available, else 503; the body names the state of each part."""
+    """Answer 200 if every part that an order needs is available, else 503; the body names the state of each part."""
     storage = str(cache.get_or_set("health.storage", _check_storage, STORAGE_CACHED_SECONDS))
     parts = {**_database_and_heartbeats(), "storage": storage}
     well = all(state == WELL for state in parts.values())
@@ -79,7 +79,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def _database_and_heartbeats() -> dict[str, str]:
-    """Returns the states of the database and of the heartbeats, with one query: a request waits for it once."""
+    """Return the states of the database and of the heartbeats, with one query: a request waits for it once."""
     try:
         silent = heartbeats.ages(SILENT_MAX)
     except error_handlers.DATABASE_UNAVAILABLE:
@@ -113,7 +113,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95}
 @never_cache
 @require_safe
 def fal(request: HttpRequest) -> HttpResponse:
-    """Answers how well fal works: rates and times of the last hour, without counts or secrets. 503 if nothing can be
+    """Answer how well fal works: rates and times of the last hour, without counts or secrets. 503 if nothing can be
     ordered."""
     summary: dict[str, Any] = cache.get_or_set("health.fal", _summarize_fal, FAL_CACHED_SECONDS) or {}
     well = summary["key"] == "present" and summary["breaker"] == "closed"

@@ -8,7 +8,10 @@ from django.db import connections
 
 
 def create(*, using: str, **kwargs: Any) -> None:
-    """Handler of `post_migrate`. Huey would create them at import, and could then not be imported during an outage."""
+    """Create the tables after `migrate`.
+
+    Huey would do it at import, and could then not be imported during an outage.
+    """
     from huey.contrib.djhuey import HUEY  # noqa: PLC0415  (reads the settings; apps are loaded only now)
     from huey.storage import PostgresStorage  # noqa: PLC0415
 

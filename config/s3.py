@@ -14,7 +14,7 @@ _IN_PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * 1024**2, 
 def storage(
     *, name: str, endpoint_url: str, region: str, access_key: str, secret_key: str, signed_seconds: int
 ) -> dict[str, Any]:
-    """The entry of Django's STORAGES setting. `signed_seconds` is the lifetime of signed URLs."""
+    """Return the entry of Django's STORAGES setting. `signed_seconds` is the lifetime of signed URLs."""
     client_config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},

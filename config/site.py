@@ -14,7 +14,7 @@ class LimnAdminSite(AdminSite):
     index_title = "Operations"
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Adds the circuit breaker and the order intake: every page of the admin says why nothing can be ordered."""
+        """Add the circuit breaker and the order intake: every page of the admin says why nothing can be ordered."""
         # From the registry, because this module is imported before the models.
         breakers = apps.get_model("generations", "CircuitBreaker").objects.filter(opened_at__isnull=False)
         switches = apps.get_model("generations", "OrderIntake").objects.filter(paused_at__isnull=False)

@@ -32,7 +32,7 @@ class DomainError(Exception):
 
 
 def subclasses(base: type[DomainError] = DomainError) -> Iterator[type[DomainError]]:
-    """Every error class that has a code, of all modules that are imported by now."""
+    """Yield every error class that has a code, of all modules that are imported by now."""
     for found in base.__subclasses__():
         if hasattr(found, "code"):
             yield found

@@ -8,7 +8,7 @@ class GenerationsConfig(AppConfig):
     verbose_name = "Generations"
 
     def start_web_process(self) -> None:
-        """Starts what a process of the web server needs beside its requests. Called by `config.wsgi`."""
+        """Start what a process of the web server needs beside its requests. Called by `config.wsgi`."""
         from generations.callbacks import rejections  # noqa: PLC0415  (models are loaded only now)
 
         rejections.start_flushing()

@@ -31,7 +31,7 @@ class PlacedOrder:
 def place_order(
     account: Account, order: Order, *, actor: str, max_credits: int | None = None, reuse: bool = False
 ) -> PlacedOrder:
-    """Places one order and submits it to fal.
+    """Place one order and submit it to fal.
 
     Args:
         actor: who orders, as the event stores it ("user:ann", "staff:command line"). Customers see only the part before
@@ -55,7 +55,7 @@ def place_order(
 def place_batch(
     account: Account, batch: BatchOrder, *, actor: str, max_credits: int | None = None
 ) -> tuple[Batch, bool]:
-    """Places all orders of a batch, or none. Returns the batch, and False if the same request came before.
+    """Place all orders of a batch, or none. Returns the batch, and False if the same request came before.
 
     The workers submit its generations, each in its turn. Raises what `place_order` raises; the location of an input
     error begins with the index of its order.
@@ -66,7 +66,7 @@ def place_batch(
 
 
 def require_possible(account: Account, batch: BatchOrder, *, max_credits: int | None = None) -> None:
-    """Refuses a batch that could not be placed as things stand, before slow work is done for it.
+    """Refuse a batch that could not be placed as things stand, before slow work is done for it.
 
     `place_batch` checks all of it again. Raises MaxCreditsExceeded, quotas.Paused, InsufficientCredits.
     """
@@ -86,7 +86,7 @@ def retry(
     request_hash: str,
     max_credits: int | None = None,
 ) -> PlacedOrder:
-    """Orders the same as `earlier` again, as a new generation at today's price.
+    """Order the same as `earlier` again, as a new generation at today's price.
 
     Raises NotFinished, NotFound if what was ordered has been erased, UnknownModel, and what `place_order` raises.
     """
@@ -113,7 +113,7 @@ def retry(
 
 
 def cancel(generation: Generation, *, by: CancelledBy, actor: str) -> lifecycle.CancelAnswer:
-    """Cancels a generation; if fal has it, a worker passes the cancellation on at once. Returns what happens.
+    """Cancel a generation; if fal has it, a worker passes the cancellation on at once. Returns what happens.
 
     "released": it never ran, and its credits are available again. "asked": fal's verdict decides. "finished": too late.
     """

@@ -71,13 +71,13 @@ class Subscriber(SecretHolder):
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def visible_to(self, user: User | AnonymousUser) -> WebhookEndpointQuerySet:
-        """The endpoints of this user that are not removed."""
+        """Return the endpoints of this user that are not removed."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user, deleted_at=None)
 
     def enabled(self) -> WebhookEndpointQuerySet:
-        """The endpoints that messages are sent to."""
+        """Return the endpoints that messages are sent to."""
         return self.filter(disabled_at=None, deleted_at=None)
 
 
@@ -122,13 +122,13 @@ class WebhookEndpoint(SecretHolder):
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def visible_to(self, user: User | AnonymousUser) -> WebhookDeliveryQuerySet:
-        """The deliveries of this user's account."""
+        """Return the deliveries of this user's account."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user)
 
     def to_send(self) -> WebhookDeliveryQuerySet:
-        """The deliveries that are due and that no worker holds."""
+        """Return the deliveries that are due and that no worker holds."""
         return self.filter(lease_free(), next_attempt_at__lte=Now())
 
 
@@ -231,7 +231,7 @@ class WebhookAttempt(models.Model):
 
 class EmailNotificationQuerySet(models.QuerySet["EmailNotification"]):
     def to_send(self) -> EmailNotificationQuerySet:
-        """The e-mails that are due, including those that a worker holds."""
+        """Return the e-mails that are due, including those that a worker holds."""
         return self.filter(state=EmailNotification.State.PENDING, next_attempt_at__lte=Now())
 
 

@@ -50,7 +50,7 @@ RETENTION = timedelta(days=30)
 
 
 def record(generation: Generation, event: Event) -> None:
-    """The lifecycle's event listener: writes the notifications about an event, in the transaction of that event."""
+    """Write the notifications about an event, in the transaction of that event. The listener of the event hook."""
     fact = event.fact
     if fact not in NOTIFIED_FACTS and fact != "ordered":
         return

@@ -77,7 +77,7 @@ def rotate_account_secret(request: UserRequest) -> HttpResponse:
 @never_cache
 @login_required
 def endpoint_action(request: UserRequest, endpoint_id: UUID, action: str) -> HttpResponse:
-    """The buttons below an endpoint: `test`, `on`, `off`, `rotate` and `remove`."""
+    """Handle the buttons below an endpoint: `test`, `on`, `off`, `rotate` and `remove`."""
     endpoint = get_object_or_404(WebhookEndpoint.objects.visible_to(request.user), pk=endpoint_id)
     match action:
         case "test":

@@ -60,7 +60,7 @@ def build(delivery: WebhookDelivery, *, now: datetime) -> Message:
 
 
 def _contents(delivery: WebhookDelivery) -> dict[str, Any]:
-    """The message as JSON: what the delivery has stored, and what is known of its generation now."""
+    """Return the message as JSON: what the delivery has stored, and what is known of its generation now."""
     data: dict[str, Any] = {}
     if (generation := delivery.generation) is not None:
         data = {

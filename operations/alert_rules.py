@@ -83,7 +83,7 @@ def active() -> Iterator[Alert]:
 
 
 def spending() -> Iterator[Alert]:
-    """Accounts that spent at least ALERT_SPENDING_CREDITS within the last hour, and far more than usual.
+    """Yield the accounts that spent at least ALERT_SPENDING_CREDITS within the last hour, and far more than usual.
 
     Open holds count in full; generations that have ended count with what was captured.
     """
@@ -131,7 +131,7 @@ def callbacks(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
 
 
 def bill() -> Iterator[Alert]:
-    """Models for which fal counted more units within the last day than their list price assumes."""
+    """Yield the models for which fal counted more units within the last day than their list price assumes."""
     for found in statistics.counted_units():
         too_much = found.counted_credits * 100 > found.listed_credits * (100 + BILL_PERCENT_MAX)
         if too_much and found.generations >= GENERATIONS_BILLED_MIN:

@@ -97,7 +97,7 @@ def add_up_events(events: QuerySet[Event]) -> Counter[Key]:
 
 
 def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
-    """What a group of events with the same labels adds to the sums."""
+    """Return what a group of events with the same labels adds to the sums."""
     fact, count = group["fact"], group["count"]
     endpoint = group["generation__endpoint"] if find_by_endpoint(group["generation__endpoint"]) else OTHER
     model = group["generation__model"] if group["generation__model"] in MODELS else OTHER

@@ -48,7 +48,7 @@ def collect() -> Iterator[Metric]:
 
 
 def generations_under_way() -> Iterator[Metric]:
-    """The number of unfinished generations by phase, and the credits that are held for them by age."""
+    """Yield the number of unfinished generations by phase, and the credits that are held for them by age."""
     now = timezone.now()
     unfinished = Generation.objects.in_progress().order_by()
     counts = dict(unfinished.values_list("phase").annotate(Count("id")))
@@ -63,7 +63,7 @@ def generations_under_way() -> Iterator[Metric]:
 
 
 def queues() -> Iterator[Metric]:
-    """The depth of each queue of due work, and the age of its oldest item."""
+    """Yield the depth of each queue of due work, and the age of its oldest item."""
     # in_progress() repeats the condition of the partial index of unfinished generations, so that SQLite uses it.
     unfinished = Generation.objects.in_progress()
     due: dict[str, QuerySet[Model]] = {

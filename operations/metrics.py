@@ -80,7 +80,7 @@ class Collector:
 
 
 def _buckets(sums: Counter[Key], name: str, label_value: str) -> list[tuple[str, float]]:
-    """The buckets of a histogram as Prometheus expects them: each includes all smaller ones."""
+    """Return the buckets of a histogram as Prometheus expects them: each includes all smaller ones."""
     total, buckets = 0.0, []
     for bound in (*counters.BUCKETS_SECONDS, None):
         total += sums[(name, label_value, bound)]

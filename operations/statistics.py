@@ -137,7 +137,7 @@ def callback_lags() -> list[float]:
 
 
 def last_success_at() -> datetime | None:
-    """When fal last delivered a result; None if it never did."""
+    """Return when fal last delivered a result; None if it never did."""
     answered = Event.objects.filter(fact="answered").order_by("-id")
     return answered.values_list("created_at", flat=True).first()
 

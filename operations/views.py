@@ -23,7 +23,7 @@ collector = Collector()
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answers with all metrics; with 503 while a process that has just started still adds up old rows."""
+    """Answer with all metrics; with 503 while a process that has just started still adds up old rows."""
     if not may_read(request):
         return HttpResponse(
             "Send METRICS_TOKEN as “Authorization: Bearer …”, or log in as staff.\n",
@@ -43,7 +43,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """Whether the request carries METRICS_TOKEN or is from staff; without a token, also if it is from this machine."""
+    """Return whether the request has METRICS_TOKEN or is from staff, or, without a token, is from this machine."""
     if settings.METRICS_TOKEN:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode()):

@@ -29,7 +29,7 @@ class Login:
 
 
 def login(path: Path, site: str) -> Login:
-    """Returns the login that the file at `path` holds. If it does not work any more, a new one is created there."""
+    """Return the login that the file at `path` holds. If it does not work any more, a new one is created there."""
     try:
         stored = Login(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):

@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 5
 
 
 def status(url: str, headers: Mapping[str, str] | None = None) -> int:
-    """The HTTP status of the answer; 0 if there is none."""
+    """Return the HTTP status of the answer; 0 if there is none."""
     try:
         with _OPENER.open(Request(url, headers=dict(headers or {})), timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return int(answer.status)
@@ -28,7 +28,7 @@ def status(url: str, headers: Mapping[str, str] | None = None) -> int:
 
 
 def read_json(url: str) -> Any:
-    """The JSON of the answer; None if there is no answer yet."""
+    """Return the JSON of the answer; None if there is no answer yet."""
     try:
         with _OPENER.open(url, timeout=_TIMEOUT_SECONDS) as answer:
             return json.load(answer)

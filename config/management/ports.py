@@ -12,7 +12,7 @@ _given: set[int] = set()
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server can listen on this port."""
+    """Return whether a server can listen on this port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # A server that has just ended leaves connections in TIME_WAIT, which do not prevent the next one.
@@ -25,7 +25,10 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(*, and_above: int = 0) -> int:
-    """A port to listen on, never the same twice in a process. With `and_above`, port + and_above is free as well."""
+    """Return a port to listen on, never the same twice in a process.
+
+    With `and_above`, port + and_above is free as well.
+    """
     while True:
         port = random.randint(LOWEST, HIGHEST - and_above)  # noqa: S311  (no secret)
         ports = {port, port + and_above}

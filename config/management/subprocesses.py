@@ -28,7 +28,7 @@ def start(
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Starts `command` in a session of its own, so Ctrl-C at the terminal reaches only the parent, which ends it."""
+    """Start `command` in a session of its own, so Ctrl-C at the terminal reaches only the parent, which ends it."""
     return subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
@@ -43,13 +43,13 @@ def start(
 
 
 def ask(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) -> None:
-    """Sends the signal, if the process is still running."""
+    """Send the signal, if the process is still running."""
     if process.poll() is None:
         process.send_signal(by)
 
 
 def reap(process: subprocess.Popen[bytes], *, within_seconds: float) -> int:
-    """Waits for the end of the process, and kills it after the time or at Ctrl-C. Returns its exit status."""
+    """Wait for the end of the process, and kill it after the time or at Ctrl-C. Returns its exit status."""
     try:
         return process.wait(timeout=max(0.0, within_seconds))
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -57,20 +57,20 @@ def reap(process: subprocess.Popen[bytes], *, within_seconds: float) -> int:
 
 
 def stop(process: subprocess.Popen[bytes], *, within_seconds: float, by: signal.Signals = signal.SIGTERM) -> int:
-    """Sends the signal, and kills the process if it has not ended in time. Returns its exit status."""
+    """Send the signal, and kill the process if it has not ended in time. Returns its exit status."""
     ask(process, by)
     return reap(process, within_seconds=within_seconds)
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
-    """Kills the whole session of the process, its own children included. Returns its exit status."""
+    """Kill the whole session of the process, its own children included. Returns its exit status."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
 
 
 def _prepare_child(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
-    """What the child does between the fork and the execution of the command."""
+    """Return the function that the child runs between the fork and the execution of the command."""
 
     def prepare() -> None:
         # A background job of a shell ignores SIGINT, and so would every process that it starts.

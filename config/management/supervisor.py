@@ -48,7 +48,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def check(self) -> list[str]:
-        """Restarts the program if it has ended and its pause is over. Returns the lines to show to the operator."""
+        """Restart the program if it has ended and its pause is over. Returns the lines to show to the operator."""
         messages = self._log.alarms()
         if self.is_running:
             return messages
@@ -59,17 +59,17 @@ class Program:
         return messages
 
     def ask_to_end(self) -> None:
-        """Sends SIGTERM, if the program is running."""
+        """Send SIGTERM, if the program is running."""
         if self._process is not None:
             subprocesses.ask(self._process)
 
     def reap(self, *, within_seconds: float) -> None:
-        """Waits for its end, and kills it after this time."""
+        """Wait for its end, and kill it after this time."""
         if self._process is not None:
             subprocesses.reap(self._process, within_seconds=within_seconds)
 
     def last_lines(self, lines: int = 12) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return "\n".join(self._log.path.read_text(errors="replace").splitlines()[-lines:])
 
     def _schedule_restart(self) -> str:
@@ -95,7 +95,7 @@ class _Log:
         self._inside_alarm = False
 
     def alarms(self) -> list[str]:
-        """The new lines that the operator should see: warnings, errors and their tracebacks."""
+        """Return the new lines that the operator should see: warnings, errors and their tracebacks."""
         with self.path.open("rb") as file:
             file.seek(self._read_bytes)
             complete, newline, _ = file.read().rpartition(b"\n")

@@ -109,7 +109,7 @@ class GenerationAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Searches by whatever a customer may quote: an id, a name, an e-mail address or words of the prompt."""
+        """Search by whatever a customer may quote: an id, a name, an e-mail address or words of the prompt."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -125,7 +125,7 @@ class GenerationAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Shows the buttons of the actions to staff with the permission."""
+        """Show the buttons of the actions to staff with the permission."""
         context = {**(extra_context or {}), "can_act": self.has_act_permission(request)}
         return super().change_view(request, object_id, form_url, context)
 

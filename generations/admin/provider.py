@@ -19,7 +19,7 @@ QUERY_STRING = re.compile(r"\?[^\s\"'<>]*")
 
 
 def without_query_strings(text: str) -> str:
-    """The text with the query string of each URL replaced by "?…".
+    """Return the text with the query string of each URL replaced by "?…".
 
     fal's URLs may be signed, and a signature gives access to the file as long as it is valid.
     """

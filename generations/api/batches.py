@@ -105,7 +105,7 @@ class CancelBatchView(APIView):
 def order_response(
     request: Request, batch: Batch, *, is_new: bool, serializer: type[Serializer[Batch]] = BatchSerializer
 ) -> Response:
-    """The response to an order of a batch.
+    """Return the response to an order of a batch.
 
     Args:
         is_new: False if the same request placed the batch before.

@@ -58,7 +58,7 @@ class AnyContent(DefaultContentNegotiation):
 def ticket_opens(
     request: Request, file_id: UUID, *, is_valid: Callable[[str, UUID], bool] = signed_urls.allows_reading
 ) -> bool:
-    """Whether the request has a ticket for this file. If not, its user has to be allowed to see the file.
+    """Return whether the request has a ticket for this file. If not, its user has to be allowed to see the file.
 
     Args:
         is_valid: Checks a ticket: `signed_urls.allows_reading` for reading, `signed_urls.allows_upload` for writing.
@@ -74,7 +74,7 @@ def ticket_opens(
 
 
 def file_response(request: Request, file: ReadableFile) -> HttpResponseBase:
-    """The response with a stored file. Raises NotFound if storage no longer has it, and RangeNotSatisfiable."""
+    """Return the response with a stored file. Raises NotFound if storage no longer has it, and RangeNotSatisfiable."""
     if (url := signed_urls.in_bucket(file)) is not None:
         # The URL expires, so the redirect must not be kept.
         return HttpResponseRedirect(url, headers={"Cache-Control": "no-store"})
@@ -89,7 +89,7 @@ def file_response(request: Request, file: ReadableFile) -> HttpResponseBase:
 
 
 def add_file_headers(response: HttpResponseBase, file: ReadableFile) -> HttpResponseBase:
-    """Adds the headers of a stored file to a response, and returns it."""
+    """Add the headers of a stored file to a response, and return it."""
     response["Content-Type"] = file.content_type
     disposition = "inline" if file.content_type.startswith(INLINE_TYPES) else "attachment"
     response["Content-Disposition"] = f'{disposition}; filename="{signed_urls.download_name(file)}"'

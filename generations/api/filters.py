@@ -56,7 +56,7 @@ class StrictFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
 
 
 def _find_error(name: str, values: list[str]) -> ErrorDetail | None:
-    """What is wrong with a query parameter, as far as django-filter does not check it."""
+    """Return what is wrong with a query parameter, as far as django-filter does not check it."""
     known = _PAGINATION_PARAMETERS | set(GenerationFilter.base_filters)
     if name not in known and not _METADATA.fullmatch(name):
         names = ", ".join(sorted(known))

@@ -189,7 +189,7 @@ def _serialize(request: Request, generation: Generation) -> dict[str, object]:
 
 
 def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int = 0) -> Response:
-    """The response to an order.
+    """Return the response to an order.
 
     Args:
         wait_seconds: How long to wait for the result first. 0: not at all.

@@ -56,11 +56,11 @@ class InfographicsRequest(RequestBody):
     @field_validator("aspect_ratio", mode="before")
     @classmethod
     def accept_slash(cls, ratio: Any) -> Any:
-        """Accepts "16/9" as well, which clients of the earlier infographics service send."""
+        """Accept "16/9" as well, which clients of the earlier infographics service send."""
         return ratio.replace("/", ":") if isinstance(ratio, str) else ratio
 
     def order(self, article: Article | None, identity: RequestIdentity) -> BatchOrder:
-        """The batch of images to order. Raises InvalidInput.
+        """Return the batch of images to order. Raises InvalidInput.
 
         Args:
             article: The article of `blog_url`, if it has been fetched. It does not change the price.

@@ -73,7 +73,7 @@ class KeyRequest(RequestBody):
     @field_validator("expires_at", mode="before")
     @classmethod
     def parse_expiry(cls, value: Any) -> datetime | None:
-        """Converts the text of a time, which the strict mode of the body would refuse."""
+        """Convert the text of a time, which the strict mode of the body would refuse."""
         if value is None:
             return None
         if not isinstance(value, str):
@@ -204,5 +204,5 @@ def _find(request: Request, key_id: UUID) -> ApiKey:
 
 
 def _key_of(request: Request) -> ApiKey | None:
-    """The key with which the request came. None: a person is logged in."""
+    """Return the key with which the request came. None: a person is logged in."""
     return request.auth if isinstance(request.auth, ApiKey) else None

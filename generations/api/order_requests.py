@@ -36,7 +36,7 @@ AllowDuplicate = Annotated[
 
 @contextmanager
 def located_in(*location: str | int) -> Iterator[None]:
-    """Prefixes the location of every InvalidInput inside the block: errors name their place in the request body."""
+    """Prefix the location of every InvalidInput inside the block: errors name their place in the request body."""
     try:
         yield
     except InvalidInput as error:
@@ -59,7 +59,7 @@ class QuoteRequest(RequestBody):
     preset: str | None = Field(default=None, max_length=50, description="One of the model's presets.")
 
     def resolve(self) -> tuple[Model, Inputs]:
-        """The model at its current price, and the validated inputs. Raises UnknownModel, InvalidInput."""
+        """Return the model at its current price, and the validated inputs. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
         with located_in("input"):
             return model, model.read(self.input, preset=self.preset)
@@ -81,7 +81,7 @@ class OrderRequest(QuoteRequest):
     )
 
     def order(self, identity: RequestIdentity) -> Order:
-        """The order. Raises UnknownModel, InvalidInput."""
+        """Return the order. Raises UnknownModel, InvalidInput."""
         model, inputs = self.resolve()
         return Order(
             model=model,
@@ -111,7 +111,7 @@ class BatchRequest(RequestBody):
     notify: bool = Field(default=False, description="Send an e-mail when all of them have ended.")
 
     def order(self, identity: RequestIdentity) -> BatchOrder:
-        """The orders, as one. Raises UnknownModel, InvalidInput."""
+        """Return the orders, as one. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
         # Read once for all: the price of a batch cannot change between its orders.
         terms = price_book.terms_of(model.slug)

@@ -10,7 +10,7 @@ AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 
 
 def add_polling_headers(response: AnyResponse, *, etag: str, retry_after_seconds: int | None) -> AnyResponse:
-    """Adds the headers to a response, and returns it.
+    """Add the headers to a response, and return it.
 
     Args:
         etag: A strong ETag, with its quotes. A client that sends it back as If-None-Match gets 304 until it changes.

@@ -37,7 +37,7 @@ from generations.progress import durations
 
 
 def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
-    """Adds what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
+    """Add what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
     # A lost submission may have been repeated: the latest request at fal is the one that is shown.
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")

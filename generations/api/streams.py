@@ -109,7 +109,7 @@ def _stream_response(request: Request, subject: Subject) -> HttpResponseBase:
 
 
 def _follow(stream: EventStream) -> Iterator[str]:
-    """The text of the stream, as it is sent: until everything has ended, or for STREAM_SECONDS_MAX."""
+    """Yield the text of the stream, as it is sent: until everything has ended, or for STREAM_SECONDS_MAX."""
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     try:
         with long_polling.slot() as has_slot:

@@ -28,14 +28,14 @@ _has_counts = threading.Event()
 
 
 def count(status: int) -> None:
-    """Counts one rejected callback."""
+    """Count one rejected callback."""
     with _lock:
         _counts[status] += 1
     _has_counts.set()
 
 
 def flush() -> None:
-    """Adds the counts since the last flush to the table. An unavailable database leaves them to the next flush."""
+    """Add the counts since the last flush to the table. An unavailable database leaves them to the next flush."""
     with _lock:
         _has_counts.clear()
         counts = Counter(_counts)
@@ -53,7 +53,7 @@ def flush() -> None:
 
 
 def start_flushing() -> None:
-    """Starts the thread that flushes the counts of this process."""
+    """Start the thread that flushes the counts of this process."""
     threading.Thread(target=_flush_forever, name="rejected callbacks", daemon=True).start()
 
 

@@ -61,7 +61,7 @@ class CallbackRejected(Exception):
 @csrf_exempt
 @require_POST
 def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpResponse:
-    """Receives a callback. The URL names the submission and carries its secret token."""
+    """Receive a callback. The URL names the submission and carries its secret token."""
     try:
         _check_headers(request)
         try:
@@ -95,7 +95,7 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
 
 
 def _check_headers(request: HttpRequest) -> None:
-    """Rejects what the headers alone show to be wrong, before the body is read: a slow body occupies a thread."""
+    """Reject what the headers alone show to be wrong, before the body is read: a slow body occupies a thread."""
     if request.headers.get("Content-Encoding"):
         raise CallbackRejected(415, "the body is compressed")
     try:
@@ -110,7 +110,7 @@ def _check_headers(request: HttpRequest) -> None:
 
 
 def _authenticate(request: HttpRequest, body: bytes) -> SignedHeaders:
-    """Verifies fal's signature over the headers and the body."""
+    """Verify fal's signature over the headers and the body."""
     keys, now, user_id = clients.keys(), time.time(), settings.FAL_USER_ID or None
     try:
         known = keys.current()
@@ -157,7 +157,7 @@ _skew = _SkewLog()
 def _find_submission(
     submission_id: UUID, token: str, callback: wire.Callback, signed: SignedHeaders, body: bytes
 ) -> Submission:
-    """The submission that the callback belongs to: account, token and request id must all agree.
+    """Return the submission that the callback belongs to: account, token and request id must all agree.
 
     fal signs for every customer of fal, and the URL is not signed. So a valid signature alone proves nothing.
     """
@@ -185,7 +185,7 @@ def _find_submission(
 
 
 def _store(submission: Submission | None, callback: wire.Callback, body: bytes) -> ProviderCallback:
-    """Stores the callback as it came, once, and counts repetitions. Without a submission it is an orphan.
+    """Store the callback as it came, once, and count repetitions. Without a submission it is an orphan.
 
     Committed by itself: storing waits for no lock of a generation.
     """

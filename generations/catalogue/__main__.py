@@ -10,7 +10,7 @@ HEADINGS = {"image": "Images", "video": "Videos", "3d": "3D", "audio": "Audio"}
 
 
 def as_markdown() -> str:
-    """One Markdown table for each kind of model, under its heading."""
+    """Return one Markdown table for each kind of model, under its heading."""
     sections = []
     for kind, heading in HEADINGS.items():
         rows = ["| model | fal endpoint | price | not verified |", "|---|---|---|---|"]

@@ -41,7 +41,7 @@ class InvalidInput(DomainError, ValueError):
 
 
 def conflict(input_name: str, message: str) -> PydanticCustomError:
-    """An error of `input_name` that only shows beside other inputs.
+    """Return an error of `input_name` that only shows beside other inputs.
 
     A validator of the whole object raises it. Pydantic reports such an error without a location; `Model.read` adds
     `input_name` to it.
@@ -82,7 +82,7 @@ class InputObject(BaseModel):
 
 
 def _is_given(name: str) -> JsonSchemaValue:
-    """The JSON Schema of an object that has this member, and not as null."""
+    """Return the JSON Schema of an object that has this member, and not as null."""
     return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
@@ -166,11 +166,11 @@ class Model:
             raise InvalidInput(errors) from error
 
     def credits(self, inputs: Inputs) -> int:
-        """The price of an order with these inputs, in whole credits."""
+        """Return the price of an order with these inputs, in whole credits."""
         return self.price.credits(inputs)
 
     def list_price_millidollars(self, inputs: Inputs) -> int:
-        """What fal should bill for these inputs by its price list, in thousandths of a US dollar."""
+        """Return what fal should bill for these inputs by its price list, in thousandths of a US dollar."""
         return self.price.list_price_millidollars(inputs)
 
     @cached_property
@@ -179,7 +179,7 @@ class Model:
         return self.price.unit_formula(self.inputs.model_construct())
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
-        """The JSON object to send to fal.
+        """Return the JSON object to send to fal.
 
         It spells out every default, so that fal does the job that the price was quoted for even if fal changes a
         default of its own.
@@ -187,19 +187,19 @@ class Model:
         return inputs.model_dump(mode="json", exclude_none=True)
 
     def expected_files(self, inputs: Inputs) -> tuple[ExpectedFile, ...]:
-        """The files that fal's answer should hold."""
+        """Return the files that fal's answer should hold."""
         return self.output.files(inputs)
 
     def paid_files_count(self, inputs: Inputs) -> int:
-        """The number of files that the price covers."""
+        """Return the number of files that the price covers."""
         return sum(self.is_paid(file.role) for file in self.expected_files(inputs))
 
     def answer_extras(self, inputs: Inputs) -> dict[str, Any]:
-        """What fal's answer holds beside its files (seed, timings, …). The simulator answers with it."""
+        """Return what fal's answer holds beside its files (seed, timings, …). The simulator answers with it."""
         return self.output.extras(inputs)
 
     def is_paid(self, role: str) -> bool:
-        """Whether the customer pays for the file at this JSON path. Previews and masks are free extras."""
+        """Return whether the customer pays for the file at this JSON path. Previews and masks are free extras."""
         return self.output.is_paid(role)
 
     @cached_property
@@ -208,7 +208,7 @@ class Model:
         return _schema_of(self.inputs)
 
     def required_inputs(self, given: Iterable[str] = ()) -> list[str]:
-        """The names of the inputs that an order must give, in the order of their declaration.
+        """Return the names of the inputs that an order must give, in the order of their declaration.
 
         Where exactly one of several is required, the result names the first of them, unless `given` has another.
         """

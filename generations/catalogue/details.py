@@ -50,7 +50,7 @@ def extract_details(answer: Any) -> dict[str, Any]:
 
 
 def _storable(node: Any, depth: int) -> Any:
-    """The part of a JSON value that can be stored, or None if nothing of it can."""
+    """Return the part of a JSON value that can be stored, or None if nothing of it can."""
     if isinstance(node, str):
         return None if not node.strip() or FILE_ADDRESS.match(node) else UNSTORABLE.sub("\ufffd", node)
     if isinstance(node, int | float):

@@ -19,7 +19,7 @@ IMAGE_COUNT_UNSURE = "the largest number of input images"
 
 
 def image_list(at_most: int) -> Any:
-    """The field of an input that takes a list of images."""
+    """Return the field of an input that takes a list of images."""
     return Field(
         min_length=1,
         max_length=at_most,

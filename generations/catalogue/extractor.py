@@ -42,7 +42,7 @@ class FoundFile:
 
 
 def extract_files(answer: Any) -> list[FoundFile]:
-    """The files of an answer, in its order. A URL that occurs twice is one file.
+    """Return the files of an answer, in its order. A URL that occurs twice is one file.
 
     Args:
         answer: The decoded JSON of fal's answer; any type and any content.
@@ -76,7 +76,7 @@ def extract_files(answer: Any) -> list[FoundFile]:
 
 
 def _file_objects(node: Any, path: str, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every object with a `url`, depth first, with its JSON path."""
+    """Yield every object with a `url`, depth first, with its JSON path."""
     if depth > DEPTH_MAX:
         return
     if isinstance(node, Mapping):
@@ -90,7 +90,7 @@ def _file_objects(node: Any, path: str, depth: int) -> Iterator[tuple[str, Mappi
 
 
 def is_file_url(value: Any) -> bool:
-    """Whether this is a URL that a file can be fetched from: http(s), or `data:` with the file in it."""
+    """Return whether this is a URL that a file can be fetched from: http(s), or `data:` with the file in it."""
     # A URL is ASCII. Anything else could neither be stored nor fetched.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return False
@@ -100,7 +100,7 @@ def is_file_url(value: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """The number if it is plausible. From 2^53 on, floats skip integers and a claim is noise."""
+    """Return the number if it is plausible. From 2^53 on, floats skip integers and a claim is noise."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 2**53 else None

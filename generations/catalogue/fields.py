@@ -13,7 +13,7 @@ PROMPT_CHARACTERS_MAX = 20_000
 def prompt_field(
     description: str = "What to generate.", *, characters_max: int = PROMPT_CHARACTERS_MAX, **options: Any
 ) -> Any:
-    """The pydantic field of the main text of an order. Forms show it as a large text box."""
+    """Return the pydantic field of the main text of an order. Forms show it as a large text box."""
     return Field(
         min_length=1,
         max_length=characters_max,

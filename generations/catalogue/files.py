@@ -111,7 +111,7 @@ class FileInput:
 
 
 def find_file_inputs(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[FileInput]:
-    """Every file that these inputs name.
+    """Return every file that these inputs name.
 
     Args:
         schema: The JSON Schema of the model (`Model.schema`).
@@ -121,7 +121,7 @@ def find_file_inputs(schema: Mapping[str, Any], values: Mapping[str, Any]) -> It
 
 
 def _find_in(schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any], loc: Loc) -> Iterator[FileInput]:
-    """The files of one value; `definitions` are the `$defs` that a `$ref` of the schema points to."""
+    """Yield the files of one value; `definitions` are the `$defs` that a `$ref` of the schema points to."""
     if value is None:
         return
     if "x-file" in schema:
@@ -157,7 +157,10 @@ def replace_at(inputs: dict[str, Any], path: str, value: str) -> None:
 
 
 def is_own_file(value: Any) -> bool:
-    """Whether this is {"upload": id} or {"output": id} and nothing else. It does not tell whether the file exists."""
+    """Return whether this is {"upload": id} or {"output": id} and nothing else.
+
+    It does not tell whether the file exists.
+    """
     if not isinstance(value, Mapping) or len(value) != 1:
         return False
     ((kind, name),) = value.items()
@@ -216,7 +219,7 @@ def validate_url(url: str) -> str:
 
 
 def file_schema(requirements: FileRequirements, *, optional: bool = False) -> dict[str, Any]:
-    """The JSON Schema of an input that takes such a file, or null if it is optional."""
+    """Return the JSON Schema of an input that takes such a file, or null if it is optional."""
     titles = {"output": f"One of your outputs: {requirements.noun}"}
     description = f"{requirements.noun.capitalize()}: a public https URL or one of your outputs."
     if requirements.kind == "image":

@@ -46,7 +46,7 @@ def no_extras(inputs: Any) -> dict[str, Any]:
 
 
 def seed_of(inputs: Any) -> int:
-    """The seed that fal's answer names: that of the order, or any."""
+    """Return the seed that fal's answer names: that of the order, or any."""
     return ANY_SEED if inputs.seed is None else int(inputs.seed)
 
 
@@ -56,7 +56,7 @@ def seed_extra(inputs: Any) -> dict[str, Any]:
 
 
 def image_type(inputs: Any) -> str:
-    """The media type of the images that these inputs ask for."""
+    """Return the media type of the images that these inputs ask for."""
     # Only fast-sdxl calls the input `format`. A model without such an input makes PNG as a rule.
     return MEDIA_TYPE_OF[getattr(inputs, "output_format", None) or getattr(inputs, "format", None) or "png"]
 
@@ -70,11 +70,11 @@ class Output(ABC):
 
     @abstractmethod
     def files(self, inputs: Any) -> tuple[ExpectedFile, ...]:
-        """The files for these inputs."""
+        """Return the files for these inputs."""
 
     @abstractmethod
     def is_paid(self, role: str) -> bool:
-        """Whether the price covers the file at this JSON path, or it is a free extra."""
+        """Return whether the price covers the file at this JSON path, or it is a free extra."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,11 +37,11 @@ class Price:
     """The share of the list price that customers pay. Staff set it in the price book."""
 
     def credits(self, inputs: Any) -> int:
-        """What the customer pays, in whole credits, rounded up."""
+        """Return what the customer pays, in whole credits, rounded up."""
         return -(-self.list_price_millidollars(inputs) * self.percent // 100)
 
     def list_price_millidollars(self, inputs: Any) -> int:
-        """What fal should bill, in thousandths of a US dollar.
+        """Return what fal should bill, in thousandths of a US dollar.
 
         Raises:
             ValueError: The formula of the declaration is wrong: it gives a negative price.
@@ -59,12 +59,15 @@ class Price:
         return f"{self.list_description}; currently {self.percent} % of that"
 
     def at(self, percent: int) -> Price:
-        """The same price, of which customers pay this share in percent."""
+        """Return the same price, of which customers pay this share in percent."""
         return replace(self, percent=percent)
 
 
 def per_image(credits: int, *, surcharge: Callable[[Any], int] | None = None, description: str = "") -> Price:
-    """A price per image. `surcharge` takes the inputs and returns the credits that each image costs in addition."""
+    """Return a price per image.
+
+    `surcharge` takes the inputs and returns the credits that each image costs in addition.
+    """
 
     def unit_formula(inputs: Any) -> int:
         return credits + (surcharge(inputs) if surcharge else 0)
@@ -78,7 +81,7 @@ def per_image(credits: int, *, surcharge: Callable[[Any], int] | None = None, de
 
 
 def per_megapixel(credits: int) -> Price:
-    """A price per megapixel of each image, every image rounded up to whole megapixels."""
+    """Return a price per megapixel of each image, every image rounded up to whole megapixels."""
 
     def formula(inputs: Any) -> int:
         size = size_of(inputs)
@@ -91,7 +94,10 @@ def per_megapixel(credits: int) -> Price:
 
 
 def per_second(rate: Callable[[Any], int], *, description: str) -> Price:
-    """A price per second. `rate` takes the inputs, as it may depend on audio and resolution, and returns credits."""
+    """Return a price per second.
+
+    `rate` takes the inputs, as it may depend on audio and resolution, and returns credits.
+    """
 
     def formula(inputs: Any) -> int:
         seconds = duration_seconds_of(inputs)
@@ -103,7 +109,7 @@ def per_second(rate: Callable[[Any], int], *, description: str) -> Price:
 
 
 def per_thousand_characters(credits: int, *, of: str) -> Price:
-    """A price per 1,000 characters of the input `of`, rounded up to whole credits."""
+    """Return a price per 1,000 characters of the input `of`, rounded up to whole credits."""
     return Price(
         list_description=f"{credits} credits per 1,000 characters",
         formula=lambda inputs: -(-len(getattr(inputs, of)) * credits // 1000),
@@ -113,7 +119,7 @@ def per_thousand_characters(credits: int, *, of: str) -> Price:
 
 
 def flat(credits: int, *, unit: str = GENERATIONS) -> Price:
-    """The same price for every order."""
+    """Return the same price for every order."""
     return by_formula(lambda inputs: credits, description=f"{credits} credits per generation", unit=unit)
 
 
@@ -124,5 +130,5 @@ def by_formula(
     unit: str = GENERATIONS,
     unit_formula: Callable[[Any], int] | None = None,
 ) -> Price:
-    """A formula of the model's own. Without `unit_formula`, fal bills a whole generation as one unit."""
+    """Return a formula of the model's own. Without `unit_formula`, fal bills a whole generation as one unit."""
     return Price(list_description=description, formula=formula, unit=unit, unit_formula=unit_formula or formula)

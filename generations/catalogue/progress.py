@@ -31,7 +31,7 @@ class Progress:
 
 
 def parse_log_line(line: str) -> Progress:
-    """The message and the percentage of a log line. The message has at most 200 characters."""
+    """Return the message and the percentage of a log line. The message has at most 200 characters."""
     lowered = line.lower()
     known = next((message for marker, message in _STAGES if marker in lowered), None)
     percent = re.search(r"(?<![\d.])(\d{1,2}|100)(\.\d+)?\s?%", line)
@@ -41,7 +41,7 @@ def parse_log_line(line: str) -> Progress:
 
 
 def goes_back(before: str, after: str) -> bool:
-    """Whether the message `after` is of an earlier stage than `before`.
+    """Return whether the message `after` is of an earlier stage than `before`.
 
     fal's runners repeat the log from the beginning when a job is restarted; a progress bar should not jump back.
     """

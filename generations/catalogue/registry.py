@@ -18,7 +18,7 @@ class UnknownModel(DomainError, LookupError):
 
 
 def collect() -> dict[str, Model]:
-    """Every `Model` of the modules of declarations, by slug, in the order in which they are listed to customers.
+    """Return every `Model` of the modules of declarations, by slug, in the order in which they are listed to customers.
 
     Raises:
         RuntimeError: Two models have the same slug.
@@ -39,7 +39,7 @@ _BY_ENDPOINT = {model.endpoint: model for model in MODELS.values()}
 
 
 def find(slug: str) -> Model:
-    """The model with this slug. Raises UnknownModel, with all slugs in its message."""
+    """Return the model with this slug. Raises UnknownModel, with all slugs in its message."""
     try:
         return MODELS[slug]
     except KeyError:
@@ -47,5 +47,5 @@ def find(slug: str) -> Model:
 
 
 def find_by_endpoint(endpoint: str) -> Model | None:
-    """The model that fal serves under this endpoint ID, or None."""
+    """Return the model that fal serves under this endpoint ID, or None."""
     return _BY_ENDPOINT.get(endpoint)

@@ -57,7 +57,7 @@ class Size:
 
 
 def size_of(inputs: Any) -> Size | None:
-    """The pixels that these inputs ask for, or None if the model decides."""
+    """Return the pixels that these inputs ask for, or None if the model decides."""
     image_size = getattr(inputs, "image_size", None)
     if isinstance(image_size, CustomSize):
         return Size(image_size.width, image_size.height)
@@ -77,6 +77,6 @@ def size_of(inputs: Any) -> Size | None:
 
 
 def duration_seconds_of(inputs: Any) -> float | None:
-    """The length that these inputs ask for, or None. fal's models write "8s", "5" or 5 for the input `duration`."""
+    """Return the length that these inputs ask for (`duration`, such as "8s", "5" or 5), or None."""
     found = re.fullmatch(r"(\d+)s?", str(getattr(inputs, "duration", "")))
     return float(found[1]) if found else None

@@ -113,7 +113,7 @@ class FalClient:
         )
 
     def receipt_for(self, endpoint: str, request_id: str) -> ProviderReceipt:
-        """The receipt of a job whose own receipt was lost, with URLs built by fal's rule."""
+        """Return the receipt of a job whose own receipt was lost, with URLs built by fal's rule."""
         # Owner and app without the sub-path; workflows and comfy have one segment more (docs/fal.md, section 1.3).
         segments = endpoint.split("/")
         app = "/".join(segments[:3] if segments[0] in ("workflows", "comfy") else segments[:2])
@@ -157,7 +157,7 @@ class FalClient:
     def find_requests(
         self, endpoint: str, arguments: Mapping[str, Any], *, since: datetime, until: datetime
     ) -> list[str]:
-        """The ids of the jobs with exactly these arguments in fal's record of requests.
+        """Return the ids of the jobs with exactly these arguments in fal's record of requests.
 
         The reconciler finds a job whose receipt was lost with it.
 
@@ -183,13 +183,16 @@ class FalClient:
         raise Unavailable("fal's record of requests is too long for that time")
 
     def platform(self, path: str, query: Mapping[str, str], *, method: str = "GET") -> httpx.Response:
-        """The response of fal's Platform API, whatever its status. Raises Unavailable; Forbidden without a key."""
+        """Return the response of fal's Platform API, whatever its status.
+
+        Raises Unavailable; Forbidden without a key.
+        """
         # The simulator serves the Platform API below the address of its queue.
         home = PLATFORM_URL if self.queue_url == DEFAULT_QUEUE_URL else f"{self.queue_url}/v1"
         return self._call(method, f"{home}/{path}?{urlencode(query)}")
 
     def openapi(self, endpoint: str) -> httpx.Response:
-        """The response with fal's OpenAPI document of an endpoint, whatever its status. Raises Unavailable.
+        """Return the response with fal's OpenAPI document of an endpoint, whatever its status. Raises Unavailable.
 
         The document is on fal's website, so the request goes without the key.
         """
@@ -204,7 +207,7 @@ class FalClient:
                 client.close()
 
     def _ask(self, method: str, url: str) -> httpx.Response:
-        """A call about a job. It costs nothing and may be repeated."""
+        """Make a call about a job. It costs nothing and may be repeated."""
         if not self._is_fals_own(url):
             raise Forbidden("the recorded URL is not fal's; the key is not sent there")
         return self._call(method, url)
@@ -354,7 +357,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of a call, or TimeoutError. A call that is abandoned goes on in its thread; its result is dropped."""
+    """Return the result of a call, or raise TimeoutError.
+
+    An abandoned call goes on in its thread; its result is dropped.
+    """
     outcome: Future[T] = Future()
 
     def run() -> None:

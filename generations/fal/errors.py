@@ -138,7 +138,7 @@ def reason_from(payload: Any, *, status: int | None = None, error_type: str = ""
 
 
 def _classify_status(status: int | None) -> tuple[Code, bool]:
-    """The code of an error without a known type, and whether the same order may succeed another time."""
+    """Return the code of an error without a known type, and whether the same order may succeed another time."""
     # The operator's key, balance or account: not the customer's fault.
     if status in (401, 402, 403):
         return "provider_unfunded", True
@@ -153,5 +153,5 @@ def _classify_status(status: int | None) -> tuple[Code, bool]:
 
 
 def clean(text: str) -> str:
-    """A text of fal's that every database stores: control characters and lone surrogates become spaces."""
+    """Return a text of fal's that every database stores: control characters and lone surrogates become spaces."""
     return "".join(c if c.isprintable() else " " for c in text)

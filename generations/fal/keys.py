@@ -62,7 +62,7 @@ class KeySet:
         self._idle.set()
 
     def current(self) -> Keys:
-        """The keys to verify with. Raises KeysUnavailable if there are none younger than a day."""
+        """Return the keys to verify with. Raises KeysUnavailable if there are none younger than a day."""
         if self._age_seconds() >= KEY_LIFETIME_SECONDS - REFRESH_AHEAD_SECONDS:
             self.refetch()
         if self._age_seconds() >= KEY_LIFETIME_SECONDS:
@@ -73,7 +73,7 @@ class KeySet:
         return self._keys
 
     def newer_than(self, known: Keys) -> Keys | None:
-        """Keys to try after none of the `known` ones made a signature, or None if there are no others.
+        """Return keys to try after none of the `known` ones made a signature, or None if there are no others.
 
         Args:
             known: What `current` returned: the same object, not a copy.
@@ -129,7 +129,7 @@ def _fetch(url: str) -> Keys:
 
 
 def read_jwks(body: bytes) -> Keys:
-    """The Ed25519 keys of a JWKS document, at most 32. Other keys are ignored.
+    """Return the Ed25519 keys of a JWKS document, at most 32. Other keys are ignored.
 
     Raises:
         wire.InvalidMessage: The body is not a JWKS document, or has no Ed25519 key.

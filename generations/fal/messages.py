@@ -63,7 +63,7 @@ _WORD = re.compile(r"[A-Za-z0-9:._/+-]{1,20}")
 
 
 def message_for(error_type: str, context: Any) -> str:
-    """The message for one of fal's error types.
+    """Return the message for one of fal's error types.
 
     Args:
         error_type: fal's `type` of a model error, or its `error_type` of a request error.
@@ -82,7 +82,7 @@ def message_for(error_type: str, context: Any) -> str:
 
 
 def _as_text(value: Any, *, in_list: bool = False) -> str:
-    """A number or a short list of plain words; "" for anything that could carry a text of its own."""
+    """Return a number or a short list of plain words; "" for anything that could carry a text of its own."""
     if isinstance(value, bool):
         return ""
     if isinstance(value, int | float):

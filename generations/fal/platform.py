@@ -75,7 +75,7 @@ def _prices_of(client: FalClient, endpoints: Sequence[str]) -> dict[str, UnitPri
 
 
 def billing_events(client: FalClient, *, since: datetime, until: datetime) -> Iterator[BillingEvent]:
-    """The lines of fal's bill of a time span of any length.
+    """Yield the lines of fal's bill of a time span of any length.
 
     Args:
         client: A client with an admin key.
@@ -146,7 +146,7 @@ def delete_payloads(client: FalClient, request_id: str) -> None:
 
 
 def _read(response: Any, what: str) -> Mapping[str, Any]:
-    """The JSON object of a response, with every fraction as a Decimal."""
+    """Return the JSON object of a response, with every fraction as a Decimal."""
     if response.status_code in (401, 403):
         raise Forbidden(f"{response.status_code} for {what}")
     if response.status_code in (404, 410):

@@ -56,15 +56,15 @@ class SignedHeaders:
     signature: bytes
 
     def seconds_off(self, now: float) -> float:
-        """The timestamp minus `now`, in seconds."""
+        """Return the timestamp minus `now`, in seconds."""
         return int(self.timestamp) - now
 
     def is_for_account(self, user_id: str) -> bool:
-        """Whether the callback is for this account at fal. Compares in constant time."""
+        """Return whether the callback is for this account at fal. Compares in constant time."""
         return hmac.compare_digest(self.user_id.encode(), user_id.encode())
 
     def is_signed(self, body: bytes, keys: Iterable[Ed25519PublicKey]) -> bool:
-        """Whether one of the keys made the signature over these headers and this body."""
+        """Return whether one of the keys made the signature over these headers and this body."""
         digest = hashlib.sha256(body).hexdigest()
         message = "\n".join((self.request_id, self.user_id, self.timestamp, digest)).encode()
         for key in keys:

@@ -129,7 +129,7 @@ def read_callback(body: bytes) -> Callback:
 
 
 def _status_in(text: str) -> int | None:
-    """The HTTP status in a text such as "Invalid status code: 422": nothing else in a callback tells it."""
+    """Return the HTTP status in a text such as "Invalid status code: 422": nothing else in a callback tells it."""
     found = re.search(r"status code: (\d{3})\b", text)
     return int(found[1]) if found else None
 
@@ -185,7 +185,7 @@ def read_result(status: int, headers: Mapping[str, str], body: bytes) -> Verdict
 
 
 def billable_units(headers: Mapping[str, str]) -> Decimal | None:
-    """The units of fal's price list that a result costs, from its header, or None if it names none."""
+    """Return the units of fal's price list that a result costs, from its header, or None if it names none."""
     value = headers.get("x-fal-billable-units", "")
     return Decimal(value) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) else None
 
@@ -236,7 +236,7 @@ def read_record(body: bytes) -> RecordPage:
 
 
 def submission_error(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
-    """What a response other than 2xx to a submission means.
+    """Return what a response other than 2xx to a submission means.
 
     Returns:
         Forbidden, Unavailable or Rejected, or None if the response does not tell whether fal accepted the submission.
@@ -257,7 +257,7 @@ def submission_error(status: int, headers: Mapping[str, str], body: bytes) -> Ex
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The wait that a response asks for in `Retry-After`, 0 to 60 seconds, or None if it asks for none."""
+    """Return the wait that a response asks for in `Retry-After`, 0 to 60 seconds, or None if it asks for none."""
     return parse_retry_after(headers.get("retry-after", ""), seconds_max=RETRY_AFTER_SECONDS_MAX)
 
 

@@ -35,7 +35,7 @@ def inspect(file: IO[bytes], size_bytes: int) -> MediaInfo:
 
 
 def is_safetensors(beginning: bytes) -> bool:
-    """Whether a file that begins with these bytes holds model weights: a length, and a JSON object of that length."""
+    """Return whether these first bytes are those of model weights: a length, and a JSON object of that length."""
     length = int.from_bytes(beginning[:8], "little")
     return beginning[8:9] == b"{" and 2 <= length <= SAFETENSORS_HEADER_BYTES_MAX
 

@@ -67,7 +67,10 @@ class MediaInfo:
     def of_type(
         cls, extension: str, *, width: int | None = None, height: int | None = None, seconds: float | None = None
     ) -> MediaInfo:
-        """A file of the type with this extension. A duration that cannot be true counts as none."""
+        """Return a description of a file of the type with this extension.
+
+        A duration that cannot be true counts as none.
+        """
         kind, content_type = TYPES[extension]
         return cls(
             kind=kind,

@@ -74,7 +74,7 @@ class Thumbnail:
 
 
 def for_reading(file: Output | Upload) -> SignedUrl:
-    """A new URL for the owner of a file, valid for SIGNED_URL_SECONDS."""
+    """Return a new URL for the owner of a file, valid for SIGNED_URL_SECONDS."""
     # Computed before anything is signed, so that it is never later than the end of the signature.
     expires_at = _after(settings.SIGNED_URL_SECONDS)
     url = None
@@ -91,12 +91,12 @@ def for_reading(file: Output | Upload) -> SignedUrl:
 
 
 def for_fal(file: Output | Upload, *, seconds: int) -> str:
-    """An absolute URL at which fal can fetch the file for this many seconds."""
+    """Return an absolute URL at which fal can fetch the file for this many seconds."""
     return in_bucket(file, seconds=seconds) or f"{settings.SITE_URL}{_own_url(file, _after(seconds))}"
 
 
 def for_upload(upload: Upload) -> str:
-    """The URL to which the owner of an upload can PUT its bytes until it expires."""
+    """Return the URL to which the owner of an upload can PUT its bytes until it expires."""
     seconds = max(1, int((upload.expires_at - timezone.now()).total_seconds()))
     url = storage.signed_upload_url(
         upload.incoming_key,
@@ -108,7 +108,7 @@ def for_upload(upload: Upload) -> str:
 
 
 def in_bucket(file: ReadableFile, *, seconds: int | None = None) -> str | None:
-    """A signed URL of the bucket, valid for SIGNED_URL_SECONDS by default. None without a bucket."""
+    """Return a signed URL of the bucket, valid for SIGNED_URL_SECONDS by default. None without a bucket."""
     return storage.signed_url(
         file.key,
         seconds=seconds or settings.SIGNED_URL_SECONDS,
@@ -118,17 +118,17 @@ def in_bucket(file: ReadableFile, *, seconds: int | None = None) -> str | None:
 
 
 def allows_reading(ticket: str, file_id: UUID) -> bool:
-    """Whether the ticket of a URL is valid for reading this output or upload."""
+    """Return whether the ticket of a URL is valid for reading this output or upload."""
     return _is_valid(ticket, file_id, _READING_SALT)
 
 
 def allows_upload(ticket: str, upload_id: UUID) -> bool:
-    """Whether the ticket of a URL is valid for uploading the bytes of this upload."""
+    """Return whether the ticket of a URL is valid for uploading the bytes of this upload."""
     return _is_valid(ticket, upload_id, _UPLOAD_SALT)
 
 
 def download_name(file: ReadableFile) -> str:
-    """The name under which a browser saves the file: plain ASCII, and different for each file."""
+    """Return the name under which a browser saves the file: plain ASCII, and different for each file."""
     extension = file.key.rpartition(".")[2] if file.content_type not in _EXTENSIONS else ""
     extension = _EXTENSIONS.get(file.content_type) or (extension if extension.isalnum() else "bin")
     if isinstance(file, Output):

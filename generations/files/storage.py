@@ -102,12 +102,12 @@ def delete(key: str) -> None:
 
 
 def uses_bucket() -> bool:
-    """Whether files are stored in a bucket, where customers upload and read them directly with signed URLs."""
+    """Return whether files are stored in a bucket, where customers upload and read them directly with signed URLs."""
     return _bucket() is not None
 
 
 def signed_upload_url(key: str, *, content_type: str, size_bytes: int, seconds: int) -> str | None:
-    """A URL of the bucket to which exactly this many bytes of this type can be PUT, or None without a bucket.
+    """Return a URL of the bucket to which exactly this many bytes of this type can be PUT, or None without a bucket.
 
     Key, content type and length are part of the signature. (A PUT, because Cloudflare's R2 has no presigned POST.)
     """
@@ -119,7 +119,7 @@ def signed_upload_url(key: str, *, content_type: str, size_bytes: int, seconds: 
 
 
 def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
-    """A URL of the bucket from which the file can be read for a while, or None without a bucket.
+    """Return a URL of the bucket from which the file can be read for a while, or None without a bucket.
 
     Args:
         seconds: How long it is valid.
@@ -157,7 +157,7 @@ def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str,
 
 
 def list_page(*, after: str = "") -> list[StoredObject]:
-    """The next stored outputs, in the order of their keys.
+    """Return the next stored outputs, in the order of their keys.
 
     Args:
         after: The last key of the page before.
@@ -202,7 +202,7 @@ def abort_multipart_uploads(*, before: datetime) -> int:
 
 
 def _bucket() -> Any | None:
-    """The bucket as an object of boto3, or None if files are stored in a folder."""
+    """Return the bucket as an object of boto3, or None if files are stored in a folder."""
     storage = storages["default"]
     return storage.bucket if isinstance(storage, S3Storage) else None
 

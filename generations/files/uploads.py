@@ -225,7 +225,7 @@ def erase(upload: Upload) -> bool:
 
 
 def bytes_used(account: Account) -> int:
-    """Returns how many bytes of its upload quota the account uses."""
+    """Return how many bytes of its upload quota the account uses."""
     stored = Upload.objects.filter(account=account).counted_in_quota()
     # Until an upload is cleaned up, the declared bytes may be stored, or be PUT again, beside the sanitized image.
     not_cleaned_up = Greatest(Coalesce("size_bytes", 0), "declared_size_bytes")

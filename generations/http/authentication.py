@@ -36,7 +36,7 @@ MANAGED_SECTIONS = {"retention"}
 
 
 def scope_for(method: str, path: str) -> Scope:
-    """The scope that a key needs for this method and path (`/api/v1/<section>/…`)."""
+    """Return the scope that a key needs for this method and path (`/api/v1/<section>/…`)."""
     section = path.removeprefix("/api/v1/").partition("/")[0]
     # A quote is a POST that changes nothing, and the secrets of webhooks must not be read with `read`.
     if section in SECTION_SCOPES:
@@ -70,7 +70,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def authenticated_user(request: Request) -> User:
-    """The user of a request to a view that requires authentication."""
+    """Return the user of a request to a view that requires authentication."""
     return cast("User", request.user)
 
 

@@ -24,7 +24,7 @@ _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 
 
 def respond(request: Request, open_file: Callable[[], IO[bytes]], *, size_bytes: int, etag: str) -> HttpResponseBase:
-    """The response to a GET: 200 with the whole file, 206 with a part of it, or 304 if the client has it already.
+    """Return the response to a GET: 200 with the whole file, 206 with a part of it, or 304 if the client has it.
 
     Args:
         open_file: Opens the file. It is called only if bytes are sent, and the response closes the file.
@@ -48,7 +48,7 @@ def respond(request: Request, open_file: Callable[[], IO[bytes]], *, size_bytes:
 
 
 def parse_range(header: str, size_bytes: int) -> range | None:
-    """The positions of the bytes that a Range header asks for, in a file of `size_bytes`.
+    """Return the positions of the bytes that a Range header asks for, in a file of `size_bytes`.
 
     Returns None, which means the whole file, for a header that is invalid or not supported. Raises RangeNotSatisfiable
     if the range begins at the end of the file or beyond.

@@ -29,7 +29,10 @@ class RequestIdentity:
 
     @classmethod
     def read(cls, request: Request, **from_url: str) -> Self:
-        """The identity of this request. `from_url` adds what the URL says and the body does not. Raises ParseError."""
+        """Return the identity of this request.
+
+        `from_url` adds what the URL says and the body does not. Raises ParseError.
+        """
         key = request.headers.get("Idempotency-Key")
         if key is not None and not _PRINTABLE.fullmatch(key):
             raise ParseError("An Idempotency-Key has 1 to 255 printable ASCII characters.")

@@ -31,7 +31,7 @@ class UserRequest(HttpRequest):
 def login_required(
     view: Callable[Concatenate[UserRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Decorates a view: a visitor who is not logged in is sent to the login page, and returned afterwards."""
+    """Decorate a view: a visitor who is not logged in is sent to the login page, and returned afterwards."""
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -47,5 +47,5 @@ def login_required(
 
 
 def actor_of(user: User) -> str:
-    """How the timeline names this user as the actor of an event."""
+    """Return the name of this user as the actor of an event."""
     return f"user:{user.get_username()}"

@@ -26,7 +26,7 @@ _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(?P<seconds>[0-9]{1,9})\"?\s*(?=$|[
 
 @contextmanager
 def slot() -> Iterator[bool]:
-    """Takes a slot for the duration of the block. Yields False if all slots of this process are taken."""
+    """Take a slot for the duration of the block. Yields False if all slots of this process are taken."""
     is_taken = _slots.acquire(blocking=False)
     try:
         yield is_taken
@@ -36,13 +36,13 @@ def slot() -> Iterator[bool]:
 
 
 def preferred_wait_seconds(request: Request) -> int:
-    """How long the client prefers to wait for the result: 0 without a preference, at most WAIT_SECONDS_MAX."""
+    """Return how many seconds the client prefers to wait: 0 without a preference, at most WAIT_SECONDS_MAX."""
     match = _WAIT.search(request.headers.get("Prefer", ""))
     return min(int(match["seconds"]), WAIT_SECONDS_MAX) if match else 0
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Waits until the condition is true. Returns whether it is.
+    """Wait until the condition is true. Returns whether it is.
 
     Without a free slot it checks the condition once and returns immediately.
     """

@@ -57,7 +57,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], Any]:
-    """The error responses of an operation: these statuses and the common ones, each with its codes."""
+    """Return the error responses of an operation: these statuses and the common ones, each with its codes."""
     # A client can tell from the document which codes an operation returns with a status.
     responses = {}
     for status in (*statuses, *COMMON_STATUSES):
@@ -101,7 +101,7 @@ _RETRY_AFTER = {
 
 
 def add_scopes_and_retry_after(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Adds to each operation the scope that it needs, as `x-scope`, and the header Retry-After to 429 and 503."""
+    """Add to each operation the scope that it needs, as `x-scope`, and the header Retry-After to 429 and 503."""
     for path, item in result["paths"].items():
         for method, operation in item.items():
             operation["x-scope"] = authentication.scope_for(method, path)
@@ -111,7 +111,7 @@ def add_scopes_and_retry_after(result: dict[str, Any], **kwargs: Any) -> dict[st
 
 
 def shorten_request_names(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Renames components such as `OrderRequestRequest` to `OrderRequest`.
+    """Rename components such as `OrderRequestRequest` to `OrderRequest`.
 
     drf-spectacular appends "Request" to every request body, also to classes whose name ends with it already.
     """

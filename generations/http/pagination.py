@@ -35,7 +35,7 @@ class NewestFirst(CursorPagination):
         return super().paginate_queryset(queryset, request, view)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Checks the cursor. DRF would send any text to the database, which fails on some of it."""
+        """Check the cursor. DRF would send any text to the database, which fails on some of it."""
         try:
             cursor = super().decode_cursor(request)
             # Primary keys are unique, so every cursor that was issued has the key of a row as its position.
@@ -46,7 +46,7 @@ class NewestFirst(CursorPagination):
         return cursor
 
     def get_page_size(self, request: Request) -> int:
-        """Checks the limit. DRF would replace a wrong one by the default."""
+        """Check the limit. DRF would replace a wrong one by the default."""
         # isascii: isdigit is also true for digits of other scripts. Nine digits bound the conversion.
         limit = request.query_params.get(self.page_size_query_param, str(ROWS))
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= ROWS_MAX):
@@ -54,7 +54,7 @@ class NewestFirst(CursorPagination):
         return int(limit)
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """Adds the range of the limit to the OpenAPI document."""
+        """Add the range of the limit to the OpenAPI document."""
         parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
         for parameter in parameters:
             if parameter["name"] == self.page_size_query_param:
@@ -62,7 +62,7 @@ class NewestFirst(CursorPagination):
         return parameters
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Describes a page in OpenAPI 3.1. DRF's own description has `nullable`, which 3.1 no longer knows."""
+        """Describe a page in OpenAPI 3.1. DRF's own description has `nullable`, which 3.1 no longer knows."""
         url = {"type": ["string", "null"], "format": "uri"}
         properties = {"next": url, "previous": url, "results": schema}
         return {"type": "object", "required": list(properties), "properties": properties}
@@ -90,7 +90,7 @@ class Page(Generic[Row]):
 
 
 def newest(rows: QuerySet[Row], *, before: str | None, size: int = PAGE_ROWS) -> Page[Row]:
-    """The newest `size` rows that are older than the primary key `before`.
+    """Return the newest `size` rows that are older than the primary key `before`.
 
     A `before` that is no primary key is ignored: a mangled link shows the first page instead of an error.
     """

@@ -46,7 +46,7 @@ class StrictJSONParser(BaseParser):
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """Parses a JSON object. Raises ParseError if it is invalid, ambiguous, or cannot be stored."""
+    """Parse a JSON object. Raises ParseError if it is invalid, ambiguous, or cannot be stored."""
     try:
         value = json.loads(
             raw.decode("utf-8"),
@@ -94,7 +94,7 @@ def _storable_int(digits: str) -> int:
 
 
 def _texts(value: Any, depth: int = 1) -> Iterator[str]:
-    """All strings in a JSON value, keys included. Raises ParseError if the value is nested too deeply."""
+    """Yield all strings in a JSON value, keys included. Raises ParseError if the value is nested too deeply."""
     if depth > DEPTH_MAX:
         raise ParseError(f"The body is nested deeper than {DEPTH_MAX} levels.")
     if isinstance(value, str):

@@ -41,14 +41,14 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
 
 
 def response(problem: DomainError, path: str) -> JsonResponse:
-    """The response for an error that happens before or outside DRF's views."""
+    """Return the response for an error that happens before or outside DRF's views."""
     return JsonResponse(
         document(problem, path), status=problem.status, headers=problem.headers, content_type=MEDIA_TYPE
     )
 
 
 def document(problem: DomainError, path: str) -> dict[str, Any]:
-    """The members of the problem document. `path` is the path of the request."""
+    """Return the members of the problem document. `path` is the path of the request."""
     return {
         "type": f"urn:limn:problem:{problem.code}",
         "title": problem.title,
@@ -61,7 +61,7 @@ def document(problem: DomainError, path: str) -> dict[str, Any]:
 
 
 def translate(error: BaseException) -> DomainError | None:
-    """The domain error that stands for `error`; None if it is an unexpected one."""
+    """Return the domain error that stands for `error`; None if it is an unexpected one."""
     if isinstance(error, DomainError):
         return error
     for kind, to_problem in _TRANSLATIONS.items():

@@ -21,7 +21,7 @@ class RequestBody(BaseModel):
 
     @classmethod
     def read(cls, request: Request) -> Self:
-        """Reads the body of this request. Raises InvalidInput, LengthRequired."""
+        """Read the body of this request. Raises InvalidInput, LengthRequired."""
         if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
             # WSGI cannot tell where a chunked body ends, so Django would take it for an empty one.
             raise LengthRequired("Send a Content-Length instead of Transfer-Encoding: chunked.")

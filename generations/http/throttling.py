@@ -58,7 +58,7 @@ class LocalTokens:
         """By bucket: how many, and until when they are valid."""
 
     def acquire(self, bucket: str, rate: Rate) -> float:
-        """Spends one token. Returns 0 if there was one, otherwise the seconds until there will be one."""
+        """Spend one token. Returns 0 if there was one, otherwise the seconds until there will be one."""
         if self._spend(bucket):
             return 0
         count = rate.per_minute // TAKES_PER_MINUTE
@@ -76,7 +76,7 @@ class LocalTokens:
         return 0 if wait_seconds and self._spend(bucket) else wait_seconds
 
     def clear(self) -> None:
-        """Forgets all tokens. For tests."""
+        """Forget all tokens. For tests."""
         with self._lock:
             self._tokens.clear()
 
@@ -95,7 +95,7 @@ local_tokens = LocalTokens()
 
 
 def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
-    """Takes tokens from the shared bucket. Returns 0 if it cannot be reached: no read fails because of the limit."""
+    """Take tokens from the shared bucket. Returns 0 if it cannot be reached: no read fails because of the limit."""
     if not settings.REDIS_URL:
         # SQLite has one writer at a time: a read must not wait for it.
         return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)
@@ -108,6 +108,6 @@ def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
 
 @lru_cache(maxsize=4)
 def redis_client(url: str) -> redis.Redis:
-    """The client for this Redis server, with its connection pool. One per process."""
+    """Return the client for this Redis server, with its connection pool. One per process."""
     timeout = best_effort.WAIT_SECONDS_MAX
     return redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)

@@ -72,7 +72,7 @@ def read(url: str) -> Article:
 
 
 def extract(page: bytes) -> Article:
-    """The article in the HTML of a page. Raises NoArticle."""
+    """Return the article in the HTML of a page. Raises NoArticle."""
     try:
         ran = subprocess.run(
             [sys.executable, "-m", article_process.__name__, str(READ_SECONDS_MAX)],

@@ -45,7 +45,7 @@ TITLE_CHARACTERS_MAX = 200
 
 
 def build_prompt(request: str, article: Article | None = None) -> str:
-    """The prompt for the model: the customer's request in a template, and as much of the article as fits.
+    """Return the prompt for the model: the customer's request in a template, and as much of the article as fits.
 
     Args:
         request: What the infographic should show, at most PROMPT_INPUT_CHARACTERS_MAX characters.
@@ -66,7 +66,7 @@ def build_prompt(request: str, article: Article | None = None) -> str:
 
 
 def read_page(url: str, *, account_id: int) -> Article:
-    """The article of the page that a customer names.
+    """Return the article of the page that a customer names.
 
     Raises:
         InvalidInput: It cannot be read; the error says why.
@@ -90,7 +90,10 @@ class InfographicRequest:
     count: int = 1
 
     def orders(self, *, metadata: dict[str, str] | None = None) -> list[Order]:
-        """An order for each infographic. They differ only in the seed that the model chooses. Raises InvalidInput."""
+        """Return one order for each infographic.
+
+        They differ only in the seed that the model chooses. Raises InvalidInput.
+        """
         model = find(MODEL)
         inputs: dict[str, Any] = {
             "prompt": build_prompt(self.prompt, self.article),

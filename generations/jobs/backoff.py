@@ -4,7 +4,7 @@ import random
 
 
 def seconds(attempt: int, *, first: float, longest: float, asked: float | None = None) -> float:
-    """The pause before the next attempt, in seconds: doubles from `first` to `longest`, a third more or less at random.
+    """Return the seconds until the next attempt: doubled from `first` to `longest`, a third more or less at random.
 
     The randomness spreads out rows that failed together. A longer Retry-After of the other side (`asked`) wins.
     """

@@ -31,19 +31,19 @@ CRASHES_MAX = 5
 
 
 def lease_free() -> Q:
-    """The condition that no worker holds the row."""
+    """Return the condition that no worker holds the row."""
     return Q(leased_until=None) | Q(leased_until__lt=Now())
 
 
 def unleased(due: QuerySet[Row]) -> QuerySet[Row]:
-    """The rows of `due` that no worker holds."""
+    """Return the rows of `due` that no worker holds."""
     return due.filter(lease_free())
 
 
 def claim(
     due: QuerySet[Row], *, limit: int, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
 ) -> list[Row]:
-    """Leases up to `limit` rows of `due` for `seconds`; by default those that have waited longest."""
+    """Lease up to `limit` rows of `due` for `seconds`; by default those that have waited longest."""
     lease = uuid4()
     with transaction.atomic():
         candidates = unleased(due).order_by(*order_by)
@@ -58,24 +58,24 @@ def claim(
 
 
 def is_poison(row: Leased) -> bool:
-    """Whether CRASHES_MAX workers in a row died or raised while they held it."""
+    """Return whether CRASHES_MAX workers in a row died or raised while they held it."""
     return row.crashes >= CRASHES_MAX
 
 
 def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0) -> bool:
-    """Gives the row back, due in `retry_in_seconds`, or as it was. False if the lease is lost."""
+    """Give the row back, due in `retry_in_seconds`, or as it was. False if the lease is lost."""
     changes = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
     return _own(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
 
 
 def forget(row: Leased) -> None:
-    """The work on the row is over, however it ended: `release_all` leaves it alone."""
+    """Record that the work on the row is over, however it ended. `release_all` leaves the row alone."""
     if row.lease is not None:
         _held.pop((row.lease, row.pk), None)
 
 
 def release_all() -> None:
-    """Releases every row that this process holds, so other workers take them at once.
+    """Release every row that this process holds, so other workers take them at once.
 
     Called when the process ends. What its threads still write about these rows is refused.
     """
@@ -85,7 +85,7 @@ def release_all() -> None:
 
 @contextmanager
 def renewing(row: Leased, *, seconds: float) -> Iterator[None]:
-    """Renews the lease from a thread while the block runs.
+    """Renew the lease from a thread while the block runs.
 
     So a lease can be short although the work is long, and the row of a killed worker is free within `seconds`.
     """
@@ -114,5 +114,5 @@ def _renew_until(done: threading.Event, row: Leased, seconds: float) -> None:
 
 
 def _own(row: Leased) -> QuerySet[Leased]:
-    """The row, as long as it still carries the lease that `row` was claimed with."""
+    """Return the row, as long as it still carries the lease that `row` was claimed with."""
     return type(row)._default_manager.filter(pk=row.pk, lease=row.lease)

@@ -20,7 +20,7 @@ Row = TypeVar("Row", bound=Leased)
 
 
 def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
-    """Calls `handle` for each claimed row, and returns how many there were.
+    """Call `handle` for each claimed row, and return how many there were.
 
     A row whose handler raises is logged, and its lease runs out by itself. A row that CRASHES_MAX workers in a row
     failed to handle is passed to `give_up` instead.

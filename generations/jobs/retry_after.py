@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 
 def parse_retry_after(value: str, *, seconds_max: float) -> float | None:
-    """How many seconds the other side asks to wait.
+    """Return how many seconds the other side asks to wait.
 
     Args:
         value: The header, a number of seconds or an HTTP date (RFC 9110, section 10.2.3). Empty if it is missing.

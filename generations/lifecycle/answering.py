@@ -27,7 +27,7 @@ COPY_SECONDS_MAX = 6 * 3600
 
 @transaction.atomic
 def progressed(generation: Generation, *, running: bool, position: int | None = None, line: str = "") -> bool:
-    """fal reported progress. False if it says nothing new, or the generation cannot progress any more.
+    """Record progress that fal reported. False if it says nothing new, or the generation cannot progress any more.
 
     Args:
         running: whether fal runs the request; otherwise it waits in fal's queue.
@@ -55,7 +55,9 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
 
 @transaction.atomic
 def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
-    """fal delivered a result. Its files become Output rows for the copier; a result without a file is a failure.
+    """Record a result that fal delivered.
+
+    Its files become Output rows for the copier; a result without a file is a failure.
 
     False if the generation has ended, or another submission was answered before.
     """
@@ -108,7 +110,7 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
 
 @transaction.atomic
 def answered_error(submission: Submission, reason: Reason) -> bool:
-    """fal reported a failure. If cancellation was requested, the failure code is `cancelled`.
+    """Record a failure that fal reported. If cancellation was requested, the failure code is `cancelled`.
 
     False if the generation has ended, or is copying files.
     """

@@ -20,7 +20,10 @@ finished: too late."""
 
 @transaction.atomic
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
-    """A customer, staff or the deadline cancels the generation. Returns what follows; asking again returns the same."""
+    """Cancel the generation, for a customer, staff or the deadline.
+
+    Returns what follows; asking again returns the same.
+    """
     generation = lock(generation.pk)
     if generation.is_done:
         return "released" if generation.failure_code == FailureCode.CANCELLED else "finished"
@@ -39,12 +42,12 @@ def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> Canc
 
 @transaction.atomic
 def cancel_sent(generation: Generation) -> bool:
-    """fal has received the cancellation request. False if the generation has ended."""
+    """Record that fal has received the cancellation request. False if the generation has ended."""
     return update(lock(generation.pk), cancel_sent_at=Now())
 
 
 @transaction.atomic
 def cancelled(generation: Generation) -> bool:
-    """fal took the request off its queue, so it will never run. False if the generation has ended."""
+    """Record that fal took the request off its queue, so it will never run. False if the generation has ended."""
     generation = lock(generation.pk)
     return provider_failed(generation, failure_for(generation, Reason(code="cancelled", retryable=True)))

@@ -101,19 +101,19 @@ _RULE_OF_FAILURE = {
 
 
 def for_failure(generation: Generation, code: FailureCode) -> Rule:
-    """The rule for a generation that fails with this code, from the phase it is in now."""
+    """Return the rule for a generation that fails with this code, from the phase it is in now."""
     if code == FailureCode.CANCELLED:
         return Rule.CANCELLED_RUNNING if generation.phase == Phase.RUNNING else Rule.CANCELLED_QUEUED
     return _RULE_OF_FAILURE[code]
 
 
 def for_delivery(*, promised: int, delivered: int, flagged: int) -> Rule:
-    """The rule for a completed generation. Counts of paid files: ordered, stored, and stored but black."""
+    """Return the rule for a completed generation. Counts of paid files: ordered, stored, and stored but black."""
     if flagged:
         return Rule.FLAGGED
     return Rule.DELIVERED if delivered == promised else Rule.PARTLY_DELIVERED
 
 
 def price_of(credits: int, *, promised: int, delivered: int, flagged: int) -> int:
-    """The part of `credits` that is charged: n of m files cost n/m, rounded down in the customer's favour."""
+    """Return the part of `credits` that is charged: n of m files cost n/m, rounded down in the customer's favour."""
     return credits * (delivered - flagged) // promised

@@ -19,7 +19,7 @@ UNRESOLVED = (Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.
 
 
 def completed(generation: Generation, *, promised: int, delivered: int, flagged: int) -> bool:
-    """Every output has ended, and some are stored: captures the price of what was delivered, releases the rest.
+    """Complete a generation whose outputs have ended: capture the price of what was delivered, release the rest.
 
     Args:
         promised: how many paid files the order was for.
@@ -55,7 +55,7 @@ def completed(generation: Generation, *, promised: int, delivered: int, flagged:
 
 @transaction.atomic
 def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
-    """The generation ends without a result. Its whole hold is released. False if it has ended already."""
+    """End the generation without a result, and release its whole hold. False if it has ended already."""
     generation = lock(generation.pk)
     moved = finish(
         generation,
@@ -81,7 +81,7 @@ def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
 
 @transaction.atomic
 def provider_failed(generation: Generation, why: Failure) -> bool:
-    """The provider reported that there will be no result.
+    """Record that the provider will deliver no result.
 
     The provider's first verdict counts: files that it has named before are copied all the same. False if the
     generation has ended, or is copying files.
@@ -92,7 +92,7 @@ def provider_failed(generation: Generation, why: Failure) -> bool:
 
 @transaction.atomic
 def give_up(generation: Generation, *, detail: str) -> bool:
-    """Fails a generation that CRASHES_MAX workers in a row failed to process, unless fal may be working on it.
+    """Fail a generation that CRASHES_MAX workers in a row failed to process, unless fal may be working on it.
 
     In that case staff are told once, by an event, and the callback or the deadline ends the generation: releasing the
     hold now would make the operator pay for a result that is delivered to no one. False if it did not fail.

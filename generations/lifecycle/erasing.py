@@ -23,7 +23,7 @@ class GenerationInUse(InUse):
 
 @transaction.atomic
 def erase(generation: Generation, *, actor: str) -> Erasure:
-    """Erases a generation that has ended. Returns the receipt; the same one if it is asked again.
+    """Erase a generation that has ended. Returns the receipt; the same one if it is asked again.
 
     Raises NotFinished, GenerationInUse.
     """
@@ -52,7 +52,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
 
 
 def _empty_rows(generation: Generation) -> None:
-    """Removes everything from the rows that could show what was ordered or generated."""
+    """Remove everything from the rows that could show what was ordered or generated."""
     Generation.objects.filter(pk=generation.pk).update(
         version=F("version") + 1,
         erased_at=Now(),
@@ -75,7 +75,7 @@ def _empty_rows(generation: Generation) -> None:
 
 
 def reopen_erasure(generation: Generation) -> None:
-    """fal turned out to have one more job of a generation that may be erased: the eraser starts over.
+    """Restart the erasure of a generation that turned out to have one more job at fal.
 
     Taking the lease away makes a worker that is erasing this moment fail to report `erased`, since it does not know
     of that job.
@@ -86,7 +86,7 @@ def reopen_erasure(generation: Generation) -> None:
 
 @transaction.atomic
 def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
-    """The files are deleted, and fal was told to delete its copies. False if the lease is lost."""
+    """Record that the files are deleted, and that fal was told to delete its copies. False if the lease is lost."""
     leased = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
     done = leased.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
     if done:

@@ -42,12 +42,12 @@ MESSAGES = {
 
 
 def failure(code: FailureCode, *, retryable: bool = True, detail: str = "") -> Failure:
-    """A failure with the standard message of its code. `detail` is for staff."""
+    """Return a failure with the standard message of its code. `detail` is for staff."""
     return Failure(code=code, message=MESSAGES[code], retryable=retryable, detail=detail)
 
 
 def failure_for(generation: Generation, reason: Reason) -> Failure:
-    """The failure of this generation for a reason that fal gave."""
+    """Return the failure of this generation for a reason that fal gave."""
     code, message = FailureCode(reason.code), reason.message
     if code == FailureCode.CANCELLED and generation.cancel_asked_by == CancelledBy.DEADLINE:
         # Limn cancelled it itself because its time was over.

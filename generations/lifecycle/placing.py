@@ -26,7 +26,7 @@ DUPLICATE_WITHIN = timedelta(minutes=5)
 
 
 def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bool]:
-    """Opens an order. Returns the generation, and False if the idempotency key had ordered it before.
+    """Open an order. Returns the generation, and False if the idempotency key had ordered it before.
 
     Nothing is left behind when this raises: InsufficientCredits, quotas.OrderRefused, ProviderUnfunded while fal
     refuses Limn's account, NotOffered for a model that is not on offer, InvalidInput for an input file that was
@@ -49,7 +49,7 @@ def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bo
 
 
 def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Batch, bool]:
-    """Opens all orders of a batch, or none. Returns the batch, and False if its key had ordered it before.
+    """Open all orders of a batch, or none. Returns the batch, and False if its key had ordered it before.
 
     Raises what `order` raises. The price of the whole batch must be available at once.
     """
@@ -79,7 +79,7 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
 
 
 def lock_account(account: Account) -> Account:
-    """Locks the account's row, so its orders are opened one after another: quotas checked under it stay true."""
+    """Lock the account's row, so its orders are opened one after another: quotas checked under it stay true."""
     return Account.objects.select_for_update().get(pk=account.pk)
 
 
@@ -96,7 +96,7 @@ def _refuse_duplicate(alike: QuerySet[Generation] | QuerySet[Batch]) -> None:
 
 
 def _create(account: Account, order: Order, *, actor: str, batch: Batch | None = None) -> Generation:
-    """Writes one generation and all that belongs to it. The caller holds the account's lock and the transaction."""
+    """Write one generation and all that belongs to it. The caller holds the account's lock and the transaction."""
     generation = Generation.objects.create(
         account=account,
         batch=batch,

@@ -31,7 +31,7 @@ class StoredFile:
 
 @transaction.atomic
 def stored(output: Output, file: StoredFile) -> bool:
-    """One output lies in storage, verified. False if the lease is lost, or the generation does not change."""
+    """Record that one output is in storage, verified. False if the lease is lost, or the generation does not change."""
     generation = lock(output.generation_id)
     written = _leased(output).update(
         state=Output.State.STORED,
@@ -52,14 +52,14 @@ def stored(output: Output, file: StoredFile) -> bool:
 
 @transaction.atomic
 def output_lost(output: Output, *, detail: str) -> bool:
-    """One output will never be stored. False if the lease is lost, or the generation does not change."""
+    """Record that one output will never be stored. False if the lease is lost, or the generation does not change."""
     generation = lock(output.generation_id)
     written = _leased(output).update(state=Output.State.LOST, detail=detail[:500], next_attempt_at=None)
     return bool(written) and _conclude(generation)
 
 
 def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
-    """One attempt to copy failed. False if the lease is lost.
+    """Record an attempt to copy that failed. False if the lease is lost.
 
     Args:
         missed: the file was not where fal said, or was not what it should be. Limn's own trouble is no miss.
@@ -70,17 +70,20 @@ def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
 
 
 def source_url_changed(output: Output, *, source_url: str, claimed_size_bytes: int | None) -> bool:
-    """fal names another URL for the same file. False if the lease is lost."""
+    """Record another URL that fal names for the same file. False if the lease is lost."""
     return bool(_leased(output).update(source_url=source_url, claimed_size_bytes=claimed_size_bytes))
 
 
 def _leased(output: Output) -> QuerySet[Output]:
-    """The output's row, if the caller still holds its lease. A worker that was suspended beyond it changes nothing."""
+    """Return the output's row, if the caller still holds its lease.
+
+    A worker that was suspended beyond it changes nothing.
+    """
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 
 def _conclude(generation: Generation) -> bool:
-    """Ends the generation if no output is pending. The caller holds its lock, so of several outputs one is last."""
+    """End the generation if no output is pending. The caller holds its lock, so of several outputs one is last."""
     outputs = list(generation.outputs.all())
     pending = sum(output.state == Output.State.PENDING for output in outputs)
     if pending:

@@ -32,7 +32,7 @@ FIRST_POLL_SECONDS = scaled(3)
 
 @transaction.atomic
 def submitting(generation: Generation) -> Submission | None:
-    """A worker is about to send the planned submission.
+    """Record that a worker is about to send the planned submission.
 
     Returns None if another worker sends it, or it is no longer wanted. The caller commits before it sends.
     """
@@ -48,7 +48,7 @@ def submitting(generation: Generation) -> Submission | None:
 
 @transaction.atomic
 def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
-    """fal has accepted the submission, by its receipt, by a callback before the receipt, or by its own record.
+    """Record that fal has accepted the submission, as its receipt, a callback or its own record says.
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
     """
@@ -100,13 +100,13 @@ def _record_receipt(submission: Submission, receipt: ProviderReceipt, state: Sub
 
 
 def surplus_cancelled(submission: Submission) -> None:
-    """fal was asked to cancel a surplus job. Its answer changes nothing for the customer."""
+    """Record that fal was asked to cancel a surplus job. Its answer changes nothing for the customer."""
     Submission.objects.filter(pk=submission.pk).update(surplus_cancelled_at=timezone.now())
 
 
 @transaction.atomic
 def not_on_record(submission: Submission) -> bool:
-    """The answer was lost, and fal's own record does not know the submission: another one is planned.
+    """Plan another submission: the answer was lost, and fal's own record does not know this one.
 
     False if the submission is no longer unknown.
     """
@@ -121,7 +121,7 @@ def not_on_record(submission: Submission) -> bool:
 
 @transaction.atomic
 def submission_lost(submission: Submission, *, detail: str) -> bool:
-    """The submission was sent, and no answer came that could be read. The hold stays, and nothing is sent again."""
+    """Record that no readable answer came to the submission. The hold stays, and nothing is sent again."""
     generation = lock(submission.generation_id)
     sent = Submission.objects.filter(pk=submission.pk, state=Submission.State.SENT)
     if not sent.update(state=Submission.State.UNKNOWN, detail=detail[:500]):
@@ -134,7 +134,7 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
 
 @transaction.atomic
 def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
-    """fal certainly did not accept the submission, but may later: another one is planned."""
+    """Plan another submission: fal certainly did not accept this one, but may accept it later."""
     generation = lock(submission.generation_id)
     if not _record_refusal(submission, detail) or not move(
         generation, Phase.QUEUED, next_attempt_at=from_now(retry_in_seconds)
@@ -148,7 +148,7 @@ def submission_refused(submission: Submission, *, detail: str, retry_in_seconds:
 
 @transaction.atomic
 def rejected(submission: Submission, why: Failure) -> bool:
-    """fal will never accept the submission: the generation fails."""
+    """Fail the generation: fal will never accept the submission."""
     lock(submission.generation_id)
     return _record_refusal(submission, why.detail) and failed(submission.generation, why, actor="fal")
 

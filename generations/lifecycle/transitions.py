@@ -39,7 +39,7 @@ CAME_FROM = {
 
 
 def lock(generation_id: UUID) -> Generation:
-    """Locks the generation's row until the transaction ends, and returns it.
+    """Lock the generation's row until the transaction ends, and return it.
 
     Everything that changes a generation or its outputs takes this lock first. So of several outputs that end at the
     same time, the last one sees that it is the last.
@@ -48,7 +48,7 @@ def lock(generation_id: UUID) -> Generation:
 
 
 def move(generation: Generation, to: Phase, *, only_from: set[Phase] | None = None, **changes: Any) -> bool:
-    """Moves the generation to a phase that is not the last, and writes `changes`. False if its phase forbids it.
+    """Move the generation to a phase that is not the last, and write `changes`. False if its phase forbids it.
 
     Args:
         only_from: the phases it may come from, if they are fewer than CAME_FROM allows.
@@ -58,7 +58,7 @@ def move(generation: Generation, to: Phase, *, only_from: set[Phase] | None = No
 
 
 def finish(generation: Generation, status: Status, **changes: Any) -> bool:
-    """Moves the generation to its last phase. Only STORING may complete; any other phase may fail."""
+    """Move the generation to its last phase. Only STORING may complete; any other phase may fail."""
     came_from = {Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]
     return _write(
         generation,
@@ -73,7 +73,7 @@ def finish(generation: Generation, status: Status, **changes: Any) -> bool:
 
 
 def update(generation: Generation, **changes: Any) -> bool:
-    """Writes `changes` without moving the generation. False if it has ended."""
+    """Write `changes` without moving the generation. False if it has ended."""
     return _write(generation, ~Q(phase=Phase.DONE), **changes)
 
 
@@ -86,7 +86,7 @@ def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
 
 
 def record_event(generation: Generation, fact: str, *, actor: str, held_change: int = 0, **details: Any) -> None:
-    """Adds an event to the timeline, in the transaction of the transition that it describes.
+    """Add an event to the timeline, in the transaction of the transition that it describes.
 
     Args:
         fact: what happened, as one word ("submitted", "completed"); the event feed and webhooks are keyed by it.

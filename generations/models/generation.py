@@ -22,24 +22,24 @@ WEBHOOK_URL_CHARACTERS_MAX = 2000
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
     def visible_to(self, user: User | AnonymousUser) -> GenerationQuerySet:
-        """The generations of this user. Everything that shows generations to a user starts here."""
+        """Return the generations of this user. Everything that shows generations to a user starts here."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user)
 
     def in_progress(self) -> GenerationQuerySet:
-        """The generations that have not ended.
+        """Return the generations that have not ended.
 
         Call it before any other condition on the phase: SQLite uses the partial index only for these very words.
         """
         return self.exclude(phase=Phase.DONE)
 
     def to_submit(self) -> GenerationQuerySet:
-        """The queued generations that are due."""
+        """Return the queued generations that are due."""
         return self.in_progress().filter(phase=Phase.QUEUED, next_attempt_at__lte=Now())
 
     def to_reconcile(self) -> GenerationQuerySet:
-        """The due generations that fal has, or may have."""
+        """Return the due generations that fal has, or may have."""
         asking = [Phase.SUBMITTING, Phase.UNKNOWN, Phase.WAITING, Phase.RUNNING]
         return self.in_progress().filter(phase__in=asking, next_attempt_at__lte=Now())
 
@@ -146,7 +146,7 @@ class Generation(Leased):
 
 
 def reference_of(generation_id: UUID) -> str:
-    """The reference under which the ledger knows this generation."""
+    """Return the reference under which the ledger knows this generation."""
     return f"generation:{generation_id}"
 
 

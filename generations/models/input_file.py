@@ -13,7 +13,7 @@ from generations.models.upload import Upload
 
 class InputFileQuerySet(models.QuerySet["InputFile"]):
     def needed(self) -> InputFileQuerySet:
-        """The input files of generations that have not ended: fal may still fetch them."""
+        """Return the input files of generations that have not ended: fal may still fetch them."""
         return self.exclude(generation__phase=Phase.DONE)
 
 

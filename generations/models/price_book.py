@@ -17,7 +17,7 @@ PERCENT_MAX = 10_000
 
 class PriceBookQuerySet(models.QuerySet["PriceBookEntry"]):
     def in_force(self, at: datetime) -> PriceBookQuerySet:
-        """The entries that are in force at this time. Of each model the last one counts."""
+        """Return the entries that are in force at this time. Of each model the last one counts."""
         return self.filter(effective_from__lte=at).order_by("effective_from", "id")
 
 

@@ -12,7 +12,7 @@ from generations.models.generation import Generation
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     def to_cancel_surplus(self) -> SubmissionQuerySet:
-        """The surplus jobs that fal has not been asked to cancel yet."""
+        """Return the surplus jobs that fal has not been asked to cancel yet."""
         return self.filter(state=Submission.State.SURPLUS, surplus_cancelled_at=None)
 
 

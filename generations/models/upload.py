@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class UploadQuerySet(models.QuerySet["Upload"]):
     def visible_to(self, user: User | AnonymousUser) -> UploadQuerySet:
-        """The uploads of this user that are not erased."""
+        """Return the uploads of this user that are not erased."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(account__user=user).exclude(state=Upload.State.ERASED)
@@ -25,7 +25,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(state=Upload.State.READY)
 
     def counted_in_quota(self) -> UploadQuerySet:
-        """The uploads whose bytes are stored or may still be: refused ones too, until they are cleaned up."""
+        """Return the uploads whose bytes are stored or may still be: refused ones too, until they are cleaned up."""
         return self.filter(Q(state=Upload.State.READY) | Q(cleaned_up_at=None))
 
 

@@ -80,7 +80,7 @@ def check_all(account: Account, orders: Iterable[Order]) -> None:
 
 
 def arguments_for_fal(generation: Generation) -> dict[str, Any]:
-    """The arguments to send to fal, with a newly signed URL for each upload and output that the generation uses.
+    """Return the arguments to send to fal, with a newly signed URL for each upload and output that the generation uses.
 
     They are saved on the generation, so that fal's request history can be searched for what was sent.
     """
@@ -99,7 +99,7 @@ def arguments_for_fal(generation: Generation) -> dict[str, Any]:
 def find_own_files(
     account: Account, file_inputs: Iterable[FileInput], *, lock: bool = False
 ) -> dict[FileInput, Upload | Output]:
-    """The uploads and outputs that these inputs name. Inputs that name a file by URL are skipped.
+    """Return the uploads and outputs that these inputs name. Inputs that name a file by URL are skipped.
 
     Args:
         lock: Lock their rows until the transaction ends, so that none is erased meanwhile.
@@ -132,7 +132,10 @@ def find_own_files(
 
 
 def _load_files(account: Account, names: Set[tuple[str, str]], *, lock: bool) -> dict[tuple[str, str], Upload | Output]:
-    """The account's uploads and outputs among `names`, which are pairs like ("upload", id). Two queries at most."""
+    """Return the account's uploads and outputs among `names`, which are pairs like ("upload", id).
+
+    Two queries at most.
+    """
     # In the order of their keys: two transactions that lock the same rows cannot wait for each other.
     uploads = Upload.objects.ready().filter(account=account).order_by("pk")
     outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
@@ -249,5 +252,5 @@ def _is_on_this_machine(url: str) -> bool:
 
 
 def _error(file_input: FileInput, message: str, code: str) -> dict[str, Any]:
-    """An error of InvalidInput."""
+    """Return one error for InvalidInput."""
     return {"loc": list(file_input.loc), "msg": message, "type": code}

@@ -33,11 +33,11 @@ def resume() -> bool:
 
 
 def is_paused() -> bool:
-    """Whether new orders are paused."""
+    """Return whether new orders are paused."""
     return OrderIntake.objects.filter(paused_at__isnull=False).exists()
 
 
 def state() -> str:
-    """The state in words, for staff: "open", or "paused" with the reason."""
+    """Return the state in words, for staff: "open", or "paused" with the reason."""
     # Without a row, orders have never been paused.
     return str(OrderIntake.objects.first() or "open")

@@ -107,7 +107,7 @@ class BatchOrder:
 
 
 def find_generation(account: Account, *, key: str | None, request_hash: str) -> Generation | None:
-    """The generation that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
+    """Return the generation that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
     found = None if key is None else Generation.objects.filter(account=account, idempotency_key=key).first()
     if found is not None and found.request_hash != request_hash:
         raise IdempotencyKeyReused
@@ -115,7 +115,7 @@ def find_generation(account: Account, *, key: str | None, request_hash: str) -> 
 
 
 def find_batch(account: Account, *, key: str | None, request_hash: str) -> Batch | None:
-    """The batch that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
+    """Return the batch that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
     found = None if key is None else Batch.objects.filter(account=account, idempotency_key=key).first()
     if found is not None and found.request_hash != request_hash:
         raise IdempotencyKeyReused
@@ -123,7 +123,7 @@ def find_batch(account: Account, *, key: str | None, request_hash: str) -> Batch
 
 
 def find_reusable(account: Account, order: Order) -> Generation | None:
-    """The account's completed generation of exactly this order, if a fixed seed makes the result the same."""
+    """Return the account's completed generation of exactly this order, if a fixed seed makes the result the same."""
     if order.arguments.get(order.model.seed) is None:
         return None
     alike = Generation.objects.filter(account=account, arguments_hash=order.arguments_hash, status=Status.COMPLETED)

@@ -34,49 +34,49 @@ LIST_TERMS = Terms()
 
 
 def terms_of(slug: str) -> Terms:
-    """The present terms of a model."""
+    """Return the present terms of a model."""
     entry = PriceBookEntry.objects.in_force(timezone.now()).filter(model=slug).last()
     return LIST_TERMS if entry is None else _terms(entry.percent, entry.offered)
 
 
 def all_terms() -> dict[str, Terms]:
-    """The present terms of each model that has an entry, in one query."""
+    """Return the present terms of each model that has an entry, in one query."""
     in_force = PriceBookEntry.objects.in_force(timezone.now()).values_list("model", "percent", "offered")
     return {slug: _terms(percent, offered) for slug, percent, offered in in_force}
 
 
 def find(slug: str) -> Model:
-    """The model with its present price. Raises UnknownModel, NotOffered."""
+    """Return the model with its present price. Raises UnknownModel, NotOffered."""
     model, terms = catalogue.find(slug), terms_of(slug)
     require_offered(model, terms)
     return _at_price(model, terms)
 
 
 def offered() -> list[Model]:
-    """All models that are offered, with their present prices, in the order of the catalogue."""
+    """Return all models that are offered, with their present prices, in the order of the catalogue."""
     book = all_terms()
     on_terms = [(model, book.get(slug, LIST_TERMS)) for slug, model in catalogue.MODELS.items()]
     return [_at_price(model, terms) for model, terms in on_terms if terms.offered]
 
 
 def is_offered(slug: str) -> bool:
-    """Whether a model of this name exists and is offered."""
+    """Return whether a model of this name exists and is offered."""
     return slug in catalogue.MODELS and terms_of(slug).offered
 
 
 def require_offered(model: Model, terms: Terms) -> None:
-    """Raises NotOffered if these are the terms of a model that is not offered."""
+    """Raise NotOffered if these are the terms of a model that is not offered."""
     if not terms.offered:
         raise NotOffered(f"“{model.slug}” is not offered at present.")
 
 
 def credits(model: Model, inputs: Inputs) -> int:
-    """The present price of an order with these inputs, in credits."""
+    """Return the present price of an order with these inputs, in credits."""
     return model.price.at(terms_of(model.slug).percent).credits(inputs)
 
 
 def next_change(slug: str) -> datetime | None:
-    """When the next entry of this model takes effect, or None if there is none in the future."""
+    """Return when the next entry of this model takes effect, or None if there is none in the future."""
     future = PriceBookEntry.objects.filter(model=slug, effective_from__gt=timezone.now())
     return future.order_by("effective_from").values_list("effective_from", flat=True).first()
 

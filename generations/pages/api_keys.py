@@ -53,7 +53,7 @@ class ApiKeyForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def show(request: UserRequest) -> HttpResponse:
-    """Lists the keys. A POST creates one, and its answer is the only page that shows it."""
+    """List the keys. A POST creates one, and its answer is the only page that shows it."""
     if request.method != "POST":
         return _render(request, ApiKeyForm())
     form = ApiKeyForm(request.POST)

@@ -52,7 +52,7 @@ class InfographicsForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def infographics(request: UserRequest) -> HttpResponse:
-    """The form for infographics. A rejected order shows it again with everything that was entered."""
+    """Render the form for infographics. A rejected order shows it again with everything that was entered."""
     if request.method != "POST":
         return _render_form(request, InfographicsForm())
     form = InfographicsForm(request.POST)
@@ -75,7 +75,10 @@ def infographics(request: UserRequest) -> HttpResponse:
 
 
 def _batch_order(account: Account, values: dict[str, Any], nonce: str) -> BatchOrder:
-    """The order of a valid form. Fetches the web page, if one is named. Raises InvalidInput, concurrency.Busy."""
+    """Return the order of a valid form.
+
+    The web page is fetched, if one is named. Raises InvalidInput, concurrency.Busy.
+    """
     # The hash covers the form, not the article, which may have changed by the second click.
     canonical = json.dumps(values, sort_keys=True)
     request_hash = hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
@@ -118,7 +121,7 @@ def batch(request: UserRequest, batch_id: UUID) -> HttpResponse:
 @never_cache
 @login_required
 def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
-    """The progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
+    """Render the progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
     context = _batch_context(_get_batch(request, batch_id))
     if request.GET.get("version") == str(context["version"]):
         return HttpResponse(status=204)

@@ -57,7 +57,7 @@ def models(request: UserRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def create(request: UserRequest, slug: str) -> HttpResponse:
-    """The form of one model. Its buttons order, apply a preset, or (without JavaScript) update the price."""
+    """Render the form of one model. Its buttons order, apply a preset, or (without JavaScript) update the price."""
     model = model_or_404(slug)
     if request.method != "POST":
         return _render_form(request, OrderForm(model=model, values=_initial_values(request, model)))
@@ -75,7 +75,7 @@ def create(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 @login_required
 def quote(request: UserRequest, slug: str) -> HttpResponse:
-    """The price of the form as a fragment, which htmx requests while the form is filled in."""
+    """Render the price of the form as a fragment, which htmx requests while the form is filled in."""
     model = model_or_404(slug)
     form = OrderForm(model=model, values=form_uploads.read_for_quote(request.POST, model))
     return render(request, "pages/_price.html", _price_context(request, form))
@@ -84,7 +84,7 @@ def quote(request: UserRequest, slug: str) -> HttpResponse:
 @require_POST
 @login_required
 def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    """Orders a failed generation again. If that is rejected, its inputs are shown in the form of its model."""
+    """Order a failed generation again. If that is rejected, its inputs are shown in the form of its model."""
     earlier = get_object_or_404(Generation.objects.visible_to(request.user), pk=generation_id)
     # Only the page of a failed generation has the button.
     if earlier.status != Status.FAILED:
@@ -125,7 +125,7 @@ def _place_order(request: UserRequest, form: OrderForm, submitted: SubmittedForm
 
 
 def _place_and_redirect(request: UserRequest, form: OrderForm, place: Callable[[], PlacedOrder]) -> HttpResponse:
-    """Calls `place` and redirects to the generation. A rejected order shows the form again, with its values."""
+    """Call `place` and redirect to the generation. A rejected order shows the form again, with its values."""
     try:
         placed = place()
     except (price_book.NotOffered, NotFound) as error:
@@ -146,7 +146,7 @@ def _render_form(request: UserRequest, form: OrderForm, *, status: int = 200, re
 
 
 def _price_context(request: UserRequest, form: OrderForm) -> dict[str, Any]:
-    """The context of `_price.html`. `credits` is None as long as the values are not valid."""
+    """Return the context of `_price.html`. `credits` is None as long as the values are not valid."""
     widgets = {name: schema.get("x-widget") for name, schema in form.model.schema["properties"].items()}
     required = [name for name in form.model.required_inputs(form.values) if widgets[name] in PLACEHOLDERS]
     # Whatever was entered replaces its placeholder.
@@ -163,7 +163,7 @@ def _price_context(request: UserRequest, form: OrderForm) -> dict[str, Any]:
 
 
 def _initial_values(request: UserRequest, model: Model) -> Mapping[str, Any]:
-    """The defaults of the model, changed by what the URL names: `?like=<generation>` or `?output=<output>`."""
+    """Return the defaults of the model, changed by what the URL names: `?like=<generation>` or `?output=<output>`."""
     defaults = forms.default_values(model)
     # Ids that do not exist or belong to another user fill in nothing, and are no error: the form works without them.
     try:
@@ -181,18 +181,18 @@ def _values_of(generation: Generation, model: Model) -> dict[str, Any]:
 
 
 def refusal_status(refusal: Exception) -> int:
-    """The HTTP status for an exception of one of the types in `REFUSALS`."""
+    """Return the HTTP status for an exception of one of the types in `REFUSALS`."""
     return next(status for kind, status in REFUSALS.items() if isinstance(refusal, kind))
 
 
 def nonce_of(request: HttpRequest) -> str:
-    """The nonce of the submitted form, or a new one for a form that is rendered."""
+    """Return the nonce of the submitted form, or a new one for a form that is rendered."""
     given = request.POST.get("nonce", "")
     return given if re.fullmatch(r"[0-9a-f]{32}", given) else uuid4().hex
 
 
 def model_or_404(slug: str) -> Model:
-    """The model at today's price. Raises Http404 if it does not exist or is not offered."""
+    """Return the model at today's price. Raises Http404 if it does not exist or is not offered."""
     try:
         return price_book.find(slug)
     except UnknownModel as error:

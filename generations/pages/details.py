@@ -28,7 +28,7 @@ class Detail:
 
 
 def describe(details: Mapping[str, Any]) -> list[Detail]:
-    """The details in a readable form: texts first, then by label.
+    """Return the details in a readable form: texts first, then by label.
 
     PostgreSQL does not keep the order of JSON objects, so they are sorted here.
     """
@@ -50,7 +50,10 @@ def describe(details: Mapping[str, Any]) -> list[Detail]:
 
 
 def _columns(value: Any) -> list[str]:
-    """The keys of a list of objects with scalar values, in the order of the columns. Empty if it makes no table."""
+    """Return the keys of a list of objects with scalar values, in the order of the columns.
+
+    Empty if it makes no table.
+    """
     is_table = isinstance(value, list) and all(
         isinstance(row, dict) and all(map(_is_scalar, row.values())) for row in value
     )

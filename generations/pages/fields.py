@@ -103,7 +103,7 @@ class Field:
         return f"{self.name}-kept"
 
     def leaves(self) -> Iterator[Field]:
-        """Yields the field itself, or the fields of all items if it is a group."""
+        """Yield the field itself, or the fields of all items if it is a group."""
         for item in self.items:
             for field in item:
                 yield from field.leaves()
@@ -111,7 +111,7 @@ class Field:
             yield self
 
     def read(self, typed: Mapping[str, Any], uploaded: UploadedFiles) -> Any:
-        """The value of the field in a submitted form, or None if it was left empty."""
+        """Return the value of the field in a submitted form, or None if it was left empty."""
         if self.items:
             items = []
             for fields in self.items:
@@ -155,18 +155,18 @@ class Field:
 
 
 def fields_of(model: Model) -> list[Field]:
-    """The form fields of this model, in the order of its schema."""
+    """Return the form fields of this model, in the order of its schema."""
     return _fields(model.schema, model.schema.get("$defs", {}), ())
 
 
 def read_all(fields: Iterable[Field], typed: Mapping[str, Any], uploaded: UploadedFiles) -> dict[str, Any]:
-    """The values of these fields by key. Fields that were left empty are left out."""
+    """Return the values of these fields by key. Fields that were left empty are left out."""
     values = {field.key: field.read(typed, uploaded) for field in fields}
     return {key: value for key, value in values.items() if value is not None}
 
 
 def _all_values(typed: Mapping[str, Any], name: str) -> list[str]:
-    """Every value of this name: a QueryDict may hold several, a plain dict one."""
+    """Return every value of this name: a QueryDict may hold several, a plain dict one."""
     getlist = getattr(typed, "getlist", None)
     return list(getlist(name)) if getlist else [typed[name]] if name in typed else []
 
@@ -176,7 +176,7 @@ def _lines(texts: Iterable[str]) -> list[str]:
 
 
 def _number(text: str, *, integral: bool) -> Any:
-    """The number in this text, or the text itself if it is not a plain decimal number."""
+    """Return the number in this text, or the text itself if it is not a plain decimal number."""
     if re.fullmatch(rf"[+-]?[0-9]{{1,{DIGITS_MAX}}}", text):
         return int(text)
     if integral or not re.fullmatch(rf"[+-]?[0-9]{{0,{DIGITS_MAX}}}\.?[0-9]{{1,{DIGITS_MAX}}}", text):
@@ -226,7 +226,7 @@ def _field(loc: Loc, schema: Schema, definitions: Mapping[str, Schema], *, requi
 
 
 def _form_shape(schema: Schema) -> Schema:
-    """Of several alternatives the one that suits a form: named sizes rather than pixels, a number rather than null."""
+    """Return the alternative that suits a form: named sizes rather than pixels, a number rather than null."""
     for option in schema.get("anyOf", ()):
         if "enum" in option or option.get("type") not in {None, "null"}:
             return dict(option)
@@ -234,7 +234,7 @@ def _form_shape(schema: Schema) -> Schema:
 
 
 def widget_of(shape: Schema, hint: str | None) -> Widget:
-    """The widget for an input of this shape. `hint` is the input's `x-widget`. Raises TypeError if none fits."""
+    """Return the widget for an input of this shape. `hint` is the input's `x-widget`. Raises TypeError if none fits."""
     if hint in WIDGET_OF_HINT:
         return WIDGET_OF_HINT[hint]
     if "enum" in shape:

@@ -72,13 +72,13 @@ class SubmittedForm:
     """The uploads that the images became."""
 
     def discard_uploads(self) -> None:
-        """Erases the uploads of this form, for the case that no order uses them."""
+        """Erase the uploads of this form, for the case that no order uses them."""
         for upload in self.stored:
             uploads.erase(upload)
 
 
 def read_submitted(request: UserRequest, model: Model) -> SubmittedForm:
-    """Reads a submitted form and stores each of its images as an upload of the user.
+    """Read a submitted form and store each of its images as an upload of the user.
 
     An image that cannot be used becomes an error at its field. The others are stored whatever becomes of the order.
     """
@@ -95,7 +95,7 @@ def read_submitted(request: UserRequest, model: Model) -> SubmittedForm:
 
 
 def _store(request: UserRequest, field: Field, file: UploadedFile[Any], submitted: SubmittedForm) -> OwnFile | None:
-    """Stores one image. Returns a reference to the upload, or None after adding an error to `submitted`."""
+    """Store one image. Returns a reference to the upload, or None after adding an error to `submitted`."""
     # The browser chooses the name. Control characters could neither be stored nor shown.
     name = "".join(c for c in file.name or "" if c.isprintable())[:FILE_NAME_CHARACTERS_MAX] or "image"
     try:
@@ -111,14 +111,14 @@ def _store(request: UserRequest, field: Field, file: UploadedFile[Any], submitte
 
 
 def read_for_quote(form: QueryDict, model: Model) -> dict[str, Any]:
-    """The inputs of a form that was sent by htmx for its price, with a placeholder for each chosen image."""
+    """Return the inputs of a form that was sent by htmx for its price, with a placeholder for each chosen image."""
     # htmx sends the names of the chosen files, and none of their bytes.
     chosen = {field.name: [PLACEHOLDER_URL] * len(form.getlist(field.file_name)) for field in _leaves(model)}
     return forms.read(model, form, chosen)
 
 
 def canonical_json(values: Mapping[str, Any]) -> str:
-    """The inputs as JSON in which the id of each upload is replaced by the SHA-256 of its content.
+    """Return the inputs as JSON in which the id of each upload is replaced by the SHA-256 of its content.
 
     The same form submitted twice stores its images twice, under different ids, and still has one canonical form.
     """
@@ -130,7 +130,7 @@ def canonical_json(values: Mapping[str, Any]) -> str:
 
 
 def initial_file(request: UserRequest, model: Model) -> dict[str, Any]:
-    """The value of the first file field of the form, for `?output=<id>`.
+    """Return the value of the first file field of the form, for `?output=<id>`.
 
     Returns an empty dict if the URL names no stored output of the user, or the model has no field for its kind.
     """
@@ -154,7 +154,7 @@ def _leaves(model: Model) -> Iterator[Field]:
 
 
 def _upload_ids(values: Mapping[str, Any]) -> list[str]:
-    """The ids of all uploads that these inputs name, at any depth."""
+    """Return the ids of all uploads that these inputs name, at any depth."""
     found = [each for value in values.values() for each in (value if isinstance(value, list) else [value])]
     own = [each["upload"] for each in found if is_own_file(each) and "upload" in each]
     return own + [upload_id for each in found if isinstance(each, Mapping) for upload_id in _upload_ids(each)]

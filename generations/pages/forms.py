@@ -138,7 +138,7 @@ class OrderForm:
 
 
 def read(model: Model, typed: Mapping[str, Any], uploaded: UploadedFiles | None = None) -> dict[str, Any]:
-    """Reads a submitted form into input values, without validating them.
+    """Read a submitted form into input values, without validating them.
 
     Args:
         typed: the form data, a QueryDict or a plain dict.
@@ -154,7 +154,7 @@ def read(model: Model, typed: Mapping[str, Any], uploaded: UploadedFiles | None 
 
 
 def default_values(model: Model) -> dict[str, Any]:
-    """The defaults of the model's inputs, by name."""
+    """Return the defaults of the model's inputs, by name."""
     return {field.key: field.default for field in fields_of(model) if field.default is not None}
 
 

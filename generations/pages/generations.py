@@ -45,7 +45,7 @@ render_with_viewer = cast("Callable[..., HttpResponse]", csp_update(VIEWER_POLIC
 @require_safe
 @login_required
 def library(request: UserRequest) -> HttpResponse:
-    """The user's generations, newest first, filtered by `?kind=` and `?status=`."""
+    """Render the user's generations, newest first, filtered by `?kind=` and `?status=`."""
     generations = Generation.objects.visible_to(request.user).prefetch_related(STORED_OUTPUTS)
     # Unknown values are ignored, so an old bookmark still shows something.
     if (kind := request.GET.get("kind")) in KINDS:
@@ -71,7 +71,7 @@ def generation(request: UserRequest, generation_id: UUID) -> HttpResponse:
 @never_cache
 @login_required
 def status(request: UserRequest, generation_id: UUID) -> HttpResponse:
-    """The progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
+    """Render the progress as a fragment, which htmx polls. Answers 204 if nothing has changed since `?version=`."""
     shown = GenerationPresenter(_get_generation(request, generation_id))
     if request.GET.get("version") == str(shown.generation.version):
         # htmx then leaves the page, and the focus, as they are.

@@ -105,13 +105,13 @@ def signed(change: int) -> str:
 
 
 def model_title(generation: Generation) -> str:
-    """The title of the model, or its slug if it is no longer in the catalogue."""
+    """Return the title of the model, or its slug if it is no longer in the catalogue."""
     model = MODELS.get(generation.model)
     return model.title if model else generation.model
 
 
 def prompt_text(generation: Generation) -> str:
-    """The text that identifies a generation in a list: its prompt, or what comes closest to one."""
+    """Return the text that identifies a generation in a list: its prompt, or what comes closest to one."""
     if generation.erased_at:
         return "Erased"
     inputs = generation.input
@@ -127,7 +127,7 @@ def prompt_text(generation: Generation) -> str:
 
 
 def status_text(generation: Generation) -> str:
-    """The status in one to three words. Finer than `Generation.status`, because it tells the phases apart."""
+    """Return the status in one to three words. Finer than `Generation.status`, because it tells the phases apart."""
     if generation.is_done:
         return STATUSES[Status(generation.status)]
     # The provider has delivered by then, so a cancellation no longer has an effect.
@@ -137,7 +137,7 @@ def status_text(generation: Generation) -> str:
 
 
 def progress_text(generation: Generation) -> str:
-    """The position in the provider's queue, or the last progress message. Empty if neither is known."""
+    """Return the position in the provider's queue, or the last progress message. Empty if neither is known."""
     if generation.phase == Phase.WAITING and generation.queue_position is not None:
         ahead = generation.queue_position
         return "Next in the queue" if ahead == 0 else f"{ahead:,} ahead of it in the queue"
@@ -145,7 +145,7 @@ def progress_text(generation: Generation) -> str:
 
 
 def price_text(generation: Generation) -> str:
-    """What was reserved, and what has become of it."""
+    """Return what was reserved, and what has become of it."""
     if not generation.is_done:
         return f"{credits_text(generation.credits)} reserved; charged only when it is completed"
     if generation.credits == 0:
@@ -159,21 +159,21 @@ def price_text(generation: Generation) -> str:
 
 
 def charge_text(generation: Generation) -> str:
-    """The same in two or three words, for lists."""
+    """Return the price text in two or three words, for lists."""
     if not generation.is_done:
         return f"{generation.credits:,} reserved"
     return credits_text(generation.captured) if generation.captured else "not charged"
 
 
 def charge_reason(generation: Generation) -> str:
-    """The sentence of the charging rule that applied. Empty while it runs, and for a complete delivery."""
+    """Return the sentence of the charging rule that applied. Empty while it runs, and for a complete delivery."""
     if generation.rule in {"", Rule.DELIVERED}:
         return ""
     return charging_rules.TABLE[Rule(generation.rule)].because
 
 
 def explain_failure(generation: Generation) -> FailureExplanation:
-    """Explains a generation whose status is FAILED."""
+    """Explain a generation whose status is FAILED."""
     return FailureExplanation(
         what_happened=generation.failure_message,
         responsible=RESPONSIBLE.get(FailureCode(generation.failure_code), PROVIDER_RESPONSIBLE),
@@ -183,11 +183,11 @@ def explain_failure(generation: Generation) -> FailureExplanation:
 
 
 def event_text(event: Event) -> str:
-    """One line of the timeline. A fact without a text of its own is shown by its name."""
+    """Return one line of the timeline. A fact without a text of its own is shown by its name."""
     text = EVENTS.get(event.fact, event.fact.replace("_", " ").capitalize())
     return text(event) if callable(text) else text
 
 
 def entry_text(entry: Entry) -> str:
-    """The kind of a ledger entry."""
+    """Return the kind of a ledger entry."""
     return ENTRIES[Entry.Kind(entry.kind)]

@@ -13,7 +13,7 @@ class Login(LoginView):
     form_class = LoginForm
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        """Answers 429 instead of 200 if the login was rejected for too many attempts."""
+        """Answer 429 instead of 200 if the login was rejected for too many attempts."""
         response = super().form_invalid(form)
         if isinstance(form, LoginForm) and form.wait_seconds:
             response.status_code = 429

@@ -151,7 +151,7 @@ def follow_ups(file: Output) -> list[tuple[str, str]]:
 
 
 def _is_accepted_by(slug: str, file: Output) -> bool:
-    """Whether the file meets the requirements of the model's first input of its kind.
+    """Return whether the file meets the requirements of the model's first input of its kind.
 
     Inputs that take a list of files state no requirements, so they accept every file.
     """

@@ -60,7 +60,7 @@ def statement(request: UserRequest) -> HttpResponse:
 
 
 def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySet[Generation]) -> list[Line]:
-    """The statement for consecutive entries of the account, newest first. Two queries, however many entries."""
+    """Return the statement for consecutive entries of the account, newest first. Two queries, however many entries."""
     if not entries:
         return []
     ids = [_generation_id(entry) for entry in entries]
@@ -79,7 +79,10 @@ def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySe
 
 
 def _generation_id(entry: Entry) -> UUID | None:
-    """The generation that the entry's hold refers to. The ledger does not interpret references; this is its reader."""
+    """Return the generation that the entry's hold refers to.
+
+    The ledger does not interpret references; this is its reader.
+    """
     kind, _, generation_id = entry.hold.reference.partition(":") if entry.hold else ("", "", "")
     try:
         return UUID(generation_id) if kind == "generation" else None
@@ -89,6 +92,6 @@ def _generation_id(entry: Entry) -> UUID | None:
 
 @require_safe
 def rules(request: HttpRequest) -> HttpResponse:
-    """The charging rules. Public, since they concern people who consider an account as well."""
+    """Render the charging rules. Public, since they concern people who consider an account as well."""
     clauses = [(labels.RULES[rule], clause) for rule, clause in charging_rules.TABLE.items()]
     return render(request, "pages/charging_rules.html", {"clauses": clauses})

@@ -18,7 +18,7 @@ _CACHE_KEY = "generations.typical_seconds"
 
 
 def typical_seconds(model: Model) -> int:
-    """The seconds from the order of this model to the stored files: the median of recently completed generations.
+    """Return the median seconds from the order to the stored files, of recently completed generations of this model.
 
     Without a completed generation it is the estimate that the catalogue declares.
     """

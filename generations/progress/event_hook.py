@@ -17,12 +17,12 @@ _listeners: list[EventListener] = []
 
 
 def on_event(listener: EventListener) -> None:
-    """Registers a listener for all events. Called from `AppConfig.ready`; registering twice has no effect."""
+    """Register a listener for all events. Called from `AppConfig.ready`; registering twice has no effect."""
     if listener not in _listeners:
         _listeners.append(listener)
 
 
 def event_recorded(generation: Generation, event: Event) -> None:
-    """Calls every listener. The caller is inside the transaction of the event."""
+    """Call every listener. The caller is inside the transaction of the event."""
     for listener in _listeners:
         listener(generation, event)

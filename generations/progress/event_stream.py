@@ -57,7 +57,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """The snapshot of a generation that is annotated with `files` and `stored_files`."""
+        """Return the snapshot of a generation that is annotated with `files` and `stored_files`."""
         progress = 100 if row.phase == Phase.DONE else _PHASE_PROGRESS.get(row.phase, 0)
         if row.phase == Phase.RUNNING:
             progress += _RUNNING_SHARE * (row.percent or 0) // 100
@@ -100,12 +100,12 @@ class Subject:
         return cls(subject.pk, Generation.objects.filter(pk=subject.pk))
 
     def version(self) -> int | None:
-        """A number that rises with every change, by one cheap query. None: the rows are gone."""
+        """Return a number that rises with every change, by one cheap query. None: the rows are gone."""
         found: int | None = self.generations.order_by().aggregate(version=Sum("version"))["version"]
         return found
 
     def snapshots(self) -> list[Snapshot]:
-        """The state of each generation, in the order of the batch, which never changes."""
+        """Return the state of each generation, in the order of the batch, which never changes."""
         # Only these columns: the rows contain prompts and answers as well, and are read twice a second.
         names = ("version", "status", "phase", "queue_position", "percent", "message", "captured", "released")
         rows = self.generations.order_by("pk").only(*names, "failure_code", "failure_message", "retryable")
@@ -144,7 +144,7 @@ class EventStream:
 
     @classmethod
     def resume(cls, subject: Subject, last_event_id: str) -> Self:
-        """A stream for a receiver that has all events up to this id. An invalid id starts from the beginning."""
+        """Return a stream for a receiver that has all events up to this id. An invalid id starts from the beginning."""
         # The id comes from the client: its length is limited before it is parsed, and its numbers by the pattern.
         match = _ID.fullmatch(last_event_id) if len(last_event_id) <= ID_CHARACTERS_MAX else None
         if match is None:
@@ -156,7 +156,7 @@ class EventStream:
         return cls(subject, is_over=is_over, _cursors=cursors, _batch_state=batch_state)
 
     def next_events(self) -> str:
-        """What has changed since the last call, as the text of events. Empty if nothing has."""
+        """Return what has changed since the last call, as the text of events. Empty if nothing has."""
         version = None if self.is_over else self.subject.version()
         if version is None or version == self._version:
             # Without rows the subject was deleted, and nothing will follow.
@@ -195,7 +195,7 @@ class EventStream:
         return "".join(events)
 
     def _generation_events(self, index: int, snapshot: Snapshot) -> Iterator[str]:
-        """The events about one generation, if it has changed. Moves its cursor with each of them."""
+        """Yield the events about one generation, if it has changed. Moves its cursor with each of them."""
         cursor = self._cursors[index]
         if snapshot.version == cursor.version:
             return
@@ -222,7 +222,7 @@ class EventStream:
         yield self._event("progress", snapshot, **state)
 
     def _event(self, name: str, snapshot: Snapshot | None = None, **data: Any) -> str:
-        """The text of an event, about one generation of a batch or about the whole subject."""
+        """Return the text of an event, about one generation of a batch or about the whole subject."""
         event_id = ".".join(map(str, self._cursors))
         if name == "end":
             event_id += ":end"

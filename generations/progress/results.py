@@ -56,7 +56,7 @@ class File:
         return signed_urls.download_name(self.output).rpartition(".")[2]
 
     def copy_to(self, sink: IO[bytes]) -> None:
-        """Writes the stored bytes to an open file."""
+        """Write the stored bytes to an open file."""
         with storage.open_file(self.output.key) as content:
             for chunk in content.chunks():
                 sink.write(chunk)
@@ -108,7 +108,7 @@ class GenerationResult:
 
 
 def of(generation: Generation) -> GenerationResult:
-    """The result as it is in the database now."""
+    """Return the result as it is in the database now."""
     generation.refresh_from_db()
     error = None
     if generation.status == Status.FAILED:
@@ -150,7 +150,7 @@ def of(generation: Generation) -> GenerationResult:
 def wait(
     generation: Generation, *, seconds: float, on_poll: Callable[[Snapshot | None], object] = lambda snapshot: None
 ) -> GenerationResult:
-    """Waits for the end of a generation. Returns its result; `is_done` is False if the time passed before.
+    """Wait for the end of a generation. Returns its result; `is_done` is False if the time passed before.
 
     Args:
         seconds: How long to wait.
@@ -175,6 +175,6 @@ def wait(
 
 
 def default_wait_seconds(slug: str) -> int:
-    """How long to wait for a model if the caller does not say so. An unknown slug gets the minimum."""
+    """Return how many seconds to wait for a model by default. An unknown slug gets the minimum."""
     typical = MODELS[slug].typical_seconds if slug in MODELS else 0
     return min(max(DEFAULT_WAIT_SECONDS_MIN, TYPICAL_DURATIONS * typical), DEFAULT_WAIT_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Asks fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
+"""Ask fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
 
 Only the comparison with fal's bill needs the figure, so submissions are asked about one at a time and a few times each.
 """
@@ -28,7 +28,7 @@ PLACES = Decimal(1).scaleb(-9)
 
 
 def record_units(submission: Submission, units: Decimal | None) -> None:
-    """Records the units that fal's result names; None if it names none. It is not asked about again."""
+    """Record the units that fal's result names; None if it names none. It is not asked about again."""
     changes: dict[str, Any] = {"units_due_at": None}
     if units is not None:
         changes["billable_units"] = units.quantize(PLACES)
@@ -36,7 +36,7 @@ def record_units(submission: Submission, units: Decimal | None) -> None:
 
 
 def run_once(*, limit: int) -> int:
-    """Asks about up to `limit` submissions that have ended. Returns how many."""
+    """Ask about up to `limit` submissions that have ended. Returns how many."""
     due = Submission.objects.filter(
         units_due_at__lte=timezone.now(),
         state__in=[Submission.State.ACCEPTED, Submission.State.SURPLUS],
@@ -49,7 +49,7 @@ def run_once(*, limit: int) -> int:
 
 
 def ask(submission: Submission) -> None:
-    """Asks fal about one submission, unless another worker has done so since it was read."""
+    """Ask fal about one submission, unless another worker has done so since it was read."""
     # Postponed first: of two workers one asks, and a submission that kills its worker is not asked about at once.
     unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
     if not unchanged.update(units_due_at=timezone.now() + RETRY):

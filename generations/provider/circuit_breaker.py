@@ -23,12 +23,12 @@ PROBE_SECONDS = scaled(30)
 
 
 def is_open() -> bool:
-    """Whether fal refuses Limn's key or account."""
+    """Return whether fal refuses Limn's key or account."""
     return CircuitBreaker.objects.filter(opened_at__isnull=False).exists()
 
 
 def trip(reason: str) -> None:
-    """Opens the breaker. Opening it again while it is open changes nothing."""
+    """Open the breaker. Opening it again while it is open changes nothing."""
     CircuitBreaker.objects.get_or_create(id=1)
     opened = CircuitBreaker.objects.filter(opened_at=None).update(opened_at=Now(), probed_at=Now(), reason=reason[:500])
     if opened:
@@ -36,20 +36,20 @@ def trip(reason: str) -> None:
 
 
 def reset() -> None:
-    """Closes the breaker: fal accepts orders again, so every queued generation is due now."""
+    """Close the breaker: fal accepts orders again, so every queued generation is due now."""
     if CircuitBreaker.objects.filter(opened_at__isnull=False).update(opened_at=None, reason=""):
         logger.warning("circuit breaker closed: fal accepts orders again")
         Generation.objects.filter(phase=Phase.QUEUED).update(next_attempt_at=Now())
 
 
 def may_probe() -> bool:
-    """Whether the caller may send one order as a probe. Of several that ask at once, one may."""
+    """Return whether the caller may send one order as a probe. Of several that ask at once, one may."""
     rested = Q(probed_at=None) | Q(probed_at__lt=Now() - timedelta(seconds=PROBE_SECONDS))
     return CircuitBreaker.objects.filter(rested, opened_at__isnull=False).update(probed_at=Now()) == 1
 
 
 def accepts_orders() -> bool:
-    """Whether a new order is accepted: always while closed; while open, only as the probe of an empty queue."""
+    """Return whether a new order is accepted: always while closed; while open, only as the probe of an empty queue."""
     if not is_open():
         return True
     return not Generation.objects.filter(phase=Phase.QUEUED).exists() and may_probe()

@@ -15,27 +15,30 @@ from generations.models import FalAccount, Submission
 
 
 def fal() -> FalClient:
-    """The client with FAL_KEY. One for each process: its threads share the connections."""
+    """Return the client with FAL_KEY. One for each process: its threads share the connections."""
     return _client(settings.FAL_KEY, settings.FAL_QUEUE_URL)
 
 
 def fal_admin() -> FalClient | None:
-    """The client with FAL_ADMIN_KEY, which may read fal's bill and delete payloads; None if no such key is set."""
+    """Return the client with FAL_ADMIN_KEY, which may read fal's bill and delete payloads. None without such a key."""
     return _client(settings.FAL_ADMIN_KEY, settings.FAL_QUEUE_URL) if settings.FAL_ADMIN_KEY else None
 
 
 def keys() -> KeySet:
-    """The public keys with which fal signs its callbacks."""
+    """Return the public keys with which fal signs its callbacks."""
     return _keys(settings.FAL_JWKS_URL)
 
 
 def callback_url(submission: Submission) -> str:
-    """Where fal reports on this submission. The token makes the URL a secret that fal and Limn share."""
+    """Return the URL to which fal reports on this submission.
+
+    The token makes the URL a secret that fal and Limn share.
+    """
     return f"{settings.SITE_URL}/hooks/fal/{submission.pk}/{submission.token}"
 
 
 def fal_user_id() -> str | None:
-    """The id of Limn's account at fal: FAL_USER_ID, or the one that was pinned; None if neither is known yet."""
+    """Return the id of Limn's account at fal: FAL_USER_ID, or the one that was pinned; None if neither is known yet."""
     if settings.FAL_USER_ID:
         return settings.FAL_USER_ID
     pinned = FalAccount.objects.first()
@@ -43,7 +46,7 @@ def fal_user_id() -> str | None:
 
 
 def close() -> None:
-    """Closes the connections to fal and forgets its keys: when the process ends, and between tests."""
+    """Close the connections to fal and forget its keys: when the process ends, and between tests."""
     if _client.cache_info().currsize:
         for client in (fal(), fal_admin()):
             if client is not None:

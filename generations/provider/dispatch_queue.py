@@ -22,12 +22,12 @@ CANDIDATES_PER_ROW = 4
 
 
 def available() -> int:
-    """How many submissions fal may be sent now."""
+    """Return how many submissions fal may be sent now."""
     return token_bucket.available(BUCKET, _rate())
 
 
 def acquire(generation: Generation) -> bool:
-    """Takes one submission out of the rate limit. False if the limit is reached.
+    """Take one submission out of the rate limit. False if the limit is reached.
 
     Call it in the transaction that records the submission, so that both are committed or neither is.
     """
@@ -38,13 +38,13 @@ def acquire(generation: Generation) -> bool:
 
 
 def has_room_for(generation: Generation) -> bool:
-    """Whether a new generation may be submitted at once: the rate limit suffices for all that wait already."""
+    """Return whether a new generation may be submitted at once: the rate limit suffices for all that wait already."""
     room = available()
     return Generation.objects.to_submit().exclude(pk=generation.pk)[:room].count() < room
 
 
 def claim_round_robin(due: GenerationQuerySet, *, limit: int, seconds: float) -> list[Generation]:
-    """Leases up to `limit` generations of `due` for `seconds`: each account's first, then each one's second, and so on.
+    """Lease up to `limit` generations of `due` for `seconds`: each account's first, then each one's second, and so on.
 
     Among equals the account that was served longest ago comes first.
     """

@@ -44,7 +44,7 @@ _DENIED_IPV6 = [
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, with or without a zone (`fe80::1%eth0`), belongs to the public internet."""
+    """Return whether an IP address, with or without a zone (`fe80::1%eth0`), belongs to the public internet."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         # The kernel connects to the IPv4 address, so that is the one to judge.
@@ -55,7 +55,7 @@ def is_public(address: str) -> bool:
 
 
 def ends_in_number(host: str) -> bool:
-    """Whether the last label of `host` is a number, so that a resolver may read the host as an IPv4 address.
+    """Return whether the last label of `host` is a number, so that a resolver may read the host as an IPv4 address.
 
     `127.1`, `2130706433` and `0x7f000001` are all 127.0.0.1. No top-level domain is a number.
     """
@@ -63,7 +63,7 @@ def ends_in_number(host: str) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """Whether `host` is an IP address and not a name."""
+    """Return whether `host` is an IP address and not a name."""
     try:
         ip_address(host)
     except ValueError:
@@ -72,5 +72,5 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or a loopback address. Other names are not resolved."""
+    """Return whether `host` is `localhost` or a loopback address. Other names are not resolved."""
     return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)

@@ -46,7 +46,7 @@ def check(url: str) -> Target:
 
 
 def loopback_allowed() -> bool:
-    """Whether webhooks may go to loopback addresses: only where Limn itself runs on one, as in development."""
+    """Return whether webhooks may go to loopback addresses: only where Limn itself runs on one, as in development."""
     return is_loopback(urlsplit(settings.SITE_URL).hostname or "")
 
 

@@ -87,7 +87,7 @@ def permit(url: str, hosts: Sequence[str]) -> tuple[Target, bool]:
 
 
 def matches(pattern: str, target: Target) -> bool:
-    """Whether a host pattern covers the target.
+    """Return whether a host pattern covers the target.
 
     Args:
         pattern: `fal.media`, `*.fal.media` for its subdomains, or `*`; each may be followed by `:port`. Without a port

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
-    """Reports a stored callback to the lifecycle. Raises ValueError for one without a submission.
+    """Report a stored callback to the lifecycle. Raises ValueError for one without a submission.
 
     One transaction: a process that dies in it leaves the callback to the next one.
     """
@@ -60,7 +60,7 @@ def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
 
 
 def catch_up(generation: Generation) -> bool:
-    """Processes the callbacks that were stored and not processed: the row was locked, or the process died.
+    """Process the callbacks that were stored and not processed: the row was locked, or the process died.
 
     Returns whether one of them moved the generation.
     """

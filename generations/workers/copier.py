@@ -54,12 +54,12 @@ class Broken(Exception):
 
 
 def run_once(*, limit: int) -> int:
-    """Copies up to `limit` due outputs, in parallel. Returns how many."""
+    """Copy up to `limit` due outputs, in parallel. Returns how many."""
     return _copy_all(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
 
 
 def copy_generation(generation_id: UUID) -> int:
-    """Copies the due outputs of one generation, in parallel. Returns how many."""
+    """Copy the due outputs of one generation, in parallel. Returns how many."""
     due = Output.objects.to_copy().filter(generation=generation_id)
     return _copy_all(leases.claim(due, limit=64, seconds=LEASE_SECONDS))
 
@@ -87,7 +87,7 @@ def _copy(output: Output) -> None:
 
 
 def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
-    """Fetches the output into `file`, recognises and stores it. Raises FetchError, Broken and errors of the storage."""
+    """Fetch the output into `file`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
     if output.source_url.startswith("data:"):
         fetched = _decode(output.source_url, file)
     else:
@@ -124,7 +124,10 @@ def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
 
 
 def key_of(output: Output, extension: str) -> str:
-    """The storage key of an output. It contains nothing from outside, and a second attempt writes to the same key."""
+    """Return the storage key of an output.
+
+    It contains nothing from outside, and a second attempt writes to the same key.
+    """
     return f"generations/{output.generation_id}/{output.index}.{extension}"
 
 
@@ -143,7 +146,7 @@ def _decode(data_url: str, file: IO[bytes]) -> Fetched:
 
 
 def _retry_later(output: Output, error: Exception, *, first: float, missed: bool) -> None:
-    """Releases the output for another attempt, or gives it up after MISSES_MAX misses or at its deadline."""
+    """Release the output for another attempt, or give it up after MISSES_MAX misses or at its deadline."""
     detail = f"{type(error).__name__}: {error}"[:500]
     extra = {"output": str(output.pk), "attempt": output.attempts, "error": detail}
     logger.warning("an output could not be copied", extra=extra)
@@ -159,7 +162,7 @@ def _retry_later(output: Output, error: Exception, *, first: float, missed: bool
 
 
 def _refresh_source_url(output: Output) -> None:
-    """Asks fal for its result again, and takes the URL that it names now. If fal does not answer, the old one stays."""
+    """Ask fal for its result again, and take the URL that it names now. If fal does not answer, the old one stays."""
     submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
     try:
         result = clients.fal().result(submission.response_url) if submission else None

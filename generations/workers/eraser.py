@@ -32,7 +32,7 @@ RULES_EVERY = timedelta(hours=1)
 
 
 def run_once(*, limit: int, now: datetime | None = None) -> int:
-    """Applies the retention rules if they are due, and completes up to `limit` due erasures. Returns how many."""
+    """Apply the retention rules if they are due, and complete up to `limit` due erasures. Returns how many."""
     _apply_retention(limit, now or timezone.now())
     receipts = leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS)
     # An erasure is never given up: what was promised to be deleted is tried until it is.
@@ -57,7 +57,7 @@ def _erase(receipt: Erasure) -> None:
 
 
 def _delete_at_fal(receipt: Erasure) -> Erasure.ProviderCopy:
-    """Deletes the payloads and files that fal keeps of every job, surplus ones included. Raises FalError."""
+    """Delete the payloads and files that fal keeps of every job, surplus ones included. Raises FalError."""
     accepted = Submission.objects.filter(generation=receipt.generation_id).exclude(request_id=None)
     request_ids = list(accepted.values_list("request_id", flat=True))
     if not request_ids:
@@ -70,7 +70,7 @@ def _delete_at_fal(receipt: Erasure) -> Erasure.ProviderCopy:
 
 
 def _apply_retention(limit: int, now: datetime) -> None:
-    """Erases what is older than its account's rule, at most `limit` generations and uploads of each account."""
+    """Erase what is older than its account's rule, at most `limit` generations and uploads of each account."""
     age = heartbeats.age(RULES)
     if age is not None and age < RULES_EVERY:
         return

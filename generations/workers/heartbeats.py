@@ -11,24 +11,27 @@ from generations.models import Heartbeat
 
 
 def beat(name: str) -> None:
-    """Records that `name` is alive now, by the database's clock."""
+    """Record that `name` is alive now, by the database's clock."""
     Heartbeat.objects.update_or_create(name=name, defaults={"seen_at": Now()})
 
 
 def age(name: str) -> timedelta | None:
-    """The time since the last heartbeat of `name`; None if there was none."""
+    """Return the time since the last heartbeat of `name`; None if there was none."""
     heartbeat = Heartbeat.objects.filter(name=name).first()
     return timezone.now() - heartbeat.seen_at if heartbeat else None
 
 
 def ages(names: Iterable[str]) -> dict[str, timedelta]:
-    """The time since the last heartbeat of each name that ever had one, by the database's clock. One query."""
+    """Return the time since the last heartbeat of each name that ever had one, by the database's clock. One query."""
     silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     return dict(Heartbeat.objects.filter(name__in=list(names)).values_list("name", silence))
 
 
 def take_turn(name: str, *, every: timedelta) -> bool:
-    """Whether periodic work is due. Of several processes that ask at once, one gets True, which is a heartbeat."""
+    """Return whether periodic work is due.
+
+    Of several processes that ask at once, one gets True, which is a heartbeat.
+    """
     if Heartbeat.objects.filter(name=name, seen_at__lte=Now() - every).update(seen_at=Now()):
         return True
     _, is_first = Heartbeat.objects.get_or_create(name=name, defaults={"seen_at": Now()})

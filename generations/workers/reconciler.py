@@ -1,4 +1,4 @@
-"""Asks fal about the generations that it has. A callback that is lost or late costs seconds, never a result.
+"""Ask fal about the generations that it has. A callback that is lost or late costs seconds, never a result.
 
 It claims generations in the phases submitting, unknown, waiting and running, reports to the lifecycle what fal says,
 and enforces deadlines. `workers.tasks` calls `reconcile_one`; the loop of `manage.py work` calls `run_once`.
@@ -49,19 +49,19 @@ VERDICT_GRACE = timedelta(hours=1)
 
 
 def run_once(*, limit: int) -> int:
-    """Reconciles up to `limit` due generations. Returns how many."""
+    """Reconcile up to `limit` due generations. Returns how many."""
     due = leases.claim(Generation.objects.to_reconcile(), limit=limit, seconds=LEASE_SECONDS)
     return parallel.run(due, _reconcile, give_up=_give_up)
 
 
 def reconcile_one(generation_id: UUID) -> int:
-    """Reconciles this generation now, if it is due and no other worker holds it. Returns 1 or 0."""
+    """Reconcile this generation now, if it is due and no other worker holds it. Returns 1 or 0."""
     due = Generation.objects.to_reconcile().filter(pk=generation_id)
     return parallel.run(leases.claim(due, limit=1, seconds=LEASE_SECONDS), _reconcile, give_up=_give_up)
 
 
 def _reconcile(generation: Generation) -> None:
-    """Does what the phase calls for, and releases the generation until it is to be looked at again."""
+    """Do what the phase calls for, and release the generation until it is to be looked at again."""
     try:
         if callback_inbox.catch_up(generation):
             # A stored callback decided. fal is asked next time, if that is still necessary.
@@ -109,8 +109,7 @@ def _accepted(generation: Generation) -> Submission | None:
 
 
 def _expire_sender(generation: Generation) -> float:
-    """A sender that records no answer for longer than a POST can take was killed or suspended. Whether it sent is
-    unknown."""
+    """Give up on a sender that has recorded no answer for longer than a POST can take: it was killed or suspended."""
     for submission in generation.submissions.filter(state=Submission.State.SENT):
         # A cancellation or a queue message makes the row due early; then the sender still has time.
         if (left := lifecycle.SUBMITTING_SECONDS_MAX - _age(submission).total_seconds()) > 0:
@@ -120,7 +119,7 @@ def _expire_sender(generation: Generation) -> float:
 
 
 def _resolve_unknown(generation: Generation) -> float:
-    """It is unknown whether fal has the request: its callback, fal's record or the deadline decides."""
+    """Ask fal's record whether fal has the request. Until that, a callback or the deadline decides, it is unknown."""
     submission = generation.submissions.filter(state=Submission.State.UNKNOWN).order_by("number").last()
     if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= timezone.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
@@ -156,7 +155,7 @@ def _age(submission: Submission) -> timedelta:
 
 
 def _enforce_deadline(generation: Generation) -> None:
-    """Cancels the generation at its deadline, and fails it if fal gives no verdict long after."""
+    """Cancel the generation at its deadline, and fail it if fal gives no verdict long after."""
     now = timezone.now()
     if generation.deadline_at + VERDICT_GRACE <= now:
         lifecycle.failed(generation, failure(FailureCode.DEADLINE, detail="fal gave no verdict"), actor="limn")
@@ -176,7 +175,7 @@ def _pass_on_cancellation(generation: Generation, submission: Submission) -> Non
 
 
 def _poll(generation: Generation, submission: Submission) -> float:
-    """Asks for the status, and for the result once there is one. Returns the seconds until the next poll."""
+    """Ask for the status, and for the result once there is one. Returns the seconds until the next poll."""
     try:
         status = clients.fal().status(submission.status_url)
         match status:
@@ -192,7 +191,7 @@ def _poll(generation: Generation, submission: Submission) -> float:
 
 
 def _report_result(submission: Submission, status: Finished) -> None:
-    """Reads the stored result of a finished request, and reports it to the lifecycle."""
+    """Read the stored result of a finished request, and report it to the lifecycle."""
     try:
         verdict = clients.fal().result(submission.response_url)
     except FalError:
@@ -221,6 +220,6 @@ def _handle_gone(generation: Generation, submission: Submission, error: Gone) ->
 
 
 def _poll_interval(generation: Generation) -> float:
-    """A quarter of the generation's age, in seconds: often while it is young, and never less often than the maximum."""
+    """Return a quarter of the generation's age in seconds, within the limits: a young generation is polled often."""
     age = (timezone.now() - (generation.submitted_at or generation.created_at)).total_seconds()
     return min(max(age / 4, POLL_SECONDS_MIN), POLL_SECONDS_MAX)

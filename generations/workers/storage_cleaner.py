@@ -42,7 +42,7 @@ class StorageCleaner:
     """The last key of the page before; None between two passes."""
 
     def run_once(self, *, limit: int) -> int:
-        """Processes up to `limit` pages. Returns how many."""
+        """Process up to `limit` pages. Returns how many."""
         pages = 0
         try:
             while pages < limit and self._is_due():
@@ -62,7 +62,7 @@ class StorageCleaner:
         return True
 
     def _process_page(self, after: str) -> str | None:
-        """Processes the page after this key. Returns its last key; None if it was the last page."""
+        """Process the page after this key. Returns its last key; None if it was the last page."""
         page = storage.list_page(after=after)
         last = page[-1].key if len(page) == storage.PAGE_KEYS_MAX else None
         _delete_unneeded(page, before=self.clock() - AGE_MIN)
@@ -74,7 +74,7 @@ _cleaner = StorageCleaner()
 
 
 def run_once(*, limit: int) -> int:
-    """Cleans up to `limit` uploads that were not completed, and processes pages of the storage. Returns the sum."""
+    """Clean up to `limit` uploads that were not completed, and process pages of the storage. Returns the sum."""
     return uploads.clean_up(limit=limit) + _cleaner.run_once(limit=limit)
 
 
@@ -115,7 +115,7 @@ def _report_missing(listed: set[str], after: str, last: str | None, *, before: d
 
 
 def _generation_of(key: str) -> UUID | None:
-    """The id of the generation that the copier named in this key; None if the key is not one of the copier's."""
+    """Return the id of the generation that the copier named in this key; None if the key is not one of the copier's."""
     try:
         return UUID(key.removeprefix(storage.OUTPUTS_PREFIX).partition("/")[0])
     except ValueError:

@@ -41,7 +41,7 @@ SLOW_FOR_SECONDS = 30.0
 
 
 def run_once(*, limit: int) -> int:
-    """Submits up to `limit` due generations, as many as the rate limit towards fal allows. Returns how many.
+    """Submit up to `limit` due generations, as many as the rate limit towards fal allows. Returns how many.
 
     Accounts take turns. While the circuit breaker is open, one generation is sent as a probe, and those past their
     deadline fail.
@@ -65,7 +65,7 @@ def run_once(*, limit: int) -> int:
 
 
 def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
-    """Sends the planned submission, unless another process does. Takes at most SUBMIT_SECONDS_MAX.
+    """Send the planned submission, unless another process does. Takes at most SUBMIT_SECONDS_MAX.
 
     What cannot be sent now stays queued for the workers, and no error of fal is raised. Without `is_claimed`, as for a
     new order, the generation also stays queued if others wait for the rate limit, or while fal is slow. A process
@@ -111,7 +111,7 @@ class _RateLimitReached(Exception):
 
 
 def _begin(generation: Generation) -> Submission | None:
-    """Records the submission and takes its place in the rate limit: both are committed, or neither."""
+    """Record the submission and take its place in the rate limit: both are committed, or neither."""
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
@@ -125,7 +125,7 @@ def _begin(generation: Generation) -> Submission | None:
 
 
 def send(generation: Generation, submission: Submission) -> None:
-    """Sends a submission that was recorded as sent, unless that was too long ago, and reports what fal answered."""
+    """Send a submission that was recorded as sent, unless that was too long ago, and report what fal answered."""
     failpoints.reach("noted")
     if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
         # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.

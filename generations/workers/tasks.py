@@ -34,13 +34,13 @@ def copy(generation_id: str) -> None:
 
 
 def enqueue_reconcile(generation_id: UUID) -> None:
-    """Makes the generation due now, and tells a worker to ask fal about it."""
+    """Make the generation due now, and tell a worker to ask fal about it."""
     Generation.objects.in_progress().filter(pk=generation_id, next_attempt_at__gt=Now()).update(next_attempt_at=Now())
     _enqueue(reconcile, generation_id)
 
 
 def enqueue_copy(generation_id: UUID) -> None:
-    """Tells a worker to copy the outputs of the generation now."""
+    """Tell a worker to copy the outputs of the generation now."""
     _enqueue(copy, generation_id)
 
 

@@ -14,7 +14,7 @@ COLLECTED = re.compile(r"^(\d+)(?:/\d+)? tests? collected", re.MULTILINE)
 
 
 def count(root: Path, database: str) -> int:
-    """Collects the tests of the checkout at `root` in a process of their own, with the installed dependencies.
+    """Collect the tests of the checkout at `root` in a process of their own, with the installed dependencies.
 
     Args:
         root: A checkout.

@@ -64,7 +64,7 @@ class Figures:
         return sorted(file.path for file in self.code if file.package == CORE and not file.path.endswith("__init__.py"))
 
     def summary(self) -> dict[str, float]:
-        """Every figure by its name. Names that end in "%" are shares of a hundred."""
+        """Return every figure by its name. Names that end in "%" are shares of a hundred."""
         lengths = [function.lines for function in self.functions]
         return {
             "components": len(self.graph.components),
@@ -91,7 +91,7 @@ class Figures:
         }
 
     def packages(self) -> dict[str, list[File]]:
-        """The files of the code by their package."""
+        """Return the files of the code by their package."""
         found: dict[str, list[File]] = {}
         for file in self.code:
             found.setdefault(file.package, []).append(file)
@@ -99,7 +99,7 @@ class Figures:
 
 
 def measure(checkout: Checkout, *, with_cases: bool = False) -> Figures:
-    """Measures a checkout.
+    """Measure a checkout.
 
     Args:
         with_cases: Also collect the tests with pytest, for each database. Takes about half a minute.
@@ -113,7 +113,7 @@ def measure(checkout: Checkout, *, with_cases: bool = False) -> Figures:
 
 
 def share(kind: str, code: tuple[File, ...] | list[File]) -> float:
-    """Lines of one kind (a field of `File`) for each hundred code lines."""
+    """Return the lines of one kind (a field of `File`) for each hundred code lines."""
     return percent(sum(getattr(file, kind) for file in code), sum(file.code_lines for file in code))
 
 

@@ -43,7 +43,7 @@ class File:
 
 
 def measure(module: Module) -> File:
-    """Counts the functions of a module and sorts its lines."""
+    """Count the functions of a module and sort its lines."""
     docstrings = {
         line
         for node in ast.walk(module.tree)

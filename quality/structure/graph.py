@@ -65,7 +65,7 @@ class Graph:
 
 
 def of(checkout: Checkout) -> Graph:
-    """Reads the imports of a checkout."""
+    """Read the imports of a checkout."""
     modules = {module.name for module in checkout.code}
     imports: dict[Dependency, set[str]] = {}
     for module in checkout.code:
@@ -81,13 +81,16 @@ def of(checkout: Checkout) -> Graph:
 
 
 def component(module: str) -> str:
-    """The component that a module belongs to. `generations` itself stands for the empty package around its parts."""
+    """Return the component that a module belongs to.
+
+    `generations` itself stands for the empty package around its parts.
+    """
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == CORE else parts[0]
 
 
 def _imported(module: Module, modules: set[str]) -> Iterator[str]:
-    """The modules of this repository that a module imports."""
+    """Yield the modules of this repository that a module imports."""
     for node in ast.walk(module.tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -100,7 +103,7 @@ def _imported(module: Module, modules: set[str]) -> Iterator[str]:
 
 
 def groups(components: Iterable[str], dependencies: Iterable[Dependency]) -> list[list[str]]:
-    """The strongly connected groups, each after every group that it depends on (Kosaraju's algorithm)."""
+    """Return the strongly connected groups, each after every group that it depends on (Kosaraju's algorithm)."""
     below: dict[str, list[str]] = {name: [] for name in components}
     above: dict[str, list[str]] = {name: [] for name in below}
     for importer, imported in dependencies:
@@ -115,7 +118,7 @@ def groups(components: Iterable[str], dependencies: Iterable[Dependency]) -> lis
 
 
 def _reached(start: str, edges: Mapping[str, list[str]], seen: set[str]) -> list[str]:
-    """What is reached from `start` and not yet in `seen`, deepest first. Adds it to `seen`."""
+    """Return what is reached from `start` and not yet in `seen`, deepest first. Adds it to `seen`."""
     if start in seen:
         return []
     seen.add(start)
@@ -123,7 +126,7 @@ def _reached(start: str, edges: Mapping[str, list[str]], seen: set[str]) -> list
 
 
 def reachable(start: str, dependencies: Iterable[Dependency]) -> set[str]:
-    """Every component that `start` imports, directly or through others."""
+    """Return every component that `start` imports, directly or through others."""
     below: dict[str, list[str]] = {}
     for importer, imported in dependencies:
         below.setdefault(importer, []).append(imported)

@@ -21,7 +21,7 @@ class Layers:
     """The members that must not import their siblings of the same layer."""
 
     def level(self, component: str) -> int | None:
-        """The number of the layer that holds this component or its parent; 0 is the highest."""
+        """Return the number of the layer that holds this component or its parent; 0 is the highest."""
         member = self._member(component)
         return next((level for level, members in enumerate(self.order) if member in members), None)
 
@@ -37,7 +37,7 @@ class Layers:
 
 
 def read(root: Path) -> list[Layers]:
-    """The contracts of type "layers" in the checkout at `root`, in the order of the file."""
+    """Return the contracts of type "layers" in the checkout at `root`, in the order of the file."""
     contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     found = []
     for contract in contracts:

@@ -62,7 +62,7 @@ class Layout:
 
 
 def arrange(graph: Graph, width: Callable[[str], float]) -> Layout:
-    """Arranges the components of a graph that has no cycle and no upward dependency.
+    """Arrange the components of a graph that has no cycle and no upward dependency.
 
     Args:
         width: The width of the box of a component, in pixels.
@@ -103,7 +103,7 @@ def arrange(graph: Graph, width: Callable[[str], float]) -> Layout:
 
 
 def reduced(dependencies: Iterable[Dependency]) -> list[Dependency]:
-    """The dependencies that do not follow from others (the transitive reduction)."""
+    """Return the dependencies that do not follow from others (the transitive reduction)."""
     pairs = list(dependencies)
     direct: dict[str, set[str]] = {}
     for importer, imported in pairs:
@@ -121,7 +121,7 @@ def _is_core(component: str) -> bool:
 
 
 def _rows(graph: Graph) -> dict[str, int]:
-    """The row of each component that imports or is imported. One in no layer is drawn above what it imports."""
+    """Return the row of each component that imports or is imported. One in no layer is drawn above what it imports."""
     # The layers of the core take its place in the layers of the whole project.
     outer, inner = graph.contracts[0], graph.contracts[1]
     at = next(index for index, members in enumerate(outer.order) if CORE in members)
@@ -143,7 +143,7 @@ def _rows(graph: Graph) -> dict[str, int]:
 
 
 def _move(row: list[Spot], neighbours: Mapping[Spot, Sequence[Spot]], x: dict[Spot, float]) -> None:
-    """Sorts a row by where its neighbours are and moves each spot as near to them as the others allow."""
+    """Sort a row by where its neighbours are and move each spot as near to them as the others allow."""
     wanted = {spot: fmean(x[other] for other in neighbours[spot]) if neighbours[spot] else x[spot] for spot in row}
     row.sort(key=lambda spot: (not spot.is_inside, wanted[spot]))
     # With the least distances subtracted, the spots must only keep their order. Those that would change it are merged
@@ -161,7 +161,7 @@ def _move(row: list[Spot], neighbours: Mapping[Spot, Sequence[Spot]], x: dict[Sp
 
 
 def _move_beside_the_frame(rows: Sequence[Sequence[Spot]], core_rows: set[int], x: dict[Spot, float]) -> None:
-    """Moves what is not of the core, but in one of its rows, to the right of the whole core."""
+    """Move what is not of the core, but in one of its rows, to the right of the whole core."""
     edge = max(x[spot] + spot.width / 2 for row in rows for spot in row if spot.is_inside) + FRAME_GAP
     for row in core_rows:
         right = edge

@@ -44,7 +44,7 @@ class Limit:
 
 
 def limits(figures: Figures) -> list[Limit]:
-    """Every limit; those on test cases only where `figures` holds their number."""
+    """Return every limit; those on test cases only where `figures` holds their number."""
     graph = figures.graph
     upward = [f"{' -> '.join(pair)}, in {', '.join(graph.imports[pair])}" for pair in graph.upward]
     cycles = [", ".join(cycle) for cycle in graph.cycles]

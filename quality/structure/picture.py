@@ -45,7 +45,7 @@ HUES = ("#5b7fd6", "#2a9d8f", "#c77d2e", "#9a6bc9", "#4f9d4f", "#c9587f", "#3a94
 
 
 def draw(graph: Graph) -> str:
-    """The picture of a graph that has no cycle and no upward dependency, as the text of an SVG file."""
+    """Return the picture of a graph that has no cycle and no upward dependency, as the text of an SVG file."""
     layout = arrange(graph, _width)
     width = layout.right(layout.x) + 2 * MARGIN
     height = len(layout.rows) * ROW_HEIGHT - (ROW_HEIGHT - BOX_HEIGHT) + 2 * MARGIN
@@ -93,7 +93,7 @@ def _hue(spot: Spot) -> str:
 
 
 def _lines(layout: Layout) -> Iterator[str]:
-    """Each dependency as a curve that leaves and enters the boxes vertically and runs straight through its bends."""
+    """Yield each dependency as a curve that leaves and enters the boxes vertically, straight through its bends."""
     starts = _ports(layout, [(line[0], line[1]) for line in layout.lines])
     ends = _ports(layout, [(line[-1], line[-2]) for line in layout.lines])
     for line in layout.lines:
@@ -109,7 +109,7 @@ def _lines(layout: Layout) -> Iterator[str]:
 
 
 def _ports(layout: Layout, ends: Sequence[tuple[Spot, Spot]]) -> dict[tuple[Spot, Spot], float]:
-    """Where the lines of a box begin or end: by the box and the next spot, in pixels, side by side without crossing."""
+    """Return where the lines of a box begin or end, by the box and the next spot: side by side, in pixels."""
     others: dict[Spot, list[Spot]] = {}
     for box, other in sorted(ends, key=lambda end: layout.x[end[1]]):
         others.setdefault(box, []).append(other)

@@ -11,14 +11,14 @@ from quality.structure.limits import Limit
 
 
 def table(revisions: Mapping[str, Figures]) -> str:
-    """The figures of each revision side by side."""
+    """Return the figures of each revision side by side."""
     summaries = [figures.summary() for figures in revisions.values()]
     rows = [[name, *(f"{summary.get(name, '')}" for summary in summaries)] for name in summaries[-1]]
     return _markdown(["figure", *revisions], rows)
 
 
 def packages(figures: Figures) -> str:
-    """The size of each package, and how it reads."""
+    """Return the size of each package, and how it reads."""
     rows = []
     for package, files in sorted(figures.packages().items()):
         functions = [function for file in files for function in file.functions]
@@ -40,7 +40,7 @@ def packages(figures: Figures) -> str:
 
 
 def excesses(limits: Iterable[Limit], *, places_max: int) -> str:
-    """The limits that are exceeded, each with up to `places_max` places in the code."""
+    """Return the limits that are exceeded, each with up to `places_max` places in the code."""
     lines = []
     for limit in (limit for limit in limits if limit.is_exceeded):
         hidden = len(limit.places) - places_max
@@ -50,7 +50,7 @@ def excesses(limits: Iterable[Limit], *, places_max: int) -> str:
 
 
 def as_json(revisions: Mapping[str, Figures]) -> str:
-    """The figures, the dependencies and the exceeded places of each revision."""
+    """Return the figures, the dependencies and the exceeded places of each revision."""
     found = {
         name: {
             "figures": figures.summary(),

@@ -64,7 +64,7 @@ class Checkout:
 
 @contextmanager
 def revision(name: str) -> Iterator[Checkout]:
-    """Extracts a revision of this repository into a temporary folder.
+    """Extract a revision of this repository into a temporary folder.
 
     Args:
         name: What git accepts as a revision, such as `8ec138d` or `HEAD~3`.

@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
 
 def granian(*, host: str, port: int, workers: int, threads: int) -> list[str]:
-    """The arguments of `python` that start the web server."""
+    """Return the arguments of `python` that start the web server."""
     return [
         *("-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
         *("--host", host, "--port", str(port)),

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             self.run()
 
     def run(self) -> None:
-        """Starts everything, prints the welcome, and keeps the programs running until a signal comes."""
+        """Start everything, print the welcome, and keep the programs running until a signal comes."""
         simulator = None if settings.FAL_KEY else self._start_simulator()
         call_command("migrate", verbosity=0, interactive=False)
         self._print("database", f"{connection.display_name}, up to date")
@@ -100,7 +100,7 @@ class Command(BaseCommand):
             time.sleep(POLL_SECONDS)
 
     def _start_simulator(self) -> str:
-        """Starts the simulator and returns its URL. It gets ready while the database is migrated."""
+        """Start the simulator and return its URL. It gets ready while the database is migrated."""
         folder = Path(settings.DATA_DIR) / "simulator"
         folder.mkdir(exist_ok=True)
         # The same port at every start, because the URLs of running requests contain it.
@@ -169,14 +169,14 @@ class Command(BaseCommand):
 
 
 def migrations_of_older_versions() -> list[tuple[str, str]]:
-    """The migrations (app, name) that an older version of Limn applied to the database, and that no longer exist."""
+    """Return the migrations (app, name) that an older version of Limn applied and that no longer exist."""
     loader = MigrationLoader(connection)
     own_apps = {config.label for config in apps.get_app_configs() if Path(config.path).parent == settings.BASE_DIR}
     return [key for key in loader.applied_migrations if key[0] in own_apps and key not in loader.disk_migrations]
 
 
 def _close_database() -> None:
-    """Programs are started by a fork, and a fork does not mix with the threads of a connection pool."""
+    """Start no connection pool: programs are started by a fork, which does not mix with its threads."""
     connection.close()
     close_pool = getattr(connection, "close_pool", None)
     if close_pool is not None:

@@ -91,7 +91,7 @@ class Command(BaseCommand):
 
 
 def poll(name: str, run_once: Callable[..., int], stop: threading.Event) -> None:
-    """Calls `run_once` until `stop` is set, and records a heartbeat after each call. Runs in a thread of its own."""
+    """Call `run_once` until `stop` is set, and record a heartbeat after each call. Runs in a thread of its own."""
     while not stop.is_set():
         handled = 0
         try:

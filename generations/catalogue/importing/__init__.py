@@ -24,13 +24,13 @@ SLUG = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 
 
 def slug_of(endpoint: str) -> str:
-    """A slug for this endpoint: "fal-ai/flux/dev" becomes "flux-dev"."""
+    """Return a slug for this endpoint: "fal-ai/flux/dev" becomes "flux-dev"."""
     parts = endpoint.removeprefix("fal-ai/").lower().replace("_", "-").split("/")
     return "-".join(parts)[:60]
 
 
 def declaration(raw: Mapping[str, Any], *, endpoint: str, slug: str, price: ListPrice, on: date) -> str:
-    """The source of a module that declares the model.
+    """Return the source of a module that declares the model.
 
     Args:
         raw: fal's OpenAPI document, as `platform.openapi` returns it.

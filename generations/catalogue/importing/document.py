@@ -50,13 +50,13 @@ class Document:
         return str(as_mapping(as_mapping(self.raw.get("info")).get("x-fal-metadata")).get("category", ""))
 
     def alternatives(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """The schemas that a value may match, resolved and without null."""
+        """Return the schemas that a value may match, resolved and without null."""
         options = schema.get("anyOf") or schema.get("oneOf") or [schema]
         resolved = [self.resolve(as_mapping(option)) for option in options]
         return [option for option in resolved if option.get("type") != "null"]
 
     def resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The schema that a `$ref` points to. Keywords beside the reference override those of its target.
+        """Return the schema that a `$ref` points to. Keywords beside the reference override those of its target.
 
         Raises:
             CannotDeclare: The references are circular, or nested more than eight deep.
@@ -75,18 +75,18 @@ class Document:
         raise CannotDeclare("The document's references are circular.")
 
     def _json_schema(self, body: Any) -> Mapping[str, Any]:
-        """The schema of a request body or a response, empty if there is none."""
+        """Return the schema of a request body or a response, empty if there is none."""
         content = as_mapping(as_mapping(body).get("content"))
         return self.resolve(as_mapping(as_mapping(content.get("application/json")).get("schema")))
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is an object, else an empty one."""
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def shortened(text: Any) -> str:
-    """A text of fal's on one line of at most 90 characters, cut between words."""
+    """Return a text of fal's on one line of at most 90 characters, cut between words."""
     line = " ".join(str(text or "").split())
     if len(line) <= TEXT_CHARACTERS_MAX:
         return line

@@ -50,7 +50,7 @@ class FieldSource:
 
 
 def declare_inputs(document: Document) -> tuple[dict[str, FieldSource], list[str]]:
-    """The fields by name, required ones first, and the names of optional inputs that were left out.
+    """Return the fields by name, required ones first, and the names of optional inputs that were left out.
 
     Raises:
         CannotDeclare: A required input cannot be declared, or no input can.
@@ -86,7 +86,7 @@ def literal(value: Any) -> str:
 
 
 def _declare(document: Document, name: str, schema: Mapping[str, Any], *, is_required: bool) -> FieldSource | None:
-    """The field of one input, or None if a form has no control for it."""
+    """Return the field of one input, or None if a form has no control for it."""
     default = schema.get("default")
     # A name that pydantic's BaseModel already has would replace the method.
     is_usable = NAME.fullmatch(name) and not keyword.iskeyword(name) and not hasattr(Inputs, name)
@@ -116,7 +116,7 @@ def _declare(document: Document, name: str, schema: Mapping[str, Any], *, is_req
 
 
 def _annotation(name: str, shape: Mapping[str, Any]) -> str | None:
-    """The Python type of a schema, or None if a form has no control for it."""
+    """Return the Python type of a schema, or None if a form has no control for it."""
     if values := shape.get("enum"):
         is_plain = all(isinstance(value, str | int) for value in values)
         return f"Literal[{', '.join(map(literal, values))}]" if is_plain else None
@@ -131,7 +131,7 @@ def _annotation(name: str, shape: Mapping[str, Any]) -> str | None:
 
 
 def _arguments(name: str, shape: Mapping[str, Any], annotation: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    """The arguments of the field's `Field`, without its default."""
+    """Yield the arguments of the field's `Field`, without its default."""
     if annotation == IMAGE_LIST:
         yield "min_length=1"
         yield f"max_length={int(shape.get('maxItems', IMAGES_MAX))}"

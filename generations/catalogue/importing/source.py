@@ -28,7 +28,7 @@ class ListPrice:
 
     @classmethod
     def of(cls, dollars: Decimal, unit: str) -> ListPrice:
-        """The price in credits, rounded up to whole ones."""
+        """Return the price in credits, rounded up to whole ones."""
         return cls(credits=int((dollars * CREDITS_PER_DOLLAR).to_integral_value(ROUND_CEILING)), unit=unit)
 
 
@@ -53,7 +53,7 @@ class Draft:
 
 
 def render(draft: Draft, *, price: ListPrice, on: date) -> str:
-    """The source of the module. Raises CannotDeclare if the price does not follow from the inputs."""
+    """Return the source of the module. Raises CannotDeclare if the price does not follow from the inputs."""
     class_name = "".join(part.capitalize() for part in re.split(r"[^a-z0-9]+", draft.slug))
     unsure = [
         f"imported on {on.isoformat()} from fal's OpenAPI document and not reviewed",
@@ -81,7 +81,7 @@ def render(draft: Draft, *, price: ListPrice, on: date) -> str:
 
 
 def _field(name: str, field: FieldSource) -> str:
-    """The annotation and the default of a field, wrapped."""
+    """Return the annotation and the default of a field, wrapped."""
     annotation, before = field.annotation, len(f"    {name}: ")
     if annotation.startswith("Literal[") and before + len(annotation) + len(" = Field(") > LINE_MAX:
         choices, _, tail = annotation.removeprefix("Literal[").rpartition("]")
@@ -96,7 +96,7 @@ def _field(name: str, field: FieldSource) -> str:
 
 
 def _wrapped(head: str, items: list[str], tail: str, *, indent: int, before: int = 0, always: bool = False) -> str:
-    """Items in brackets: on one line if they fit behind the `before` characters of it, else one per line."""
+    """Return items in brackets: on one line if they fit behind the `before` characters of it, else one per line."""
     line = f"{head}{', '.join(items)}{tail}"
     if not always and before + len(line) <= LINE_MAX:
         return line
@@ -105,7 +105,7 @@ def _wrapped(head: str, items: list[str], tail: str, *, indent: int, before: int
 
 
 def _imports(body: str) -> str:
-    """Imports of the names that the body uses, and of no others: linters check imported models too."""
+    """Return the imports of the names that the body uses, and of no others: linters check imported models too."""
 
     def used(*names: str) -> list[str]:
         return [name for name in names if re.search(rf"\b{name}\b[\[\](:, \n]", body)]
@@ -138,7 +138,7 @@ def _output(draft: Draft) -> str:
 
 
 def _price(draft: Draft, price: ListPrice) -> str:
-    """The price as a call of one of `prices`' functions.
+    """Return the price as a call of one of `prices`' functions.
 
     Raises:
         CannotDeclare: fal's list price is 0, or the inputs do not tell how many units an order takes.

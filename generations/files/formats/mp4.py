@@ -32,7 +32,10 @@ def inspect_mp4(reader: ByteReader) -> MediaInfo:
 
 
 def _find_boxes(reader: ByteReader) -> dict[bytes, int]:
-    """The positions of the outer boxes, by name. Raises NotMedia if the last does not end where the file ends."""
+    """Return the positions of the outer boxes, by name.
+
+    Raises NotMedia if the last does not end where the file ends.
+    """
     positions: dict[bytes, int] = {}
     position = 0
     for _ in range(BOXES_MAX):

@@ -34,7 +34,7 @@ def inspect_webm(reader: ByteReader) -> MediaInfo:
 
 
 def _find_duration(segment: bytes) -> float | None:
-    """The duration in seconds, from the beginning of a segment's body; None if it does not state one."""
+    """Return the duration in seconds, from the beginning of a segment's body; None if it does not state one."""
     info_at = segment.find(INFO_ID)
     at = segment.find(DURATION_ID, info_at)
     if min(info_at, at) < 0 or len(segment) < at + 20:

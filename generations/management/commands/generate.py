@@ -114,7 +114,7 @@ class ProgressBar:
         self._progress = 0
 
     def show(self, snapshot: Snapshot | None) -> None:
-        """Draws a snapshot (None: nothing has changed). Warns once if no worker process is running."""
+        """Draw a snapshot (None: nothing has changed). Warns once if no worker process is running."""
         if not self._has_warned and (warning := worker_warning()):
             self._has_warned = True
             self._write(warning, is_final=True)
@@ -127,7 +127,7 @@ class ProgressBar:
             self._write(text, is_final=False)
 
     def end(self) -> None:
-        """Ends the line, so that what follows begins on a new one."""
+        """End the line, so that what follows begins on a new one."""
         if self._is_open:
             self._stream.write("\n")
             self._is_open = False
@@ -143,7 +143,7 @@ class ProgressBar:
 
 
 def worker_warning() -> str:
-    """A warning if no worker process is running, without which the wait is in vain. Empty if one is."""
+    """Return a warning if no worker process is running, without which the wait is in vain. Empty if one is."""
     age = heartbeats.age("worker")
     if age is not None and age < HEARTBEAT_AGE_MAX:
         return ""
@@ -152,7 +152,7 @@ def worker_warning() -> str:
 
 
 def find_user(name: str | None) -> User:
-    """The user who orders: the named one, else `demo`, else the only superuser. Raises CommandError."""
+    """Return the user who orders: the named one, else `demo`, else the only superuser. Raises CommandError."""
     if name is not None:
         found = User.objects.filter(username=name).first()
         if found is None:
@@ -166,7 +166,7 @@ def find_user(name: str | None) -> User:
 
 
 def read_input(model: Model, prompt: str | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """The input of an order, not yet validated.
+    """Return the input of an order, not yet validated.
 
     Args:
         prompt: The model's main text.
@@ -196,7 +196,7 @@ def read_input(model: Model, prompt: str | None, assignments: Sequence[str]) -> 
 
 
 def accepted_types(schema: Mapping[str, Any], document: Mapping[str, Any]) -> set[type]:
-    """The Python types of the JSON values that a schema accepts, strings excepted.
+    """Return the Python types of the JSON values that a schema accepts, strings excepted.
 
     Args:
         document: The JSON Schema that contains `schema`, for its references.
@@ -209,7 +209,7 @@ def accepted_types(schema: Mapping[str, Any], document: Mapping[str, Any]) -> se
 
 
 def save(result: GenerationResult, file: File, folder: Path) -> Path:
-    """Saves a file as `<id>-<index>.<extension>`, and returns its path. Raises CommandError; never overwrites."""
+    """Save a file as `<id>-<index>.<extension>`, and return its path. Raises CommandError; never overwrites."""
     path = folder / f"{result.id}-{file.index}.{file.extension}"
     try:
         # "x": an existing file is never overwritten, even if it appeared a moment ago.
