@@ -49,8 +49,8 @@ class Notifier:
 
     _busy: Counter[int] = field(default_factory=Counter, init=False)
     """How many threads work for each account."""
-    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
-    """Guards `_busy`, and is notified when a thread has finished."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    """Guards `_busy`."""
     _cleaned_up_at: float = field(default=0.0, init=False)
 
     @cached_property
@@ -65,7 +65,7 @@ class Notifier:
             outbox.delete_expired(limit=CLEANUP_ROWS)
         outbox.check_low_credits(limit=limit)
         # An account whose threads are all busy is left out here, so that it does not use up the limit.
-        with self._changed:
+        with self._lock:
             fully_served = [account_id for account_id, count in self._busy.items() if count >= THREADS_PER_ACCOUNT]
         due = WebhookDelivery.objects.to_send().exclude(account__in=fully_served)
         # The account whose delivery has waited longest is first.
@@ -75,21 +75,16 @@ class Notifier:
             started += self._start(account_id, limit - started)
         return started
 
-    def wait_until_idle(self, *, seconds_max: float) -> bool:
-        """Wait until no delivery is being sent. False if that took longer."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._busy.total(), timeout=seconds_max)
-
     def _start(self, account_id: int, limit: int) -> int:
         """Claim deliveries of one account for the threads that are free, and start them. Returns how many."""
-        with self._changed:
+        with self._lock:
             free = min(THREADS - self._busy.total(), THREADS_PER_ACCOUNT - self._busy[account_id], limit)
         if free <= 0:
             return 0
         # Only as many as can be sent now. The lease of a delivery that waits for a thread would run out.
         due = WebhookDelivery.objects.to_send().filter(account=account_id)
         claimed = leases.claim(due, limit=free, seconds=LEASE_SECONDS)
-        with self._changed:
+        with self._lock:
             self._busy[account_id] += len(claimed)
         for delivery in claimed:
             self.pool.submit(self._work, delivery)
@@ -101,10 +96,9 @@ class Notifier:
         finally:
             # Each thread has a connection of its own.
             connection.close()
-            with self._changed:
+            with self._lock:
                 self._busy[delivery.account_id] -= 1
                 self._busy += Counter()  # Removes the accounts with no thread.
-                self._changed.notify_all()
 
 
 _notifier = Notifier()

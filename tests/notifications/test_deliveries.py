@@ -19,7 +19,7 @@ from notifications.notifier import Notifier
 from notifications.outbox import RETRY_DELAYS_SECONDS
 from operations import invariants
 from tests.fixtures.api import PlaceOrder
-from tests.notifications.conftest import AddEndpoint, Poll
+from tests.notifications.conftest import AddEndpoint, Poll, until_idle
 from tests.notifications.webhook_receiver import PATH, Answer, Receiver, receiving
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -209,7 +209,7 @@ def test_a_delivery_that_crashes_its_workers_is_given_up(delivery: WebhookDelive
 
     notifier.run_once(limit=5)
 
-    assert notifier.wait_until_idle(seconds_max=HANG_SECONDS)
+    until_idle(notifier)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.detail[:9]) == ("exhausted", "5 workers")
 
