@@ -225,6 +225,7 @@ def record_attempt(delivery: WebhookDelivery, attempt: DeliveryAttempt) -> bool:
         answer=attempt.answer[:1000],
         error=attempt.error[:300],
     )
+    # The log above is kept even if the lease is lost: the receiver has seen the message. `_release` decides the rest.
     exhausted = WebhookDelivery.State.EXHAUSTED
     tries = delivery.tries + 1
     if attempt.is_success:

@@ -99,6 +99,7 @@ def add_up_events(events: QuerySet[Event]) -> Counter[Key]:
 def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
     """Return what a group of events with the same labels adds to the sums."""
     fact, count = group["fact"], group["count"]
+    # Names outside of the catalogue are one label, so that no deleted model leaves a series behind.
     endpoint = group["generation__endpoint"] if find_by_endpoint(group["generation__endpoint"]) else OTHER
     model = group["generation__model"] if group["generation__model"] in MODELS else OTHER
     verdict = ("verdicts", "callback" if group["by_callback"] else "sweep")
@@ -119,6 +120,7 @@ def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
             sums["ended", model, "completed"] = count
             sums["credits",] = -group["spent"]
         case "failed":
+            # A failure that came from fal is a verdict if fal had accepted the submission, and a rejection otherwise.
             sums["ended", model, "failed"] = count
             sums["errors", group["generation__failure_code"]] = count
             if group["is_from_fal"] and not group["was_accepted"]:

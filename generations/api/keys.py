@@ -103,6 +103,8 @@ class KeyChangeRequest(KeyRequest):
     """Changes to an API key. Members that are left out keep their values."""
 
     name: Name = ""
+    # A default would be shown in the OpenAPI document, although a member that is left out keeps its value.
+    scopes: Scopes = Field(default_factory=list)
 
     @property
     def changes(self) -> dict[str, Any]:

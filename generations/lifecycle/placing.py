@@ -58,12 +58,14 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
     _require_open_intake(*order.orders)
     with transaction.atomic():
         available = lock_account(account).available
+        # Asked again under the lock, as in `order`.
         if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
             return earlier, False
         if not order.allow_duplicate:
             not_failed = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
             alike = Batch.objects.filter(Exists(not_failed), account=account, request_hash=order.request_hash)
             _refuse_duplicate(alike)
+        # Compared here too, so that the error names the price of the whole batch and not that of the order that fails.
         if order.credits > available:
             raise ledger.InsufficientCredits(needed=order.credits, available=available)
         batch = Batch.objects.create(
