@@ -11,7 +11,7 @@ from tests.helpers.source import ROOT
 pytestmark = pytest.mark.once
 
 
-def test_the_table_shows_figures_of_the_run_for_each_promise() -> None:
+def test_the_table_shows_figures_of_the_run_for_each_guarantee() -> None:
     counters = Counters()
     counters.count_fault("kill -9 worker", 2)
     counters.count_fault("failpoint posted exit", 3)
@@ -20,12 +20,12 @@ def test_the_table_shows_figures_of_the_run_for_each_promise() -> None:
 
     table = reliability_table.as_markdown(counters)
 
-    assert "| A worker killed with -9 loses nothing | 5 processes killed, 3 of them at a failpoint |" in table
+    assert "`kill -9` loses nothing | 5 processes killed, 3 of them at a failpoint |" in table
     assert "1,200 files compared byte for byte" in table
     assert len(table.splitlines()) == len(reliability_table.FIGURES) + 2
 
 
-def test_the_page_on_reliability_has_a_row_for_each_promise() -> None:
+def test_the_page_on_reliability_has_a_row_for_each_guarantee() -> None:
     page = (ROOT / "docs/reliability.md").read_text()
 
-    assert [promise for promise in reliability_table.FIGURES if f"| {promise} | " not in page] == []
+    assert [guarantee for guarantee in reliability_table.FIGURES if f"| {guarantee} | " not in page] == []
