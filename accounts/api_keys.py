@@ -38,7 +38,7 @@ _current: ContextVar[ApiKey | None] = ContextVar("current_api_key", default=None
 
 
 class RightsExceeded(DomainError):
-    """A key was asked to issue or change a key that would have more rights than itself."""
+    """The request would give a key rights that the key of the request does not have."""
 
     code, status, title = "not_allowed", 403, "Permission denied"
 
@@ -126,7 +126,7 @@ def change(key: ApiKey, *, name: str | None = None, by: ApiKey | None = None, **
     """
     before = Rights.of(key)
     after = replace(before, **rights)
-    # Taking rights away needs no rights: a key that manages keys may limit even a key that is stronger than itself.
+    # Taking rights away needs no rights: a key that manages keys may limit even a key with more rights.
     if not after.within(before):
         _require_within(after, by)
     key.name = key.name if name is None else name
@@ -187,8 +187,8 @@ def _require_within(rights: Rights, by: ApiKey | None) -> None:
     if by is None:
         return
     if by.credits_max is not None:
-        # Every key has its own limit: with a second key as strong as itself, the key could spend twice its limit.
-        raise RightsExceeded("A key with a credit limit cannot issue keys or extend their rights. Log in instead.")
+        # Every key has its own cap: with a second key of the same rights, twice the cap could be spent.
+        raise RightsExceeded("A key with a credit cap cannot issue keys or extend their rights. Log in instead.")
     if not rights.within(Rights.of(by)):
         raise RightsExceeded(
             "A key cannot give another key scopes, models or a lifetime that it does not have itself. Log in instead."

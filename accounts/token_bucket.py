@@ -60,7 +60,7 @@ def acquire(name: str, rate: Rate, *, count: int = 1) -> float:
 
 
 def give_back(name: str, rate: Rate) -> None:
-    """Return one token that was taken but not used."""
+    """Put back one token that was taken but not used."""
     Bucket.objects.filter(name=name).update(full_at=_later(F("full_at"), -rate.interval_seconds))
 
 

@@ -10,6 +10,6 @@ class LimnConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        # Django sends post_migrate only for apps with tables, which this one is not.
+        # Django sends post_migrate only for apps with tables, and this one has none.
         post_migrate.connect(huey_tables.create, sender=apps.get_app_config("generations"))
         from config import checks  # noqa: F401, PLC0415  (registers them; apps are loaded only now)

@@ -124,13 +124,13 @@ def domain(name: str) -> str:
 
 
 def page_hosts(name: str, default: str) -> list[str]:
-    """Host patterns like those of `media_hosts`; "*" stands for any public host."""
+    """Return host patterns like those of `media_hosts`; "*" stands for any public host."""
     anywhere = [host for host in words(name, default) if host == "*"]
     return [*anywhere, *_host_patterns(name, [host for host in words(name, default) if host != "*"])]
 
 
 def media_hosts(name: str, default: str) -> list[str]:
-    """Host patterns such as *.fal.media or 127.0.0.1:9000."""
+    """Return host patterns such as *.fal.media or 127.0.0.1:9000."""
     return _host_patterns(name, words(name, default))
 
 
@@ -162,7 +162,7 @@ def redis_url(name: str) -> str:
 
 
 def email(name: str, default: str) -> dict[str, object]:
-    """Django's EMAIL_… settings for a URL."""
+    """Return Django's EMAIL_… settings for a URL."""
     return _parsed(name, environ.Env.email_url_config, secret(name) or default)
 
 
@@ -203,7 +203,7 @@ def _parsed(name: str, reader: Callable[[str], Any], url: str) -> dict[str, obje
 
 
 def secret_key(data_dir: Path) -> str:
-    """SECRET_KEY, or a random key that is created at the first start and kept beside the data."""
+    """Return SECRET_KEY, or a random key that is created at the first start and kept beside the data."""
     given = secret("SECRET_KEY")
     if given:
         if len(given) < SECRET_KEY_CHARACTERS_MIN:

@@ -53,7 +53,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django has logged the exception. The client is told no details, only whether trying again helps."""
+    """Return the response to an exception that Django has logged: no details, only whether trying again helps."""
     # Middleware uses the database as well: sessions are saved after the view.
     if isinstance(sys.exc_info()[1], DATABASE_UNAVAILABLE):
         return answer(request, Unavailable())

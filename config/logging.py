@@ -33,7 +33,7 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """Django's LOGGING setting, with this level for all loggers."""
+    """Return Django's LOGGING setting, with this level for all loggers."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

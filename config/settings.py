@@ -283,7 +283,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Limn",
-    "DESCRIPTION": "Order images, videos and 3D models; pay in credits, exactly once.",
+    "DESCRIPTION": "Order images, videos, 3D models and audio; pay in credits, exactly once.",
     "VERSION": "1",
     # OpenAPI 3.1 uses JSON Schema as the catalogue does; 3.0 cannot express null.
     "OAS_VERSION": "3.1.0",

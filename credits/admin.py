@@ -24,7 +24,7 @@ PERMISSION = "credits.change_account"
 
 
 class CreditsForm(forms.Form):
-    """An amount and its reason. The nonce becomes the posting's idempotency key, so a second click posts nothing."""
+    """An amount and its reason. The nonce becomes the entry's idempotency key, so a second click writes nothing."""
 
     amount = forms.IntegerField(min_value=1, max_value=CREDITS_MAX)
     reason = forms.CharField(
@@ -104,11 +104,11 @@ class LedgerAdmin(ReadOnlyAdmin):
         except (ledger.LedgerError, ValueError) as error:
             form.add_error("amount", str(error))
             return False
-        posting = f"{entry.get_kind_display()} of {entry.balance_change:+,} credits: {entry.reason}"
+        summary = f"{entry.get_kind_display()} of {entry.balance_change:+,} credits: {entry.reason}"
         if is_repeated:
-            messages.warning(request, f"This form was already submitted; nothing was changed again. {posting}")
+            messages.warning(request, f"This form was already submitted; nothing was changed again. {summary}")
         else:
-            messages.success(request, posting)
+            messages.success(request, summary)
         return True
 
 

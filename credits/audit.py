@@ -1,7 +1,7 @@
 """Compares the cached balances and holds with the entries of the ledger.
 
 `manage.py audit_ledger` prints the result, and `operations.invariants` includes its findings. The audit only
-reads, and sees one consistent snapshot, so concurrent postings cause no findings.
+reads, and sees one consistent snapshot, so concurrent entries cause no findings.
 """
 
 from __future__ import annotations

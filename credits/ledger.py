@@ -14,7 +14,7 @@ unique constraints decide, not values that Python read before.
     ├── NotOpen                the reference has no open hold: it was never opened, or it is settled
     ├── HoldExists             the reference already has a hold, so its caller holds credits twice for one thing
     ├── RefundTooLarge         more than was captured and not yet refunded
-    └── KeyTaken               the key was used for a different posting, so its caller confuses two postings
+    └── KeyTaken               the key was used for a different entry, so its caller confuses two entries
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RefundTooLarge(LedgerError):
 
 
 class KeyTaken(LedgerError):
-    """The key was already used for a different posting."""
+    """The key was already used for a different entry."""
 
 
 @transaction.atomic
@@ -128,7 +128,7 @@ def grant(account: Account, amount: int, *, key: str, actor: str, reason: str = 
         reason: Shown to the customer.
 
     Raises:
-        KeyTaken: The key was used for a different posting.
+        KeyTaken: The key was used for a different entry.
         ValueError: `amount` or `key` is out of range.
     """
     _require_amount(amount, minimum=1)
@@ -146,7 +146,7 @@ def adjust(account: Account, change: int, *, key: str, actor: str, reason: str) 
 
     Raises:
         InsufficientCredits: The correction would take credits that open holds reserve.
-        KeyTaken: The key was used for a different posting.
+        KeyTaken: The key was used for a different entry.
         ValueError: `change`, `key` or `reason` is out of range.
     """
     _require_amount(change, minimum=-CREDITS_MAX)
@@ -166,7 +166,7 @@ def refund(reference: str, amount: int, *, key: str, actor: str, reason: str) ->
     Raises:
         NotOpen: The reference never had a hold.
         RefundTooLarge: Less than `amount` is left to refund.
-        KeyTaken: The key was used for a different posting.
+        KeyTaken: The key was used for a different entry.
         ValueError: `amount` or `key` is out of range.
     """
     _require_amount(amount, minimum=1)
@@ -208,7 +208,7 @@ def _post(
     account: Account, kind: Entry.Kind, change: int, *, key: str, actor: str, reason: str, hold: Hold | None = None
 ) -> Entry:
     """Move `change` credits between the account and its counter-side, once per key."""
-    # Concurrent postings to one account wait here, so the second of two with the same key finds the entry of the first.
+    # Concurrent entries to one account wait here, so the second of two with the same key finds the entry of the first.
     _lock(account)
     if posted := _find_posted(key, account, kind, change, hold=hold):
         return posted
@@ -232,8 +232,8 @@ def _post(
         with transaction.atomic():
             entry.save()
     except IntegrityError as error:
-        # The lock covers one account. A concurrent posting to another account has just taken the key.
-        raise KeyTaken(f"The key {key} was already used for a different posting.") from error
+        # The lock covers one account. A concurrent entry of another account has just taken the key.
+        raise KeyTaken(f"The key {key} was already used for a different entry.") from error
     return entry
 
 
@@ -247,7 +247,7 @@ def _find_posted(key: str, account: Account, kind: Entry.Kind, change: int, *, h
     # Returning an entry for other credits or another account would tell the caller that these credits were posted.
     recorded = (posted.account_id, posted.kind, posted.balance_change, posted.hold_id)
     if recorded != (account.pk, kind, change, hold.pk if hold else None):
-        raise KeyTaken(f"The key {key} was already used for a different posting.")
+        raise KeyTaken(f"The key {key} was already used for a different entry.")
     return posted
 
 

@@ -15,7 +15,7 @@ from django.db.models import F, Q
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-# The largest amount of one posting. It is far above any order, so a typing error is refused, and far enough below the
+# The largest amount of one entry. It is far above any order, so a typing error is refused, and far enough below the
 # limit of a bigint that no sum over the ledger overflows.
 CREDITS_MAX = 2**31 - 1
 KEY_CHARACTERS_MAX = 100
@@ -58,7 +58,7 @@ class Account(models.Model):
 
 
 class Hold(models.Model):
-    """Credits reserved for one thing. A hold settles once: it is captured, released, or part of each."""
+    """Credits reserved for one thing. A hold is settled once: by capture, by release, or by both in parts."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
     reference = models.CharField(max_length=100, unique=True)
@@ -98,9 +98,9 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
 
 class Entry(models.Model):
-    """One posting of the ledger. Rows are only added: a trigger refuses UPDATE, DELETE and TRUNCATE.
+    """One entry of the ledger. Rows are only added: a trigger refuses UPDATE, DELETE and TRUNCATE.
 
-    `balance_change` moves credits between the account and `counter_side`, so all postings together sum to zero.
+    `balance_change` moves credits between the account and `counter_side`, so all entries together sum to zero.
     `held_change` moves credits within the account, between the available and the held ones.
     """
 
@@ -145,7 +145,7 @@ class Entry(models.Model):
                 condition=Q(counter_side="", balance_change=0) | ~Q(counter_side=""),
                 name="credits_change_has_two_sides",
             ),
-            # Postings of a hold name it; postings by a person carry an idempotency key.
+            # Entries of a hold name it; entries by a person carry an idempotency key.
             models.CheckConstraint(
                 condition=Q(kind__in=["hold", "capture", "release"], hold__isnull=False)
                 | Q(kind="refund", hold__isnull=False, key__isnull=False)

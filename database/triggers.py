@@ -97,7 +97,7 @@ class CreateTrigger(Operation):
         self.trigger = trigger
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Triggers are not part of Django's model state."""
+        """Change nothing: triggers are not part of Django's model state."""
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any

@@ -5,7 +5,7 @@ DomainError
 │   UnsupportedMediaType, RangeNotSatisfiable, RateLimited   what is wrong with the request itself
 ├── NotFinished, AlreadyFinished, InUse                      the generation is in another state
 ├── MaxCreditsExceeded, ProviderUnfunded                     the order cannot be placed
-└── InternalError, Unavailable                               Limn's own trouble
+└── InternalError, Unavailable                               an error of Limn
 
 Every other error of the app stands beside the code that raises it, and derives from `DomainError` as well.
 """

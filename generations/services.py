@@ -1,6 +1,6 @@
-"""Places and cancels orders. The one way in for the API, the pages, the admin and the command line.
+"""Places orders and cancels generations, for the API, the pages, the admin and the command line.
 
-An order is checked in the order of cost: the price against the client's limit, then the input files (which may be
+The cheapest checks come first: the price against the client's limit, then the input files (which may be
 fetched), then everything that the lifecycle checks in its transaction. A new generation is handed to fal at once,
 outside of any transaction; if that fails, a worker submits it.
 """
@@ -86,7 +86,7 @@ def retry(
     request_hash: str,
     max_credits: int | None = None,
 ) -> PlacedOrder:
-    """Order the same as `earlier` again, as a new generation at today's price.
+    """Order the same as `earlier` again, as a new generation at the current price.
 
     Raises NotFinished, NotFound if what was ordered has been erased, UnknownModel, and what `place_order` raises.
     """
@@ -115,7 +115,8 @@ def retry(
 def cancel(generation: Generation, *, by: CancelledBy, actor: str) -> lifecycle.CancelAnswer:
     """Cancel a generation; if fal has it, a worker passes the cancellation on at once. Returns what happens.
 
-    "released": it never ran, and its credits are available again. "asked": fal's verdict decides. "finished": too late.
+    "released": it is cancelled, and its credits are available again. "asked": fal's verdict decides. "finished": it is
+    too late.
     """
     answer = lifecycle.cancel_asked(generation, by=by, actor=actor)
     if answer == "asked":

@@ -105,7 +105,7 @@ def _write_deliveries(generation: Generation, kind: WebhookType, *, has_settings
 
 
 def check_low_credits(*, limit: int) -> int:
-    """Find accounts whose credits crossed a threshold other than by an order, such as a grant or an adjustment.
+    """Write `credits.low` where credits crossed a threshold other than by an order, such as by a grant.
 
     Args:
         limit: How many accounts to handle.

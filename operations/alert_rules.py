@@ -83,7 +83,7 @@ def active() -> Iterator[Alert]:
 
 
 def spending() -> Iterator[Alert]:
-    """Yield the accounts that spent at least ALERT_SPENDING_CREDITS within the last hour, and far more than usual.
+    """Yield an alert for each account that spent ALERT_SPENDING_CREDITS within the last hour, and far more than usual.
 
     Open holds count in full; generations that have ended count with what was captured.
     """
@@ -107,7 +107,7 @@ def spending() -> Iterator[Alert]:
 
 
 def failures(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
-    """Too many failures among the generations that ended within the last hour: of all, and of each model."""
+    """Yield an alert for too many failures within the last hour: among all generations, and for each model."""
     failed = Counter(generation.model for generation in ended if generation.is_failure)
     if _exceeds(failed.total(), len(ended), percent=FAILED_PERCENT, minimum=GENERATIONS_MIN):
         text = f"{failed.total()} of {len(ended)} generations that ended within the last hour failed."
@@ -119,7 +119,7 @@ def failures(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
 
 
 def callbacks(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
-    """Too many verdicts of the last hour that were found by polling."""
+    """Yield an alert for too many verdicts of the last hour that were found by polling."""
     queue_host, site_host = (urlsplit(url).hostname or "" for url in (settings.FAL_QUEUE_URL, settings.SITE_URL))
     if is_loopback(site_host) and not is_loopback(queue_host):
         # fal cannot reach a Limn on a developer's machine, and that is no fault. The simulator can.
@@ -131,7 +131,7 @@ def callbacks(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
 
 
 def bill() -> Iterator[Alert]:
-    """Yield the models for which fal counted more units within the last day than their list price assumes."""
+    """Yield an alert for each model for which fal counted more units within a day than its list price assumes."""
     for found in statistics.counted_units():
         too_much = found.counted_credits * 100 > found.listed_credits * (100 + BILL_PERCENT_MAX)
         if too_much and found.generations >= GENERATIONS_BILLED_MIN:

@@ -1,4 +1,4 @@
-"""The gauges of /metrics: what is so at the moment of the scrape. `metrics.Collector` calls `collect`.
+"""The gauges of /metrics: the state at the moment of the scrape. `metrics.Collector` calls `collect`.
 
 They read unfinished work only, which partial indexes keep apart, so a scrape does not become slower with time.
 """

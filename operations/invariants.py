@@ -1,4 +1,4 @@
-"""The invariants: statements that are true after every commit (I1 to I9, I15), or when no work is pending (I11).
+"""The invariants: statements that are true after every commit (I1 to I8, I15), or when no work is pending (I11).
 
 `manage.py check_invariants` and the chaos test call `always` and `at_rest`. Both only read, and with one query for each
 statement, so 100,000 generations take seconds. The numbers are those of `docs/failure-modes.md`; the statements about
@@ -78,12 +78,12 @@ def at_rest() -> list[Finding]:
 
 
 def balances() -> list[Finding]:
-    """I1, I2, I4: the balances agree with the entries of the ledger, and the entries sum to zero."""
+    """Return the violations of I1, I2 and I4: balances agree with the entries of the ledger, which sum to zero."""
     return [Finding(rule=f"I1/{found.rule}", subject=found.subject, detail=found.detail) for found in audit().findings]
 
 
 def holds() -> Iterator[Finding]:
-    """I3: each generation has one hold of its price, open until it ends, and settled as the generation says."""
+    """Yield the violations of I3: each generation has one hold of its price, open until it ends, then settled."""
     matching = Hold.objects.filter(
         reference=OuterRef("hold_reference"),
         account=OuterRef("account"),
@@ -102,7 +102,7 @@ def holds() -> Iterator[Finding]:
 
 
 def completed_generations() -> Iterator[Finding]:
-    """I5: a completed generation has a stored file that counts, and no file that is still to be copied."""
+    """Yield the violations of I5: a completed generation has a stored file that counts, and none still to copy."""
     outputs = Output.objects.filter(generation=OuterRef("pk"))
     # An erasure removes the files of a completed generation.
     completed = Generation.objects.filter(status=Status.COMPLETED, erased_at=None)
@@ -115,13 +115,13 @@ def completed_generations() -> Iterator[Finding]:
 
 
 def failed_generations() -> Iterator[Finding]:
-    """I6: a failed generation costs nothing."""
+    """Yield the violations of I6: a failed generation costs nothing."""
     charged = Generation.objects.filter(status=Status.FAILED).exclude(captured=0, released=F("credits"))
     yield from _findings("I6", charged, "failed and was charged")
 
 
 def timelines() -> Iterator[Finding]:
-    """I7: the timeline has exactly one end, which agrees with the row, and nothing was written after it."""
+    """Yield the violations of I7: the timeline has one end, which agrees with the row, and nothing after it."""
     done = Generation.objects.filter(phase=Phase.DONE)
     ends = Count("events", filter=Q(events__fact__in=ENDINGS))
     yield from _findings("I7", done.annotate(ends=ends).exclude(ends=1), "has not ended exactly once")
@@ -135,7 +135,7 @@ def timelines() -> Iterator[Finding]:
 
 
 def submissions() -> Iterator[Finding]:
-    """I8: an accepted submission has a request id, and a completed generation has exactly one of them."""
+    """Yield the violations of I8: an accepted submission has a request id; a completed generation has one such."""
     accepted = Submission.objects.filter(state=Submission.State.ACCEPTED)
     yield from _findings("I8", accepted.filter(request_id=None), "is accepted without a request id")
     count = Count("submissions", filter=Q(submissions__state=Submission.State.ACCEPTED))
@@ -147,7 +147,7 @@ def submissions() -> Iterator[Finding]:
 
 
 def deliveries() -> Iterator[Finding]:
-    """I15: every end was written to the outbox, and what counts as delivered was answered with a 2xx status.
+    """Yield the violations of I15: each end is in the outbox, and what counts as delivered got a 2xx status.
 
     A constraint of the table ensures the third part: a pending delivery has a time for its next attempt.
     """

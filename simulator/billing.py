@@ -140,6 +140,6 @@ class Bill:
                 )
 
     def reset(self) -> None:
-        """Return to the catalogue's list prices."""
+        """Restore the catalogue's list prices."""
         with self._lock:
             self._changed_prices.clear()

@@ -35,7 +35,7 @@ class KeyEndpoint:
         self._mode = modes[mode]
 
     def reset(self) -> None:
-        """Return to the mode `ok` and forget the count of fetches."""
+        """Restore the mode `ok` and forget the count of fetches."""
         self._mode = "ok"
         self.fetches = 0
 

@@ -1,8 +1,8 @@
 """Faulty ways to send a response: dropped, reset, stalled, truncated or endless.
 
 Each function is a `Sender` for `HttpResponse.send`; the submit API and the file server choose one by scenario. The
-faults run in real time whatever the simulator's speed, because they exist to meet the timeouts of clients, and those
-timeouts are real.
+faults run in real time whatever the simulator's speed, because they exist to meet the time-outs of clients, and those
+time-outs are real.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from simulator.http_messages import Connection, HttpResponse, response_head
 
 DRIP_SECONDS = 0.3
-# Longer than the timeout of any client, but finite: a thread waits for each stalled connection.
+# Longer than the time-out of any client, but finite: a thread waits for each stalled connection.
 STALL_SECONDS_MAX = 600.0
 ENDLESS_BYTES_MAX = 2 * 1024**3
 DECLARED_BYTES = 5 * 10**9

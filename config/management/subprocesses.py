@@ -1,6 +1,6 @@
 """Child processes that end with their parent and are always reaped.
 
-Used by the supervisor of `manage.py serve` and `up`, by the chaos test and by the tests.
+Used by the supervisor of `manage.py up`, by the benchmarks, by the chaos test and by the tests.
 """
 
 from __future__ import annotations

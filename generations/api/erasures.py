@@ -1,4 +1,4 @@
-"""Receipts of erasures, and the retention of an account: after how many days its generations are erased."""
+"""Receipts of erasures, and the retention of an account: after how many days its generations and uploads are erased."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class RetentionRequest(RequestBody):
     """The retention that an account should have."""
 
     days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
-        description="Generations are erased this many days after they end. null: they are kept."
+        description="Generations are erased this many days after they end, uploads this many days after they were "
+        "created. null: they are kept."
     )
 
 
@@ -39,7 +40,7 @@ class ErasureView(APIView):
 class RetentionView(APIView):
     @extend_schema(operation_id="read_retention", responses={200: RetentionSerializer, **problems()})
     def get(self, request: Request) -> Response:
-        """The retention of your generations."""
+        """The retention of your generations and uploads."""
         retention = Retention.objects.filter(account__user=authenticated_user(request)).first()
         return Response(RetentionSerializer({"days": retention.days if retention else None}).data)
 
@@ -49,7 +50,7 @@ class RetentionView(APIView):
         responses={200: RetentionSerializer, **problems(400, 403, 411, 413, 415, 422)},
     )
     def put(self, request: Request) -> Response:
-        """Sets the retention of your generations. It also applies to those that have ended already."""
+        """Sets the retention of your generations and uploads. It also applies to those that exist already."""
         account, days = Account.objects.for_user(authenticated_user(request)), RetentionRequest.read(request).days
         if days is None:
             Retention.objects.filter(account=account).delete()

@@ -1,6 +1,6 @@
 """Sends stored files: outputs, uploads and their thumbnails. It redirects to the bucket, or streams a local file.
 
-Files open for their owner, and for anyone with a signed URL, whose `ticket` names one file and expires. The headers
+A file can be read by its owner, and by anyone with a signed URL, whose `ticket` names one file and expires. The headers
 keep a browser from running a file, whatever it contains: they depend on what Limn found in it, not on what the
 provider or the customer called it.
 """

@@ -128,7 +128,7 @@ class CancelView(APIView):
     def post(self, request: Request, generation_id: UUID) -> HttpResponseBase:
         """Cancels the generation.
 
-        200: it had not been submitted, and its credits are available again. 202: the provider is asked to stop, and
+        200: it is cancelled, and its credits are available again. 202: the provider is asked to stop, and
         its verdict decides what is charged.
         """
         generation = _find(request, generation_id)

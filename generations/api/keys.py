@@ -66,7 +66,10 @@ class KeyRequest(RequestBody):
     scopes: Scopes = [Scope.READ, Scope.ORDER]
     expires_at: AwareDatetime | None = Field(default=None, description="When the key expires. null: never.")
     credits_max: int | None = Field(
-        default=None, ge=0, le=CREDITS_MAX, description="Credits that may be spent with the key in all. null: no limit."
+        default=None,
+        ge=0,
+        le=CREDITS_MAX,
+        description="Credits that may be spent with the key in total. null: no limit.",
     )
     models: Slugs
 

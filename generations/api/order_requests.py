@@ -111,7 +111,7 @@ class BatchRequest(RequestBody):
     notify: bool = Field(default=False, description="Send an e-mail when all of them have ended.")
 
     def order(self, identity: RequestIdentity) -> BatchOrder:
-        """Return the orders, as one. Raises UnknownModel, InvalidInput."""
+        """Return the batch order. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
         # Read once for all: the price of a batch cannot change between its orders.
         terms = price_book.terms_of(model.slug)

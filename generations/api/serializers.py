@@ -38,7 +38,7 @@ from generations.progress import durations
 
 def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
     """Add what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
-    # A lost submission may have been repeated: the latest request at fal is the one that is shown.
+    # A lost submission may have been repeated: the latest job at fal is the one that is shown.
     accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
     stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
     input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
@@ -150,7 +150,7 @@ class FailureSerializer(serializers.Serializer[Generation]):
     message = serializers.CharField(source="failure_message")
     retryable = serializers.BooleanField()
     charged = serializers.IntegerField(source="captured")
-    refunded = serializers.IntegerField(source="released")
+    refunded = serializers.IntegerField(source="released", help_text="The credits of the hold that were released.")
     errors = InputErrorSerializer(many=True, source="failure_errors")  # type: ignore[assignment]  # a name of the public JSON
 
 
@@ -359,8 +359,10 @@ class ErasureSerializer(serializers.ModelSerializer[Erasure]):
 
 
 class RetentionSerializer(serializers.Serializer[Any]):
-    """How long your generations are kept after they end."""
+    """How long your generations and uploads are kept."""
 
     days = serializers.IntegerField(
-        allow_null=True, help_text="Generations are erased this many days after they end. null: they are kept."
+        allow_null=True,
+        help_text="Generations are erased this many days after they end, uploads this many days after they were "
+        "created. null: they are kept.",
     )

@@ -1,1 +1,1 @@
-"""Receives fal's webhooks: `views` verifies and stores a callback, `rejections` counts the others."""
+"""Receives fal's callbacks: `views` verifies and stores a callback, `rejections` counts the others."""

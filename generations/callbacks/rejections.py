@@ -35,7 +35,7 @@ def count(status: int) -> None:
 
 
 def flush() -> None:
-    """Add the counts since the last flush to the table. An unavailable database leaves them to the next flush."""
+    """Add the counts since the last flush to the table. If the database is unavailable, the next flush adds them."""
     with _lock:
         _has_counts.clear()
         counts = Counter(_counts)

@@ -1,8 +1,8 @@
-"""The webhook endpoint for fal's callbacks: verify, store, report to the lifecycle, answer.
+"""The view for fal's callbacks: verify, store, report to the lifecycle, answer.
 
 It answers within milliseconds and never with a redirect. The cheapest checks come first, and nothing touches the
 database before the signature is verified. A genuine callback is answered with 200, a repeated one too; a wrong
-signature, time or account with 401; an unknown submission with 404; missing keys, or trouble of Limn's own, with 503,
+signature, time or account with 401; an unknown submission with 404; missing keys, or an error of Limn, with 503,
 so that fal sends it again.
 """
 

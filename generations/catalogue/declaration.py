@@ -41,7 +41,7 @@ class InvalidInput(DomainError, ValueError):
 
 
 def conflict(input_name: str, message: str) -> PydanticCustomError:
-    """Return an error of `input_name` that only shows beside other inputs.
+    """Return the error of an input that is wrong only in combination with other inputs.
 
     A validator of the whole object raises it. Pydantic reports such an error without a location; `Model.read` adds
     `input_name` to it.

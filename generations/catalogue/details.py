@@ -29,7 +29,7 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def extract_details(answer: Any) -> dict[str, Any]:
-    """Everything that can be stored of an answer except its files. Never raises.
+    """Return everything that can be stored of an answer except its files. Never raises.
 
     Args:
         answer: The decoded JSON of fal's answer; any type and any content.

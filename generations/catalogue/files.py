@@ -64,7 +64,7 @@ class FileRequirements:
         return f"not {self.noun}", f"not_a_{code}"
 
     def problem_with(self, *, media_type: str, size_bytes: int, seconds: float | None) -> tuple[str, str] | None:
-        """Why the model does not take a file of the right kind.
+        """Return why the model does not take a file of the right kind.
 
         Args:
             media_type: Found by inspection, not claimed by the customer.

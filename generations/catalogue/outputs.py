@@ -51,7 +51,7 @@ def seed_of(inputs: Any) -> int:
 
 
 def seed_extra(inputs: Any) -> dict[str, Any]:
-    """For models whose answer names the seed and nothing else."""
+    """Return the seed, for models whose answer names the seed and nothing else."""
     return {"seed": seed_of(inputs)}
 
 

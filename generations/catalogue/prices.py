@@ -119,7 +119,7 @@ def per_thousand_characters(credits: int, *, of: str) -> Price:
 
 
 def flat(credits: int, *, unit: str = GENERATIONS) -> Price:
-    """Return the same price for every order."""
+    """Return a price that is the same for every order."""
     return by_formula(lambda inputs: credits, description=f"{credits} credits per generation", unit=unit)
 
 
@@ -130,5 +130,8 @@ def by_formula(
     unit: str = GENERATIONS,
     unit_formula: Callable[[Any], int] | None = None,
 ) -> Price:
-    """Return a formula of the model's own. Without `unit_formula`, fal bills a whole generation as one unit."""
+    """Return a price by a formula of the model's own.
+
+    Without `unit_formula`, fal bills a whole generation as one unit.
+    """
     return Price(list_description=description, formula=formula, unit=unit, unit_formula=unit_formula or formula)

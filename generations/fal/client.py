@@ -159,10 +159,10 @@ class FalClient:
     ) -> list[str]:
         """Return the ids of the jobs with exactly these arguments in fal's record of requests.
 
-        The reconciler finds a job whose receipt was lost with it.
+        With it the reconciler finds a job whose receipt was lost.
 
         Raises:
-            Unavailable: Also if the record has more than ten pages: a part of it proves nothing.
+            Unavailable: Also if the record has more than ten pages: a page that was not read may list the job.
             Forbidden: fal refuses the key.
         """
         query = {"endpoint_id": endpoint, "start": since.isoformat(), "end": until.isoformat()}
@@ -345,7 +345,7 @@ def _headers(key: str) -> dict[str, str]:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port of a URL. A URL that two programs could read in two ways has no origin."""
+    """Return the scheme, host and port of a URL. A URL that two programs could read in two ways has no origin."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -48,7 +48,7 @@ class BillingEvent:
 
 
 def prices(client: FalClient, endpoints: Sequence[str]) -> dict[str, UnitPrice]:
-    """fal's list prices by endpoint. Endpoints without a price are left out. Raises Unavailable, Forbidden."""
+    """Return fal's list prices by endpoint. Endpoints without a price are left out. Raises Unavailable, Forbidden."""
     found: dict[str, UnitPrice] = {}
     for first in range(0, len(endpoints), ENDPOINTS_PER_REQUEST):
         found |= _prices_of(client, endpoints[first : first + ENDPOINTS_PER_REQUEST])
@@ -81,7 +81,7 @@ def billing_events(client: FalClient, *, since: datetime, until: datetime) -> It
         client: A client with an admin key.
 
     Raises:
-        Unavailable: Or Forbidden, while the result is iterated.
+        Unavailable, Forbidden: While the result is iterated.
     """
     while since < until:
         end = min(until, since + SPAN_MAX)
@@ -120,7 +120,7 @@ def _billing_event(item: Mapping[str, Any]) -> BillingEvent:
 
 
 def openapi(client: FalClient, endpoint: str) -> Mapping[str, Any]:
-    """fal's OpenAPI document of an endpoint. Raises Gone if fal does not know the endpoint, Unavailable."""
+    """Return fal's OpenAPI document of an endpoint. Raises Gone if fal does not know the endpoint, Unavailable."""
     return _read(client.openapi(endpoint), "the OpenAPI document")
 
 

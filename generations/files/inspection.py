@@ -49,7 +49,7 @@ def _is_riff(form: bytes) -> Callable[[bytes], bool]:
 
 
 def _header_only(extension: str) -> Callable[[ByteReader], MediaInfo]:
-    """For formats whose header tells neither a length nor a duration."""
+    """Return an inspection for formats whose header tells neither a length nor a duration."""
     return lambda reader: MediaInfo.of_type(extension)
 
 

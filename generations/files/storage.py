@@ -136,7 +136,7 @@ def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> 
 
 
 def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
-    """Like `signed_url`, but on a domain of the operator's that leads to the bucket.
+    """Return a URL like that of `signed_url`, but on a domain of the operator's that leads to the bucket.
 
     The signature covers that host. It counts where the domain speaks S3 (a CNAME, or a proxy that keeps the Host
     header), and is ignored where the domain shows the bucket to everyone, as a custom domain of R2 does.
@@ -163,7 +163,7 @@ def list_page(*, after: str = "") -> list[StoredObject]:
         after: The last key of the page before.
 
     Returns:
-        PAGE_KEYS_MAX items. Fewer mean that this is the last page.
+        At most PAGE_KEYS_MAX items. Fewer mean the last page (in a folder also that a file was deleted meanwhile).
     """
     bucket = _bucket()
     if bucket is not None:

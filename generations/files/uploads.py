@@ -320,7 +320,10 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
 
 
 def _conclude(upload: Upload, refusal: NotAnImage | None) -> Upload:
-    """Return the processed upload, or raise its refusal. The lease is released, and the uploaded bytes are deleted."""
+    """Return the processed upload, or raise its refusal.
+
+    Called when its lease is released and its bytes are deleted.
+    """
     _mark_cleaned_up(upload)
     if refusal is not None:
         raise refusal
@@ -347,7 +350,7 @@ def _copy(source: IO[bytes], sink: IO[bytes], size_bytes: int) -> None:
 
 
 def _mark_cleaned_up(upload: Upload) -> None:
-    """Free the space of a decided upload in the quota, if no more bytes can arrive. Else `clean_up` does it later."""
+    """Stop counting the declared bytes of a decided upload, if no more can arrive. Else `clean_up` does it later."""
     # A client of a bucket may still PUT bytes to its URL, or be doing so. Limn itself takes none for a decided upload,
     # and one that came with a form (without a declared type) never had a URL.
     is_recent = upload.created_at >= timezone.now() - COMPLETE_WITHIN

@@ -31,7 +31,7 @@ class UserRequest(HttpRequest):
 def login_required(
     view: Callable[Concatenate[UserRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Decorate a view: a visitor who is not logged in is sent to the login page, and returned afterwards."""
+    """Decorate a view: a visitor who is not logged in is sent to the login page, and sent back afterwards."""
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:

@@ -46,7 +46,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     needed = serializers.IntegerField(required=False, help_text="The price of the order, in credits.")
     available = serializers.IntegerField(required=False, help_text="The credits that the account has available.")
     period = serializers.ChoiceField(
-        ["day", "month", "key"], required=False, help_text="The period whose spending limit is reached."
+        ["day", "month", "key"], required=False, help_text="The period whose spending cap is reached."
     )
     cap = serializers.IntegerField(required=False, help_text="The credits that may be spent in the period.")
     spent = serializers.IntegerField(required=False, help_text="The credits spent or held in the period.")

@@ -1,4 +1,4 @@
-"""Renders errors as RFC 9457 problem documents. Every error below /api/ leaves through here.
+"""Renders errors as RFC 9457 problem documents. Every error below /api/ is rendered here.
 
 A `DomainError` carries its own code, status and title. Exceptions of DRF and Django are translated to one. Anything
 else is a bug: Django logs it, and the client gets `internal_error` without details.
@@ -32,7 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """DRF's hook. Returns None for an unexpected error, which Django then logs and answers with 500."""
+    """Return the problem document of an error, or None for an unexpected one, which Django answers with 500."""
     problem = translate(error)
     if problem is None:
         return None

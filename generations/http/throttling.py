@@ -95,7 +95,7 @@ local_tokens = LocalTokens()
 
 
 def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
-    """Take tokens from the shared bucket. Returns 0 if it cannot be reached: no read fails because of the limit."""
+    """Take tokens from the shared bucket. Returns 0 if it cannot be reached: no request fails because of it."""
     if not settings.REDIS_URL:
         # SQLite has one writer at a time: a read must not wait for it.
         return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)

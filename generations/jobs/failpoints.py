@@ -23,7 +23,7 @@ SLEEP_SECONDS = time_scale.scaled(60, at_least=12)
 
 
 def reach(name: str) -> None:
-    """Mark the failpoint `name`. In a chaos test the process may end or sleep here."""
+    """Exit or sleep, if the chaos test has chosen so for the failpoint `name`."""
     if PLAN is None or not PLAN.exists():
         return
     for place, action, probability in map(str.split, PLAN.read_text().splitlines()):

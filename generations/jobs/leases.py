@@ -57,13 +57,13 @@ def claim(
     return claimed
 
 
-def is_poison(row: Leased) -> bool:
+def has_crashed_too_often(row: Leased) -> bool:
     """Return whether CRASHES_MAX workers in a row died or raised while they held it."""
     return row.crashes >= CRASHES_MAX
 
 
 def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0) -> bool:
-    """Give the row back, due in `retry_in_seconds`, or as it was. False if the lease is lost."""
+    """Release the row, and make it due in `retry_in_seconds`; None leaves its due time. False if the lease is lost."""
     changes = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
     return _own(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
 

@@ -29,7 +29,7 @@ def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable
     def guarded(row: Row) -> None:
         table = row._meta.db_table
         try:
-            if leases.is_poison(row):
+            if leases.has_crashed_too_often(row):
                 logger.error("a row is given up", extra={"table": table, "row": str(row.pk), "crashes": row.crashes})
                 give_up(row)
             else:

@@ -1,7 +1,7 @@
 """The life of a generation. Nothing else writes `Generation.status`, and every move of its money happens here.
 
-Callers report facts: `submitted`, `answered`, `stored`, `failed` and so on. Each function is one transaction and
-returns whether it changed anything. Reporting a fact twice is ordinary and returns False; settling credits twice is
+Callers report facts: `submitted`, `answered`, `stored`, `failed` and so on. Each function is one transaction, and most
+return whether they changed anything. Reporting a fact twice is ordinary and returns False; settling credits twice is
 impossible, because the ledger settles a hold once.
 """
 

@@ -30,7 +30,7 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
     """Record progress that fal reported. False if it says nothing new, or the generation cannot progress any more.
 
     Args:
-        running: whether fal runs the request; otherwise it waits in fal's queue.
+        running: whether the job runs; otherwise it waits in fal's queue.
         position: its position in fal's queue.
         line: the newest line of the model's log. Stages and percentages that are read from it only rise.
     """
@@ -39,7 +39,7 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
     before = generation.phase
     parsed = parse_log_line(line)
     message, percent = parsed.message, parsed.percent
-    # A request that fal puts back into its queue starts over, so then nothing is kept.
+    # A job that fal puts back into its queue starts over, so then nothing is kept.
     if before == phase:
         percent = max((p for p in (generation.percent, percent) if p is not None), default=None)
         if not message or goes_back(generation.message, message):

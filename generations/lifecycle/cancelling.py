@@ -1,4 +1,4 @@
-"""Cancellation. What fal has accepted is fal's to decide; what it has not is released at once."""
+"""Cancellation. If fal may have the job, fal's verdict decides. Otherwise the generation ends at once, uncharged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from generations.lifecycle.transitions import lock, record_event, update
 from generations.models import CancelledBy, FailureCode, Generation, Phase
 
 CancelAnswer = Literal["released", "asked", "finished"]
-"""released: it never ran, and its credits are available again. asked: fal is asked, and its verdict decides.
+"""released: it is cancelled, and its credits are available again. asked: fal is asked, and its verdict decides.
 finished: too late."""
 
 
@@ -22,7 +22,7 @@ finished: too late."""
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
     """Cancel the generation, for a customer, staff or the deadline.
 
-    Returns what follows; asking again returns the same.
+    Returns what follows. Asking again changes nothing, and returns what follows by then.
     """
     generation = lock(generation.pk)
     if generation.is_done:
@@ -48,6 +48,6 @@ def cancel_sent(generation: Generation) -> bool:
 
 @transaction.atomic
 def cancelled(generation: Generation) -> bool:
-    """Record that fal took the request off its queue, so it will never run. False if the generation has ended."""
+    """Record that fal removed the job from its queue, so it will never run. False if the generation has ended."""
     generation = lock(generation.pk)
     return provider_failed(generation, failure_for(generation, Reason(code="cancelled", retryable=True)))

@@ -86,7 +86,7 @@ def reopen_erasure(generation: Generation) -> None:
 
 @transaction.atomic
 def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
-    """Record that the files are deleted, and that fal was told to delete its copies. False if the lease is lost."""
+    """Record that the files are deleted, and what happened to fal's copies. False if the lease is lost."""
     leased = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
     done = leased.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
     if done:

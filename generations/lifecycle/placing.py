@@ -1,6 +1,6 @@
-"""Opens orders. The hold, the generation, its input files and its first submission are written in one transaction.
+"""Places orders. The hold, the generation, its input files and its first submission are written in one transaction.
 
-Called by `services` only. A batch is opened as a whole or not at all.
+Called by `services` only. A batch is placed as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DUPLICATE_WITHIN = timedelta(minutes=5)
 
 
 def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bool]:
-    """Open an order. Returns the generation, and False if the idempotency key had ordered it before.
+    """Place an order. Returns the generation, and False if it was ordered with the same idempotency key before.
 
     Nothing is left behind when this raises: InsufficientCredits, quotas.OrderRefused, ProviderUnfunded while fal
     refuses Limn's account, NotOffered for a model that is not on offer, InvalidInput for an input file that was
@@ -34,7 +34,7 @@ def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bo
     """
     if (earlier := find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
         return earlier, False
-    _require_open_intake(order)
+    _require_model_and_provider(order)
     with transaction.atomic():
         lock_account(account)
         # Asked again under the lock: of two requests with one key, the second must find the first one's row. If the
@@ -49,13 +49,13 @@ def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bo
 
 
 def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Batch, bool]:
-    """Open all orders of a batch, or none. Returns the batch, and False if its key had ordered it before.
+    """Place all orders of a batch, or none. Returns the batch, and False if it was ordered with the same key before.
 
     Raises what `order` raises. The price of the whole batch must be available at once.
     """
     if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
         return earlier, False
-    _require_open_intake(*order.orders)
+    _require_model_and_provider(*order.orders)
     with transaction.atomic():
         available = lock_account(account).available
         # Asked again under the lock, as in `order`.
@@ -81,11 +81,11 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
 
 
 def lock_account(account: Account) -> Account:
-    """Lock the account's row, so its orders are opened one after another: quotas checked under it stay true."""
+    """Lock the account's row, so its orders are placed one after another: quotas checked under it stay true."""
     return Account.objects.select_for_update().get(pk=account.pk)
 
 
-def _require_open_intake(*orders: Order) -> None:
+def _require_model_and_provider(*orders: Order) -> None:
     for order in orders:
         price_book.require_offered(order.model, order.terms)
     if not circuit_breaker.accepts_orders():

@@ -62,7 +62,7 @@ def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
     """Record an attempt to copy that failed. False if the lease is lost.
 
     Args:
-        missed: the file was not where fal said, or was not what it should be. Limn's own trouble is no miss.
+        missed: the file was not where fal said, or was not what it should be. An error of Limn is no miss.
     """
     written = _leased(output).update(misses=F("misses") + int(missed), detail=detail[:500])
     output.refresh_from_db(fields=["misses", "detail"])

@@ -48,7 +48,7 @@ def submitting(generation: Generation) -> Submission | None:
 
 @transaction.atomic
 def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
-    """Record that fal has accepted the submission, as its receipt, a callback or its own record says.
+    """Record that fal has accepted the submission, as the receipt, a callback or fal's record shows.
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
     """

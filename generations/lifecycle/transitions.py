@@ -29,7 +29,7 @@ CAME_FROM = {
     Phase.QUEUED: {Phase.SUBMITTING, Phase.UNKNOWN},
     Phase.SUBMITTING: {Phase.QUEUED},
     Phase.UNKNOWN: {Phase.SUBMITTING},
-    # RUNNING: fal puts a request that it retries back into its queue.
+    # RUNNING: fal puts a job that it retries back into its queue.
     Phase.WAITING: WITH_FAL,
     Phase.RUNNING: WITH_FAL,
     # QUEUED: a submission that seemed refused may be answered after all.
@@ -41,8 +41,8 @@ CAME_FROM = {
 def lock(generation_id: UUID) -> Generation:
     """Lock the generation's row until the transaction ends, and return it.
 
-    Everything that changes a generation or its outputs takes this lock first. So of several outputs that end at the
-    same time, the last one sees that it is the last.
+    Everything that changes the phase of a generation or the state of an output takes this lock first. So of several
+    outputs that end at the same time, the last one sees that it is the last.
     """
     return Generation.objects.select_for_update().get(pk=generation_id)
 
@@ -58,7 +58,7 @@ def move(generation: Generation, to: Phase, *, only_from: set[Phase] | None = No
 
 
 def finish(generation: Generation, status: Status, **changes: Any) -> bool:
-    """Move the generation to its last phase. Only STORING may complete; any other phase may fail."""
+    """Move the generation to its last phase. Only STORING may complete; every phase may fail. False if it has ended."""
     came_from = {Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]
     return _write(
         generation,

@@ -1,4 +1,4 @@
-"""Renames columns, an index and a constraint to the words of docs/glossary.md."""
+"""Renames columns, an index, a constraint and a help text to the words of docs/glossary.md."""
 
 from django.db import migrations, models
 
@@ -24,5 +24,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             "submission",
             models.UniqueConstraint(fields=["generation", "number"], name="generations_submissions_numbered"),
+        ),
+        migrations.AlterField(
+            "pricebookentry",
+            "percent",
+            models.PositiveIntegerField(
+                null=True,
+                blank=True,
+                help_text="Percentage of the list price, rounded up to whole credits. Empty: the list price.",
+            ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Erasures, and the retention rules of accounts."""
+"""Erasures, and the retentions of accounts."""
 
 from __future__ import annotations
 

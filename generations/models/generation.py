@@ -45,7 +45,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
 
 
 class Generation(Leased):
-    """One order: what was ordered, how far it is, and what it costs."""
+    """An accepted order and its result: what was ordered, how far it is, and what it costs."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="generations")
@@ -68,7 +68,7 @@ class Generation(Leased):
     retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
     batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
     api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="generations")
-    """The API key that ordered it, if one did. What the key has spent is counted by it."""
+    """The API key that ordered it, if one did. What the key has spent is computed from it."""
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     phase = models.CharField(max_length=10, choices=Phase, default=Phase.QUEUED)
@@ -155,7 +155,7 @@ class Event(models.Model):
 
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="events")
     account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="events")
-    """The account of the generation, so that the event feed of an account is one index."""
+    """The account of the generation, so that one index finds the event feed of an account."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
     """Its position in the account's event feed, assigned when the feed is first read (`notifications.event_feed`)."""
     fact = models.CharField(max_length=30)

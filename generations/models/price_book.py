@@ -28,7 +28,7 @@ class PriceBookEntry(models.Model):
     percent = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Percent of the declared price, rounded up to whole credits. Empty: the declared price.",
+        help_text="Percentage of the list price, rounded up to whole credits. Empty: the list price.",
     )
     offered = models.BooleanField(default=True, help_text="Whether it can be ordered at all.")
     effective_from = models.DateTimeField(default=timezone.now)

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Status(models.TextChoices):
-    """The state that API consumers poll. Each phase belongs to one status."""
+    """The state that clients poll. Each phase belongs to one status."""
 
     PENDING = "pending"
     PROCESSING = "processing"

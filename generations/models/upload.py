@@ -1,4 +1,4 @@
-"""Uploads: images that customers bring."""
+"""Uploads: images that customers send."""
 
 from __future__ import annotations
 

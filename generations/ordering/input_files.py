@@ -68,7 +68,10 @@ def check(account: Account, order: Order) -> None:
 
 
 def check_all(account: Account, orders: Iterable[Order]) -> None:
-    """`check` for several orders at once. The location of an error begins with the index of its order."""
+    """Check the input files of several orders at once, as `check` does.
+
+    The location of an error begins with the index of its order.
+    """
     _check(
         account,
         [
@@ -193,7 +196,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, str]] = {
 
 
 def _find_problem(url: str, requirements: FileRequirements, *, until: float) -> tuple[str, str] | None:
-    """Why the model cannot use the file at `url`, as a message and an error code; None if it can.
+    """Return why the model cannot use the file at `url`, as a message and an error code; None if it can.
 
     Args:
         until: When the check has to end, as `monotonic()` counts.
@@ -242,7 +245,7 @@ def _inspect(url: str, requirements: FileRequirements, *, until: float) -> tuple
 
 
 def _permitted_hosts(url: str) -> list[str]:
-    """Any host may serve an input file. Loopback hosts may only if the operator names them, as for the simulator."""
+    """Return the hosts that may serve this file: any, but loopback hosts only if FAL_MEDIA_HOSTS names them."""
     host = parse(url).host
     return settings.FAL_MEDIA_HOSTS if is_loopback(host) else [*settings.FAL_MEDIA_HOSTS, host]
 

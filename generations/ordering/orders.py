@@ -1,4 +1,4 @@
-"""What is ordered: one generation, or a batch of them; and the earlier orders that answer it.
+"""What is ordered: one generation, or a batch of them; and the search for an earlier order that is the same.
 
 The API, the pages and the command line build an `Order`; `services` places it.
 """
@@ -107,7 +107,10 @@ class BatchOrder:
 
 
 def find_generation(account: Account, *, key: str | None, request_hash: str) -> Generation | None:
-    """Return the generation that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
+    """Return the generation that was ordered with this idempotency key.
+
+    Raises IdempotencyKeyReused for another request.
+    """
     found = None if key is None else Generation.objects.filter(account=account, idempotency_key=key).first()
     if found is not None and found.request_hash != request_hash:
         raise IdempotencyKeyReused
@@ -115,7 +118,7 @@ def find_generation(account: Account, *, key: str | None, request_hash: str) -> 
 
 
 def find_batch(account: Account, *, key: str | None, request_hash: str) -> Batch | None:
-    """Return the batch that this idempotency key has ordered. Raises IdempotencyKeyReused for another request."""
+    """Return the batch that was ordered with this idempotency key. Raises IdempotencyKeyReused for another request."""
     found = None if key is None else Batch.objects.filter(account=account, idempotency_key=key).first()
     if found is not None and found.request_hash != request_hash:
         raise IdempotencyKeyReused

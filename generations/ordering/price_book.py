@@ -34,26 +34,26 @@ LIST_TERMS = Terms()
 
 
 def terms_of(slug: str) -> Terms:
-    """Return the present terms of a model."""
+    """Return the current terms of a model."""
     entry = PriceBookEntry.objects.in_force(timezone.now()).filter(model=slug).last()
     return LIST_TERMS if entry is None else _terms(entry.percent, entry.offered)
 
 
 def all_terms() -> dict[str, Terms]:
-    """Return the present terms of each model that has an entry, in one query."""
+    """Return the current terms of each model that has an entry, in one query."""
     in_force = PriceBookEntry.objects.in_force(timezone.now()).values_list("model", "percent", "offered")
     return {slug: _terms(percent, offered) for slug, percent, offered in in_force}
 
 
 def find(slug: str) -> Model:
-    """Return the model with its present price. Raises UnknownModel, NotOffered."""
+    """Return the model with its current price. Raises UnknownModel, NotOffered."""
     model, terms = catalogue.find(slug), terms_of(slug)
     require_offered(model, terms)
     return _at_price(model, terms)
 
 
 def offered() -> list[Model]:
-    """Return all models that are offered, with their present prices, in the order of the catalogue."""
+    """Return all models that are offered, with their current prices, in the order of the catalogue."""
     book = all_terms()
     on_terms = [(model, book.get(slug, LIST_TERMS)) for slug, model in catalogue.MODELS.items()]
     return [_at_price(model, terms) for model, terms in on_terms if terms.offered]
@@ -71,7 +71,7 @@ def require_offered(model: Model, terms: Terms) -> None:
 
 
 def credits(model: Model, inputs: Inputs) -> int:
-    """Return the present price of an order with these inputs, in credits."""
+    """Return the current price of an order with these inputs, in credits."""
     return model.price.at(terms_of(model.slug).percent).credits(inputs)
 
 

@@ -192,7 +192,7 @@ def nonce_of(request: HttpRequest) -> str:
 
 
 def model_or_404(slug: str) -> Model:
-    """Return the model at today's price. Raises Http404 if it does not exist or is not offered."""
+    """Return the model at the current price. Raises Http404 if it does not exist or is not offered."""
     try:
         return price_book.find(slug)
     except UnknownModel as error:

@@ -159,7 +159,7 @@ def default_values(model: Model) -> dict[str, Any]:
 
 
 def choice_label(choice: str) -> str:
-    """“landscape_4_3” becomes “Landscape 4:3”, “png” becomes “PNG”, “720p” stays."""
+    """Return the label of a choice: “Landscape 4:3” for “landscape_4_3”, “PNG” for “png”, “720p” as it is."""
     if choice in ABBREVIATIONS:
         return choice.upper()
     with_ratio = re.sub(r"_(\d+)_(\d+)$", r" \1:\2", choice)

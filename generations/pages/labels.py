@@ -73,7 +73,7 @@ RULES = {
     Rule.DELIVERED: "All files delivered",
     Rule.PARTLY_DELIVERED: "Some files delivered",
     Rule.FLAGGED: "Blackened by the safety checker",
-    Rule.REFUSED_INPUT: "Inputs rejected",
+    Rule.REFUSED_INPUT: "Inputs refused",
     Rule.CONTENT_POLICY: "Content policy",
     Rule.PROVIDER_FAILED: "Provider failed",
     Rule.CANCELLED_QUEUED: "Cancelled before it ran",
@@ -95,12 +95,12 @@ class FailureExplanation:
 
 
 def credits_text(amount: int) -> str:
-    """“1 credit”, “1,200 credits”."""
+    """Return an amount as text: “1 credit”, “1,200 credits”."""
     return f"{amount:,} credit{'' if abs(amount) == 1 else 's'}"
 
 
 def signed(change: int) -> str:
-    """“+25”, “−25”, and an empty string for 0."""
+    """Return a change with its sign: “+25”, “−25”, or an empty string for 0."""
     return f"{change:+,}".replace("-", "−") if change else ""
 
 

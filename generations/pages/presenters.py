@@ -142,7 +142,7 @@ class GenerationPresenter:
 
 
 def follow_ups(file: Output) -> list[tuple[str, str]]:
-    """(label, model slug) of everything that can be made from this output at present."""
+    """Return (label, model slug) of everything that can be made from this output at present."""
     return [
         (label, slug)
         for label, slug in FOLLOW_UPS.get(file.kind, ())

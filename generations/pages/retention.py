@@ -32,7 +32,7 @@ class RetentionForm(forms.Form):
         values = super().clean() or self.cleaned_data
         # Whatever is older is erased within the hour and cannot be restored, so it takes a second confirmation.
         if values.get("days") and not values.get("sure"):
-            raise forms.ValidationError("Please confirm that everything older is erased at once and for good.")
+            raise forms.ValidationError("Please confirm that everything older is erased within an hour and for good.")
         return values
 
 
@@ -49,5 +49,7 @@ def save(request: UserRequest) -> HttpResponse:
         messages.info(request, "Saved. Everything is kept until you erase it.")
     else:
         Retention.objects.update_or_create(account=account, defaults={"days": days})
-        messages.info(request, f"Saved. Everything is erased {days:,} day{'' if days == 1 else 's'} after its end.")
+        after = f"{days:,} day{'' if days == 1 else 's'}"
+        message = f"Saved. Generations are erased {after} after they ended, uploads {after} after they were created."
+        messages.info(request, message)
     return redirect("notifications")

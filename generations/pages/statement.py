@@ -92,6 +92,6 @@ def _generation_id(entry: Entry) -> UUID | None:
 
 @require_safe
 def rules(request: HttpRequest) -> HttpResponse:
-    """Render the charging rules. Public, since they concern people who consider an account as well."""
+    """Render the charging rules. Public, since people may read them before they become customers."""
     clauses = [(labels.RULES[rule], clause) for rule, clause in charging_rules.TABLE.items()]
     return render(request, "pages/charging_rules.html", {"clauses": clauses})

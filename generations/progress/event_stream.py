@@ -206,7 +206,7 @@ class EventStream:
             # With a cursor of its own, which leaves the version: this may be the last event before a disconnection.
             cursor = self._cursors[index] = cursor._replace(line=line)
             yield self._event("log", snapshot, message=snapshot.message)
-        # fal may put a request back into its queue. A progress bar that goes back would only be alarming.
+        # fal may put a job back into its queue. A progress bar that goes back would only be alarming.
         progress = max(cursor.progress, snapshot.progress)
         self._cursors[index] = Cursor(snapshot.version, progress, cursor.line)
         state: dict[str, Any] = {

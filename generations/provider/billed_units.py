@@ -1,4 +1,4 @@
-"""Ask fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
+"""Asks fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
 
 Only the comparison with fal's bill needs the figure, so submissions are asked about one at a time and a few times each.
 """

@@ -18,7 +18,7 @@ from generations.models import CircuitBreaker, Generation, Phase
 
 logger = logging.getLogger(__name__)
 
-# A probe costs nothing extra, since it is a real order; but a locked account is not resolved within seconds.
+# A probe is a real order and costs nothing extra. Probing more often does not help: an operator has to act first.
 PROBE_SECONDS = scaled(30)
 
 
@@ -42,14 +42,14 @@ def reset() -> None:
         Generation.objects.filter(phase=Phase.QUEUED).update(next_attempt_at=Now())
 
 
-def may_probe() -> bool:
-    """Return whether the caller may send one order as a probe. Of several that ask at once, one may."""
+def take_probe() -> bool:
+    """Take the turn to send one submission as a probe. False if one was sent within PROBE_SECONDS."""
     rested = Q(probed_at=None) | Q(probed_at__lt=Now() - timedelta(seconds=PROBE_SECONDS))
     return CircuitBreaker.objects.filter(rested, opened_at__isnull=False).update(probed_at=Now()) == 1
 
 
 def accepts_orders() -> bool:
-    """Return whether a new order is accepted: always while closed; while open, only as the probe of an empty queue."""
+    """Return whether a new order is accepted. While open, one is, as the probe, if no generation is queued."""
     if not is_open():
         return True
-    return not Generation.objects.filter(phase=Phase.QUEUED).exists() and may_probe()
+    return not Generation.objects.filter(phase=Phase.QUEUED).exists() and take_probe()

@@ -223,7 +223,7 @@ def _request(
 
 
 def _describe(error: BaseException) -> str:
-    """Return the innermost error of a chain.
+    """Return a description of the innermost error of a chain.
 
     urllib3 wraps the error of the connection, and requests wraps that again. Both repeat the URL, which may hold a
     signature. (In a function of its own: a variable of the caller would make a cycle with the error's traceback and

@@ -28,9 +28,9 @@ def ages(names: Iterable[str]) -> dict[str, timedelta]:
 
 
 def take_turn(name: str, *, every: timedelta) -> bool:
-    """Return whether periodic work is due.
+    """Record a heartbeat if the last one is older than `every`. Returns whether it was.
 
-    Of several processes that ask at once, one gets True, which is a heartbeat.
+    Of several processes that call it at once, one gets True and does the periodic work.
     """
     if Heartbeat.objects.filter(name=name, seen_at__lte=Now() - every).update(seen_at=Now()):
         return True

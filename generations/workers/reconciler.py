@@ -1,4 +1,4 @@
-"""Ask fal about the generations that it has. A callback that is lost or late costs seconds, never a result.
+"""Asks fal about the generations that it has. A callback that is lost or late costs seconds, never a result.
 
 It claims generations in the phases submitting, unknown, waiting and running, reports to the lifecycle what fal says,
 and enforces deadlines. `workers.tasks` calls `reconcile_one`; the loop of `manage.py work` calls `run_once`.
@@ -33,7 +33,7 @@ POLL_SECONDS_MIN = scaled(2)
 UNKNOWN_RETRY_SECONDS = scaled(15)
 # A row that kills its workers is tried rarely, so that the others are not kept waiting.
 STUCK_RETRY_SECONDS = scaled(300)
-# fal's record may lag behind its queue. A request that is not on record after this time was not accepted. It is not
+# fal's record may lag behind its queue. A job that is not on record after this time was not accepted. It is not
 # documented that the record shows running requests, so a slow model gets twice its usual time.
 RECORD_GRACE = timedelta(seconds=scaled(120))
 CLOCK_TOLERANCE = timedelta(seconds=scaled(60))
@@ -83,8 +83,10 @@ def _reconcile(generation: Generation) -> None:
 
 
 def _give_up(generation: Generation) -> None:
-    """CRASHES_MAX workers in a row failed to reconcile it. Callbacks and deadlines still end it, and it is retried
-    rarely, since the cause may have been resolved."""
+    """Give up a generation that CRASHES_MAX workers in a row failed to reconcile.
+
+    Callbacks and deadlines still end it, and it is retried rarely, since the cause may have been resolved.
+    """
     detail = f"{generation.crashes} workers in a row died while they reconciled it"
     if lifecycle.give_up(generation, detail=detail):
         return
@@ -119,7 +121,7 @@ def _expire_sender(generation: Generation) -> float:
 
 
 def _resolve_unknown(generation: Generation) -> float:
-    """Ask fal's record whether fal has the request. Until that, a callback or the deadline decides, it is unknown."""
+    """Look for the job in fal's record. It stays unknown until that, a callback or the deadline decides."""
     submission = generation.submissions.filter(state=Submission.State.UNKNOWN).order_by("number").last()
     if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= timezone.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
@@ -170,7 +172,7 @@ def _pass_on_cancellation(generation: Generation, submission: Submission) -> Non
     verdict = clients.fal().cancel(submission.cancel_url)
     lifecycle.cancel_sent(generation)
     if verdict == "removed":
-        # It was still in fal's queue. A request that runs is ended by its own verdict.
+        # It was still in fal's queue. A job that runs is ended by its own verdict.
         lifecycle.cancelled(generation)
 
 
@@ -191,7 +193,7 @@ def _poll(generation: Generation, submission: Submission) -> float:
 
 
 def _report_result(submission: Submission, status: Finished) -> None:
-    """Read the stored result of a finished request, and report it to the lifecycle."""
+    """Read the stored result of a finished job, and report it to the lifecycle."""
     try:
         verdict = clients.fal().result(submission.response_url)
     except FalError:
@@ -211,10 +213,10 @@ def _report_result(submission: Submission, status: Finished) -> None:
 
 
 def _handle_gone(generation: Generation, submission: Submission, error: Gone) -> float:
-    """fal does not know the request (404): it expired, or fal's status lags behind its receipt."""
+    """Handle a job that fal does not know (404): it expired, or fal's status lags behind its receipt."""
     since = submission.answered_at or submission.created_at
     if timezone.now() - since > GONE_GRACE:
-        logger.error("fal no longer knows an accepted request", extra={"generation": str(generation.pk)})
+        logger.error("fal no longer knows an accepted job", extra={"generation": str(generation.pk)})
         lifecycle.failed(generation, failure(FailureCode.RESULT_EXPIRED, detail=str(error)), actor="fal")
     return POLL_SECONDS_MAX
 

@@ -32,7 +32,7 @@ MISSING_NAMED_MAX = 5
 
 @dataclass
 class StorageCleaner:
-    """A pass through the storage, one page of its listing at a time, so that a bucket may have any size.
+    """Passes through the storage, one page of its listing at a time, so that a bucket may have any size.
 
     A pass that fails starts over the next day.
     """
@@ -92,7 +92,7 @@ def _delete_unneeded(page: Sequence[StoredObject], *, before: datetime) -> None:
     else:
         # The bucket of another installation, or a database restored from an old backup: these files may be the only
         # copies that are left.
-        logger.error("most files in storage belong to no row; none is deleted", extra={"count": len(unknown)})
+        logger.error("most listed files belong to no row; these are not deleted", extra={"count": len(unknown)})
     for key in unneeded:
         storage.delete(key)
     if unneeded:

@@ -59,7 +59,7 @@ def run_once(*, limit: int) -> int:
     if circuit_breaker.is_open():
         for generation in Generation.objects.filter(phase=Phase.QUEUED, deadline_at__lte=Now())[:limit]:
             lifecycle.failed(generation, failure(FailureCode.PROVIDER_UNFUNDED), actor="limn")
-        room = 1 if room and circuit_breaker.may_probe() else 0
+        room = 1 if room and circuit_breaker.take_probe() else 0
     due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
     return parallel.run(due, submit, give_up=give_up)
 
@@ -69,7 +69,7 @@ def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
 
     What cannot be sent now stays queued for the workers, and no error of fal is raised. Without `is_claimed`, as for a
     new order, the generation also stays queued if others wait for the rate limit, or while fal is slow. A process
-    without FAL_KEY, such as a shell, leaves everything to the workers: that says nothing about fal.
+    without FAL_KEY, such as a shell, leaves everything to the workers, and does not open the circuit breaker.
     """
     if not settings.FAL_KEY:
         return
@@ -152,7 +152,7 @@ def send(generation: Generation, submission: Submission) -> None:
 
 
 def _retry_later(generation: Generation, submission: Submission, error: FalError) -> None:
-    """fal did not accept it this time: plans another submission, or fails the generation at its deadline."""
+    """Plan another submission because fal did not accept this one, or fail the generation at its deadline."""
     forbidden = isinstance(error, Forbidden)
     if forbidden:
         circuit_breaker.trip(str(error))

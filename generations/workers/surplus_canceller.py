@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_once(*, limit: int) -> int:
-    """Ask fal to cancel up to `limit` surplus jobs. Returns how many fal was asked about."""
+    """Ask fal to cancel up to `limit` surplus jobs. Returns how many of the requests fal answered."""
     cancelled = 0
     for submission in list(Submission.objects.to_cancel_surplus().order_by("pk")[:limit]):
         try:

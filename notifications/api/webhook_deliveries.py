@@ -113,7 +113,7 @@ class ResendView(APIView):
         operation_id="resend_webhook", request=None, responses={202: DeliverySerializer, **problems(403, 404, 409)}
     )
     def post(self, request: Request, delivery_id: UUID) -> Response:
-        """Send a delivery again, with the same id, whatever its state."""
+        """Sends a delivery again, with the same id, whatever its state."""
         delivery = _find(request, delivery_id)
         endpoints.require_enabled(delivery.endpoint)
         outbox.resend(delivery)
@@ -127,7 +127,7 @@ class TestView(APIView):
         responses={202: DeliverySerializer, **problems(403, 404, 409)},
     )
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        """Send the endpoint a message of the type `webhook.test`. A second later, the delivery shows the outcome."""
+        """Sends the endpoint a message of the type `webhook.test`. A second later, the delivery shows the outcome."""
         endpoint = webhook_endpoints.find(request, endpoint_id)
         endpoints.require_enabled(endpoint)
         delivery = outbox.send_test(endpoint)

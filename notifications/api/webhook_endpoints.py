@@ -120,7 +120,7 @@ class EndpointsView(ListAPIView[WebhookEndpoint]):
         responses={201: MadeEndpointSerializer, **problems(400, 403, 409, 411, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Create an endpoint, which receives events from now on. Only this response contains its secret."""
+        """Creates an endpoint, which receives events from now on. Only this response contains its secret."""
         body = NewEndpoint.read(request)
         account = Account.objects.for_user(authenticated_user(request))
         endpoint = endpoints.create(account, **body.model_dump())
@@ -140,7 +140,10 @@ class EndpointView(APIView):
         responses={200: EndpointSerializer, **problems(400, 403, 404, 411, 413, 415, 422)},
     )
     def patch(self, request: Request, endpoint_id: UUID) -> Response:
-        """Change an endpoint, or enable or disable it. Events that happen while it is disabled are never sent to it."""
+        """Changes an endpoint, or enables or disables it.
+
+        Events that happen while it is disabled are never sent to it.
+        """
         endpoint = find(request, endpoint_id)
         changes = ChangedEndpoint.read(request).model_dump(exclude_unset=True)
         enabled = changes.pop("enabled", None)
@@ -160,7 +163,7 @@ class EndpointView(APIView):
         responses={204: OpenApiResponse(description="It is removed."), **problems(403, 404)},
     )
     def delete(self, request: Request, endpoint_id: UUID) -> Response:
-        """Remove an endpoint. Nothing is sent to it any more; its deliveries stay in the log."""
+        """Removes an endpoint. Nothing is sent to it any more; its deliveries stay in the log."""
         endpoints.remove(find(request, endpoint_id))
         return Response(status=204)
 
@@ -172,7 +175,7 @@ class RotateView(APIView):
         responses={200: RotatedSerializer, **problems(403, 404)},
     )
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        """Create a new secret. For 24 hours every message is signed with both secrets."""
+        """Creates a new secret. For 24 hours every message is signed with both secrets."""
         endpoint = find(request, endpoint_id)
         secret = endpoints.rotate_secret(endpoint)
         return _rotated(secret, endpoint.previous_until)
@@ -189,7 +192,7 @@ class SecretView(APIView):
         operation_id="rotate_order_secret", request=None, responses={200: RotatedSerializer, **problems(403)}
     )
     def post(self, request: Request) -> Response:
-        """Create a new secret for the URLs of your orders (`webhook_url`). It is not shown again."""
+        """Creates a new secret for the URLs of your orders (`webhook_url`). It is not shown again."""
         subscriber = endpoints.subscriber_of(Account.objects.for_user(authenticated_user(request)))
         secret = endpoints.rotate_secret(subscriber)
         return _rotated(secret, subscriber.previous_until)

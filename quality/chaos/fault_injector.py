@@ -130,13 +130,13 @@ class FaultInjector:
         proxy.set_mode("pass")
 
     def break_keys(self, mode: str) -> None:
-        """fal's signing keys cannot be fetched, or not be read."""
+        """Make fal's signing keys unavailable or unreadable for the duration of a fault."""
         self.environment.control_simulator("jwks", mode=mode)
         self._wait()
         self.environment.control_simulator("jwks", mode="ok")
 
     def lock_fal_account(self) -> None:
-        """fal refuses every order, as it does while the account is locked or has no credit."""
+        """Make fal refuse every submission, as it does while the account is locked or has no credit."""
         refusal = self.rng.choice(("status:403", "status:401", "status:402"))
         self.environment.control_simulator("always", scenarios=[refusal])
         self._wait()

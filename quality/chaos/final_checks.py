@@ -86,7 +86,7 @@ def run(evidence: Evidence) -> None:
 
 
 def check_clients(evidence: Evidence) -> None:
-    """I10: the database agrees with every final state that a client was shown, and no generation is missing."""
+    """Check I10: the database agrees with every final state that a client was shown, and no generation is missing."""
     rows = {str(row.pk): row for row in Generation.objects.iterator()}
     for client in evidence.clients:
         for generation_id in client.versions.keys() - rows.keys():
@@ -99,13 +99,13 @@ def check_clients(evidence: Evidence) -> None:
 
 
 def check_invariants(evidence: Evidence) -> None:
-    """I1–I9, and I11: nothing is in progress any more."""
+    """Check I1–I8, I15, and I11: nothing is in progress any more."""
     for finding in [*invariants.always(), *invariants.at_rest()]:
         evidence.counters.add_violation(finding.rule, f"{finding.subject} {finding.detail}")
 
 
 def check_posts(evidence: Evidence) -> None:
-    """I12: each submission was POSTed at most once, whatever was answered, and is on record."""
+    """Check I12: each submission was POSTed at most once, whatever was answered, and is on record."""
     posts = Counter(_submission_id(post.query.get("fal_webhook")) for post in evidence.log.posts())
     for submission_id, count in posts.items():
         if count > 1:
@@ -116,7 +116,7 @@ def check_posts(evidence: Evidence) -> None:
 
 
 def check_jobs(evidence: Evidence) -> None:
-    """I12: each job that fal accepted belongs to one submission, or to one that is recorded as unanswered."""
+    """Check I12: each job that fal accepted belongs to one submission, or to one that is recorded as unanswered."""
     counters = evidence.counters
     jobs_of: Counter[Any] = Counter()
     for request in evidence.accepted:
@@ -143,7 +143,7 @@ def check_jobs(evidence: Evidence) -> None:
 
 
 def check_results(evidence: Evidence) -> None:
-    """I14: a generation is completed only if fal's job was, and fails only for a reason that was injected."""
+    """Check I14: a generation is completed only if fal's job was, and fails only for a reason that was injected."""
     requests = {request.request_id: request for request in evidence.accepted}
     for submission in evidence.submissions.values():
         request = requests.get(submission.request_id or "")
@@ -167,7 +167,10 @@ def check_results(evidence: Evidence) -> None:
 
 
 def check_callbacks(evidence: Evidence) -> None:
-    """I14: every callback that was answered 200 is stored. B3: no forged one was accepted. B38: none was redirected."""
+    """Check I14: every callback that was answered 200 is stored.
+
+    B3: no forged one was accepted. B38: none was redirected.
+    """
     counters = evidence.counters
     rows = ProviderCallback.objects.values_list("submission_id", "body_sha256").iterator()
     stored = {(str(submission_id), digest) for submission_id, digest in rows}
@@ -186,7 +189,7 @@ def check_callbacks(evidence: Evidence) -> None:
 
 
 def check_bucket(evidence: Evidence) -> None:
-    """I13: the bucket holds exactly the stored outputs, and no multipart upload is open."""
+    """Check I13: the bucket holds exactly the stored outputs, and no multipart upload is open."""
     counters, bucket = evidence.counters, evidence.environment.bucket
     s3 = bucket.client
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
@@ -208,7 +211,7 @@ def check_bucket(evidence: Evidence) -> None:
 
 
 def check_file_contents(evidence: Evidence) -> None:
-    """I13: each stored file has the size and SHA-256 of its row, and is one that fal made for this generation."""
+    """Check I13: each stored file has the size and SHA-256 of its row, and is one that fal made for this generation."""
     counters, bucket = evidence.counters, evidence.environment.bucket
     s3 = bucket.client
     made: dict[str | None, set[str]] = defaultdict(set)
@@ -236,7 +239,7 @@ def check_file_contents(evidence: Evidence) -> None:
 
 
 def check_logs(evidence: Evidence) -> None:
-    """I16, I17: no unexpected exception and no secret is logged. C14: no forbidden address was called."""
+    """Check I16, I17: no unexpected exception and no secret is logged. C14: no forbidden address was called."""
     for visit in evidence.log.visits():
         evidence.counters.add_violation("C14", f"the canary was called: {visit.method} {visit.path}")
     secrets = {

@@ -39,7 +39,7 @@ class Size:
     clients: int
     workers: int
     time_scale: float
-    """Leases, back-offs and graces are shorter by this factor."""
+    """Leases, backoffs and grace periods are shorter by this factor."""
     fault_pause_seconds: tuple[float, float]
     fault_seconds: tuple[float, float]
     snapshot_seconds: float

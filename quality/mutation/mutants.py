@@ -1,6 +1,6 @@
 """Makes the mutants of a module: its source with one small change each.
 
-Every mutation operator is applied at every place of the syntax tree. What no test can know better is left unchanged:
+Every mutation operator is applied at every place of the syntax tree. What no test can judge is left unchanged:
 module constants such as time-outs, annotations, and log messages.
 """
 

@@ -109,7 +109,7 @@ class MutantRunner:
                 yield mutant
 
     def fails_twice(self, test: pytest.Function) -> bool:
-        """Return whether a test fails now. On a busy machine it may fail once by chance."""
+        """Return whether a test fails twice in a row. On a busy machine it may fail once by chance."""
         return bool(self._run(test) and self._run(test))
 
     def _run(self, test: pytest.Function) -> str:

@@ -18,7 +18,7 @@ def table(revisions: Mapping[str, Figures]) -> str:
 
 
 def packages(figures: Figures) -> str:
-    """Return the size of each package, and how it reads."""
+    """Return the size of each package, and its shares of single-use helpers, comments and docstrings."""
     rows = []
     for package, files in sorted(figures.packages().items()):
         functions = [function for file in files for function in file.functions]

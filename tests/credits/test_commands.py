@@ -61,7 +61,7 @@ def test_grant_credits_refuses_wrong_arguments(alice: Account) -> None:
         (["alice", "-5"], "is not a whole number of credits"),
         (["alice", "2147483648"], "is not a whole number of credits"),
         (["alice", "5", "--key", "x" * 100], "A key has 1 to 100 characters"),
-        (["alice", "6", "--key", "march"], "was already used for a different posting"),
+        (["alice", "6", "--key", "march"], "was already used for a different entry"),
         (["alice"], "the following arguments are required"),
     ):
         with assert_refused(CommandError, match=error):

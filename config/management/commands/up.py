@@ -145,7 +145,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def _ending_in_order(self) -> Iterator[None]:
-        """However the block ends, all programs end with it, and nothing is left that the next start would meet."""
+        """End all programs when the block ends, for whatever reason, so that none runs when Limn is started again."""
         # SIGINT as well: a background job of a shell starts with SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
@@ -176,7 +176,7 @@ def migrations_of_older_versions() -> list[tuple[str, str]]:
 
 
 def _close_database() -> None:
-    """Start no connection pool: programs are started by a fork, which does not mix with its threads."""
+    """Close the connection and its pool: programs are started by a fork, which must not happen while it has threads."""
     connection.close()
     close_pool = getattr(connection, "close_pool", None)
     if close_pool is not None:

@@ -26,7 +26,7 @@ IMAGE_TYPE = "image_type(inputs)"
 
 
 def declare_files(document: Document) -> dict[str, str]:
-    """JSON path in the answer → Python source of the media type. Raises CannotDeclare if there is no such file."""
+    """Return the Python source of each media type by its JSON path. Raises CannotDeclare if there is no file."""
     found = dict(_find_files(document, document.output_schema, "", 0))
     if not found:
         raise CannotDeclare("Its answer names no file of a kind that Limn stores.")

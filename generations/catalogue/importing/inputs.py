@@ -74,7 +74,7 @@ def declare_inputs(document: Document) -> tuple[dict[str, FieldSource], list[str
 
 
 def literal(value: Any) -> str:
-    """Python source of a JSON scalar. Raises CannotDeclare for any other value."""
+    """Return the Python source of a JSON scalar. Raises CannotDeclare for any other value."""
     if isinstance(value, Decimal):
         return repr(float(value))
     if isinstance(value, str):

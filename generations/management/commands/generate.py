@@ -119,7 +119,7 @@ class ProgressBar:
             self._has_warned = True
             self._write(warning, is_final=True)
         if snapshot is not None:
-            # fal may put a request back into its queue. The bar does not go back.
+            # fal may put a job back into its queue. The bar does not go back.
             self._progress = max(self._progress, snapshot.progress)
             full = self._progress * BAR_CHARACTERS // 100
             bar = "#" * full + "-" * (BAR_CHARACTERS - full)

@@ -18,5 +18,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, quiet_time: bool, **options: Any) -> None:
         findings = invariants.always() + (invariants.at_rest() if quiet_time else [])
         if findings:
-            raise CommandError("\n".join(["These rules are broken:", *map(str, findings)]))
+            raise CommandError("\n".join(["These invariants are violated:", *map(str, findings)]))
         self.stdout.write("Every invariant holds.")

@@ -1,4 +1,4 @@
-"""`manage.py import_model`: writes a catalogue entry from fal's OpenAPI document of an endpoint.
+"""`manage.py import_model`: writes the declaration of a model from fal's OpenAPI document of an endpoint.
 
 `generations.catalogue.importing` writes the source. The command checks that the source can be imported before it
 prints or saves it.

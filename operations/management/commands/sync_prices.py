@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def singular(unit: str) -> str:
-    """fal writes “image” for some endpoints and “images” for others."""
+    """Return the unit in the singular: fal writes “image” for some endpoints and “images” for others."""
     return unit.strip().lower().removesuffix("s")
 
 

@@ -235,4 +235,4 @@ def test_pausing_orders_needs_its_permission(staff: Staff, permission: str, paus
     act(browser, OrderIntake.objects.get(), "pause")
 
     assert order_intake.is_paused() is paused
-    assert ("New orders are paused" in browser.get("/admin/").text) is paused
+    assert ("New orders have been paused" in browser.get("/admin/").text) is paused

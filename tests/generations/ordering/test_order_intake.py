@@ -82,7 +82,7 @@ def test_staff_with_the_permission_pause_orders_in_the_admin(client: Client, per
     client.post(SWITCH, {"action": "pause", "_selected_action": ["1"]})
 
     assert order_intake.is_paused() is paused
-    assert ("New orders are paused since" in client.get("/admin/").text) is paused
+    assert ("New orders have been paused since" in client.get("/admin/").text) is paused
 
 
 def test_staff_resume_orders_in_the_admin(client: Client) -> None:

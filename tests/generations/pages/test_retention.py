@@ -21,7 +21,7 @@ def test_a_confirmed_number_of_days_is_stored_and_shown(browser_of_alice: Client
     page = browser_of_alice.post(URL, {"days": "1000", "sure": "on"}, follow=True).text
 
     assert Retention.objects.get(account__user=alice).days == 1000
-    assert "1,000 days after its end" in page
+    assert "1,000 days after they ended" in page
     assert 'name="days" min="1" max="3650" value="1000"' in page
 
 

@@ -148,7 +148,7 @@ def test_a_probe_is_not_used_up_while_the_budget_is(fal: Simulator, order: Place
 
     submitter.run_once(limit=8)
 
-    assert circuit_breaker.may_probe()
+    assert circuit_breaker.take_probe()
 
 
 # --- The turns of the accounts ---

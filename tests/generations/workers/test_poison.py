@@ -103,7 +103,7 @@ def test_e2_a_release_at_the_end_of_the_process_is_no_crash(order: PlaceOrder) -
 def test_a_row_is_poison_after_five_crashes_in_a_row(order: PlaceOrder) -> None:
     order()
 
-    assert [leases.is_poison(claim()) for _ in range(7)] == [False] * 5 + [True] * 2
+    assert [leases.has_crashed_too_often(claim()) for _ in range(7)] == [False] * 5 + [True] * 2
 
 
 # --- Outputs ---
