@@ -44,7 +44,7 @@ def test_the_row_that_has_been_due_longest_is_claimed_first(order: PlaceOrder) -
     assert claim(limit=1) == [first]
 
 
-def test_e5_concurrent_workers_claim_different_rows(order: PlaceOrder) -> None:
+def test_concurrent_workers_claim_different_rows(order: PlaceOrder) -> None:
     rows = {order().pk for _ in range(12)}
 
     claims = at_once(4, lambda _: [row.pk for row in claim(limit=6)])
