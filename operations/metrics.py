@@ -39,7 +39,7 @@ COUNTERS: dict[str, tuple[str, str, list[str]]] = {
 HISTOGRAMS: dict[str, tuple[str, str, str]] = {
     "request seconds": (
         "fal_request_duration_seconds",
-        "Time from the acceptance of a submission to its verdict.",
+        "Time from the acceptance of a submission to its answer.",
         "endpoint",
     ),
     "generation seconds": ("limn_generation_seconds", "Time from the order to the last stored file.", "model"),
