@@ -31,8 +31,8 @@ def patched(module: ModuleType, source: str) -> Iterator[None]:
             if isinstance(old, FunctionType):
                 _replace_code(old, new, undo)
             elif isinstance(old, type):
-                for attribute, method in vars(new).items():
-                    _replace_method(old, attribute, method, undo)
+                for attribute, value in vars(new).items():
+                    _replace_attribute(old, attribute, value, undo)
             elif old != new:
                 # A constant was copied into every module that imported it.
                 for path, holder in list(sys.modules.items()):
@@ -41,8 +41,11 @@ def patched(module: ModuleType, source: str) -> Iterator[None]:
         yield
 
 
-def _replace_method(owner: type, name: str, new: Any, undo: ExitStack) -> None:
+def _replace_attribute(owner: type, name: str, new: Any, undo: ExitStack) -> None:
     old = vars(owner).get(name)
+    if isinstance(new, bool | int | float | str | tuple) and not name.startswith("__") and old != new:
+        _set(owner, name, new, undo)
+        return
     if isinstance(old, property | cached_property):
         if type(new) is not type(old):
             # The mutant is no property any more.

@@ -54,6 +54,7 @@ SUBJECTS = [
             "tests/generations/api/test_repeated_orders.py",
             "tests/generations/api/test_batches.py",
             "tests/generations/ordering/test_price_book.py",
+            "tests/generations/ordering/input_files/test_input_files.py",
             "tests/notifications/test_outbox.py",
         ],
     ),

@@ -25,6 +25,8 @@ def save():
     return True
 
 class Refused(Exception):
+    code, status = "refused", 402
+
     def __init__(self, amount):
         super().__init__(f"{amount} is refused")
 
@@ -80,6 +82,13 @@ def test_a_method_that_no_longer_calls_super_is_replaced(module: ModuleType, imp
         assert str(importer.Refused(8)) == "8"
 
     assert str(importer.Refused(8)) == "8 is refused"
+
+
+def test_a_class_attribute_changes_and_comes_back(module: ModuleType, importer: ModuleType) -> None:
+    with patched(module, SOURCE.replace("402", "403")):
+        assert (importer.Refused.code, importer.Refused.status) == ("refused", 403)
+
+    assert importer.Refused.status == 402
 
 
 def test_a_property_changes_or_becomes_a_method(module: ModuleType, importer: ModuleType) -> None:
