@@ -28,7 +28,7 @@ class IdempotencyKeyReused(DomainError):
 
 
 class DuplicateOrder(DomainError):
-    """The same was ordered within the last minutes, without an idempotency key: `earlier`."""
+    """The same was ordered within the last minutes, without an idempotency key. The problem names it as `earlier`."""
 
     code, status, title = "duplicate_request", 409, "Duplicate order"
     default_detail = (
@@ -37,7 +37,6 @@ class DuplicateOrder(DomainError):
 
     def __init__(self, earlier: Generation | Batch) -> None:
         super().__init__(earlier=str(earlier.pk))
-        self.earlier = earlier
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,6 +113,14 @@ def test_a_duplicate_is_refused_unless_it_is_allowed(api: APIClient) -> None:
     assert api.post(BATCHES, {**CATS, "allow_duplicate": True}).status_code == 202
 
 
+def test_a_batch_whose_generations_have_all_failed_is_no_earlier_order(api: APIClient) -> None:
+    cancelled = api.post(BATCHES, CATS).json()["id"]
+    api.post(f"{BATCHES}{cancelled}/cancel/")
+    api.post("/api/v1/generations/", {"model": "flux-schnell", "input": {"prompt": "a cat that has not failed"}})
+
+    assert api.post(BATCHES, CATS).status_code == 202
+
+
 def test_cancelling_a_batch_releases_what_was_not_submitted(api: APIClient, alice: User, batch: Batch) -> None:
     response = api.post(f"{BATCHES}{batch.pk}/cancel/")
 

@@ -272,6 +272,17 @@ def test_an_erasure_is_not_completed_while_its_outputs_still_have_keys(complete:
     assert Erasure.objects.get().done_at is None
 
 
+def test_a_second_job_that_fal_reports_after_the_erasure_reopens_it(complete: Complete) -> None:
+    receipt = erase(complete())
+    lifecycle.erased(receipt, provider_copy=Erasure.ProviderCopy.DELETED)
+    submission = receipt.generation.submissions.get()
+
+    lifecycle.submitted(submission, lifecycle_facts.FAL.receipt_for("fal-ai/flux/schnell", "a second job"))
+
+    receipt.refresh_from_db()
+    assert (receipt.done_at, receipt.next_attempt_at is None) == (None, False)
+
+
 def test_a_late_job_of_fal_reopens_the_erasure_of_its_generation_only(complete: Complete) -> None:
     receipts = [leased(erase(complete())), leased(erase(complete()))]
     Erasure.objects.update(done_at=timezone.now(), next_attempt_at=None)
