@@ -11,6 +11,9 @@ _STILL_ATOMIC = (
 EQUIVALENT = {
     "ledger._post: _lock(account)  →  pass": f"{_NO_ROW_LOCKS}: seeded bug 5b.",
     "placing.order: lock_account(account)  →  pass": f"{_NO_ROW_LOCKS}: tests/generations/api/test_repeated_orders.py.",
+    "placing._create:  order.file_inputs, lock=True)  →   order.file_inputs, lock=False)": (
+        f"{_NO_ROW_LOCKS}: tests/generations/ordering/input_files/test_input_files.py."
+    ),
     "erasing.erase: list(generation.outputs.select_for_update().order_by('pk'))  →  pass": (
         f"{_NO_ROW_LOCKS}: tests/generations/lifecycle/test_erasing.py."
     ),

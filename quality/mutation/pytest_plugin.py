@@ -131,9 +131,11 @@ class MutantRunner:
         if not mutant.function:
             return self._tests_of[mutant.module]
         name = f"{mutant.module}:{mutant.function}"
-        # A mutant in the body of a class is reached by every test that calls one of its methods.
+        # A mutant in the body of a class is reached by every test that calls one of its methods. A class without
+        # methods, such as an error, may be used by any function of the module.
         in_class = {test for called, tests in self._tests_of.items() if called.startswith(f"{name}.") for test in tests}
-        return self._tests_of.get(name) or sorted(in_class, key=self.seconds.__getitem__)
+        by_class = sorted(in_class, key=self.seconds.__getitem__)
+        return self._tests_of.get(name) or by_class or self._tests_of[mutant.module]
 
 
 @contextmanager
