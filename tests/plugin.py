@@ -16,7 +16,7 @@ from django.conf import settings
 
 from simulator import Simulator
 from tests import kinds
-from tests.services import coverage_report, scratch
+from tests.services import coverage_report, scratch, traced_threads
 from tests.services.postgres import postgresql
 
 # Images that take seconds at fal are ready in milliseconds, and fal repeats a callback after a second, not minutes.
@@ -40,6 +40,7 @@ _kind: pytest.StashKey[str] = pytest.StashKey()
 # A wrapper, because pytest-django reads the settings in its own implementation of this hook.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    traced_threads.start_one_after_another()
     scratch.remove_folders_of_ended_processes()
     folder = _services.enter_context(scratch.folder("data"))
     os.environ |= dict.fromkeys(_UNSET, "")
