@@ -6,13 +6,13 @@ to these modules. It exits with 1 when a mutant survives that `equivalent` does 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from quality import working_copy
+from quality.arguments import read_names
 from quality.mutation.equivalent import EQUIVALENT
 from quality.mutation.subjects import SUBJECTS, Subject
 
@@ -21,9 +21,9 @@ MODULES = [module.rpartition(".")[2] for subject in SUBJECTS for module in subje
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m quality.mutation", description="Mutate code and run its tests.")
-    parser.add_argument("modules", nargs="*", type=known_module, metavar="MODULE", help=", ".join(MODULES))
-    names = parser.parse_args(arguments).modules
+    names = read_names(
+        arguments, MODULES, prog="python -m quality.mutation", description="Mutate code and run its tests."
+    )
     subjects = [chosen for subject in SUBJECTS if (chosen := subject.restricted_to(names)).modules]
     with working_copy.copy() as root, ThreadPoolExecutor(len(SUBJECTS)) as pool:
         results = pool.map(lambda subject: find_survivors(root, subject), subjects)
@@ -36,13 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     for mutant in sorted(killed):
         print(f"Listed as equivalent, but killed: {mutant}")
     return 1 if unexplained or killed else 0
-
-
-def known_module(name: str) -> str:
-    """Check the name of a module for argparse."""
-    if name not in MODULES:
-        raise argparse.ArgumentTypeError(f"unknown module {name!r}; the modules are {', '.join(MODULES)}")
-    return name
 
 
 def find_survivors(root: Path, subject: Subject) -> list[str]:

@@ -7,7 +7,6 @@ It exits with 1 when a bug is not caught or does not apply, or when one of its t
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 from quality import working_copy
+from quality.arguments import read_names
 from quality.seeded_bugs.bug import Bug, Database, DoesNotApply
 from quality.seeded_bugs.bugs import BUGS
 from quality.seeded_bugs.catching_tests import locate
@@ -29,10 +29,10 @@ BROKEN_BUG = re.compile(r"^E\s+((?:NameError|ImportError|UnboundLocalError|Synta
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m quality.seeded_bugs", description="Insert bugs and run tests.")
-    numbers_help = ", ".join(bug.number for bug in BUGS)
-    parser.add_argument("numbers", nargs="*", type=known_number, metavar="NUMBER", help=numbers_help)
-    numbers = parser.parse_args(arguments).numbers
+    known = [bug.number for bug in BUGS]
+    numbers = read_names(
+        arguments, known, prog="python -m quality.seeded_bugs", description="Insert bugs and run tests."
+    )
     bugs = [bug for bug in BUGS if not numbers or bug.number in numbers]
     # As many at a time as there are processors: each is a process of pytest that computes most of the time.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -43,14 +43,6 @@ def main(arguments: Sequence[str]) -> int:
         print("| Bug | | Caught by | Seconds |\n|---|---|---|---|", flush=True)
         problems = list(pool.map(lambda bug: try_bug(bug, failures), bugs))
     return 1 if any(problems) else 0
-
-
-def known_number(number: str) -> str:
-    """Check the number of a bug for argparse."""
-    known = [bug.number for bug in BUGS]
-    if number not in known:
-        raise argparse.ArgumentTypeError(f"unknown bug {number!r}; the bugs are {', '.join(known)}")
-    return number
 
 
 def failures_without_bug(database: Database, bugs: Sequence[Bug]) -> list[str]:
