@@ -229,10 +229,8 @@ def bytes_used(account: Account) -> int:
     stored = Upload.objects.filter(account=account).counted_in_quota()
     # Until an upload is cleaned up, the declared bytes may be stored, or be PUT again, beside the sanitized image.
     not_cleaned_up = Greatest(Coalesce("size_bytes", 0), "declared_size_bytes")
-    used = stored.aggregate(bytes=Sum(Case(When(cleaned_up_at=None, then=not_cleaned_up), default="size_bytes")))[
-        "bytes"
-    ]
-    return int(used or 0)
+    counted = Case(When(cleaned_up_at=None, then=not_cleaned_up), default="size_bytes")
+    return int(stored.aggregate(bytes=Sum(counted))["bytes"] or 0)
 
 
 def clean_up(*, limit: int) -> int:

@@ -27,18 +27,16 @@ def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable
     """
 
     def guarded(row: Row) -> None:
-        table = row._meta.db_table
+        named = {"table": row._meta.db_table, "row": str(row.pk), "attempts": row.attempts, "crashes": row.crashes}
         try:
             if leases.has_crashed_too_often(row):
-                logger.error("a row is given up", extra={"table": table, "row": str(row.pk), "crashes": row.crashes})
+                logger.error("a row is given up", extra=named)
                 give_up(row)
             else:
                 handle(row)
         except Exception:
             # One row must not stop the others, whatever is wrong with it.
-            logger.exception(
-                "a row could not be handled", extra={"table": table, "row": str(row.pk), "attempts": row.attempts}
-            )
+            logger.exception("a row could not be handled", extra=named)
         finally:
             leases.forget(row)
 
