@@ -55,16 +55,18 @@ class Broken(Exception):
 
 def run_once(*, limit: int) -> int:
     """Copy up to `limit` due outputs, in parallel. Returns how many."""
-    return _copy_all(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
+    return copy_claimed(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
 
 
 def copy_generation(generation_id: UUID) -> int:
     """Copy the due outputs of one generation, in parallel. Returns how many."""
     due = Output.objects.to_copy().filter(generation=generation_id)
-    return _copy_all(leases.claim(due, limit=64, seconds=LEASE_SECONDS))
+    return copy_claimed(leases.claim(due, limit=64, seconds=LEASE_SECONDS))
 
 
-def _copy_all(outputs: list[Output]) -> int:
+def copy_claimed(outputs: list[Output]) -> int:
+    """Copy outputs that this worker has leased for LEASE_SECONDS, in parallel. Returns how many."""
+
     def give_up(output: Output) -> None:
         lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died while they copied it")
 
