@@ -105,7 +105,8 @@ REDIS_URL = env.redis_url("REDIS_URL")
 TASKS = {
     "default": {
         "BACKEND": "huey.contrib.djhuey.tasks_backend.HueyBackend",
-        "OPTIONS": {"enqueue_on_commit": True},
+        # `workers.tasks` waits for the commit itself, and sends from a thread that has no connection to the database.
+        "OPTIONS": {"enqueue_on_commit": False},
         "QUEUES": [],
     }
 }

@@ -1,59 +1,109 @@
-"""Queue messages that tell a worker to look at a generation now.
+"""Wake-ups: hints that tell a loop of `manage.py work` to look at its table now.
 
-Losing one is harmless, and so is receiving one twice: the workers poll the tables every second anyway.
+A wake-up names a loop and carries no work: the tables decide what is to be done. Losing one is harmless, and so is
+receiving one twice, since every loop looks at its table by itself as well. In the process of `manage.py work` a wake-up
+sets the loop's event. From any other process it is sent as a queue message by a thread, so no caller waits for the
+queue.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models.functions import Now
-from django.dispatch import receiver
 from django_tasks import task
-from django_tasks.base import Task
-from django_tasks.signals import task_finished
-from huey.contrib.djhuey import HUEY
-from huey.contrib.djhuey.tasks_backend import KEY
 
 from generations.models import Generation
-from generations.workers import copier, reconciler
 
 logger = logging.getLogger(__name__)
 
+# After a message, the thread collects wake-ups for this time. So a burst of callbacks costs a few messages, and the
+# first one of a burst is not delayed.
+COLLECT_SECONDS = 0.01
 
-@task()
-def reconcile(generation_id: str) -> None:
-    reconciler.reconcile_one(UUID(generation_id))
+_events: dict[str, threading.Event] = {}
+"""The events of the loops that run in this process, by the name of the loop."""
 
 
-@task()
-def copy(generation_id: str) -> None:
-    copier.copy_generation(UUID(generation_id))
+def wake(name: str) -> None:
+    """Wake the loop `name` of `manage.py work`, in whichever process it runs, once the transaction is committed."""
+    transaction.on_commit(partial(_wake_now, name))
 
 
 def enqueue_reconcile(generation_id: UUID) -> None:
-    """Make the generation due now, and tell a worker to ask fal about it."""
+    """Make the generation due now, and wake the reconciler, which asks fal about it."""
     Generation.objects.in_progress().filter(pk=generation_id, next_attempt_at__gt=Now()).update(next_attempt_at=Now())
-    _enqueue(reconcile, generation_id)
+    wake("reconciler")
 
 
 def enqueue_copy(generation_id: UUID) -> None:
-    """Tell a worker to copy the outputs of the generation now."""
-    _enqueue(copy, generation_id)
+    """Wake the copier, since outputs of the generation are due."""
+    wake("copier")
 
 
-def _enqueue(which: Task[Any, Any], generation_id: UUID) -> None:
-    try:
-        which.enqueue(str(generation_id))
-    except Exception:
-        # The queue is unavailable. A worker finds the row within seconds, so the caller is not told an error.
-        extra = {"task": which.name, "generation": str(generation_id)}
-        logger.warning("a queue message was lost", extra=extra, exc_info=True)
+def run_here(events: Mapping[str, threading.Event]) -> None:
+    """Make wake-ups of these loops set their events, because the loops run in this process."""
+    _events.update(events)
 
 
-@receiver(task_finished)
-def _delete_result(task_result: Any, **kwargs: Any) -> None:
-    # The results are never read, and Huey would keep them for ever.
-    HUEY.delete(KEY % task_result.id)
+@task()
+def wake_loops(names: list[str]) -> None:
+    """Set the events of the loops. The queue runs this in a process of `manage.py work`."""
+    for name in names:
+        if name in _events:
+            _events[name].set()
+
+
+def _wake_now(name: str) -> None:
+    if name in _events:
+        _events[name].set()
+    else:
+        _sender.add(name)
+
+
+class Sender:
+    """Passes names to `send` from a thread, several at once if they come in quick succession."""
+
+    def __init__(self, send: Callable[[list[str]], object]) -> None:
+        self._send = send
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+        self._is_needed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, name: str) -> None:
+        """Send the name soon. Returns at once."""
+        with self._lock:
+            self._names.add(name)
+            # A process that was forked has no thread.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, daemon=True, name="wake-ups")
+                self._thread.start()
+        self._is_needed.set()
+
+    def _run(self) -> None:
+        while self._is_needed.wait():
+            self._is_needed.clear()
+            with self._lock:
+                names, self._names = sorted(self._names), set()
+            if not names:
+                continue  # Added after the clear, and sent already.
+            try:
+                self._send(names)
+            except Exception:
+                # The queue is unavailable. The loops look at their tables within a second.
+                logger.warning("a queue message was lost", extra={"loops": " ".join(names)}, exc_info=True)
+            time.sleep(COLLECT_SECONDS)
+
+
+def _send(names: Iterable[str]) -> None:
+    wake_loops.enqueue(list(names))
+
+
+_sender = Sender(_send)

@@ -21,7 +21,16 @@ from huey.contrib.djhuey import HUEY
 
 from generations.jobs import leases
 from generations.provider import billed_units
-from generations.workers import copier, eraser, heartbeats, reconciler, storage_cleaner, submitter, surplus_canceller
+from generations.workers import (
+    copier,
+    eraser,
+    heartbeats,
+    reconciler,
+    storage_cleaner,
+    submitter,
+    surplus_canceller,
+    tasks,
+)
 from notifications import mailer, notifier
 from operations import alerting
 
@@ -67,9 +76,11 @@ class Command(BaseCommand):
         # Replaces Huey's handlers, which would end the process without releasing the leases.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        woken = {name: threading.Event() for name in WORKERS}
+        tasks.run_here(woken)
         # One thread for each worker, so slow copies never delay submissions.
         threads = [
-            threading.Thread(target=poll, args=(name, run_once, stop), name=name, daemon=True)
+            threading.Thread(target=poll, args=(name, run_once, stop, woken[name]), name=name, daemon=True)
             for name, run_once in WORKERS.items()
         ]
         for thread in threads:
@@ -81,6 +92,8 @@ class Command(BaseCommand):
             except DatabaseError:
                 connection.close()
         # Work that ends within the time is finished. The rest is released, and another process takes it at once.
+        for event in woken.values():
+            event.set()
         consumer.stop(graceful=True)
         for thread in threads:
             thread.join(timeout=0.3)
@@ -90,9 +103,10 @@ class Command(BaseCommand):
         os._exit(0)
 
 
-def poll(name: str, run_once: Callable[..., int], stop: threading.Event) -> None:
+def poll(name: str, run_once: Callable[..., int], stop: threading.Event, woken: threading.Event) -> None:
     """Call `run_once` until `stop` is set, and record a heartbeat after each call. Runs in a thread of its own."""
     while not stop.is_set():
+        woken.clear()
         handled = 0
         try:
             handled = run_once(limit=ROWS_AT_ONCE)
@@ -104,5 +118,5 @@ def poll(name: str, run_once: Callable[..., int], stop: threading.Event) -> None
             # The worker must go on: its rows would wait for ever.
             logger.exception("worker %s failed", name)
         has_more = handled == ROWS_AT_ONCE and name not in UNHURRIED
-        stop.wait(0 if has_more else POLL_SECONDS)
+        woken.wait(0 if has_more else POLL_SECONDS)
     connection.close()

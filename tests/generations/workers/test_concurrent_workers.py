@@ -10,7 +10,6 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 from django.test import Client
-from huey.contrib.djhuey import HUEY
 
 from config.management.commands import work as work_command
 from generations.models import Event, Generation, Heartbeat, Output, Submission
@@ -55,17 +54,18 @@ def test_f5_concurrent_reconcilers_share_the_generations(fal: Simulator, order: 
     assert sum(at_once(4, lambda _: reconciler.run_once(limit=6))) == 6
 
 
-class RecordedStop(threading.Event):
-    """A stop signal that is never waited for. It records for how long, and is set after three turns."""
+class RecordedWaits(threading.Event):
+    """A wake-up that is never waited for. It records for how long, and ends the loop after three turns."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[float | None] = []
+        self.stop = threading.Event()
 
     def wait(self, timeout: float | None = None) -> bool:
         self.waits.append(timeout)
         if len(self.waits) == 3:
-            self.set()
+            self.stop.set()
         return self.is_set()
 
 
@@ -73,9 +73,9 @@ def test_f9_the_reconciler_pauses_after_each_batch_however_long_the_backlog() ->
     """Other workers continue at once after a full batch."""
     waits = {}
     for name in ("reconciler", "copier"):
-        stop = RecordedStop()
-        work_command.poll(name, lambda limit: limit, stop)
-        waits[name] = stop.waits
+        woken = RecordedWaits()
+        work_command.poll(name, lambda limit: limit, woken.stop, woken)
+        waits[name] = woken.waits
 
     assert waits == {"reconciler": [work_command.POLL_SECONDS] * 3, "copier": [0] * 3}
 
@@ -98,16 +98,17 @@ def test_e11_periodic_work_is_due_again_after_its_interval() -> None:
     assert turns == [True, False, True]
 
 
-# --- Queue messages ---
+# --- Wake-ups ---
 
 
-def test_e9_a_transaction_that_is_rolled_back_sends_no_queue_message(order: PlaceOrder) -> None:
-    generation, before = order(), HUEY.pending_count()
+def test_e9_a_transaction_that_is_rolled_back_wakes_nobody() -> None:
+    woken = threading.Event()
+    tasks.run_here({"test": woken})
 
     with suppress(RuntimeError), transaction.atomic():
-        tasks.enqueue_copy(generation.pk)
+        tasks.wake("test")
         raise RuntimeError
 
-    assert HUEY.pending_count() == before
-    tasks.enqueue_copy(generation.pk)
-    assert HUEY.pending_count() == before + 1
+    assert not woken.is_set()
+    tasks.wake("test")
+    assert woken.is_set()
