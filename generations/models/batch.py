@@ -24,7 +24,7 @@ class Batch(models.Model):
     """Generations of one request. They are ordered together or not at all, and each proceeds by itself from then on."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="batches")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="batches", db_index=False)
     purpose = models.CharField(max_length=20, blank=True)
     """What it was ordered as, if that is more than its generations: "infographics"."""
     notify = models.BooleanField(default=False)
@@ -43,7 +43,8 @@ class Batch(models.Model):
             models.UniqueConstraint(fields=["account", "idempotency_key"], name="generations_batch_key_once")
         ]
         indexes = [
-            models.Index(fields=["id"], name="generations_batches_to_tell", condition=Q(notify=True, notified_at=None))
+            models.Index(fields=["account", "-id"], name="generations_batches_of_account"),
+            models.Index(fields=["id"], name="generations_batches_to_tell", condition=Q(notify=True, notified_at=None)),
         ]
 
     def __str__(self) -> str:

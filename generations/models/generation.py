@@ -48,7 +48,7 @@ class Generation(Leased):
     """An accepted order and its result: what was ordered, how far it is, and what it costs."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="generations")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="generations", db_index=False)
     model = models.CharField(max_length=100)
     endpoint = models.CharField(max_length=200)
     kind = models.CharField(max_length=10)
@@ -65,9 +65,11 @@ class Generation(Leased):
     """SHA-256 of the request: an idempotency key stands for one request only."""
     arguments_hash = models.CharField(max_length=64, blank=True)
     """SHA-256 of the model and of everything that fal is sent: equal for two orders of the same."""
-    retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries")
-    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations")
-    api_key = models.ForeignKey("accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="generations")
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="retries", db_index=False)
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="generations", db_index=False)
+    api_key = models.ForeignKey(
+        "accounts.ApiKey", null=True, on_delete=models.PROTECT, related_name="generations", db_index=False
+    )
     """The API key that ordered it, if one did. What the key has spent is computed from it."""
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
@@ -128,8 +130,23 @@ class Generation(Leased):
         ]
         indexes = [
             models.Index(fields=["account", "-id"], name="generations_of_account"),
-            models.Index(fields=["account", "arguments_hash", "-id"], name="generations_by_arguments_hash"),
+            models.Index(fields=["account", "status", "-id"], name="generations_by_status"),
+            models.Index(fields=["account", "kind", "-id"], name="generations_by_kind"),
+            models.Index(fields=["account", "model", "-id"], name="generations_by_model"),
+            # An account's own duplicates, and those of any account that the reconciler must tell apart.
+            models.Index(fields=["arguments_hash", "account", "-id"], name="generations_same_arguments"),
             models.Index(fields=["next_attempt_at"], name="generations_due", condition=~Q(phase="done")),
+            models.Index(fields=["-finished_at"], name="generations_ended", condition=Q(phase="done")),
+            models.Index(
+                fields=["account", "finished_at"],
+                name="generations_retained",
+                condition=Q(phase="done", erased_at=None),
+            ),
+            # Most generations have none of these, so the indexes leave them out. PostgreSQL also has a GIN index of
+            # `metadata`, which migration 0003 creates.
+            models.Index(fields=["retry_of"], name="generations_retries", condition=Q(retry_of__isnull=False)),
+            models.Index(fields=["batch"], name="generations_of_batch", condition=Q(batch__isnull=False)),
+            models.Index(fields=["api_key"], name="generations_of_api_key", condition=Q(api_key__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -154,7 +171,7 @@ class Event(models.Model):
     """One event of a generation's timeline: what happened, who reported it, and what it changed of the credits."""
 
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="events")
-    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="events")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="events", db_index=False)
     """The account of the generation, so that one index finds the event feed of an account."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
     """Its position in the account's event feed, assigned when the feed is first read (`notifications.event_feed`)."""

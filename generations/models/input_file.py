@@ -20,7 +20,7 @@ class InputFileQuerySet(models.QuerySet["InputFile"]):
 class InputFile(models.Model):
     """A stored file that a generation works on, and its place in the arguments."""
 
-    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="input_files")
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="input_files", db_index=False)
     path = models.CharField(max_length=200)
     """Its place in the arguments, such as "image_url" or "image_urls[0]"."""
     upload = models.ForeignKey(Upload, null=True, on_delete=models.PROTECT, related_name="uses")

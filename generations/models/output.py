@@ -39,7 +39,7 @@ class Output(Leased):
         ERASED = "erased"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="outputs")
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="outputs", db_index=False)
     index = models.PositiveIntegerField()
     role = models.CharField(max_length=200)
     counts = models.BooleanField(default=True)

@@ -29,7 +29,7 @@ class Submission(models.Model):
         SURPLUS = "surplus", "a second job for one generation, which the operator pays"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions")
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions", db_index=False)
     number = models.PositiveIntegerField(default=1)
     token = models.CharField(max_length=64, default=new_token, editable=False)
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
@@ -58,7 +58,17 @@ class Submission(models.Model):
             models.UniqueConstraint(fields=["generation", "number"], name="generations_submissions_numbered")
         ]
         indexes = [
-            models.Index(fields=["units_due_at"], name="generations_units_due", condition=Q(units_due_at__isnull=False))
+            models.Index(
+                fields=["units_due_at"],
+                name="generations_units_to_ask",
+                condition=Q(units_due_at__isnull=False, state__in=["accepted", "surplus"]),
+            ),
+            models.Index(
+                fields=["id"], name="generations_surplus", condition=Q(state="surplus", surplus_cancelled_at=None)
+            ),
+            models.Index(
+                fields=["generation"], name="generations_unanswered", condition=Q(state__in=["sent", "unknown"])
+            ),
         ]
 
     def __str__(self) -> str:
@@ -75,7 +85,9 @@ class ProviderCallback(models.Model):
         ORPHAN = "orphan", "belongs to no submission"
         UNCLEAR = "unclear", "without a verdict; fal is asked instead"
 
-    submission = models.ForeignKey(Submission, null=True, on_delete=models.PROTECT, related_name="callbacks")
+    submission = models.ForeignKey(
+        Submission, null=True, on_delete=models.PROTECT, related_name="callbacks", db_index=False
+    )
     request_id = models.CharField(max_length=100)
     body = models.BinaryField()
     body_sha256 = models.CharField(max_length=64)
@@ -98,6 +110,7 @@ class ProviderCallback(models.Model):
                 name="generations_orphan_callback_once",
             ),
         ]
+        indexes = [models.Index(fields=["id"], name="generations_callbacks_received", condition=Q(outcome="received"))]
 
     def __str__(self) -> str:
         return f"{self.outcome} callback for {self.request_id}"

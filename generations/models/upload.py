@@ -40,7 +40,7 @@ class Upload(Leased):
         ERASED = "erased", "deleted by its owner or by a retention rule"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="uploads")
+    account = models.ForeignKey("credits.Account", on_delete=models.PROTECT, related_name="uploads", db_index=False)
     file_name = models.CharField(max_length=255)
     """The name that its owner gave it. It is only shown, and never becomes part of a path."""
     declared_type = models.CharField(max_length=50)
