@@ -1,9 +1,9 @@
 """Migration operations that change indexes while Limn serves requests, on SQLite and on PostgreSQL.
 
-Django's own operations lock the table on PostgreSQL until an index is built, and rebuild the table on SQLite to drop the
-index of a foreign key; a rebuilt table has lost its triggers. These build concurrently, and rebuild nothing. A
-migration that uses them needs `atomic = False`, because PostgreSQL builds concurrently only outside of a transaction. It
-can be repeated if it was interrupted: an unfinished index is dropped and built again.
+Django's own operations lock the table on PostgreSQL until an index is built, and rebuild the table on SQLite to drop
+the index of a foreign key; a rebuilt table has lost its triggers. These build concurrently, and rebuild nothing. A
+migration that uses them needs `atomic = False`, because PostgreSQL builds concurrently only outside of a transaction.
+It can be repeated if it was interrupted: an unfinished index is dropped and built again.
 """
 
 from __future__ import annotations

@@ -143,8 +143,10 @@ class WebhookDelivery(Leased):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     message_id = models.UUIDField(default=new_id, editable=False)
     """The `webhook-id` without its prefix: the same for all deliveries of one event, and for all attempts."""
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="webhook_deliveries")
-    endpoint = models.ForeignKey(WebhookEndpoint, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="webhook_deliveries", db_index=False)
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, null=True, on_delete=models.PROTECT, related_name="deliveries", db_index=False
+    )
     url = models.CharField(max_length=WEBHOOK_URL_CHARACTERS_MAX, blank=True)
     """The URL of an order (`webhook_url`), if there is no endpoint."""
     type = models.CharField(max_length=30, choices=WebhookType)
@@ -193,6 +195,10 @@ class WebhookDelivery(Leased):
                 fields=["next_attempt_at"], name="notifications_webhooks_due", condition=~Q(next_attempt_at=None)
             ),
             models.Index(fields=["account", "-id"], name="notifications_webhooks_of"),
+            models.Index(fields=["account", "state", "-id"], name="notifications_webhooks_state"),
+            models.Index(
+                fields=["endpoint", "-id"], name="notifications_webhooks_to", condition=Q(endpoint__isnull=False)
+            ),
             models.Index(fields=["happened_at"], name="notifications_webhooks_old"),
         ]
 

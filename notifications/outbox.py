@@ -171,7 +171,9 @@ def enqueue(endpoint: WebhookEndpoint, kind: WebhookType, *, data: Mapping[str, 
 
 def send_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """Write a test message. While one is pending, return that one, so that tests cannot flood another server."""
-    pending = endpoint.deliveries.filter(type=WebhookType.TEST, state=WebhookDelivery.State.PENDING).first()
+    # With the account: the index of its pending deliveries is short, whatever was sent before.
+    waiting = WebhookDelivery.objects.filter(account=endpoint.account_id, state=WebhookDelivery.State.PENDING)
+    pending = waiting.filter(endpoint=endpoint, type=WebhookType.TEST).first()
     return pending or enqueue(endpoint, WebhookType.TEST, data={"endpoint": str(endpoint.pk)})
 
 
