@@ -23,7 +23,8 @@ from credits.models import Account
 from generations import services
 from generations.api.order_requests import BatchRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.serializers import BatchSerializer, BatchSummarySerializer, with_related_rows
+from generations.api.representation import with_related_rows
+from generations.api.serializers import BatchSerializer, BatchSummarySerializer
 from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of

@@ -26,7 +26,8 @@ from generations import lifecycle, services
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import OrderRequest, RetryRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.serializers import ErasureSerializer, GenerationSerializer, with_related_rows
+from generations.api.representation import Links, represent_found, with_related_rows
+from generations.api.serializers import ErasureSerializer, GenerationSerializer
 from generations.errors import AlreadyFinished
 from generations.http import long_polling
 from generations.http.authentication import authenticated_user
@@ -185,7 +186,7 @@ def _find(request: Request, generation_id: UUID) -> Generation:
 
 
 def _serialize(request: Request, generation: Generation) -> dict[str, object]:
-    return dict(GenerationSerializer(generation, context={"request": request}).data)
+    return represent_found(generation, links=Links.of(request))
 
 
 def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int = 0) -> Response:

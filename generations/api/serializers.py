@@ -6,45 +6,27 @@ OpenAPI document.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, Subquery
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
-from rest_framework.reverse import reverse
 
 from credits.models import Account, Entry
 from generations import catalogue
-from generations.files import signed_urls
+from generations.api.representation import URL_NAMES, Links, represent_found
 from generations.http.openapi import InputErrorSerializer
-from generations.lifecycle import charging_rules
 from generations.models import (
     Batch,
     Erasure,
     FailureCode,
     Generation,
-    GenerationQuerySet,
     InputFile,
     Output,
     Rule,
     Status,
-    Submission,
 )
 from generations.progress import durations
-
-
-def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
-    """Add what `GenerationSerializer` renders beside the row itself, in two more queries for all rows."""
-    # A lost submission may have been repeated: the latest job at fal is the one that is shown.
-    accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
-    stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
-    input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
-    return generations.annotate(fal_request_id=Subquery(accepted.values("request_id")[:1])).prefetch_related(
-        stored, input_files
-    )
 
 
 class ExpectedOutputSerializer(serializers.Serializer[catalogue.ExpectedFile]):
@@ -96,27 +78,18 @@ class QuoteSerializer(serializers.Serializer[Any]):
 class ProgressSerializer(serializers.Serializer[Generation]):
     queue_position = serializers.IntegerField(allow_null=True)
     percent = serializers.IntegerField(allow_null=True, help_text="The model's own progress, if it reports it.")
-    message = serializers.SerializerMethodField()
-    eta_seconds = serializers.SerializerMethodField(help_text="The estimated time until it has ended.")
-
-    def get_message(self, generation: Generation) -> str | None:
-        return generation.message or None
-
-    def get_eta_seconds(self, generation: Generation) -> int | None:
-        # The model of an old generation may have been removed from the catalogue.
-        if generation.is_done or generation.model not in catalogue.MODELS:
-            return None
-        age = (timezone.now() - generation.created_at).total_seconds()
-        # A generation that takes longer than usual is still not about to end: 0 would say so.
-        return max(1, durations.typical_seconds(catalogue.find(generation.model)) - int(age))
+    message = serializers.CharField(allow_null=True, read_only=True)
+    eta_seconds = serializers.IntegerField(
+        allow_null=True, read_only=True, help_text="The estimated time until it has ended."
+    )
 
 
 class OutputSerializer(serializers.ModelSerializer[Output]):
-    size = serializers.IntegerField(source="size_bytes", read_only=True, help_text="Bytes.")
-    duration = serializers.FloatField(source="duration_seconds", allow_null=True, read_only=True, help_text="Seconds.")
-    url = serializers.SerializerMethodField(help_text="Opens without an API key until `url_expires_at`.")
-    url_expires_at = serializers.SerializerMethodField()
-    content_url = serializers.SerializerMethodField(help_text="A permanent URL that needs authentication.")
+    size = serializers.IntegerField(read_only=True, help_text="Bytes.")
+    duration = serializers.FloatField(allow_null=True, read_only=True, help_text="Seconds.")
+    url = serializers.URLField(read_only=True, help_text="Opens without an API key until `url_expires_at`.")
+    url_expires_at = serializers.DateTimeField(read_only=True)
+    content_url = serializers.CharField(read_only=True, help_text="A permanent URL that needs authentication.")
 
     class Meta:
         model = Output
@@ -126,73 +99,35 @@ class OutputSerializer(serializers.ModelSerializer[Output]):
         )
         read_only_fields = fields
 
-    def to_representation(self, output: Output) -> dict[str, Any]:
-        # Signed once, so that the URL and its expiry belong together.
-        self._link = signed_urls.for_reading(output)
-        return super().to_representation(output)
-
-    @extend_schema_field(serializers.URLField())
-    def get_url(self, output: Output) -> str:
-        # The URL of a bucket is absolute already, and stays as it is.
-        return str(self.context["request"].build_absolute_uri(self._link.url))
-
-    def get_url_expires_at(self, output: Output) -> datetime:
-        return self._link.expires_at
-
-    def get_content_url(self, output: Output) -> str:
-        return reverse("api:output-content", args=[output.pk])
-
 
 class FailureSerializer(serializers.Serializer[Generation]):
     """Why a generation failed, whether a retry may help, and what was charged."""
 
-    code = serializers.ChoiceField(FailureCode.choices, source="failure_code")
-    message = serializers.CharField(source="failure_message")
+    code = serializers.ChoiceField(FailureCode.choices)
+    message = serializers.CharField()
     retryable = serializers.BooleanField()
-    charged = serializers.IntegerField(source="captured")
-    refunded = serializers.IntegerField(source="released", help_text="The credits of the hold that were released.")
-    errors = InputErrorSerializer(many=True, source="failure_errors")  # type: ignore[assignment]  # a name of the public JSON
+    charged = serializers.IntegerField()
+    refunded = serializers.IntegerField(help_text="The credits of the hold that were released.")
+    errors = InputErrorSerializer(many=True)  # type: ignore[assignment]  # a name of the public JSON
 
 
 class GenerationCreditsSerializer(serializers.Serializer[Generation]):
-    quoted = serializers.IntegerField(source="credits")
-    held = serializers.SerializerMethodField()
+    quoted = serializers.IntegerField()
+    held = serializers.IntegerField(read_only=True)
     captured = serializers.IntegerField()
     released = serializers.IntegerField()
     rule = serializers.ChoiceField(
         Rule.choices, allow_null=True, help_text="The charging rule that decided what was charged."
     )
-    why = serializers.SerializerMethodField(help_text="The charging rule in a sentence.")
-
-    def to_representation(self, generation: Generation) -> dict[str, Any]:
-        # The column is empty until the generation has ended; the JSON has null.
-        return super().to_representation(generation) | {"rule": generation.rule or None}
-
-    def get_why(self, generation: Generation) -> str | None:
-        return charging_rules.TABLE[Rule(generation.rule)].because if generation.rule else None
-
-    def get_held(self, generation: Generation) -> int:
-        # A generation settles its hold in the transaction that ends it.
-        return 0 if generation.is_done else generation.credits
-
-
-_URL_NAMES = {
-    "self": "api:generation",
-    "cancel": "api:generation-cancel",
-    "events": "api:generation-events",
-    "stream": "api:generation-stream",
-    "page": "generation",
-}
+    why = serializers.CharField(allow_null=True, read_only=True, help_text="The charging rule in a sentence.")
 
 
 class SourceSerializer(serializers.ModelSerializer[InputFile]):
     """An input file that is one of your uploads or outputs."""
 
-    upload = serializers.UUIDField(source="upload_id", allow_null=True)
-    output = serializers.UUIDField(source="output_id", allow_null=True)
-    generation = serializers.UUIDField(
-        source="output.generation_id", allow_null=True, default=None, help_text="The generation of that output."
-    )
+    upload = serializers.UUIDField(allow_null=True)
+    output = serializers.UUIDField(allow_null=True)
+    generation = serializers.UUIDField(allow_null=True, default=None, help_text="The generation of that output.")
 
     class Meta:
         model = InputFile
@@ -205,21 +140,21 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
 
     input = serializers.DictField(help_text="The input as it was sent.")
     metadata = serializers.DictField(child=serializers.CharField())
-    progress = ProgressSerializer(source="*")
-    outputs = OutputSerializer(many=True, source="stored_outputs", help_text="The files that are in storage.")
+    progress = ProgressSerializer()
+    outputs = OutputSerializer(many=True, help_text="The files that are in storage.")
     details = serializers.DictField(help_text="What the model returned beside its files, such as the seed.")
-    error = serializers.SerializerMethodField()
-    credits = GenerationCreditsSerializer(source="*")
+    error = FailureSerializer(allow_null=True, read_only=True)
+    credits = GenerationCreditsSerializer()
     fal_request_id = serializers.CharField(allow_null=True)
-    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it belongs to.")
-    retry_of = serializers.UUIDField(source="retry_of_id", allow_null=True)
-    sources = SourceSerializer(
-        many=True, source="input_files", help_text="The input files that are uploads or outputs of Limn."
+    batch = serializers.UUIDField(allow_null=True, help_text="The batch that it belongs to.")
+    retry_of = serializers.UUIDField(allow_null=True)
+    sources = SourceSerializer(many=True, help_text="The input files that are uploads or outputs of Limn.")
+    parent = serializers.UUIDField(  # type: ignore[assignment]  # DRF's word for something else
+        allow_null=True,
+        read_only=True,
+        help_text="The generation whose output is an input file of this one. The first, if there are several.",
     )
-    parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's word for something else
-        help_text="The generation whose output is an input file of this one. The first, if there are several."
-    )
-    urls = serializers.SerializerMethodField()
+    urls = inline_serializer("GenerationUrls", {name: serializers.URLField() for name in URL_NAMES}, read_only=True)
 
     class Meta:
         model = Generation
@@ -230,20 +165,8 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
         )
         read_only_fields = fields
 
-    @extend_schema_field(serializers.UUIDField(allow_null=True))
-    def get_parent(self, generation: Generation) -> UUID | None:
-        return next((file.output.generation_id for file in generation.input_files.all() if file.output), None)
-
-    @extend_schema_field(FailureSerializer(allow_null=True))
-    def get_error(self, generation: Generation) -> Any:
-        return FailureSerializer(generation).data if generation.status == Status.FAILED else None
-
-    @extend_schema_field(inline_serializer("GenerationUrls", {key: serializers.URLField() for key in _URL_NAMES}))
-    def get_urls(self, generation: Generation) -> dict[str, str]:
-        return {
-            key: reverse(name, args=[generation.pk], request=self.context["request"])
-            for key, name in _URL_NAMES.items()
-        }
+    def to_representation(self, generation: Generation) -> dict[str, Any]:
+        return represent_found(generation, links=Links.of(self.context["request"]))
 
 
 class CreditsSerializer(serializers.ModelSerializer[Account]):
