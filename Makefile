@@ -61,8 +61,8 @@ seeded-bugs: dev services ## Insert known bugs into a copy and check that tests 
 mutation: dev services ## Mutate the ledger and the lifecycle and list the mutants that no test kills. ARGS=placing: one module
 	@$(PYTHON) -m quality.mutation $(ARGS)
 
-bench: dev ## Compare web servers on this machine
-	@$(PYTHON) -m quality.benchmarks.servers
+bench: dev ## Measure what docs/performance.md shows. ARGS="order status --seconds 2" selects rows
+	@$(PYTHON) -m quality.benchmarks $(ARGS)
 
 structure: dev ## Measure packages, imports and functions, and list what is over a limit. ARGS="--compare HEAD~9"
 	@$(PYTHON) -m quality.structure $(ARGS)

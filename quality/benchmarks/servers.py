@@ -1,4 +1,7 @@
-"""Compares web servers for synchronous Django: `make bench`. docs/decisions/0004-web-server.md uses the result."""
+"""Compares web servers for synchronous Django: `make bench ARGS=servers`.
+
+docs/decisions/0004-web-server.md uses the result.
+"""
 
 from __future__ import annotations
 

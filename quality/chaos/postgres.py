@@ -1,4 +1,7 @@
-"""A PostgreSQL server for chaos runs: it can be crashed and restarted, and keeps everything that it has committed."""
+"""A PostgreSQL server for chaos runs and benchmarks.
+
+It can be crashed and restarted, and keeps everything that it has committed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,10 +30,12 @@ START_SECONDS_MAX = 30.0
 
 
 class Postgres:
-    """A server in a folder of its own, started when the object is made."""
+    """A server in a folder of its own, started when the object is made. Its log is `log` in that folder."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, settings: Sequence[str] = SETTINGS) -> None:
         self.url = f"postgresql://{DATABASE_USER}@127.0.0.1:{port}/postgres"
+        self.log = folder / "log"
+        self._settings = settings
         self._port = port
         self._data = folder / "data"
         self._data.mkdir(mode=0o700, parents=True)
@@ -48,19 +54,24 @@ class Postgres:
         self.stop()
         self._server = self._start()
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def stop(self) -> None:
         subprocesses.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
 
     def _start(self) -> subprocess.Popen[bytes]:
         # No Unix socket: every client connects over TCP, most of them through the proxy.
-        settings = (f"port={self._port}", "unix_socket_directories=", *SETTINGS)
+        settings = (f"port={self._port}", "unix_socket_directories=", *self._settings)
         options = [word for setting in settings for word in ("-c", setting)]
-        server = processes.start(
-            [self._binaries / "postgres", "-D", self._data, *options],
-            output=subprocess.DEVNULL,
-            user=SYSTEM_USER,
-            death_signal=signal.SIGQUIT,
-        )
+        with self.log.open("ab") as log:
+            server = processes.start(
+                [self._binaries / "postgres", "-D", self._data, *options],
+                output=log,
+                user=SYSTEM_USER,
+                death_signal=signal.SIGQUIT,
+            )
         deadline = time.monotonic() + START_SECONDS_MAX
         while True:
             try:

@@ -160,5 +160,5 @@ def test_wrong_commands_are_detected() -> None:
 def test_the_examples_of_make_can_be_run() -> None:
     examples = re.findall(r"^([a-z-]+):.*## .*ARGS=\"?([^\":]+).*\n.*-m quality", MAKEFILE, re.MULTILINE)
 
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert [fault for word, arguments in examples if (fault := fault_of_make_arguments(word, arguments))] == []

@@ -1,0 +1,25 @@
+"""How long and how often the benchmarks measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The sizes of a run. The defaults are those of `make bench`."""
+
+    seconds: float = 3.0
+    """How long one side is measured at a time."""
+    alternations: int = 5
+    requests_max: int = 3000
+    """Upper limit of what is prepared, such as submissions that wait for a callback."""
+    orders: int = 100
+    """Orders that are timed one after another in each alternation."""
+    jobs: int = 150
+    """Jobs from order to COMPLETED in each alternation."""
+    idle_seconds: float = 30.0
+    growth: tuple[int, ...] = (1_000, 1_000_000)
+    """Numbers of generations between which the growth is measured."""
+    peer: bool = True
+    """Compare with dj-stripe, whose environment is installed from PyPI."""
