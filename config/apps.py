@@ -3,7 +3,7 @@
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
-from config import huey_tables
+from config import queue
 
 
 class LimnConfig(AppConfig):
@@ -11,5 +11,5 @@ class LimnConfig(AppConfig):
 
     def ready(self) -> None:
         # Django sends post_migrate only for apps with tables, and this one has none.
-        post_migrate.connect(huey_tables.create, sender=apps.get_app_config("generations"))
+        post_migrate.connect(queue.create_tables, sender=apps.get_app_config("generations"))
         from config import checks  # noqa: F401, PLC0415  (registers them; apps are loaded only now)

@@ -11,7 +11,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config import env, s3
+from config import env, queue, s3
 from config.logging import logging_config
 from database import timeouts
 
@@ -110,24 +110,12 @@ TASKS = {
         "QUEUES": [],
     }
 }
-HUEY: dict[str, Any] = {"name": "limn", "immediate": False}
-if REDIS_URL:
-    HUEY |= {"huey_class": "huey.RedisHuey", "connection": {"url": REDIS_URL}}
-elif _on_postgresql:
-    HUEY |= {
-        "huey_class": "huey.PostgresHuey",
-        "connection": {
-            "dsn": env.secret("DATABASE_URL"),
-            "connect_timeout": 3,
-            # `migrate` creates them (config.huey_tables). Huey would do it at import, which fails in an outage.
-            "create_tables": False,
-        },
-    }
-else:
-    HUEY |= {
-        "huey_class": "huey.SqliteHuey",
-        "connection": {"filename": str(DATA_DIR / "queue.sqlite3"), "timeout": 20},
-    }
+HUEY = queue.options(
+    SECRET_KEY,
+    redis_url=REDIS_URL,
+    database_url=env.secret("DATABASE_URL") if _on_postgresql else "",
+    sqlite_file=str(DATA_DIR / "queue.sqlite3"),
+)
 
 # --- Files ---
 MEDIA_ROOT = env.folder("MEDIA_ROOT", DATA_DIR / "media")

@@ -5,12 +5,19 @@ It runs in a thread of its own, so a slow mail server delays neither webhooks no
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from generations.jobs import leases, parallel
 from notifications import email
 from notifications.models import EmailNotification
 
 # Longer than a mail server has to answer each of the few steps of a delivery.
 LEASE_SECONDS = 120
+
+
+def due() -> QuerySet[EmailNotification]:
+    """Return the rows that are due and that no worker holds."""
+    return leases.unleased(EmailNotification.objects.to_send())
 
 
 def run_once(*, limit: int) -> int:

@@ -15,7 +15,7 @@ from functools import cached_property
 from time import monotonic
 
 from django.db import connection
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from generations.jobs import failpoints, leases, parallel
@@ -102,6 +102,11 @@ class Notifier:
 
 
 _notifier = Notifier()
+
+
+def due() -> QuerySet[WebhookDelivery]:
+    """Return the deliveries that are due and that no worker holds."""
+    return WebhookDelivery.objects.to_send()
 
 
 def run_once(*, limit: int) -> int:

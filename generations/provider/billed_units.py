@@ -1,18 +1,21 @@
 """Asks fal how many units it bills for a submission. A callback does not say; the stored result does, for an hour.
 
-Only the comparison with fal's bill needs the figure, so submissions are asked about one at a time and a few times each.
+Only the comparison with fal's bill needs the figure. Each submission is asked about once, so this causes as many
+requests as there are jobs, and a few more if fal does not answer.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
-from generations.fal import FalError, Gone
+from generations.fal import Completed, Failed, FalError, Gone
 from generations.models import Phase, Submission
 from generations.provider import clients
 
@@ -43,26 +46,43 @@ def run_once(*, limit: int) -> int:
         generation__phase__in=SETTLED,
     ).exclude(response_url="")
     submissions = list(due.select_related("generation").order_by("units_due_at")[:limit])
-    for submission in submissions:
-        ask(submission)
+    ask(submissions)
     return len(submissions)
 
 
-def ask(submission: Submission) -> None:
-    """Ask fal about one submission, unless another worker has done so since it was read."""
-    # Postponed first: of two workers one asks, and a submission that kills its worker is not asked about at once.
-    unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
-    if not unchanged.update(units_due_at=timezone.now() + RETRY):
+def ask(submissions: Sequence[Submission]) -> None:
+    """Ask fal about the submissions, all at once, except those that another worker has asked about since."""
+    postponed = [submission for submission in submissions if _postpone(submission)]
+    if not postponed:
         return
+    # The threads wait for fal, and use no connection to the database.
+    with ThreadPoolExecutor(max_workers=len(postponed), thread_name_prefix="units") as pool:
+        answers = list(pool.map(_read_result, postponed))
+    for submission, answer in zip(postponed, answers, strict=True):
+        match answer:
+            case Gone():
+                record_units(submission, None)
+            case FalError():
+                generation = submission.generation
+                ended_at = generation.finished_at or generation.answered_at or generation.created_at
+                if timezone.now() - ended_at > RESULT_KEPT:
+                    record_units(submission, None)
+                logger.info("the billed units could not be read", extra={"error": f"{answer}"[:200]})
+            case _:
+                record_units(submission, answer.billable_units)
+
+
+def _postpone(submission: Submission) -> bool:
+    """Make the row due later, unless it has changed since it was read. Returns whether it had not.
+
+    Before the request: of two workers one asks, and a submission that kills its worker is not asked about at once.
+    """
+    unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
+    return unchanged.update(units_due_at=timezone.now() + RETRY) == 1
+
+
+def _read_result(submission: Submission) -> Completed | Failed | FalError:
     try:
-        result = clients.fal().result(submission.response_url)
-    except Gone:
-        record_units(submission, None)
+        return clients.fal().result(submission.response_url)
     except FalError as error:
-        generation = submission.generation
-        ended_at = generation.finished_at or generation.answered_at or generation.created_at
-        if timezone.now() - ended_at > RESULT_KEPT:
-            record_units(submission, None)
-        logger.info("the billed units could not be read", extra={"error": f"{error}"[:200]})
-    else:
-        record_units(submission, result.billable_units)
+        return error

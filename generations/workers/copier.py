@@ -17,6 +17,7 @@ from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from database.time_scale import scaled
@@ -51,6 +52,11 @@ ASK_AGAIN_MISSES = 3
 
 class Broken(Exception):
     """The fetched bytes are not the file that they should be."""
+
+
+def due() -> QuerySet[Output]:
+    """Return the rows that are due and that no worker holds."""
+    return leases.unleased(Output.objects.to_copy())
 
 
 def run_once(*, limit: int) -> int:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from database.time_scale import scaled
@@ -29,6 +30,11 @@ LONGEST_RETRY_SECONDS = scaled(3600)
 RULES = "retention rules"
 # Retention is counted in days, so an hour more does not matter.
 RULES_EVERY = timedelta(hours=1)
+
+
+def due() -> QuerySet[Erasure]:
+    """Return the rows that are due and that no worker holds."""
+    return leases.unleased(Erasure.objects.to_do())
 
 
 def run_once(*, limit: int, now: datetime | None = None) -> int:

@@ -10,9 +10,11 @@ from django.utils import timezone
 from generations.models import Heartbeat
 
 
-def beat(name: str) -> None:
-    """Record that `name` is alive now, by the database's clock."""
-    Heartbeat.objects.update_or_create(name=name, defaults={"seen_at": Now()})
+def beat(*names: str) -> None:
+    """Record that all `names` are alive now, by the database's clock. One statement."""
+    # Sorted, so that two processes lock the rows in the same order.
+    beats = [Heartbeat(name=name, seen_at=Now()) for name in sorted(names)]
+    Heartbeat.objects.bulk_create(beats, update_conflicts=True, unique_fields=["name"], update_fields=["seen_at"])
 
 
 def age(name: str) -> timedelta | None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from database.time_scale import scaled
@@ -46,6 +47,11 @@ UNKNOWN_SECONDS_MAX = timedelta(seconds=scaled(900))
 GONE_GRACE = timedelta(seconds=scaled(120))
 # At the deadline fal is asked to cancel. If it gives no verdict for this long, there is none.
 VERDICT_GRACE = timedelta(hours=1)
+
+
+def due() -> QuerySet[Generation]:
+    """Return the rows that are due and that no worker holds."""
+    return leases.unleased(Generation.objects.to_reconcile())
 
 
 def run_once(*, limit: int) -> int:

@@ -14,6 +14,7 @@ from time import monotonic
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -38,6 +39,11 @@ FORBIDDEN_RETRY_SECONDS = scaled(60)
 # After a POST that took this long, new orders are left to the workers for a while, so that requests do not wait.
 SLOW_SECONDS = 2.0
 SLOW_FOR_SECONDS = 30.0
+
+
+def due() -> QuerySet[Generation]:
+    """Return the rows that are due and that no worker holds."""
+    return leases.unleased(Generation.objects.to_submit())
 
 
 def run_once(*, limit: int) -> int:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import logging
 
+from django.db.models import QuerySet
+
 from generations import lifecycle
 from generations.fal import FalError
 from generations.models import Submission
 from generations.provider import clients
 
 logger = logging.getLogger(__name__)
+
+
+def due() -> QuerySet[Submission]:
+    """Return the surplus jobs that fal has not been asked to cancel yet."""
+    return Submission.objects.to_cancel_surplus()
 
 
 def run_once(*, limit: int) -> int:

@@ -85,7 +85,7 @@ def test_of_two_workers_that_have_read_the_same_row_one_asks(generate: Generate,
     billed_units.run_once(limit=10)
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    billed_units.ask(read_before)
+    billed_units.ask([read_before])
 
     assert units() == 1
     assert Submission.objects.get().units_due_at is None

@@ -11,7 +11,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.test import Client
 
-from config.management.commands import work as work_command
 from generations.models import Event, Generation, Heartbeat, Output, Submission
 from generations.workers import heartbeats, reconciler, tasks
 from simulator import Simulator
@@ -54,32 +53,6 @@ def test_f5_concurrent_reconcilers_share_the_generations(fal: Simulator, order: 
     assert sum(at_once(4, lambda _: reconciler.run_once(limit=6))) == 6
 
 
-class RecordedWaits(threading.Event):
-    """A wake-up that is never waited for. It records for how long, and ends the loop after three turns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float | None] = []
-        self.stop = threading.Event()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout)
-        if len(self.waits) == 3:
-            self.stop.set()
-        return self.is_set()
-
-
-def test_f9_the_reconciler_pauses_after_each_batch_however_long_the_backlog() -> None:
-    """Other workers continue at once after a full batch."""
-    waits = {}
-    for name in ("reconciler", "copier"):
-        woken = RecordedWaits()
-        work_command.poll(name, lambda limit: limit, woken.stop, woken)
-        waits[name] = woken.waits
-
-    assert waits == {"reconciler": [work_command.POLL_SECONDS] * 3, "copier": [0] * 3}
-
-
 # --- Periodic work ---
 
 
@@ -101,7 +74,7 @@ def test_e11_periodic_work_is_due_again_after_its_interval() -> None:
 # --- Wake-ups ---
 
 
-def test_e9_a_transaction_that_is_rolled_back_wakes_nobody() -> None:
+def test_e9_a_transaction_that_is_rolled_back_wakes_no_loop() -> None:
     woken = threading.Event()
     tasks.run_here({"test": woken})
 
