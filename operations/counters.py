@@ -1,7 +1,8 @@
 """The sums behind the counters and histograms of /metrics, over the event log and the stored callbacks.
 
-`metrics.Collector` passes parts of the two tables to `add_up_events` and `add_up_callbacks`. Both return sums by key. A
-key begins with a name in `metrics.COUNTERS` or `metrics.HISTOGRAMS`, and continues with the values of the labels.
+`metric_sums.TOTALS` passes parts of the two tables to `add_up_events` and `add_up_callbacks`. Both return sums by key.
+A key begins with a name in `metrics.COUNTERS` or `metrics.HISTOGRAMS`, and continues with the values of the labels:
+texts, whole numbers and None, because keys are stored as JSON.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ BUCKETS_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
 # The label of models that are not in the catalogue any more, so that they do not keep a time series for ever.
 OTHER = "other"
 FACTS = ("submitted", "not_taken", "submission_lost", "answered", "completed", "failed")
+# A callback whose outcome will change.
+UNPROCESSED = Q(outcome=ProviderCallback.Outcome.RECEIVED)
 
 
 class SecondsBetween(Func):
@@ -118,7 +121,8 @@ def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
             sums[verdict] = count
         case "completed":
             sums["ended", model, "completed"] = count
-            sums["credits",] = -group["spent"]
+            # PostgreSQL returns the sum of a bigint as a decimal number.
+            sums["credits",] = -int(group["spent"])
         case "failed":
             # A failure that came from fal is a verdict if fal had accepted the submission, and a rejection otherwise.
             sums["ended", model, "failed"] = count
@@ -136,8 +140,7 @@ def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
 
 def add_up_callbacks(callbacks: QuerySet[ProviderCallback]) -> Counter[Key]:
     """Return the sums over a part of the stored callbacks, by outcome. Unprocessed ones are left out."""
-    processed = callbacks.exclude(outcome=ProviderCallback.Outcome.RECEIVED)
-    outcomes = processed.order_by().values_list("outcome").annotate(Count("id"))
+    outcomes = callbacks.exclude(UNPROCESSED).order_by().values_list("outcome").annotate(Count("id"))
     return Counter({("callbacks", outcome): count for outcome, count in outcomes})
 
 

@@ -1,8 +1,8 @@
 """All metrics of Limn, computed from the database when Prometheus scrapes them (`views.metrics`).
 
 They are therefore correct with any number of processes, after a restart and after a kill, whichever process answers.
-Counters and histograms are sums over tables whose rows are only added; `running_totals` remembers the sums over old
-rows, and `counters` computes them. Gauges describe unfinished work (`gauges`).
+Counters and histograms are sums over tables whose rows are only added (`counters`); those over old rows are stored
+(`metric_sums`). Gauges describe unfinished work (`gauges`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from generations.models import Event, ProviderCallback, RejectedCallbacks
-from operations import counters, gauges
-from operations.running_totals import IncrementalSum, Key
+from generations.models import RejectedCallbacks
+from operations import counters, gauges, metric_sums
+from operations.running_totals import Key
 
-# A scrape that needs longer is answered with 503. The sums are kept, and the next scrape continues.
+# A scrape that needs longer, because no worker has added up the old rows, is answered with 503. The next one continues.
 COUNTING_SECONDS_MAX = 2.0
 
 # By the first part of the key of the sums: the name, the documentation and the labels of the metric.
@@ -47,19 +47,13 @@ HISTOGRAMS: dict[str, tuple[str, str, str]] = {
 
 
 class Collector:
-    """Collects all metrics. A process has one, because it remembers the sums over old rows."""
-
-    def __init__(self) -> None:
-        self._totals = (
-            IncrementalSum(Event.objects.all(), "created_at", counters.add_up_events),
-            IncrementalSum(ProviderCallback.objects.all(), "received_at", counters.add_up_callbacks),
-        )
+    """Collects all metrics. It remembers nothing, so it makes no difference which process answers."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric. Raises `running_totals.NotReady` if adding up takes longer than COUNTING_SECONDS_MAX."""
         deadline = time.monotonic() + COUNTING_SECONDS_MAX
         sums: Counter[Key] = Counter()
-        for total in self._totals:
+        for total in metric_sums.TOTALS:
             sums.update(total.sums(deadline=deadline))
         # Rejected callbacks are not stored, only counted.
         sums.update({("refused", row.status): row.number for row in RejectedCallbacks.objects.all()})

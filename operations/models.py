@@ -1,4 +1,4 @@
-"""The tables of operations: the lines of fal's bill, and the alert episodes that have not ended."""
+"""The tables of operations: fal's bill, the alert episodes that have not ended, and the sums behind the metrics."""
 
 from __future__ import annotations
 
@@ -48,3 +48,19 @@ class AlertEpisode(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.subject}".strip()
+
+
+class StoredSums(models.Model):
+    """The sums over the old rows of one table. `running_totals` is its only writer."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    last_id = models.BigIntegerField(default=0)
+    """The sums include every row up to this id."""
+    sums = models.JSONField(default=list)
+    """Each sum as a list: its key, and then its value."""
+
+    class Meta:
+        verbose_name_plural = "stored sums"
+
+    def __str__(self) -> str:
+        return f"{self.name} up to {self.last_id}"

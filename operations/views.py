@@ -23,7 +23,7 @@ collector = Collector()
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer with all metrics; with 503 while a process that has just started still adds up old rows."""
+    """Answer with all metrics; with 503 while old rows are still being added up, which the workers usually do."""
     if not may_read(request):
         return HttpResponse(
             "Send METRICS_TOKEN as “Authorization: Bearer …”, or log in as staff.\n",

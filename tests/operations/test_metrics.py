@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -16,10 +19,12 @@ from django.utils import timezone
 from credits.models import Account
 from generations import lifecycle
 from generations.fal import Reason
-from generations.models import Event, FailureCode, Generation, Phase, Submission
+from generations.models import Event, FailureCode, Generation, Phase, ProviderCallback, Submission
 from generations.provider import circuit_breaker
-from operations import metrics, running_totals, views
+from operations import metric_sums, metrics, running_totals
 from operations.metrics import Collector
+from operations.models import StoredSums
+from operations.running_totals import Key
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
@@ -35,9 +40,8 @@ TOKEN = "a-token-of-some-length"
 
 
 @pytest.fixture(autouse=True)
-def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collector that remembers no sums over the rows of another test, and may take as long as the machine needs."""
-    monkeypatch.setattr(views, "collector", Collector())
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape may take as long as the machine needs."""
     monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", HANG_SECONDS)
 
 
@@ -156,13 +160,22 @@ def erase_everything() -> None:
         lifecycle.erase(generation, actor="test")
 
 
-def test_an_old_and_a_new_process_agree_and_no_counter_falls(
-    order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The old one has added up every row in slices as soon as it was written; the new one adds up all rows at once."""
+@pytest.fixture
+def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row is settled when it is written, and a slice is two rows."""
     monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
     monkeypatch.setattr(running_totals, "SLICE_ROWS", 2)
-    old_process = Collector()
+
+
+def advance() -> int:
+    """Runs the worker until all settled rows are in the stored sums. Returns the number of slices."""
+    return metric_sums.run_once(limit=1000)
+
+
+def test_stored_sums_and_those_over_all_rows_agree_and_no_counter_falls(
+    order: PlaceOrder, settle_at_once: None
+) -> None:
+    """The worker adds every row in slices as soon as it is written. Without stored sums, a scrape adds all at once."""
     before: dict[tuple[Any, ...], float] = {}
     for _ in range(3):
         submission = order().submissions.get()
@@ -170,29 +183,79 @@ def test_an_old_and_a_new_process_agree_and_no_counter_falls(
         lifecycle_facts.stored(submission)
         fail(order().submissions.get(), "provider_error")
         refuse_and_fail(order().submissions.get())
-        now = counters(old_process)
-        erase_everything()
-        assert now == counters(Collector())
+        assert advance() > 3
+        now = counters(Collector())
+        with transaction.atomic():
+            StoredSums.objects.all().delete()
+            assert now == counters(Collector())
+            transaction.set_rollback(True)
         assert all(now[key] >= value for key, value in before.items())
+        erase_everything()
         before = now
 
 
 def test_settled_rows_are_not_read_again(order: PlaceOrder) -> None:
     fail(order().submissions.get(), "provider_error")
     Event.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    collector = Collector()
-    first = counters(collector)
+    advance()
+    first = counters(Collector())
 
     Event.objects.all().delete()
 
-    assert counters(collector) == first
+    assert counters(Collector()) == first
+    assert advance() == 0
 
 
-def test_adding_up_that_takes_too_long_continues_at_the_next_scrape(
-    client: Client, order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
+def test_rows_that_may_still_be_overtaken_are_not_settled(order: PlaceOrder) -> None:
+    """A transaction with a smaller id may commit later."""
+    fail(order().submissions.get(), "provider_error")
+
+    assert advance() == 0
+
+
+def test_a_callback_is_settled_after_it_was_processed(
+    submitted: Submission, settle_at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running_totals, "SLICE_ROWS", 1)
-    monkeypatch.setattr(running_totals, "SETTLED_AFTER", timedelta(0))
+    callback = ProviderCallback.objects.create(submission=submitted, request_id="x", body=b"", body_sha256="x")
+    later = ProviderCallback.objects.create(
+        submission=None, request_id="x", body=b"", body_sha256="y", outcome="orphan"
+    )
+    advance()
+    assert StoredSums.objects.get(name="callbacks").last_id < callback.pk
+    ProviderCallback.objects.update(outcome="applied")
+    advance()
+
+    ProviderCallback.objects.all().delete()
+
+    assert StoredSums.objects.get(name="callbacks").last_id == later.pk
+    assert counters(Collector())["limn_callbacks_total", ("verdict", "applied")] == 2
+
+
+def test_two_workers_that_add_the_same_rows_count_them_once(order: PlaceOrder, settle_at_once: None) -> None:
+    """The other worker stores the slice, and all that follow, while this one adds it up."""
+    fail(order().submissions.get(), "provider_error")
+    expected = counters(Collector())
+    events = metric_sums.TOTALS[0]
+
+    def add_up_late(rows: QuerySet[Event]) -> Counter[Key]:
+        added = events.add_up(rows)
+        while events.advance():
+            pass
+        return added
+
+    assert replace(events, add_up=add_up_late).advance()
+
+    assert StoredSums.objects.get().last_id == Event.objects.latest("id").pk
+    assert counters(Collector()) == expected
+    # The negative control: the other worker's sums with this one's last id would count those rows twice.
+    StoredSums.objects.update(last_id=Event.objects.earliest("id").pk + 1)
+    assert counters(Collector()) != expected
+
+
+def test_a_scrape_without_workers_adds_up_old_rows_itself_and_continues_after_its_deadline(
+    client: Client, order: PlaceOrder, settle_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_totals, "LAG_ROWS_MAX", 1)
     monkeypatch.setattr(metrics, "COUNTING_SECONDS_MAX", -1)
     fail(order().submissions.get(), "provider_error")
 
@@ -201,6 +264,7 @@ def test_adding_up_that_takes_too_long_continues_at_the_next_scrape(
 
     assert (early.status_code, early["Retry-After"]) == (503, "1")
     assert scrape(client)["fal_requests_total", FLUX, "accepted"] == 1
+    assert StoredSums.objects.get(name="events").last_id > 0
 
 
 def test_the_number_of_queries_does_not_depend_on_the_number_of_orders(client: Client, order: PlaceOrder) -> None:

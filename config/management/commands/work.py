@@ -22,7 +22,7 @@ from generations.provider import billed_units
 from generations.workers import copier, eraser, reconciler, storage_cleaner, submitter, surplus_canceller
 from generations.workers.loops import WATCH_SECONDS, Loops, Worker
 from notifications import mailer, notifier
-from operations import alerting
+from operations import alerting, metric_sums
 
 # After SIGTERM, for the calls that are running.
 STOP_SECONDS_MAX = 1.5
@@ -40,6 +40,7 @@ WORKERS = (
     Worker(name="billed_units", run_once=billed_units.run_once, idle_seconds=5),
     # Most of its calls do nothing, and execute no statement.
     Worker(name="alerting", run_once=alerting.run_once, idle_seconds=1),
+    Worker(name="metric_sums", run_once=metric_sums.run_once),
 )
 
 
