@@ -101,6 +101,7 @@ services:
 	test -x "$${CHROMIUM:-/usr/bin/chromium}" || missing="chromium fonts-noto-color-emoji"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
+	test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	command -v faketime >/dev/null || missing="$$missing faketime"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	test -z "$$missing" || $(call apt,$$missing) || \

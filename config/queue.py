@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from django.db import connections
 from django.utils.crypto import salted_hmac
+from huey.api import Huey
 from huey.constants import EmptyData
 from huey.consumer import Consumer
 from huey.serializer import SignedSerializer
@@ -78,12 +79,10 @@ def create_tables(*, using: str, **kwargs: Any) -> None:
                 cursor.execute(statement.replace("create table", "create unlogged table"))
 
 
-def consumer() -> Consumer:
-    """Return the consumer for `manage.py work`: one thread that receives messages. It has no periodic tasks."""
-    from huey.contrib.djhuey import HUEY  # noqa: PLC0415  (reads the settings)
-
-    delays = {"initial_delay": POLL_SECONDS, "max_delay": HUEY.storage.poll_seconds_max}
-    return Consumer(HUEY, workers=1, periodic=False, scheduler_interval=60, **delays)
+def consumer(huey: Huey) -> Consumer:
+    """Return the consumer for `manage.py work`: one thread that receives messages. There are no periodic tasks."""
+    delays = {"initial_delay": POLL_SECONDS, "max_delay": huey.storage.poll_seconds_max}
+    return Consumer(huey, workers=1, periodic=False, scheduler_interval=60, **delays)
 
 
 class _WithoutResults:

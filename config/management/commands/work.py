@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from huey.contrib.djhuey import HUEY
 
 from config import queue
 from generations.jobs import leases
@@ -50,7 +51,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.FAL_KEY:
             raise CommandError("FAL_KEY is not set. Set it to your key, or try Limn without one: make run")
-        consumer = queue.consumer()
+        consumer = queue.consumer(HUEY)
         loops = Loops(WORKERS)
         threads = loops.start()
         consumer.start()

@@ -27,7 +27,7 @@ def running_deployment(
     database: Server, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     """`manage.py serve` and `manage.py work` on that database."""
-    with deploy(database, request.config.stash[simulator], tmp_path_factory.mktemp("deployment")) as running:
+    with deploy(database.url, request.config.stash[simulator], tmp_path_factory.mktemp("deployment")) as running:
         yield running
 
 

@@ -14,7 +14,6 @@ import requests
 
 from config.management.ports import free_port
 from simulator import Simulator
-from tests.services.postgres import Server
 from tests.services.processes import Processes, processes, run_command
 from tests.services.waiting import HANG_SECONDS
 
@@ -95,10 +94,10 @@ class Deployment:
 
 
 @contextmanager
-def deploy(database: Server, fal: Simulator, folder: Path) -> Iterator[Deployment]:
+def deploy(database_url: str, fal: Simulator, folder: Path) -> Iterator[Deployment]:
     """Migrates the database and runs a web server and a worker on it for as long as the block lasts."""
     url = f"http://127.0.0.1:{(port := free_port())}"
-    environment = {"DATABASE_URL": database.url, "DATA_DIR": str(folder), "SITE_URL": url, "PORT": str(port)}
+    environment = {"DATABASE_URL": database_url, "DATA_DIR": str(folder), "SITE_URL": url, "PORT": str(port)}
     run_command("migrate", environment=environment)
     demo = run_command("demo_user", "--json", "--credits", "1000", environment=environment)
     with processes(folder, environment) as limn:
