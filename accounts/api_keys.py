@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.utils import timezone
 
+from accounts import statements
 from accounts.models import ApiKey, Scope
 from database import best_effort
 from errors import DomainError
@@ -113,7 +114,7 @@ def issue(user: User, name: str, *, rights: Rights = ALL_RIGHTS, by: ApiKey | No
     _require_within(rights, by)
     plain = KEY_START + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
-        user=user, name=name, prefix=plain[:PREFIX_CHARACTERS], digest=_digest(plain), **rights.columns
+        user=user, name=name, prefix=plain[:PREFIX_CHARACTERS], digest=digest(plain), **rights.columns
     )
     return Issued(key, plain)
 
@@ -143,19 +144,32 @@ def revoke(key: ApiKey) -> bool:
 # --- The key of a request ---
 
 
+def digest(plain: str) -> str:
+    """Return the hash under which a key is stored."""
+    # A plain hash, not a slow password hash: 256 random bits cannot be found by trying.
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
 def find(plain: str) -> ApiKey | None:
-    """Return the key with this text if it is usable, and record that it was used."""
-    usable = ApiKey.objects.usable().select_related("user__account__limits")
-    key = usable.filter(digest=_digest(plain)).first()
-    if key is None:
+    """Return the key with this text if it is usable, and record that it was used.
+
+    Its user, the user's account and the account's limits are in hand.
+    """
+    found = statements.find_key(digest(plain))
+    if found is None:
         return None
+    record_use(found.key)
+    return found.key
+
+
+def record_use(key: ApiKey) -> None:
+    """Record that a request came with this key, at most once per LAST_USED_INTERVAL."""
     now = timezone.now()
     before = now - LAST_USED_INTERVAL
     if key.last_used_at is None or key.last_used_at < before:
         # The condition once more: of concurrent requests with one key, one writes.
         stale = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=before), pk=key.pk)
         best_effort.try_write(lambda: stale.update(last_used_at=now), default=0)
-    return key
 
 
 def set_current(key: ApiKey) -> None:
@@ -193,8 +207,3 @@ def _require_within(rights: Rights, by: ApiKey | None) -> None:
         raise RightsExceeded(
             "A key cannot give another key scopes, models or a lifetime that it does not have itself. Log in instead."
         )
-
-
-def _digest(plain: str) -> str:
-    # A plain hash, not a slow password hash: 256 random bits cannot be found by trying.
-    return hashlib.sha256(plain.encode()).hexdigest()

@@ -23,7 +23,6 @@ from credits.models import Account
 from generations import services
 from generations.api.order_requests import BatchRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.representation import with_related_rows
 from generations.api.serializers import BatchSerializer, BatchSummarySerializer
 from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
@@ -31,6 +30,7 @@ from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
 from generations.http.pagination import NewestFirst
 from generations.models import Batch, CancelledBy, Generation
+from generations.models.statements import with_related_rows
 from generations.ordering.orders import find_batch
 
 # A batch of 200 is expensive to render, so clients are asked to poll it less often than a single generation.

@@ -21,13 +21,15 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts import api_keys
+from accounts.models import ApiKey
 from credits.models import Account
 from generations import lifecycle, services
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import OrderRequest, RetryRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.representation import Links, represent_found, with_related_rows
+from generations.api.representation import Links, represent_found
 from generations.api.serializers import ErasureSerializer, GenerationSerializer
+from generations.api.statements import find_with_key
 from generations.errors import AlreadyFinished
 from generations.http import long_polling
 from generations.http.authentication import authenticated_user
@@ -36,6 +38,7 @@ from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, PREFER, problems
 from generations.http.pagination import NewestFirst, OldestFirst
 from generations.models import CancelledBy, Event, Generation, GenerationQuerySet, Phase
+from generations.models.statements import STATE, everything, is_complete, read_all, with_related_rows
 from generations.ordering.orders import find_generation
 from generations.progress.serializers import EventSerializer
 from generations.services import PlacedOrder
@@ -92,6 +95,23 @@ class GenerationsView(ListAPIView[Generation]):
 
 
 class GenerationView(APIView):
+    _generation: Generation | None = None
+    """What `find_key` has found. None: the request came without a key, or the key's user has no such generation."""
+
+    def find_key(self, plain: str) -> ApiKey | None:
+        """Find the key of the request, and the generation that its URL names, with one statement."""
+        found = find_with_key(
+            api_keys.digest(plain),
+            self.kwargs["generation_id"],
+            # A client that names the state that it has probably has the current one. The rest is read if it has not.
+            STATE if "HTTP_IF_NONE_MATCH" in self.request.META else everything(),
+        )
+        if found is None:
+            return None
+        api_keys.record_use(found.key)
+        self._generation = found.generation
+        return found.key
+
     @extend_schema(
         operation_id="read_generation",
         parameters=[IF_NONE_MATCH],
@@ -99,9 +119,13 @@ class GenerationView(APIView):
     )
     def get(self, request: Request, generation_id: UUID) -> HttpResponseBase:
         """The current state. `Retry-After` says when to poll again; it is absent once the generation has ended."""
-        generation = _find(request, generation_id)
+        generation = self._generation or _find(request, generation_id)
         unchanged = get_conditional_response(request, etag=_etag(generation))
-        return _add_headers(unchanged or Response(_serialize(request, generation)), generation)
+        if unchanged is not None:
+            return _add_headers(unchanged, generation)
+        if not is_complete(generation):
+            generation = read_all(generation.pk)
+        return _add_headers(Response(_serialize(request, generation)), generation)
 
     @extend_schema(
         operation_id="erase_generation",
@@ -138,7 +162,7 @@ class CancelView(APIView):
         if answer == "finished":
             raise AlreadyFinished("It has ended, or its result is being copied into storage.")
         # As the cancellation has left it.
-        generation = _find(request, generation_id)
+        generation = read_all(generation_id)
         status = 200 if answer == "released" else 202
         return _add_headers(Response(_serialize(request, generation), status=status), generation)
 
@@ -182,7 +206,7 @@ class EventsView(ListAPIView[Event]):
 
 
 def _find(request: Request, generation_id: UUID) -> Generation:
-    return get_object_or_404(with_related_rows(Generation.objects.visible_to(request.user)), pk=generation_id)
+    return get_object_or_404(Generation.objects.visible_to(request.user), pk=generation_id)
 
 
 def _serialize(request: Request, generation: Generation) -> dict[str, object]:
@@ -199,7 +223,7 @@ def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int 
         ended = Generation.objects.filter(pk=placed.generation.pk, phase=Phase.DONE)
         long_polling.wait_until(ended.exists, seconds=wait_seconds)
     # With its current state: submitting the order, or the wait, has changed it.
-    generation = _find(request, placed.generation.pk)
+    generation = read_all(placed.generation.pk)
     # A client that did not ask to wait gets 202 even if fal has refused the order already: it has to read the result
     # in any case.
     status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202

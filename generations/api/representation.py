@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpRequest
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone
@@ -22,7 +21,7 @@ from rest_framework.request import Request
 from generations import catalogue
 from generations.files import signed_urls
 from generations.lifecycle import charging_rules
-from generations.models import Generation, GenerationQuerySet, InputFile, Output, Rule, Status, Submission
+from generations.models import Generation, InputFile, Output, Rule, Status, statements
 from generations.progress import durations
 
 # The members of `urls`, and the views that they lead to.
@@ -111,23 +110,12 @@ def represent(
     }
 
 
-def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
-    """Add what `represent_found` renders beside the row itself, in two more queries for all rows."""
-    # A lost submission may have been repeated: the latest job at fal is the one that is shown.
-    accepted = Submission.objects.filter(generation=OuterRef("pk"), request_id__isnull=False).order_by("-number")
-    stored = Prefetch("outputs", Output.objects.stored(), to_attr="stored_outputs")
-    input_files = Prefetch("input_files", InputFile.objects.select_related("output"))
-    return generations.annotate(fal_request_id=Subquery(accepted.values("request_id")[:1])).prefetch_related(
-        stored, input_files
-    )
-
-
 def represent_found(generation: Generation, *, links: Links) -> dict[str, Any]:
-    """Return the JSON of a generation that was read with `with_related_rows`."""
+    """Return the JSON of a generation that `models.statements` has found."""
     return represent(
         generation,
-        outputs=generation.stored_outputs,  # type: ignore[attr-defined]
-        input_files=generation.input_files.all(),
+        outputs=statements.outputs_of(generation),
+        input_files=statements.input_files_of(generation),
         fal_request_id=generation.fal_request_id,  # type: ignore[attr-defined]
         links=links,
     )

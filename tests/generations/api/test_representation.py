@@ -15,9 +15,10 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from generations import lifecycle
-from generations.api.representation import Links, represent_found, with_related_rows
+from generations.api.representation import Links, represent_found
 from generations.api.serializers import GenerationSerializer
 from generations.models import Batch, CancelledBy, Generation, InputFile, Output, Phase, Submission
+from generations.models.statements import with_related_rows
 from tests.fixtures.api import PlaceOrder
 from tests.helpers.images import insert_upload
 from tests.helpers.lifecycle_facts import REACH
