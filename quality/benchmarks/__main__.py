@@ -21,11 +21,19 @@ from quality.benchmarks import servers
 from quality.benchmarks.environment import Environment
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Result, as_text
-from quality.benchmarks.rows import callbacks, order, status
+from quality.benchmarks.rows import callbacks, idle, jobs, latency, order, sqlite, status
 from quality.chaos.processes import ROOT
 
 Row = Callable[[Environment, Options], list[Result]]
-ROWS: dict[str, Row] = {"callbacks": callbacks.measure, "status": status.measure, "order": order.measure}
+ROWS: dict[str, Row] = {
+    "callbacks": callbacks.measure,
+    "status": status.measure,
+    "order": order.measure,
+    "latency": latency.measure,
+    "jobs": jobs.measure,
+    "idle": idle.measure,
+    "sqlite": sqlite.measure,
+}
 USUAL = tuple(ROWS)
 """Without names these are measured; they take about a quarter of an hour."""
 # It compares web servers, needs none of the services, and prints a table of its own.
@@ -64,7 +72,8 @@ def measure(names: Sequence[str], environment: Environment, options: Options) ->
             results += ROWS[name](environment, options)
         except Exception as error:
             traceback.print_exc()
-            results.append(Result(row=name, what=name, unit="", error=f"failed: {error}"[:200]))
+            reason = str(error).partition("\n")[0]
+            results.append(Result(row=name, what=name, unit="", error=f"failed: {reason}"[:100]))
     return results
 
 

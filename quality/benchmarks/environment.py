@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ UNREACHED_LIMITS = {
 }
 CLEARED_VARIABLES = ("REDIS_URL", "ALLOWED_HOSTS", "EMAIL_URL", "MEDIA_ROOT", "DEBUG", "LOG_LEVEL", "PORT")
 MODEL = "flux-schnell"
+JOBS_SECONDS_MAX = 300.0
+POLL_SECONDS = 0.05
+_COMPLETED = "SELECT count(*) FROM generations_generation WHERE status = 'completed'"
 _CREATE_USERS = """
 from django.core.management import call_command
 for number in range({users}):
@@ -106,6 +110,9 @@ class Limn:
     port: int
     tokens: list[str]
     database_url: str
+    """Empty: SQLite."""
+    data: Path
+    """Its folder for files."""
     groups: dict[str, list[subprocess.Popen[bytes]]] = field(default_factory=dict)
     """The processes, as `web` and `work`."""
 
@@ -121,12 +128,24 @@ class Limn:
             headers["If-None-Match"] = etag
         return http_load.request(method, path, headers, body)
 
-    def count(self, status: str) -> int:
-        """Return how many generations have this status."""
-        statement = "SELECT count(*) FROM generations_generation WHERE status = %s"
-        with psycopg.connect(self.database_url) as connection:
-            row = connection.execute(statement, [status]).fetchone()
-        return int(row[0]) if row else 0
+    def wait_for_completed(self, count: int) -> None:
+        """Wait until this many generations have been completed."""
+        with closing(self._connect()) as connection:
+            deadline = time.monotonic() + JOBS_SECONDS_MAX
+            while (completed := connection.execute(_COMPLETED).fetchone()[0]) < count:
+                if time.monotonic() > deadline:
+                    raise http_load.LoadError(f"{completed} of {count} jobs ended within {JOBS_SECONDS_MAX:g} s")
+                time.sleep(POLL_SECONDS)
+
+    def completed(self) -> int:
+        """Return how many generations have been completed."""
+        with closing(self._connect()) as connection:
+            return int(connection.execute(_COMPLETED).fetchone()[0])
+
+    def _connect(self) -> Any:
+        if self.database_url:
+            return psycopg.connect(self.database_url, autocommit=True)
+        return sqlite3.connect(self.data / "limn.sqlite3", timeout=30)
 
 
 class Environment:
@@ -210,7 +229,7 @@ def running(
     """Run Limn from the checkout `root` with these variables, until the end of the block."""
     port = free_port()
     environment = {**os.environ, **variables, "SITE_URL": f"http://127.0.0.1:{port}"}
-    limn = Limn(port, tokens, variables["DATABASE_URL"], {"web": [], "work": []})
+    limn = Limn(port, tokens, variables["DATABASE_URL"], Path(variables["DATA_DIR"]), {"web": [], "work": []})
 
     def start(group: str, *arguments: str) -> None:
         with (folder / f"{group}.log").open("ab") as output:

@@ -18,7 +18,12 @@ class Options:
     """Orders that are timed one after another in each alternation."""
     jobs: int = 150
     """Jobs from order to COMPLETED in each alternation."""
-    idle_seconds: float = 30.0
+    latency_seconds: float = 20.0
+    """How long orders come at a fixed rate, for each rate and alternation."""
+    idle_seconds: float = 10.0
+    idle_settle_seconds: float = 20.0
+    """Before an idle worker is measured."""
+    sqlite_jobs: int = 60
     growth: tuple[int, ...] = (1_000, 1_000_000)
     """Numbers of generations between which the growth is measured."""
     peer: bool = True

@@ -15,7 +15,6 @@ from quality.benchmarks.floor_server import floor_server
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.side import Side
-from tests.services.waiting import until
 
 WARM_UP_ROUNDS = 8
 LIMITS = {200: 0.5, 304: 0.7}
@@ -63,7 +62,7 @@ def completed(environment: Environment, database: str) -> list[str]:
     environment.fal.behave(file_bytes=50_000)
     with environment.limn(database, workers=1) as limn:
         bodies = [http_load.fetch(limn.port, limn.order(number), (202,)) for number in range(len(limn.tokens))]
-        until(lambda: limn.count("completed") == len(bodies), what="completed generations")
+        limn.wait_for_completed(len(bodies))
     return [json.loads(body)["id"] for body in bodies]
 
 

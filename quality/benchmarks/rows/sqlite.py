@@ -1,0 +1,95 @@
+"""Limn out of the box: SQLite and a folder for the files, one web process, one worker, eight clients.
+
+It is compared with an older commit, which runs from its own files in the environment of this checkout.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+from quality.benchmarks import environment as environments
+from quality.benchmarks import http_load
+from quality.benchmarks.environment import Environment
+from quality.benchmarks.options import Options
+from quality.benchmarks.results import Aim, Result
+from quality.benchmarks.rows import jobs
+
+OLD_COMMIT = "8ec138d"
+OLD_PER_SECOND = 4.7
+AIM_PER_SECOND = 25
+
+
+def measure(environment: Environment, options: Options) -> list[Result]:
+    """Measure this checkout and the old commit alternately."""
+    rate = Result(
+        row="sqlite",
+        what="SQLite out of the box, jobs",
+        unit="per second",
+        against=f"commit {OLD_COMMIT}",
+        # 25 a second where the old commit manages 4.7.
+        aim=Aim(of="ratio", comparison="≥", limit=round(AIM_PER_SECOND / OLD_PER_SECOND, 1)),
+    )
+    refused = Result(
+        row="sqlite",
+        what=f"orders answered with 503, of {options.sqlite_jobs}",
+        unit="orders",
+        against=f"commit {OLD_COMMIT}",
+        has_ratio=False,
+        aim=Aim(of="value", comparison="≤", limit=0),
+    )
+    old = exported(environment)
+    if old is None:
+        rate.note = f"The history of this repository does not have commit {OLD_COMMIT}, so nothing is compared."
+    environment.fal.behave(file_bytes=jobs.FILE_BYTES)
+    for _ in range(options.alternations):
+        for root, rates, refusals in (
+            (environment.root, rate.limn, refused.limn),
+            (old, rate.other, refused.other),
+        ):
+            if root is not None:
+                per_second, count = jobs_per_second(environment, root, options.sqlite_jobs)
+                rates.append(per_second)
+                refusals.append(count)
+    return [rate, refused]
+
+
+def exported(environment: Environment) -> Path | None:
+    """Write the files of the old commit to a folder. None if the repository does not have it."""
+    command = ["git", "-C", str(environment.root), "archive", OLD_COMMIT]
+    archive = subprocess.run(command, capture_output=True, check=False)
+    if archive.returncode:
+        return None
+    folder = environment.folder / OLD_COMMIT
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return folder
+
+
+def jobs_per_second(environment: Environment, root: Path, count: int) -> tuple[float, int]:
+    """Run a new installation of a checkout. Returns its jobs per second, and how many orders got 503."""
+    # No database and no bucket: what `make run` uses in an empty folder.
+    variables = {**environment.variables(""), **dict.fromkeys(environment.bucket.environment, "")}
+    prepared, data = environment.folder / f"sqlite-{root.name}", environment.folder / "sqlite"
+    shutil.rmtree(data, ignore_errors=True)
+    if not prepared.exists():
+        # Made once, since it takes seconds.
+        prepared.mkdir()
+        tokens = environments.create_users(root, {**variables, "DATA_DIR": str(prepared)}, jobs.CLIENTS)
+        (prepared / "tokens").write_text("\n".join(tokens))
+    shutil.copytree(prepared, data)
+    tokens = (data / "tokens").read_text().split()
+    variables["DATA_DIR"] = str(data)
+    with environments.running(root, environment.folder, variables, tokens, web=1, workers=1) as limn:
+        jobs.run(limn, jobs.CLIENTS)
+        began = time.perf_counter()
+        orders = [limn.order(number) for number in range(count)]
+        before = limn.completed()
+        load = http_load.closed_loop(limn.port, orders, connections=jobs.CLIENTS, expected=(202,))
+        accepted = load.statuses[202]
+        limn.wait_for_completed(before + accepted)
+        return accepted / (time.perf_counter() - began), load.statuses[503]
