@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from quality.benchmarks import servers
+from quality.benchmarks import page, servers
 from quality.benchmarks.environment import Environment
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Result, as_text
@@ -46,21 +46,33 @@ def main(arguments: Sequence[str]) -> int:
         servers.main()
         return 0
     started_at, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()
-    options = options_of(parsed)
+    options, names = options_of(parsed), parsed.names or USUAL
     with tempfile.TemporaryDirectory(prefix="limn-bench-") as folder:
         # PostgreSQL runs as a user without privileges, which has to reach its folder.
         Path(folder).chmod(0o755)
         with Environment(Path(parsed.keep or folder), parsed.root) as environment:
-            about = {"commit": commit(parsed.root), "at": started_at, "cores": os.cpu_count(), "load before": load}
-            about |= {"postgresql": postgresql_version(environment), "python": sys.version.split()[0]}
-            results = measure(parsed.names or USUAL, environment, options)
+            about: dict[str, Any] = {
+                "rows": list(names),
+                "commit": commit(parsed.root),
+                "at": started_at,
+                "cores": os.cpu_count(),
+                "load before": load,
+                "postgresql": postgresql_version(environment),
+                "python": sys.version.split()[0],
+            }
+            results = measure(names, environment, options)
     about["load after"] = os.getloadavg()
     print("\n" + as_text(results) + "\n\n" + ", ".join(f"{name}: {value}" for name, value in about.items()))
-    document = {"about": about, "results": [result.as_json() for result in results]}
+    documents = [{**result.as_json(), "about": about} for result in results]
     parsed.output.parent.mkdir(parents=True, exist_ok=True)
-    parsed.output.write_text(json.dumps(document, indent=1) + "\n")
+    parsed.output.write_text(json.dumps(documents, indent=1, ensure_ascii=False) + "\n")
     print(f"Written to {parsed.output}")
-    return 1 if any(result.error for result in results) else 0
+    if any(result.error for result in results):
+        return 1
+    if parsed.publish:
+        page.publish(documents)
+        print(f"Published in {page.PAGE}")
+    return 0
 
 
 def measure(names: Sequence[str], environment: Environment, options: Options) -> list[Result]:
@@ -83,6 +95,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='make bench ARGS="…"', description=__doc__)
     parser.add_argument("names", nargs="*", metavar="ROW", help=", ".join(names))
     parser.add_argument("--output", type=Path, default=ROOT / "var/bench.json", help="file for the results, as JSON")
+    parser.add_argument("--publish", action="store_true", help="write docs/performance.md and its chart if all succeed")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to measure (default: this one)")
     parser.add_argument("--keep", type=Path, help="an empty folder for databases and logs, which are kept")
     for each in fields(Options):
