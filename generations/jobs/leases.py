@@ -13,19 +13,22 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import DatabaseError, connection, transaction
+from django.db import connection
 from django.db.models import Case, F, PositiveIntegerField, Q, QuerySet, When
 from django.db.models.functions import Now
 
 from database.clock import from_now
+from generations.jobs import statements
 from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
-# The rows that this process holds, by lease and key, so that it can release them when it ends.
-_held: dict[tuple[UUID, Any], Leased] = {}
+_Name = tuple[type[Leased], UUID | None, Any]
+# The rows that this process holds, so that it can release them when it ends.
+_held: dict[_Name, Leased] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
 
@@ -44,17 +47,24 @@ def claim(
     due: QuerySet[Row], *, limit: int, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
 ) -> list[Row]:
     """Lease up to `limit` rows of `due` for `seconds`; by default those that have waited longest."""
-    lease = uuid4()
-    with transaction.atomic():
-        candidates = unleased(due).order_by(*order_by)
-        # SKIP LOCKED: a worker passes over the rows that another one is claiming instead of waiting for them.
-        keys = list(candidates.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit])
-        rows = due.model._default_manager.filter(pk__in=keys)
-        crashes = F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField())
-        rows.update(lease=lease, leased_until=from_now(seconds), attempts=F("attempts") + 1, crashes=crashes)
-    claimed = list(rows)
-    _held.update({(lease, row.pk): row for row in claimed})
+    candidates = unleased(due).order_by(*order_by)
+    if not connection.features.has_select_for_update_skip_locked and not candidates.exists():
+        # SQLite would lock the database for an UPDATE of no row.
+        return []
+    claimed = statements.update_unlocked(
+        candidates[:limit],
+        lease=uuid4(),
+        leased_until=from_now(seconds),
+        attempts=F("attempts") + 1,
+        crashes=F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField()),
+    )
+    hold(claimed)
     return claimed
+
+
+def hold(rows: Sequence[Leased]) -> None:
+    """Record that this process holds these leased rows, as `claim` does. For rows that were created with a lease."""
+    _held.update({_named(row): row for row in rows})
 
 
 def has_crashed_too_often(row: Leased) -> bool:
@@ -69,9 +79,12 @@ def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int 
 
 
 def forget(row: Leased) -> None:
-    """Record that the work on the row is over, however it ended. `release_all` leaves the row alone."""
-    if row.lease is not None:
-        _held.pop((row.lease, row.pk), None)
+    """Record that the work on the row is over, however it ended.
+
+    `release_all` leaves the row alone, and its lease is no longer renewed.
+    """
+    _held.pop(_named(row), None)
+    _renewer.remove(row)
 
 
 def release_all() -> None:
@@ -85,32 +98,97 @@ def release_all() -> None:
 
 @contextmanager
 def renewing(row: Leased, *, seconds: float) -> Iterator[None]:
-    """Renew the lease from a thread while the block runs.
+    """Renew the lease while the block runs.
 
     So a lease can be short although the work is long, and the row of a killed worker is free within `seconds`.
     """
-    done = threading.Event()
-    thread = threading.Thread(target=_renew_until, args=(done, row, seconds), daemon=True, name="lease")
-    thread.start()
+    renew_until_forgotten([row], seconds=seconds)
     try:
         yield
     finally:
-        done.set()
-        thread.join()
+        _renewer.remove(row)
 
 
-def _renew_until(done: threading.Event, row: Leased, seconds: float) -> None:
-    try:
-        while not done.wait(seconds / 3):
+def renew_until_forgotten(rows: Sequence[Leased], *, seconds: float) -> None:
+    """Renew the leases of `rows` every third of `seconds`, until `forget` is called for each."""
+    _renewer.add(rows, seconds)
+
+
+class _Renewer:
+    """The thread of this process that renews leases. It runs while there are any to be renewed."""
+
+    def __init__(self) -> None:
+        self._rows: dict[_Name, tuple[Leased, float]] = {}
+        """The rows, and for how many seconds each lease is renewed."""
+        self._due: dict[_Name, float] = {}
+        self._wakes_at = 0.0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, rows: Sequence[Leased], seconds: float) -> None:
+        with self._changed:
+            due = monotonic() + seconds / 3
+            self._rows.update({_named(row): (row, seconds) for row in rows})
+            self._due.update(dict.fromkeys(map(_named, rows), due))
+            # A process that was forked has no thread. The thread of a process sleeps until the first renewal.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, daemon=True, name="lease")
+                self._thread.start()
+            elif due < self._wakes_at:
+                self._changed.notify_all()
+
+    def remove(self, row: Leased) -> None:
+        with self._changed:
+            # The thread finds out when it wakes up: most work ends before the first renewal.
+            self._rows.pop(_named(row), None)
+            self._due.pop(_named(row), None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while (first := min(self._due.values(), default=0.0)) > monotonic():
+                    self._wakes_at = first
+                    self._changed.wait(first - monotonic())
+                if not self._due:
+                    self._thread = None
+                    return
+                # All of them: those that are not due yet cost nothing in the same statement.
+                rows = list(self._rows.values())
+                self._due = {_named(row): monotonic() + seconds / 3 for row, seconds in rows}
+            self._renew(rows)
+
+    def _renew(self, rows: list[tuple[Leased, float]]) -> None:
+        groups: dict[tuple[type[Leased], float], list[Leased]] = {}
+        for row, seconds in rows:
+            groups.setdefault((type(row), seconds), []).append(row)
+        for (model, seconds), group in groups.items():
+            own = Q(*(Q(pk=row.pk, lease=row.lease) for row in group), _connector=Q.OR)
+            mine = model._default_manager.filter(own)
             try:
-                if not _own(row).update(leased_until=from_now(seconds)):
-                    return  # The lease is lost; the result of the work will be refused.
-            except DatabaseError:
-                # Two more attempts follow before it runs out.
-                logger.warning("a lease could not be renewed", extra={"row": str(row.pk)})
-    finally:
-        # The thread has a connection of its own.
-        connection.close()
+                # A row that another transaction has locked is left for the next time. Waiting for it while others are
+                # locked here could be a deadlock.
+                renewed = statements.update_unlocked(mine, leased_until=from_now(seconds))
+                if len(renewed) < len(group):
+                    still_own = {_named(row) for row in mine}
+                    # The lease is lost; the result of the work will be refused.
+                    for row in group:
+                        if _named(row) not in still_own:
+                            self.remove(row)
+            except Exception:
+                # Two more attempts follow before they run out. The thread must go on for the other rows.
+                rows_named = " ".join(str(row.pk) for row in group)
+                logger.warning("leases could not be renewed", extra={"rows": rows_named}, exc_info=True)
+            finally:
+                # The thread has a connection of its own.
+                connection.close()
+
+
+_renewer = _Renewer()
+
+
+def _named(row: Leased) -> _Name:
+    """Return the name of a lease of a row. A row that was claimed again has another one."""
+    return type(row), row.lease, row.pk
 
 
 def _own(row: Leased) -> QuerySet[Leased]:

@@ -104,9 +104,9 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=LEASES,
-                within="_renew_until",
-                old="_own(row)",
-                new="type(row)._default_manager.filter(pk=row.pk)",
+                within="_Renewer._renew",
+                old="Q(pk=row.pk, lease=row.lease)",
+                new="Q(pk=row.pk)",
             ),
         ),
         caught_by=("test_a_lease_that_another_worker_took_is_not_renewed",),

@@ -7,6 +7,8 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from generations.jobs import leases
@@ -146,11 +148,50 @@ def test_a_lease_that_another_worker_took_is_not_renewed(order: PlaceOrder) -> N
 
     with leases.renewing(lost, seconds=0.03):
         # The thread ends when it finds that the lease is lost.
-        until(lambda: not is_renewing() or Generation.objects.get().leased_until != before)
+        until(lambda: renewing_threads() == 0 or Generation.objects.get().leased_until != before)
 
     assert Generation.objects.get().leased_until == before
     assert Generation.objects.get().lease == held.lease
 
 
-def is_renewing() -> bool:
-    return any(thread.name == "lease" for thread in threading.enumerate())
+def renewing_threads() -> int:
+    return sum(thread.name == "lease" for thread in threading.enumerate())
+
+
+def test_one_thread_renews_all_leases_of_the_process(order: PlaceOrder) -> None:
+    for _ in range(5):
+        order()
+    rows = claim(seconds=3)
+    first = Generation.objects.values_list("pk", "leased_until")
+    before = set(first)
+
+    leases.renew_until_forgotten(rows[:3], seconds=3)
+    leases.renew_until_forgotten(rows[3:], seconds=3)
+    until(lambda: not before & set(first.all()))
+
+    assert renewing_threads() == 1
+    for row in rows:
+        leases.forget(row)
+    until(lambda: renewing_threads() == 0)
+
+
+def test_all_leases_are_renewed_by_one_statement(order: PlaceOrder) -> None:
+    order(), order()
+    rows = [(row, 30.0) for row in claim()]
+
+    with CaptureQueriesContext(connection) as captured:
+        leases._renewer._renew(rows)
+
+    assert len(captured) == 1
+
+
+def test_work_that_is_done_before_a_third_of_its_lease_needs_no_statement(order: PlaceOrder) -> None:
+    order()
+    (row,) = claim()
+    before = Generation.objects.get().leased_until
+
+    with leases.renewing(row, seconds=0.3):
+        pass
+    until(lambda: renewing_threads() == 0)
+
+    assert Generation.objects.get().leased_until == before
