@@ -17,7 +17,11 @@ def storage(
     """Return the entry of Django's STORAGES setting. `signed_seconds` is the lifetime of signed URLs."""
     client_config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": "path"},
+        # TLS protects the body, or it goes to this machine. Its own hash in the signature would be computed beside that
+        # of `generations.files.proven_writes`, which is signed.
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
+        # One connection is kept for each copy that runs at the same time.
+        max_pool_connections=32,
         connect_timeout=5,
         read_timeout=30,
         # Three attempts within seconds, with jitter. Longer outages are left to the copier.

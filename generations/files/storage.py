@@ -23,6 +23,9 @@ from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
+from generations.files import proven_writes
+from generations.files.spool import Spool
+
 # The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
 # names.
 OUTPUTS_PREFIX = "generations/"
@@ -49,6 +52,10 @@ class StoredObject:
     modified_at: datetime
 
 
+class StoredOtherwise(OSError):
+    """The storage accepted a file, and holds other bytes."""
+
+
 def put(key: str, file: IO[bytes], *, content_type: str) -> None:
     """Store a file under exactly this key, and replace what an earlier attempt may have left there."""
     file.seek(0)
@@ -60,8 +67,39 @@ def put(key: str, file: IO[bytes], *, content_type: str) -> None:
         raise OSError(f"storage wrote {written} instead of {key}")
 
 
+def new_spool(*, expected_bytes: int | None) -> Spool:
+    """Return an empty spool for a file that `put_proven` will store. `expected_bytes` is its size, as far as known."""
+    bucket = _bucket()
+    hashes_parts = bucket is not None and proven_writes.verifies(bucket, OUTPUTS_PREFIX)
+    return Spool(expected_bytes=expected_bytes, hashes_parts=hashes_parts)
+
+
+def put_proven(key: str, spool: Spool, *, content_type: str, sha256: str) -> None:
+    """Store a file, and prove that the storage holds exactly its bytes.
+
+    A bucket proves it by the checksum that it has computed itself. A folder, and a bucket whose server ignores
+    checksums, is read back.
+
+    Args:
+        key: A key that no other file has had.
+        sha256: The hash of the file as it arrived, hexadecimal.
+
+    Raises:
+        StoredOtherwise: The storage holds other bytes.
+        OSError, BotoCoreError, ClientError: It is not stored.
+    """
+    bucket = _bucket()
+    if bucket is not None and spool.hashes_parts:
+        if proven_writes.put(bucket, key, spool, content_type=content_type, sha256=sha256):
+            return
+    else:
+        put(key, spool.file, content_type=content_type)
+    if measure(key) != Measured(size_bytes=spool.size_bytes, sha256=sha256):
+        raise StoredOtherwise("the storage holds other bytes than were sent")
+
+
 def measure(key: str) -> Measured:
-    """Read a stored file back, and return its length and hash. The S3 servers have no checksum in common."""
+    """Read a stored file back, and return its length and hash."""
     digest, size = hashlib.sha256(), 0
     for chunk in _read_chunks(key):
         digest.update(chunk)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urljoin
 
 import requests
@@ -54,6 +54,12 @@ RETRY_AFTER_SECONDS_MAX = 3600
 T = TypeVar("T")
 
 
+class Sink(Protocol):
+    """What a file is written into."""
+
+    def write(self, chunk: bytes, /) -> object: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
     """What `fetch` has written."""
@@ -74,7 +80,7 @@ class PostResponse:
     """The `Retry-After` header, or an empty string."""
 
 
-def fetch(url: str, sink: IO[bytes], *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
+def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
     """Stream the file at `url` into `sink`.
 
     Args:

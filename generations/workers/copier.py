@@ -1,8 +1,7 @@
 """Copies outputs from fal into the operator's storage.
 
-A file is fetched by the safe HTTP client, recognised by its bytes in the sandbox, stored, and read back to compare its
-size and SHA-256. Only then is it reported to the lifecycle. `workers.tasks` calls `copy_generation`; the loop of
-`manage.py work` calls `run_once`.
+A file is fetched by the safe HTTP client, recognised by its bytes in the sandbox, and stored so that the storage proves
+its size and SHA-256. Only then is it reported to the lifecycle. The loop of `manage.py work` calls `start_due`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import base64
 import binascii
 import hashlib
 import logging
-import tempfile
-from typing import IO
-from uuid import UUID
+from concurrent.futures import Future
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -26,6 +23,7 @@ from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
 from generations.files import sandbox, storage
 from generations.files.media_types import NotMedia
+from generations.files.spool import Spool
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
@@ -46,6 +44,9 @@ FIRST_RETRY_SECONDS = scaled(2)
 # through the CDN; after six misses over two minutes it will not come.
 FIRST_RETRY_AFTER_MISS_SECONDS = scaled(5)
 MISSES_MAX = 6
+# The work mostly waits for the network. More copies at once would only compete for the same processor and line.
+THREADS = 16
+FREE_SECONDS_MAX = 5.0
 # Half-way fal is asked for its result once more: the file may have a new URL.
 ASK_AGAIN_MISSES = 3
 
@@ -59,49 +60,73 @@ def due() -> QuerySet[Output]:
     return leases.unleased(Output.objects.to_copy())
 
 
+def start_due(*, limit: int) -> int:
+    """Start to copy up to `limit` due outputs in the threads of this process. Returns how many.
+
+    While all threads are busy it waits for one, at most FREE_SECONDS_MAX.
+    """
+    started = 0
+    while started < limit and (free := _threads.wait_for_free(seconds=FREE_SECONDS_MAX)):
+        wanted = min(limit - started, free)
+        claimed = leases.claim(Output.objects.to_copy(), limit=wanted, seconds=LEASE_SECONDS)
+        started += len(start_claimed(claimed))
+        if len(claimed) < wanted:
+            break
+    return started
+
+
+def start_claimed(outputs: list[Output]) -> list[Future[None]]:
+    """Start to copy outputs that this process has leased for LEASE_SECONDS, and do not wait for them.
+
+    They may be more than there are threads. Leases are renewed from now on.
+    """
+    return _threads.start(outputs)
+
+
+def free_threads() -> int:
+    """Return how many more outputs this process could copy at once."""
+    return _threads.wait_for_free(seconds=0)
+
+
 def run_once(*, limit: int) -> int:
-    """Copy up to `limit` due outputs, in parallel. Returns how many."""
+    """Copy up to `limit` due outputs, in parallel, and wait for them. Returns how many."""
     return copy_claimed(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
 
 
-def copy_generation(generation_id: UUID) -> int:
-    """Copy the due outputs of one generation, in parallel. Returns how many."""
-    due = Output.objects.to_copy().filter(generation=generation_id)
-    return copy_claimed(leases.claim(due, limit=64, seconds=LEASE_SECONDS))
-
-
 def copy_claimed(outputs: list[Output]) -> int:
-    """Copy outputs that this worker has leased for LEASE_SECONDS, in parallel. Returns how many."""
+    """Copy outputs that this process has leased for LEASE_SECONDS, and wait for them. Returns how many."""
+    return _threads.run(outputs)
 
-    def give_up(output: Output) -> None:
-        lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died while they copied it")
 
-    return parallel.run(outputs, _copy, give_up=give_up)
+def _give_up(output: Output) -> None:
+    lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died while they copied it")
 
 
 def _copy(output: Output) -> None:
-    with leases.renewing(output, seconds=LEASE_SECONDS):
-        try:
-            with tempfile.TemporaryFile() as file:
-                lifecycle.stored(output, _transfer(output, file))
-        except (http_client.AddressRefused, http_client.TooLarge) as error:
-            # Final: the same URL is refused again, and the same file is too large again.
-            logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
-            lifecycle.output_lost(output, detail=str(error))
-        except (http_client.Missing, Broken) as error:
-            _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
-        except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
-            _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
+    try:
+        with storage.new_spool(expected_bytes=output.claimed_size_bytes) as spool:
+            lifecycle.stored(output, _transfer(output, spool))
+    except (http_client.AddressRefused, http_client.TooLarge) as error:
+        # Final: the same URL is refused again, and the same file is too large again.
+        logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
+        lifecycle.output_lost(output, detail=str(error))
+    except (http_client.Missing, Broken) as error:
+        _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
+    except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
+        _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
 
 
-def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
-    """Fetch the output into `file`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
+_threads = parallel.Pool(THREADS, _copy, give_up=_give_up, lease_seconds=LEASE_SECONDS)
+
+
+def _transfer(output: Output, spool: Spool) -> StoredFile:
+    """Fetch the output into `spool`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
     if output.source_url.startswith("data:"):
-        fetched = _decode(output.source_url, file)
+        fetched = _decode(output.source_url, spool)
     else:
         fetched = http_client.fetch(
             output.source_url,
-            file,
+            spool,
             hosts=settings.FAL_MEDIA_HOSTS,
             bytes_max=FILE_BYTES_MAX,
             seconds_max=FETCH_SECONDS_MAX,
@@ -110,15 +135,13 @@ def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
         raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
-        found = sandbox.inspect(file)
+        with spool.operating_system_file() as file:
+            found = sandbox.inspect(file)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     key = key_of(output, found.extension)
-    storage.put(key, file, content_type=found.content_type)
+    storage.put_proven(key, spool, content_type=found.content_type, sha256=fetched.sha256)
     failpoints.reach("copied")
-    measured = storage.measure(key)
-    if (measured.size_bytes, measured.sha256) != (fetched.size_bytes, fetched.sha256):
-        raise Broken("the storage holds other bytes than were sent")
     return StoredFile(
         key=key,
         kind=found.kind,
@@ -134,12 +157,13 @@ def _transfer(output: Output, file: IO[bytes]) -> StoredFile:
 def key_of(output: Output, extension: str) -> str:
     """Return the storage key of an output.
 
-    It contains nothing from outside, and a second attempt writes to the same key.
+    It contains nothing from outside. Each attempt has a key of its own, named after its lease: a worker that has lost
+    the lease may still be writing, and changes nothing that the row names. The storage cleaner deletes what it leaves.
     """
-    return f"generations/{output.generation_id}/{output.index}.{extension}"
+    return f"generations/{output.generation_id}/{output.index}-{output.lease}.{extension}"
 
 
-def _decode(data_url: str, file: IO[bytes]) -> Fetched:
+def _decode(data_url: str, spool: Spool) -> Fetched:
     # Limn never orders with sync_mode, but fal may answer with a data: URI all the same. The size limit of callbacks
     # bounds it.
     head, _, encoded = data_url.partition(",")
@@ -149,7 +173,7 @@ def _decode(data_url: str, file: IO[bytes]) -> Fetched:
         content = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise Broken("a data: URI that cannot be decoded") from error
-    file.write(content)
+    spool.write(content)
     return Fetched(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 

@@ -31,7 +31,7 @@ WORKERS = (
     Worker(name="submitter", run_once=submitter.run_once, due=submitter.due),
     # However long the backlog, one process asks fal about at most 32 running jobs a second.
     Worker(name="reconciler", run_once=reconciler.run_once, due=reconciler.due, busy_seconds=0.25),
-    Worker(name="copier", run_once=copier.run_once, due=copier.due),
+    Worker(name="copier", run_once=copier.start_due, due=copier.due),
     # Credits that crossed a threshold, and batches that have ended, are found by the calls alone.
     Worker(name="notifier", run_once=notifier.run_once, due=notifier.due, idle_seconds=5),
     Worker(name="mailer", run_once=mailer.run_once, due=mailer.due, idle_seconds=5),

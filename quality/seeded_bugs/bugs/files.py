@@ -53,9 +53,9 @@ BUGS = (
         sentence="The stored file is not compared with what was sent",
         changes=(
             ReplaceCode(
-                module=COPIER,
-                old="(measured.size_bytes, measured.sha256) != (fetched.size_bytes, fetched.sha256)",
-                new="not measured.size_bytes",
+                module="generations.files.storage",
+                old="measure(key) != Measured(size_bytes=spool.size_bytes, sha256=sha256)",
+                new="not measure(key).size_bytes",
             ),
         ),
         caught_by=("test_c23_a_generation_whose_files_are_stored_wrong_fails_and_costs_nothing",),

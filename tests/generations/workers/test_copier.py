@@ -6,6 +6,8 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credits.models import Account
@@ -13,10 +15,15 @@ from generations import lifecycle
 from generations.jobs import leases
 from generations.lifecycle import StoredFile
 from generations.models import FailureCode, Generation, Output, Status
+from generations.workers import copier
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
+from tests.fixtures.storage import OrderAnsweredWith
+from tests.generations.files.example_files import film
 from tests.helpers.background_work import Work
+from tests.helpers.scripted_servers import Connection, respond, serving
 from tests.services.seaweed import Bucket
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -174,17 +181,22 @@ def test_c23_the_bucket_holds_exactly_the_outputs(
     assert {item["Key"] for item in listing} == set(generation.outputs.values_list("key", flat=True))
 
 
-def test_c25_a_crash_between_the_upload_and_the_commit_leaves_no_second_object(
+def test_c25_the_row_names_the_file_of_the_attempt_that_held_the_lease(
     bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
+    """A worker that dies between the upload and the commit leaves an object, which the storage cleaner deletes."""
     generation = order()
     work.until(Output.objects.exists)
-    bucket.client.put_object(Bucket=bucket.name, Key=f"generations/{generation.pk}/0.jpg", Body=b"half an image")
+    (lost,) = leases.claim(Output.objects.all(), limit=1, seconds=-1)
+    left_behind = copier.key_of(lost, "jpg")
+    bucket.client.put_object(Bucket=bucket.name, Key=left_behind, Body=b"half an image")
 
-    work.until_done(generation)
+    output = work.until_done(generation).outputs.get()
+    # The worker that has lost its lease ends its upload only now.
+    bucket.client.put_object(Bucket=bucket.name, Key=left_behind, Body=b"another image")
 
-    (item,) = bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]
-    assert item["Size"] == generation.outputs.get().size_bytes
+    assert set(bucket.keys()) == {left_behind, output.key}
+    assert hashlib.sha256(bucket.read(output.key)).hexdigest() == output.sha256
 
 
 # --- Leases ---
@@ -212,3 +224,42 @@ def test_copies_that_end_at_once_complete_the_generation_once(fal: Simulator, or
     generation = work.until_done(order(prompt="cats", num_images=4))
 
     assert generation.events.filter(fact="completed").count() == 1
+
+
+# --- Costs ---
+
+
+def test_a_copy_needs_no_statement_but_those_that_claim_it_and_record_its_end(
+    bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = order()
+    work.until(generation.outputs.exists)
+    claimed = leases.claim(Output.objects.to_copy(), limit=1, seconds=30)
+    stored: list[StoredFile] = []
+    monkeypatch.setattr(lifecycle, "stored", lambda output, file: stored.append(file))
+
+    with CaptureQueriesContext(connection) as captured:
+        copier.copy_claimed(claimed)
+
+    assert (len(stored), captured.captured_queries) == (1, [])
+
+
+def wait_for_the_end(connection: Connection) -> None:
+    connection.pause(HANG_SECONDS)
+
+
+def test_a_copy_that_takes_long_delays_no_other(
+    settings, fal: Simulator, order_answered_with: OrderAnsweredWith
+) -> None:
+    with serving(wait_for_the_end) as silent, serving(respond("200 OK", body=film())) as server:
+        settings.FAL_MEDIA_HOSTS = [silent.host, server.host]
+        slow = order_answered_with(f"{silent.url}/film").outputs.get()
+        assert copier.start_due(limit=8) == 1
+        quick = order_answered_with(f"{server.url}/film").outputs.get()
+
+        assert copier.start_due(limit=8) == 1
+
+        until(lambda: Output.objects.get(pk=quick.pk).state == Output.State.STORED)
+        assert Output.objects.get(pk=slow.pk).state == Output.State.PENDING
+        silent.stopping.set()
+        until(lambda: copier.free_threads() == copier.THREADS)

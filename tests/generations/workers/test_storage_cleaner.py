@@ -106,13 +106,13 @@ def test_c32_a_copy_that_ends_after_the_generation_is_deleted(
 ) -> None:
     generation = order()
     work.until(generation.outputs.exists)
-    put = storage.put
+    put = storage.put_proven
 
     def put_and_fail(*args, **options) -> None:
         put(*args, **options)
         failed(generation, failure(FailureCode.CANCELLED), actor="test")
 
-    monkeypatch.setattr(storage, "put", put_and_fail)
+    monkeypatch.setattr(storage, "put_proven", put_and_fail)
     work.copy()
 
     output = generation.outputs.get()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from generations.files import storage
+from generations.files import proven_writes, spool, storage
 from generations.models import Generation, Output, Status
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import box, film
@@ -96,10 +96,21 @@ def test_c21_a_busy_bucket_is_retried_a_bounded_number_of_times(
 # --- Corrupted on the way ---
 
 
-@pytest.mark.parametrize("direction", ["corrupts_uploads", "corrupts_downloads"])
+@pytest.mark.parametrize(
+    "direction, server_verifies",
+    [("corrupts_uploads", True), ("corrupts_uploads", False), ("corrupts_downloads", False)],
+)
 def test_c23_a_generation_is_not_completed_while_its_file_is_stored_wrong(
-    direction: str, proxy: StorageProxy, film_server: Server, order_answered_with: OrderAnsweredWith, work: Work
+    direction: str,
+    server_verifies: bool,
+    proxy: StorageProxy,
+    film_server: Server,
+    order_answered_with: OrderAnsweredWith,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A server that compares checksums refuses the file. From any other it is read back."""
+    monkeypatch.setitem(proven_writes._verdicts, (proxy.bucket.endpoint_url, proxy.bucket.name), server_verifies)
     setattr(proxy, direction, True)
     generation = order_answered_with(f"{film_server.url}/film")
     work.until(lambda: has_failed(times=3))
@@ -171,8 +182,13 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 def test_c29_a_file_is_copied_when_a_full_disk_has_space_again(
-    small_disk: Path, film_server: Server, order_answered_with: OrderAnsweredWith, work: Work
+    small_disk: Path,
+    film_server: Server,
+    order_answered_with: OrderAnsweredWith,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(spool, "FILE_BYTES_MAX", 0)
     filler = small_disk / "filler"
     filler.write_bytes(bytes(511 * 1024))
     generation = order_answered_with(f"{film_server.url}/film")

@@ -1,0 +1,140 @@
+"""Writes files to a bucket whose server proves by SHA-256 checksums what it has stored, so nothing is read back.
+
+Many S3 servers verify the checksums that a client sends; some ignore them. `verifies` finds out with wrong checksums:
+only a server that refuses these is believed. `storage` reads back what it has written to any other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from generations.files.spool import MEMORY, PART_BYTES, Spool
+
+# How servers refuse a body that does not match its checksum: S3, Cloudflare and SeaweedFS; MinIO; Ceph.
+MISMATCH_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+PROBE = b"Limn verifies that this server compares checksums."
+_verdicts: dict[tuple[str, str], bool] = {}
+"""What each bucket's server did with a wrong checksum, by its URL and the bucket's name."""
+_lock = threading.Lock()
+
+
+def verifies(bucket: Any, prefix: str) -> bool:
+    """Return whether the server refuses objects and parts of objects with a wrong checksum.
+
+    It is asked once in the life of a process, with two writes below `prefix` of which nothing remains.
+
+    Raises:
+        BotoCoreError, ClientError: The server is unavailable, or refuses all writes.
+    """
+    client = bucket.meta.client
+    server = (client.meta.endpoint_url, bucket.name)
+    if server not in _verdicts:
+        with _lock:
+            if server not in _verdicts:
+                where = {"Bucket": bucket.name, "Key": f"{prefix}checksum-probe-{uuid4()}"}
+                _verdicts[server] = _refuses_wrong_object(client, where) and _refuses_wrong_part(client, where)
+    return _verdicts[server]
+
+
+def put(bucket: Any, key: str, spool: Spool, *, content_type: str, sha256: str) -> bool:
+    """Store a file of a bucket that `verifies`.
+
+    Args:
+        sha256: The hash of the file as it arrived, hexadecimal.
+
+    Returns:
+        Whether the server has confirmed the checksum of the whole object. If not, the object must be read back.
+
+    Raises:
+        BotoCoreError, ClientError: It is not stored. Among the reasons is that other bytes arrived than were sent.
+    """
+    client, where = bucket.meta.client, {"Bucket": bucket.name, "Key": key}
+    if (content := spool.content) is not None:
+        checksum = _encode(bytes.fromhex(sha256))
+        stored = client.put_object(**where, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
+        return bool(stored.get("ChecksumSHA256") == checksum)
+    digests = spool.part_digests
+    upload = client.create_multipart_upload(**where, ContentType=content_type, ChecksumAlgorithm="SHA256")
+    where["UploadId"] = upload["UploadId"]
+    try:
+        parts = _put_parts(client, where, spool, digests)
+        completed = client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    except BaseException:
+        # What is left if this fails as well, the storage cleaner aborts within a day.
+        with suppress(BotoCoreError, ClientError):
+            client.abort_multipart_upload(**where)
+        raise
+    # S3's checksum of such an object is the hash of the hashes of its parts.
+    expected = f"{_encode(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
+    return bool(completed.get("ChecksumSHA256") == expected)
+
+
+def _put_parts(client: Any, where: dict[str, str], spool: Spool, digests: list[bytes]) -> list[dict[str, Any]]:
+    spool.file.flush()
+    parts = []
+    for number, digest in enumerate(digests, start=1):
+        part = {"PartNumber": number, "ChecksumSHA256": _encode(digest)}
+        with MEMORY.held(PART_BYTES):
+            # The digest is that of the bytes that arrived. If the disk returns others, the server refuses them.
+            body = os.pread(spool.file.fileno(), PART_BYTES, (number - 1) * PART_BYTES)
+            sent = client.upload_part(**where, **part, Body=body)
+            del body
+        parts.append({**part, "ETag": sent["ETag"]})
+    return parts
+
+
+def _refuses_wrong_object(client: Any, where: dict[str, str]) -> bool:
+    def put_wrong(checksum: str) -> None:
+        client.put_object(**where, Body=PROBE, ChecksumSHA256=checksum)
+        # The server has stored it all the same.
+        client.delete_object(**where)
+
+    return _is_refused(put_wrong)
+
+
+def _refuses_wrong_part(client: Any, where: dict[str, str]) -> bool:
+    try:
+        upload = client.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
+    except ClientError as error:
+        if _is_final(error):
+            return False
+        raise
+
+    def put_wrong(checksum: str) -> None:
+        client.upload_part(**where, UploadId=upload, PartNumber=1, Body=PROBE, ChecksumSHA256=checksum)
+
+    try:
+        return _is_refused(put_wrong)
+    finally:
+        client.abort_multipart_upload(**where, UploadId=upload)
+
+
+def _is_refused(put_wrong: Callable[[str], None]) -> bool:
+    try:
+        put_wrong(_encode(hashlib.sha256(PROBE + b"?").digest()))
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISMATCH_CODES:
+            return True
+        if _is_final(error):
+            return False
+        raise
+    return False
+
+
+def _is_final(error: ClientError) -> bool:
+    """Return whether the server does not know the request, so that it would answer the same again."""
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status in (400, 501)
+
+
+def _encode(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

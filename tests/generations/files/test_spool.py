@@ -1,0 +1,97 @@
+"""Spools: files between their arrival and the storage, in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+
+import pytest
+
+from generations.files import spool
+from generations.files.spool import MemoryBudget, Spool
+
+PART = spool.PART_BYTES
+CHUNK = os.urandom(64 * 1024)
+
+
+@pytest.fixture(autouse=True)
+def budget(monkeypatch: pytest.MonkeyPatch) -> MemoryBudget:
+    budget = MemoryBudget(spool.MEMORY_BYTES_MAX)
+    monkeypatch.setattr(spool, "MEMORY", budget)
+    return budget
+
+
+def fill(spool: Spool, size_bytes: int) -> bytes:
+    """Writes as the HTTP client does, in chunks. Returns what was written."""
+    content = (CHUNK * (size_bytes // len(CHUNK) + 1))[:size_bytes]
+    for start in range(0, size_bytes, len(CHUNK)):
+        spool.write(content[start : start + len(CHUNK)])
+    return content
+
+
+def test_a_small_file_is_in_memory() -> None:
+    with Spool() as small:
+        content = fill(small, 3_000_000)
+
+        assert (small.content, small.size_bytes) == (content, 3_000_000)
+
+
+@pytest.mark.parametrize("expected_bytes", [None, 9 * 1024**2])
+def test_a_large_file_is_on_disk_and_takes_no_memory(budget: MemoryBudget, expected_bytes: int | None) -> None:
+    with Spool(expected_bytes=expected_bytes) as large:
+        content = fill(large, 9 * 1024**2)
+
+        assert (large.content, budget.taken_bytes) == (None, 0)
+        large.file.seek(0)
+        assert large.file.read() == content
+
+
+@pytest.mark.parametrize("size_bytes", [1_000, 9 * 1024**2])
+def test_another_process_can_read_it(size_bytes: int) -> None:
+    with Spool() as any_file:
+        content = fill(any_file, size_bytes)
+
+        with any_file.operating_system_file() as file:
+            file.flush()
+            assert os.pread(file.fileno(), size_bytes + 1, 0) == content
+
+
+@pytest.mark.parametrize("size_bytes", [2 * PART, 2 * PART + 1, 3 * PART - 1])
+@pytest.mark.parametrize("expected_bytes", [None, 2 * PART])
+def test_the_parts_of_a_file_on_disk_are_hashed(size_bytes: int, expected_bytes: int | None) -> None:
+    with Spool(expected_bytes=expected_bytes, hashes_parts=True) as large:
+        content = fill(large, size_bytes)
+
+        parts = [content[start : start + PART] for start in range(0, size_bytes, PART)]
+        assert large.part_digests == [hashlib.sha256(part).digest() for part in parts]
+
+
+def test_many_files_share_the_memory(budget: MemoryBudget) -> None:
+    """When it is used up, further files go to disk."""
+    spools = [Spool() for _ in range(8)]
+    for each in spools:
+        fill(each, 7 * 1024**2)
+
+    assert [each.content is not None for each in spools] == [True] * 4 + [False] * 4
+    for each in spools:
+        with each:
+            pass
+    assert (budget.taken_bytes, budget.peak_bytes <= spool.MEMORY_BYTES_MAX) == (0, True)
+
+
+def test_memory_that_is_not_left_is_waited_for() -> None:
+    budget = MemoryBudget(10)
+    order = []
+
+    def take_seven() -> None:
+        with budget.held(7):
+            order.append("second")
+
+    with budget.held(6):
+        thread = threading.Thread(target=take_seven)
+        thread.start()
+        order.append("first")
+    thread.join()
+
+    assert (order, budget.taken_bytes, budget.peak_bytes) == (["first", "second"], 0, 7)
