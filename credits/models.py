@@ -92,6 +92,13 @@ class Hold(models.Model):
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
+    def of_user(self, user_id: int | None) -> EntryQuerySet:
+        """Return the entries of the user's account.
+
+        Without a join, so that PostgreSQL reads them in the order of the index of an account's entries.
+        """
+        return self.filter(account=Account.objects.filter(user=user_id).values("pk")[:1])
+
     def newest_first(self) -> EntryQuerySet:
         """Order by the primary key: unlike `created_at`, it is unique, so pages of a statement do not overlap."""
         return self.order_by("-id")

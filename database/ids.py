@@ -18,7 +18,7 @@ def new_id() -> UUID:
 
 def first_id(moment: datetime) -> UUID:
     """Return the smallest UUIDv7 of a moment: rows created at or after `moment` have this id or a larger one."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def new_token() -> str:

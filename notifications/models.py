@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from credits.models import Account
+from database.foreign_keys import filter_by
 from database.ids import new_id, new_token
 from generations.jobs.leased_model import Leased
 from generations.jobs.leases import lease_free
@@ -74,7 +75,7 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         """Return the endpoints of this user that are not removed."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(account__user=user, deleted_at=None)
+        return filter_by(self, "account", user=user).filter(deleted_at=None)
 
     def enabled(self) -> WebhookEndpointQuerySet:
         """Return the endpoints that messages are sent to."""
@@ -125,7 +126,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """Return the deliveries of this user's account."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(account__user=user)
+        return filter_by(self, "account", user=user)
 
     def to_send(self) -> WebhookDeliveryQuerySet:
         """Return the deliveries that are due and that no worker holds."""

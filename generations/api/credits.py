@@ -28,7 +28,7 @@ class EntriesView(ListAPIView[Entry]):
     pagination_class = NewestFirst
 
     def get_queryset(self) -> QuerySet[Entry]:
-        return Entry.objects.filter(account__user=self.request.user.pk).select_related("hold").newest_first()
+        return Entry.objects.of_user(self.request.user.pk).select_related("hold").newest_first()
 
     @extend_schema(operation_id="list_entries", responses={200: EntrySerializer, **problems(400)})
     def get(self, request: Request) -> Response:

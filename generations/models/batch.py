@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from database.foreign_keys import filter_by
 from database.ids import new_id
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def visible_to(self, user: User | AnonymousUser) -> BatchQuerySet:
         if not user.is_authenticated:
             return self.none()
-        return self.filter(account__user=user)
+        return filter_by(self, "account", user=user)
 
 
 class Batch(models.Model):

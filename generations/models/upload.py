@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from database.foreign_keys import filter_by
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 
@@ -19,7 +20,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Return the uploads of this user that are not erased."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(account__user=user).exclude(state=Upload.State.ERASED)
+        return filter_by(self, "account", user=user).exclude(state=Upload.State.ERASED)
 
     def ready(self) -> UploadQuerySet:
         return self.filter(state=Upload.State.READY)
