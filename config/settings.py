@@ -83,7 +83,10 @@ if _on_postgresql:
             "reconnect_timeout": 4,
             "connection_class": timeouts.Connection,
         },
-        "options": "-c lock_timeout=3000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
+        # The last one is for disks without moving heads: PostgreSQL takes a page out of order for four times as
+        # expensive, and then reads a whole table, or every newer row of all customers, instead of using an index.
+        "options": "-c lock_timeout=3000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000 "
+        "-c random_page_cost=1.1",
     }
     # A connection that a restart of the server has closed is detected before it is used.
     _database["CONN_HEALTH_CHECKS"] = True

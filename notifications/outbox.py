@@ -298,6 +298,8 @@ def delete_expired(*, limit: int) -> int:
     """Delete up to `limit` ended deliveries that are older than RETENTION, with their attempts. Return how many."""
     # Pending ones stay, however old: they are still to be sent.
     ended = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
-    expired = list(ended.filter(happened_at__lt=timezone.now() - RETENTION).values_list("pk", flat=True)[:limit])
-    WebhookDelivery.objects.filter(pk__in=expired).delete()
-    return len(expired)
+    # In the order of the index of `happened_at`: by the primary key, the database would read every delivery.
+    expired = ended.filter(happened_at__lt=timezone.now() - RETENTION).order_by("happened_at")
+    keys = list(expired.values_list("pk", flat=True)[:limit])
+    WebhookDelivery.objects.filter(pk__in=keys).delete()
+    return len(keys)

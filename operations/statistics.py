@@ -48,13 +48,12 @@ class EndedGeneration:
 
 
 def ended_generations() -> list[EndedGeneration]:
-    """Return the generations that ended within the last hour; of more than ROWS_MAX, those that were ordered last."""
-    now = timezone.now()
-    recent = Generation.objects.filter(pk__gte=first_id(now - LIFETIME_MAX))
-    ended = recent.filter(phase=Phase.DONE, finished_at__gte=now - HOUR).annotate(called=verdict_by_callback("pk"))
+    """Return the generations that ended within the last hour; of more than ROWS_MAX, those that ended last."""
+    recent = Generation.objects.filter(phase=Phase.DONE, finished_at__gte=timezone.now() - HOUR)
+    ended = recent.annotate(called=verdict_by_callback("pk")).order_by("-finished_at")
     names = ("model", "status", "failure_code", "submitted_at", "answered_at", "called")
     found = []
-    for model, status, code, submitted_at, answered_at, called in ended.order_by("-pk").values_list(*names)[:ROWS_MAX]:
+    for model, status, code, submitted_at, answered_at, called in ended.values_list(*names)[:ROWS_MAX]:
         # The same code may come from a submission that fal never accepted, which is not a verdict on a job.
         has_verdict = answered_at is not None or (submitted_at is not None and code in VERDICT_FAILURES)
         found.append(

@@ -85,7 +85,7 @@ def _apply_retention(limit: int, now: datetime) -> None:
         before = now - timedelta(days=rule.days)
         erased = 0
         ended = Generation.objects.filter(account=rule.account_id, phase=Phase.DONE, erased_at=None)
-        for generation in ended.filter(finished_at__lt=before).order_by("pk")[:limit]:
+        for generation in ended.filter(finished_at__lt=before).order_by("finished_at")[:limit]:
             with suppress(lifecycle.GenerationInUse):
                 lifecycle.erase(generation, actor="limn:retention")
                 erased += 1

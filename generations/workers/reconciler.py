@@ -140,8 +140,9 @@ def _resolve_unknown(generation: Generation) -> float:
     # Asked after the record was read: an identical submission that the record shows was planned before it was posted,
     # and knows its request afterwards. So it is found here, or its request is not unclaimed below.
     unanswered = Submission.objects.filter(state__in=[Submission.State.SENT, Submission.State.UNKNOWN])
+    # Equal orders have an equal hash, which an index finds. Of those, an upload is sent under another URL each time.
     identical = unanswered.exclude(pk=submission.pk).filter(
-        generation__endpoint=generation.endpoint, generation__arguments=generation.arguments
+        generation__arguments_hash=generation.arguments_hash, generation__arguments=generation.arguments
     )
     is_ambiguous = identical.exists()
     claimed = set(Submission.objects.filter(request_id__in=recorded).values_list("request_id", flat=True))

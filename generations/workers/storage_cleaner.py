@@ -28,6 +28,8 @@ EVERY = timedelta(days=1)
 # A copy takes hours at most. A file that is younger than a day may belong to one that is still running.
 AGE_MIN = timedelta(days=1)
 MISSING_NAMED_MAX = 5
+# How many rows are compared with one page of the listing. A bucket that has lost its files would have millions.
+ROWS_MAX = 2 * storage.PAGE_KEYS_MAX
 
 
 @dataclass
@@ -107,7 +109,8 @@ def _report_missing(listed: set[str], after: str, last: str | None, *, before: d
     if last and (final := _generation_of(last)) is not None:
         between &= Q(generation_id__lte=final)
     rows = Output.objects.stored().filter(between, stored_at__lt=before).order_by("generation_id")
-    keys = rows.values_list("key", flat=True).iterator()
+    # A page that lists fewer files than there are rows shows that some are missing, whichever rows follow.
+    keys = rows.values_list("key", flat=True)[:ROWS_MAX]
     missing = [key for key in keys if after < key and (last is None or key <= last) and key not in listed]
     if missing:
         extra = {"count": len(missing), "first": " ".join(missing[:MISSING_NAMED_MAX])}
