@@ -53,7 +53,7 @@ class AlertEpisode(models.Model):
 class StoredSums(models.Model):
     """The sums over the old rows of one table. `running_totals` is its only writer."""
 
-    name = models.CharField(max_length=20, primary_key=True)
+    name = models.CharField(max_length=20)
     last_id = models.BigIntegerField(default=0)
     """The sums include every row up to this id."""
     sums = models.JSONField(default=list)
@@ -61,6 +61,7 @@ class StoredSums(models.Model):
 
     class Meta:
         verbose_name_plural = "stored sums"
+        constraints = [models.UniqueConstraint(fields=["name"], name="operations_sums_once")]
 
     def __str__(self) -> str:
         return f"{self.name} up to {self.last_id}"

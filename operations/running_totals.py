@@ -41,7 +41,7 @@ class IncrementalSum:
     """Sums over a table in the order of its ascending ids."""
 
     name: str
-    """The primary key of its stored sums."""
+    """The name of its stored sums."""
     rows: QuerySet[Any]
     time_field: str
     """The name of the field with the time at which a row was written."""
