@@ -197,9 +197,13 @@ class Environment:
         }
 
     @contextmanager
-    def limn(self, database_url: str, *, web: int = 2, workers: int = 0) -> Iterator[Limn]:
-        """Run Limn with this many processes of `manage.py serve`, and this many `manage.py work`."""
-        variables = self.variables(database_url)
+    def limn(self, database_url: str, *, web: int = 2, workers: int = 0, **changes: str) -> Iterator[Limn]:
+        """Run Limn with this many processes of `manage.py serve`, and this many `manage.py work`.
+
+        Args:
+            changes: Environment variables that differ from those of all benchmarks.
+        """
+        variables = self.variables(database_url) | changes
         with running(self.root, self.folder, variables, self._tokens, web=web, workers=workers) as limn:
             yield limn
 
