@@ -4,8 +4,6 @@ A bucket is stored as one moment: when it will be full again if nothing more is 
 into the future, and is allowed while it is not too far ahead (the "generic cell rate algorithm"). Taking is therefore
 one conditional UPDATE, and concurrent callers together take no more than the bucket has. In any minute at most
 `burst + per_minute` tokens are taken.
-
-`redis_token_bucket` is the same in Redis.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The queue behind Django Tasks: Huey in PostgreSQL, in Redis or in a SQLite file of its own, for hints only.
 
 `generations.workers.tasks` sends a message to wake a loop of `manage.py work`. Losing one is harmless, so nothing here
-waits for a disk, and nothing is kept about a message after it was received. docs/decisions/0006-queue.md compares
+waits for a disk, and nothing is kept about a message after it was received. docs/decisions/0006-measured-parts.md compares
 Huey with other engines.
 """
 

@@ -1,31 +1,25 @@
 """Limits how many requests per minute a user may send, over all keys, logins and processes.
 
-DRF calls `UserThrottle` for every request below /api/. The count is a token bucket of `accounts`: one row, or one value
-in Redis if REDIS_URL is set. A process takes several tokens at once and spends them locally, so that most requests
-write nothing. Tokens count when they are taken, therefore the limit is never exceeded.
+DRF calls `UserThrottle` for every request below /api/. The count is a token bucket of `accounts`: one row. A process
+takes several tokens at once and spends them locally, so that most requests write nothing. Tokens count when they are
+taken, therefore the limit is never exceeded.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import redis
-from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts import redis_token_bucket, token_bucket, user_limits
+from accounts import token_bucket, user_limits
 from accounts.token_bucket import Rate
 from database import best_effort
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
-
-logger = logging.getLogger(__name__)
 
 # A process takes the tokens of one second at once: the limit per minute divided by this.
 TAKES_PER_MINUTE = 60
@@ -96,18 +90,5 @@ local_tokens = LocalTokens()
 
 def _acquire_shared(bucket: str, rate: Rate, count: int) -> float:
     """Take tokens from the shared bucket. Returns 0 if it cannot be reached: no request fails because of it."""
-    if not settings.REDIS_URL:
-        # SQLite has one writer at a time: a read must not wait for it.
-        return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)
-    try:
-        return redis_token_bucket.acquire(redis_client(settings.REDIS_URL), bucket, rate, count=count)
-    except redis.RedisError as error:
-        logger.warning("Redis is unavailable, requests are not limited", extra={"error": f"{error}"[:200]})
-        return 0.0
-
-
-@lru_cache(maxsize=4)
-def redis_client(url: str) -> redis.Redis:
-    """Return the client for this Redis server, with its connection pool. One per process."""
-    timeout = best_effort.WAIT_SECONDS_MAX
-    return redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+    # SQLite has one writer at a time: a read must not wait for it.
+    return best_effort.try_write(lambda: token_bucket.acquire(bucket, rate, count=count), default=0.0)

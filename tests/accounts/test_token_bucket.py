@@ -1,19 +1,17 @@
-"""Token buckets in the database and in Redis let exactly as many callers pass as their rate says. Case G27 of
+"""Token buckets let exactly as many callers pass as their rate says. Case G27 of
 docs/failure-modes.md."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
 import pytest
-import redis
 from django.utils import timezone
 
-from accounts import redis_token_bucket, token_bucket
+from accounts import token_bucket
 from accounts.models import Bucket
 from accounts.token_bucket import Rate
 from tests.helpers.threads import race
@@ -25,33 +23,21 @@ SLOW = Rate(per_minute=1, burst=7)
 QUICK = Rate(per_minute=6000, burst=1)
 RACERS = 20
 
-Acquire = Callable[..., float]
 
-
-@pytest.fixture(params=["database", "redis"])
-def acquire(request: pytest.FixtureRequest) -> Iterator[Acquire]:
-    if request.param == "database":
-        yield token_bucket.acquire
-        return
-    with redis.Redis.from_url(request.getfixturevalue("redis_url")) as server:
-        server.flushall()
-        yield partial(redis_token_bucket.acquire, server)
-
-
-def test_a_burst_passes_and_the_next_caller_is_told_how_long_to_wait(acquire: Acquire) -> None:
+def test_a_burst_passes_and_the_next_caller_is_told_how_long_to_wait() -> None:
     started = time.monotonic()
 
-    waits = [acquire("b", SLOW) for _ in range(8)]
+    waits = [token_bucket.acquire("b", SLOW) for _ in range(8)]
 
     assert waits[:7] == [0] * 7
     # Tokens come back while the test runs. The two clocks may be rounded to differ by up to a second.
     assert 59 - (time.monotonic() - started) < waits[7] <= 60
 
 
-def test_tokens_come_back_with_time(acquire: Acquire) -> None:
-    assert acquire("b", QUICK) == 0
+def test_tokens_come_back_with_time() -> None:
+    assert token_bucket.acquire("b", QUICK) == 0
 
-    until(lambda: acquire("b", QUICK) == 0)
+    until(lambda: token_bucket.acquire("b", QUICK) == 0)
 
 
 def test_a_long_pause_earns_no_more_than_a_burst() -> None:
@@ -60,19 +46,19 @@ def test_a_long_pause_earns_no_more_than_a_burst() -> None:
     assert [token_bucket.acquire("b", SLOW) == 0 for _ in range(8)] == [True] * 7 + [False]
 
 
-def test_several_tokens_are_taken_together_or_not_at_all(acquire: Acquire) -> None:
-    passed = [acquire("b", SLOW, count=count) == 0 for count in (5, 3, 2, 1)]
+def test_several_tokens_are_taken_together_or_not_at_all() -> None:
+    passed = [token_bucket.acquire("b", SLOW, count=count) == 0 for count in (5, 3, 2, 1)]
 
     assert passed == [True, False, True, False]
 
 
-def test_buckets_are_independent(acquire: Acquire) -> None:
-    assert acquire("a", SLOW, count=7) == acquire("b", SLOW, count=7) == 0
+def test_buckets_are_independent() -> None:
+    assert token_bucket.acquire("a", SLOW, count=7) == token_bucket.acquire("b", SLOW, count=7) == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_concurrent_callers_as_many_pass_as_there_are_tokens(acquire: Acquire) -> None:
-    waits = race(*(partial(acquire, "b", SLOW) for _ in range(RACERS)))
+def test_of_concurrent_callers_as_many_pass_as_there_are_tokens() -> None:
+    waits = race(*(partial(token_bucket.acquire, "b", SLOW) for _ in range(RACERS)))
 
     assert [wait == 0 for wait in waits].count(True) == 7
 

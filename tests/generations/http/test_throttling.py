@@ -104,26 +104,6 @@ def test_local_tokens_expire(monkeypatch: pytest.MonkeyPatch, two_at_once: None)
     assert [process.acquire("b", rate) == 0 for _ in range(3)] == [True, True, False]
 
 
-# --- With Redis ---
-
-
-def test_with_redis_the_limit_needs_no_query(settings, redis_url: str, api: APIClient) -> None:
-    settings.REDIS_URL, settings.USER_REQUESTS_PER_MINUTE = redis_url, 2
-    statuses(api, 1)
-
-    with CaptureQueriesContext(connection) as queries:
-        assert statuses(api, 2) == [200, 429]
-
-    assert not [query for query in queries if "bucket" in query["sql"]]
-    throttling.redis_client(redis_url).close()
-
-
-def test_an_unavailable_redis_refuses_no_request(settings, api: APIClient) -> None:
-    settings.REDIS_URL, settings.USER_REQUESTS_PER_MINUTE = "redis://127.0.0.1:9/0", 1
-
-    assert statuses(api, 3) == [200] * 3
-
-
 # --- A busy database ---
 
 
