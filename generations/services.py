@@ -62,7 +62,9 @@ def place_batch(
     """
     _require_max_credits(batch.credits, max_credits)
     input_files.check_all(account, batch.orders)
-    return lifecycle.order_batch(account, batch, actor=actor)
+    placed = lifecycle.order_batch(account, batch, actor=actor)
+    tasks.wake("submitter")
+    return placed
 
 
 def require_possible(account: Account, batch: BatchOrder, *, max_credits: int | None = None) -> None:
