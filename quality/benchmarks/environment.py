@@ -25,7 +25,7 @@ import psycopg
 from config.management import local_http, subprocesses
 from config.management.ports import free_port
 from quality.benchmarks import http_load
-from quality.benchmarks.fal_server import FAL_KEY
+from quality.benchmarks.fal_server import FAILURE, FAL_KEY
 from quality.benchmarks.signing import USER_ID, Signer, new_private_key
 from quality.chaos import processes
 from quality.chaos.postgres import Postgres
@@ -57,11 +57,21 @@ MODEL = "flux-schnell"
 JOBS_SECONDS_MAX = 300.0
 POLL_SECONDS = 0.05
 _COMPLETED = "SELECT count(*) FROM generations_generation WHERE status = 'completed'"
+_ENDED = "SELECT count(*) FROM generations_generation WHERE status IN ('completed', 'failed')"
 _CREATE_USERS = """
 from django.core.management import call_command
 for number in range({users}):
     call_command("demo_user", username=f"user{{number}}", credits={credits}, json=True)
 """
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of Limn, as `manage.py demo_user` prints it."""
+
+    username: str
+    password: str
+    token: str
 
 
 @dataclass
@@ -116,9 +126,15 @@ class Limn:
     groups: dict[str, list[subprocess.Popen[bytes]]] = field(default_factory=dict)
     """The processes, as `web` and `work`."""
 
-    def order(self, number: int = 0) -> bytes:
-        """Return a request that orders an image for the user of this number. No two are equal."""
-        body = {"model": MODEL, "input": {"prompt": f"a lighthouse on a cliff above the sea at dusk, {uuid4()}"}}
+    def order(self, number: int = 0, *, fails: bool = False, **fields: Any) -> bytes:
+        """Return a request that orders an image for the user of this number. No two are equal.
+
+        Args:
+            fails: fal will report an error.
+            fields: Other fields of the order, such as `metadata`.
+        """
+        prompt = f"a lighthouse on a cliff above the sea at dusk, {uuid4()}" + (f" {FAILURE}" if fails else "")
+        body = {"model": MODEL, "input": {"prompt": prompt}, **fields}
         return self.request("POST", "/api/v1/generations/", number, json.dumps(body).encode())
 
     def request(self, method: str, path: str, number: int = 0, body: bytes = b"", etag: str = "") -> bytes:
@@ -130,17 +146,24 @@ class Limn:
 
     def wait_for_completed(self, count: int) -> None:
         """Wait until this many generations have been completed."""
-        with closing(self._connect()) as connection:
-            deadline = time.monotonic() + JOBS_SECONDS_MAX
-            while (completed := connection.execute(_COMPLETED).fetchone()[0]) < count:
-                if time.monotonic() > deadline:
-                    raise http_load.LoadError(f"{completed} of {count} jobs ended within {JOBS_SECONDS_MAX:g} s")
-                time.sleep(POLL_SECONDS)
+        self._wait(_COMPLETED, count)
+
+    def wait_for_ended(self, count: int) -> None:
+        """Wait until this many generations have been completed or have failed."""
+        self._wait(_ENDED, count)
 
     def completed(self) -> int:
         """Return how many generations have been completed."""
         with closing(self._connect()) as connection:
             return int(connection.execute(_COMPLETED).fetchone()[0])
+
+    def _wait(self, statement: str, count: int) -> None:
+        with closing(self._connect()) as connection:
+            deadline = time.monotonic() + JOBS_SECONDS_MAX
+            while (found := connection.execute(statement).fetchone()[0]) < count:
+                if time.monotonic() > deadline:
+                    raise http_load.LoadError(f"{found} of {count} jobs ended within {JOBS_SECONDS_MAX:g} s")
+                time.sleep(POLL_SECONDS)
 
     def _connect(self) -> Any:
         if self.database_url:
@@ -154,7 +177,7 @@ class Environment:
     def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self.folder, self.root = folder, root
         self._stack = ExitStack()
-        self._tokens: list[str] = []
+        self.users: list[User] = []
 
     def __enter__(self) -> Environment:
         try:
@@ -180,8 +203,8 @@ class Environment:
 
     def limn_database(self, name: str) -> str:
         """Create a database with Limn's tables and users."""
-        if not self._tokens:
-            self._tokens = create_users(self.root, self.variables(self.database("limn")))
+        if not self.users:
+            self.users = create_users(self.root, self.variables(self.database("limn")))
         return self.database(name, template="limn")
 
     def variables(self, database_url: str) -> dict[str, str]:
@@ -204,7 +227,7 @@ class Environment:
             changes: Environment variables that differ from those of all benchmarks.
         """
         variables = self.variables(database_url) | changes
-        with running(self.root, self.folder, variables, self._tokens, web=web, workers=workers) as limn:
+        with running(self.root, self.folder, variables, self.users, web=web, workers=workers) as limn:
             yield limn
 
     @contextmanager
@@ -228,12 +251,18 @@ class Environment:
 
 @contextmanager
 def running(
-    root: Path, folder: Path, variables: Mapping[str, str], tokens: list[str], *, web: int, workers: int
+    root: Path, folder: Path, variables: Mapping[str, str], users: list[User], *, web: int, workers: int
 ) -> Iterator[Limn]:
     """Run Limn from the checkout `root` with these variables, until the end of the block."""
     port = free_port()
     environment = {**os.environ, **variables, "SITE_URL": f"http://127.0.0.1:{port}"}
-    limn = Limn(port, tokens, variables["DATABASE_URL"], Path(variables["DATA_DIR"]), {"web": [], "work": []})
+    limn = Limn(
+        port,
+        [user.token for user in users],
+        variables["DATABASE_URL"],
+        Path(variables["DATA_DIR"]),
+        {"web": [], "work": []},
+    )
 
     def start(group: str, *arguments: str) -> None:
         with (folder / f"{group}.log").open("ab") as output:
@@ -254,8 +283,8 @@ def running(
             subprocesses.stop(process, within_seconds=15)
 
 
-def create_users(root: Path, variables: Mapping[str, str], users: int = USERS) -> list[str]:
-    """Create Limn's tables and users with many credits. Returns an API key of each user."""
+def create_users(root: Path, variables: Mapping[str, str], users: int = USERS) -> list[User]:
+    """Create Limn's tables and users with many credits."""
     environment = {**os.environ, **variables, "SITE_URL": "http://127.0.0.1"}
     script = _CREATE_USERS.format(users=users, credits=CREDITS)
     for command in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", script]):
@@ -269,7 +298,7 @@ def create_users(root: Path, variables: Mapping[str, str], users: int = USERS) -
         )
         if ended.returncode:
             raise RuntimeError(f"manage.py {command[0]} failed: {ended.stderr[-2000:]}")
-    return [json.loads(line)["token"] for line in ended.stdout.splitlines() if line.startswith("{")]
+    return [User(**json.loads(line)) for line in ended.stdout.splitlines() if line.startswith("{")]
 
 
 def cpu_seconds(*pids: int) -> float:

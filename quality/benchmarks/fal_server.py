@@ -28,6 +28,7 @@ from quality.benchmarks.signing import Signer
 
 FAL_KEY = "benchmark:only-for-benchmarks"
 PROMPT = "a lighthouse on a cliff above the sea at dusk, oil on canvas, " * 14
+FAILURE = "[fails]"
 CONNECTIONS_MAX = 64
 RETRY_SECONDS = 1.0
 ATTEMPTS_MAX = 5
@@ -50,6 +51,8 @@ class Job:
     request_id: str
     webhook_url: str
     accepted_at: float
+    fails: bool = False
+    """Whether the model reports an error: the prompt contains FAILURE."""
     sent_at: float | None = None
     """When the first attempt of the callback was sent."""
     answered_at: float | None = None
@@ -95,8 +98,12 @@ class State:
 
     def callback(self, job: Job) -> bytes:
         """Return the whole HTTP request of the callback of a job."""
-        payload = self.answer(job.request_id)
         message = {"request_id": job.request_id, "gateway_request_id": job.request_id, "status": "OK", "error": None}
+        payload = self.answer(job.request_id)
+        if job.fails:
+            entry = {"loc": ["body"], "msg": "The image could not be made", "type": "internal_error"}
+            message |= {"status": "ERROR", "error": "Internal error"}
+            payload = {"detail": [entry]}
         return self.signer.callback(job.webhook_url, job.request_id, encode({**message, "payload": payload}))
 
 
@@ -166,14 +173,15 @@ class Inbound(asyncio.Protocol):
         elif "/requests/" in target:
             status, content = self._report(method, target)
         else:
-            status, content = 200, self._accept(target)
+            status, content = 200, self._accept(target, body)
         return status, "application/json", content
 
-    def _accept(self, target: str) -> bytes:
+    def _accept(self, target: str, body: bytes) -> bytes:
         """Answer a submission with a receipt, and schedule the callback."""
         state, url = self._state, urlsplit(target)
         state.posts += 1
-        job = Job(str(uuid.uuid4()), parse_qs(url.query).get("fal_webhook", [""])[0], time.time())
+        webhook_url = parse_qs(url.query).get("fal_webhook", [""])[0]
+        job = Job(str(uuid.uuid4()), webhook_url, time.time(), fails=FAILURE.encode() in body)
         state.jobs[job.request_id] = job
         if state.behaviour.callback_seconds >= 0 and job.webhook_url:
             asyncio.get_running_loop().call_later(state.behaviour.callback_seconds, self._callbacks.send, job)

@@ -163,11 +163,13 @@ def open_loop(port: int, requests: Iterable[bytes], *, per_second: float, expect
     return load
 
 
-def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+def request(
+    method: str, path: str, headers: dict[str, str], body: bytes = b"", *, content_type: str = "application/json"
+) -> bytes:
     """Return a complete HTTP request to this machine."""
     lines = {"Host": "127.0.0.1", **headers}
     if body:
-        lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        lines |= {"Content-Type": content_type, "Content-Length": str(len(body))}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 

@@ -24,7 +24,10 @@ class Options:
     idle_settle_seconds: float = 20.0
     """Before an idle worker is measured."""
     sqlite_jobs: int = 60
-    growth: tuple[int, ...] = (1_000, 1_000_000)
+    growth_from: int = 1_000
+    growth_to: int = 1_000_000
     """Numbers of generations between which the growth is measured."""
+    growth_requests: int = 20
+    """Of each kind, for each size and alternation."""
     peer: bool = True
     """Compare with dj-stripe, whose environment is installed from PyPI."""

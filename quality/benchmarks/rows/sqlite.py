@@ -6,15 +6,17 @@ It is compared with an older commit, which runs from its own files in the enviro
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import subprocess
 import tarfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from quality.benchmarks import environment as environments
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment
+from quality.benchmarks.environment import Environment, Limn, User
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.rows import jobs
@@ -79,17 +81,22 @@ def jobs_per_second(environment: Environment, root: Path, count: int) -> tuple[f
     if not prepared.exists():
         # Made once, since it takes seconds.
         prepared.mkdir()
-        tokens = environments.create_users(root, {**variables, "DATA_DIR": str(prepared)}, jobs.CLIENTS)
-        (prepared / "tokens").write_text("\n".join(tokens))
+        users = environments.create_users(root, {**variables, "DATA_DIR": str(prepared)}, jobs.CLIENTS)
+        (prepared / "users").write_text(json.dumps([asdict(user) for user in users]))
     shutil.copytree(prepared, data)
-    tokens = (data / "tokens").read_text().split()
+    users = [User(**user) for user in json.loads((data / "users").read_text())]
     variables["DATA_DIR"] = str(data)
-    with environments.running(root, environment.folder, variables, tokens, web=1, workers=1) as limn:
-        jobs.run(limn, jobs.CLIENTS)
+    with environments.running(root, environment.folder, variables, users, web=1, workers=1) as limn:
+        _order(limn, jobs.CLIENTS)
         began = time.perf_counter()
-        orders = [limn.order(number) for number in range(count)]
-        before = limn.completed()
-        load = http_load.closed_loop(limn.port, orders, connections=jobs.CLIENTS, expected=(202,))
-        accepted = load.statuses[202]
-        limn.wait_for_completed(before + accepted)
-        return accepted / (time.perf_counter() - began), load.statuses[503]
+        load = _order(limn, count)
+        return load.statuses[202] / (time.perf_counter() - began), load.statuses[503]
+
+
+def _order(limn: Limn, count: int) -> http_load.Load:
+    """Order this many images, and wait until those that were accepted are completed."""
+    orders = [limn.order(number) for number in range(count)]
+    before = limn.completed()
+    load = http_load.closed_loop(limn.port, orders, connections=jobs.CLIENTS, expected=(202,))
+    limn.wait_for_completed(before + load.statuses[202])
+    return load

@@ -1,0 +1,155 @@
+"""Fills a database with many generations: real ones, and copies of all their rows.
+
+The product makes the first thousand, from the order to the settled price. A million that way would take hours, so the
+others are copies of these: every row that belongs to a generation, with ids, times and sums as if the same jobs had
+been ordered again and again before. `manage.py check_invariants` and `audit_ledger` find nothing wrong with them.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from quality.benchmarks import http_load
+from quality.benchmarks.environment import Environment, Limn
+
+CLIENTS = 8
+# Of the first thousand: one user orders half, every twentieth job fails, every tenth carries metadata.
+HEAVY_USER_SHARE, FAILURE_SHARE, METADATA_SHARE = 2, 20, 10
+COPIES_AT_ONCE = 50
+# In the order of their foreign keys.
+TABLES = (
+    "generations_generation",
+    "generations_submission",
+    "generations_providercallback",
+    "generations_output",
+    "generations_event",
+    "credits_hold",
+    "credits_entry",
+)
+# How a column of a copy is made, by its type, and by its name where that is not enough. {c} is the column, copy.ms the
+# milliseconds by which the copy is older, copy.number its number, from 1.
+BY_TYPE = {
+    "uuid": "bench_older({c}, copy.ms)",
+    "timestamp with time zone": "{c} - copy.ms * interval '1 ms'",
+}
+BY_NAME = {
+    "lease": "{c}",
+    "request_id": "{c} || '-' || copy.number",
+    "key": "replace({c}, {t}.generation_id::text, bench_older({t}.generation_id, copy.ms)::text)",
+    "reference": "'generation:' || bench_older(substring({c} from 12)::uuid, copy.ms)",
+}
+# A column of the same name in another table.
+BY_TABLE_AND_NAME = {("credits_entry", "key"): "{c} || '-' || copy.number"}
+FUNCTION = """
+CREATE OR REPLACE FUNCTION bench_older(id uuid, ms bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT (lpad(to_hex(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - ms), 12, '0')
+        || right(replace(id::text, '-', ''), 20))::uuid
+$$
+"""
+COLUMNS = """
+SELECT column_name, data_type FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
+"""
+
+
+def fill(environment: Environment, name: str, first: int, total: int) -> str:
+    """Create a database with `total` generations, of which the product makes the first ones. Returns its URL."""
+    url = environment.limn_database(name)
+    environment.fal.behave(file_bytes=50_000)
+    with environment.limn(url, workers=1) as limn:
+        order(limn, first)
+    with psycopg.connect(url) as connection:
+        multiply(connection, total // first - 1)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    return url
+
+
+def order(limn: Limn, count: int) -> None:
+    """Order images of different users and outcomes, and wait until all have ended."""
+    orders = [
+        limn.order(
+            0 if number % HEAVY_USER_SHARE else number,
+            fails=number % FAILURE_SHARE == 1,
+            metadata={"campaign": f"c{number % 7}"} if number % METADATA_SHARE == 1 else {},
+        )
+        for number in range(count)
+    ]
+    http_load.closed_loop(limn.port, orders, connections=CLIENTS, expected=(202,))
+    limn.wait_for_ended(count)
+
+
+def multiply(connection: psycopg.Connection, copies: int) -> None:
+    """Add this many copies of every generation."""
+    connection.execute(FUNCTION)
+    # No foreign keys and no triggers: the copies refer to each other as the originals do.
+    connection.execute("SET session_replication_role = replica")
+    # The newest copy ends before the first original begins, the next newest before that one, and so on.
+    age = "SELECT 1000 + 1000 * ceil(extract(epoch FROM max(created_at) - min(created_at)))::bigint FROM {}"
+    span = _number(connection, age.format("generations_generation"))
+    strides = {table: _number(connection, f"SELECT coalesce(max(id), 0) FROM {table}") for table in _numbered()}  # noqa: S608
+    strides["number"] = _number(connection, "SELECT coalesce(max(number), 0) FROM generations_event")
+    statements = {table: _statement(connection, table, strides) for table in TABLES}
+    _advance_accounts(connection, copies)
+    for start in range(1, copies + 1, COPIES_AT_ONCE):
+        bounds = {"from": start, "to": min(start + COPIES_AT_ONCE - 1, copies), "span": span, "copies": copies}
+        for statement in statements.values():
+            connection.execute(statement, bounds)
+        connection.commit()
+    for table in _numbered():
+        sequence = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"  # noqa: S608
+        connection.execute(sequence)
+
+
+def _numbered() -> tuple[str, ...]:
+    """Return the tables whose ids are numbers."""
+    return ("generations_providercallback", "generations_event", "credits_hold", "credits_entry")
+
+
+def _statement(connection: psycopg.Connection, table: str, strides: dict[str, int]) -> str:
+    columns = connection.execute(COLUMNS, [table]).fetchall()
+    expressions = [_expression(table, name, kind, strides) for name, kind in columns]
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    # Grants and refunds of an account are not of a job; they stay as they are.
+    condition = "WHERE hold_id IS NOT NULL" if table == "credits_entry" else ""
+    return f"""
+        INSERT INTO {table} ({names}) SELECT {", ".join(expressions)}
+        FROM (
+            SELECT number, (%(copies)s - number + 1) * %(span)s::bigint AS ms
+            FROM generate_series(%(from)s::bigint, %(to)s::bigint) number
+        ) copy, {table} {condition} ORDER BY copy.number, {table}.id
+    """  # noqa: S608  (names of this module only)
+
+
+def _expression(table: str, name: str, kind: str, strides: dict[str, int]) -> str:
+    column = f'{table}."{name}"'
+    if name == "id" and table in strides:
+        return f"{column} + copy.number * {strides[table]}"
+    if name == "hold_id":
+        return f"{column} + copy.number * {strides['credits_hold']}"
+    if name == "number" and table == "generations_event":
+        return f"{column} + copy.number * {strides['number']}"
+    if name == "available_after":
+        change = "SELECT sum(balance_change - held_change) FROM credits_entry e"
+        return f"{column} + copy.number * ({change} WHERE e.account_id = {table}.account_id AND hold_id IS NOT NULL)"
+    template = BY_TABLE_AND_NAME.get((table, name)) or BY_NAME.get(name) or BY_TYPE.get(kind, "{c}")
+    return template.format(c=column, t=table)
+
+
+def _advance_accounts(connection: psycopg.Connection, copies: int) -> None:
+    """Charge the accounts for the copies too."""
+    connection.execute(
+        """
+        UPDATE credits_account SET balance = balance + %s * spent.change
+        FROM (
+            SELECT account_id, sum(balance_change) AS change FROM credits_entry
+            WHERE hold_id IS NOT NULL GROUP BY account_id
+        ) spent WHERE spent.account_id = credits_account.id
+        """,
+        [copies],
+    )
+
+
+def _number(connection: psycopg.Connection, statement: str) -> int:
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0
