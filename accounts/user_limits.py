@@ -17,6 +17,8 @@ from credits.models import Account
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from accounts.models import UserLimits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -28,6 +30,9 @@ class Limits:
     credits_per_month: int
 
 
+_NAMES = tuple(field.name for field in fields(Limits))
+
+
 def limits_of(account: Account | None) -> Limits:
     """Return the limits of an account: what staff have set for it, and the settings for the rest.
 
@@ -35,15 +40,17 @@ def limits_of(account: Account | None) -> Limits:
         account: The account, with `limits` selected to avoid a query. None: a user who has no account yet.
     """
     own = getattr(account, "limits", None)
-    values = {}
-    for field in fields(Limits):
-        value = getattr(own, field.name, None)
-        # 0 is a value of its own (unlimited), so only None falls back to the setting.
-        values[field.name] = getattr(settings, f"USER_{field.name.upper()}") if value is None else value
-    return Limits(**values)
+    return Limits(**{name: _limit(own, name) for name in _NAMES})
 
 
 def request_rate_of(user: User) -> Rate | None:
     """Return how often a user may call the API: a minute's requests at once, then steadily. None: unlimited."""
-    per_minute = limits_of(getattr(user, "account", None)).requests_per_minute
+    own = getattr(getattr(user, "account", None), "limits", None)
+    per_minute = _limit(own, "requests_per_minute")
     return Rate(per_minute=per_minute, burst=per_minute) if per_minute else None
+
+
+def _limit(own: UserLimits | None, name: str) -> int:
+    value: int | None = getattr(own, name, None)
+    # 0 is a value of its own (unlimited), so only None falls back to the setting.
+    return int(getattr(settings, f"USER_{name.upper()}")) if value is None else value

@@ -110,5 +110,5 @@ def _limit_sqlite(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Apply the limit to SQLite, where each request makes a connection, and the connection carries the time-out."""
     budget = _request_budget.get()
     if budget is not None and connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {int(budget.seconds_left * 1000)}")
+        # A setting of the connection itself: nothing is sent to a server, so it is not logged as a statement.
+        connection.connection.execute(f"PRAGMA busy_timeout = {int(budget.seconds_left * 1000)}")

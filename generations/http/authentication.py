@@ -50,7 +50,8 @@ class ApiKeyAuthentication(BaseAuthentication):
     """Authenticates `Authorization: Token limn_…`."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        scheme, _, plain = request.headers.get("Authorization", "").partition(" ")
+        # Not `request.headers`, which parses the names of all headers.
+        scheme, _, plain = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() not in SCHEMES:
             # Not an API key: DRF tries the session next.
             return None
