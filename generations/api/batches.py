@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
@@ -19,17 +19,20 @@ from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from accounts import api_keys
+from accounts.models import ApiKey
 from credits.models import Account
 from generations import services
 from generations.api.order_requests import BatchRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.serializers import BatchSerializer, BatchSummarySerializer
+from generations.api.statements import find_batch_with_key
 from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of
 from generations.http.openapi import IDEMPOTENCY_KEY, IF_NONE_MATCH, problems
 from generations.http.pagination import NewestFirst
-from generations.models import Batch, CancelledBy, Generation
+from generations.models import Batch, CancelledBy, Generation, Phase
 from generations.models.statements import with_related_rows
 from generations.ordering.orders import find_batch
 
@@ -74,6 +77,18 @@ class BatchesView(ListAPIView[Batch]):
 
 
 class BatchView(APIView):
+    _batch: Batch | None = None
+    """What `find_key` has found. None: the request came without a key, or the key's user has no such batch."""
+
+    def find_key(self, plain: str) -> ApiKey | None:
+        """Find the key of the request, and the state of the batch that its URL names, with one statement."""
+        found = find_batch_with_key(api_keys.digest(plain), self.kwargs["batch_id"])
+        if found is None:
+            return None
+        api_keys.record_use(found.key)
+        self._batch = found.row
+        return found.key
+
     @extend_schema(
         operation_id="read_batch",
         parameters=[IF_NONE_MATCH],
@@ -81,9 +96,14 @@ class BatchView(APIView):
     )
     def get(self, request: Request, batch_id: UUID) -> HttpResponseBase:
         """The current state of its generations. `Retry-After` is absent once all of them have ended."""
-        batch = _find(request, batch_id)
-        unchanged = get_conditional_response(request, etag=_etag(batch))
-        return _add_headers(unchanged or Response(_serialize(request, batch)), batch)
+        batch = self._batch or get_object_or_404(_with_state(Batch.objects.visible_to(request.user)), pk=batch_id)
+        etag = f'"{batch.versions}"'  # type: ignore[attr-defined]
+        unchanged = get_conditional_response(request, etag=etag)
+        if unchanged is not None:
+            retry_after_seconds = RETRY_AFTER_SECONDS if batch.open_count else None  # type: ignore[attr-defined]
+            return add_polling_headers(unchanged, etag=etag, retry_after_seconds=retry_after_seconds)
+        prefetch_related_objects([batch], _generations())
+        return _add_headers(Response(_serialize(request, batch)), batch)
 
 
 class CancelBatchView(APIView):
@@ -122,8 +142,17 @@ def order_response(
 
 
 def _find(request: Request, batch_id: UUID) -> Batch:
-    generations = Prefetch("generations", with_related_rows(Generation.objects.order_by("pk")))
-    return get_object_or_404(Batch.objects.visible_to(request.user).prefetch_related(generations), pk=batch_id)
+    return get_object_or_404(Batch.objects.visible_to(request.user).prefetch_related(_generations()), pk=batch_id)
+
+
+def _generations() -> Prefetch[str]:
+    return Prefetch("generations", with_related_rows(Generation.objects.order_by("pk")))
+
+
+def _with_state(batches: QuerySet[Batch]) -> QuerySet[Batch]:
+    """Add what `statements.batch_state` selects."""
+    is_open = ~Q(generations__phase=Phase.DONE)
+    return batches.annotate(versions=Sum("generations__version"), open_count=Count("generations", filter=is_open))
 
 
 def _serialize(

@@ -29,7 +29,7 @@ from generations.api.order_requests import OrderRequest, RetryRequest, located_i
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.representation import Links, represent_found
 from generations.api.serializers import ErasureSerializer, GenerationSerializer
-from generations.api.statements import find_with_key
+from generations.api.statements import find_generation_with_key
 from generations.errors import AlreadyFinished
 from generations.http import long_polling
 from generations.http.authentication import authenticated_user
@@ -68,7 +68,9 @@ class GenerationsView(ListAPIView[Generation]):
     @extend_schema(operation_id="list_generations", responses={200: GenerationSerializer, **problems(400)})
     def get(self, request: Request) -> Response:
         """Your generations, newest first. `metadata.<key>=<value>` finds those that you have marked with it."""
-        return super().get(request)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        links = Links.of(request)
+        return self.get_paginated_response([represent_found(generation, links=links) for generation in page or []])
 
     @extend_schema(
         operation_id="create_generation",
@@ -100,7 +102,7 @@ class GenerationView(APIView):
 
     def find_key(self, plain: str) -> ApiKey | None:
         """Find the key of the request, and the generation that its URL names, with one statement."""
-        found = find_with_key(
+        found = find_generation_with_key(
             api_keys.digest(plain),
             self.kwargs["generation_id"],
             # A client that names the state that it has probably has the current one. The rest is read if it has not.
@@ -109,7 +111,7 @@ class GenerationView(APIView):
         if found is None:
             return None
         api_keys.record_use(found.key)
-        self._generation = found.generation
+        self._generation = found.row
         return found.key
 
     @extend_schema(

@@ -75,6 +75,9 @@ class QuoteSerializer(serializers.Serializer[Any]):
     valid_until = serializers.DateTimeField()
 
 
+# --- Generations: these only describe the JSON in the OpenAPI document, and `representation` renders it ---
+
+
 class ProgressSerializer(serializers.Serializer[Generation]):
     queue_position = serializers.IntegerField(allow_null=True)
     percent = serializers.IntegerField(allow_null=True, help_text="The model's own progress, if it reports it.")
@@ -165,8 +168,8 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
         )
         read_only_fields = fields
 
-    def to_representation(self, generation: Generation) -> dict[str, Any]:
-        return represent_found(generation, links=Links.of(self.context["request"]))
+
+# --- Everything else ---
 
 
 class CreditsSerializer(serializers.ModelSerializer[Account]):
@@ -254,6 +257,11 @@ class BatchSerializer(BatchSummarySerializer):
     class Meta(BatchSummarySerializer.Meta):
         fields = (*BatchSummarySerializer.Meta.fields, "generations")
         read_only_fields = fields
+
+    def to_representation(self, batch: Batch) -> dict[str, Any]:
+        links = Links.of(self.context["request"])
+        generations = [represent_found(generation, links=links) for generation in batch.generations.all()]
+        return {**BatchSummarySerializer(batch).data, "generations": generations}
 
 
 class ErasedFileSerializer(serializers.Serializer[Any]):

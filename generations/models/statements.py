@@ -10,16 +10,19 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
 from django.db.models.expressions import RawSQL
 
 from database.columns import Columns
+from generations.models.batch import Batch
 from generations.models.generation import Generation, GenerationQuerySet
 from generations.models.input_file import InputFile
 from generations.models.output import Output
+
+Row = TypeVar("Row", Generation, Batch)
 
 _STATE = Columns(Generation, "id", "account_id", "version", "phase", "created_at", alias="generation")
 # Everything that is rendered, and `api_key_id`, which decides who may erase.
@@ -35,16 +38,17 @@ _OUTPUT = Columns(
     *("width", "height", "duration_seconds"),
     alias="output",
 )
+_BATCH = Columns(Batch, alias="batch")
 _INPUT_FILE = Columns(InputFile, "id", "path", "upload_id", "output_id", alias="input_file")
 _SOURCE = Columns(Output, "id", "generation_id", alias="output")
 
 
-class Selection(NamedTuple):
-    """What a statement reads of a generation."""
+class Selection(NamedTuple, Generic[Row]):
+    """What a statement reads of a generation or of a batch."""
 
     sql: str
-    """The columns of the table `generation`, the primary key first."""
-    read: Callable[[Sequence[Any]], Generation]
+    """The columns of the table `generation` or `batch`, the primary key first."""
+    read: Callable[[Sequence[Any]], Row]
     """Makes an instance from their values."""
 
 
@@ -52,7 +56,20 @@ STATE = Selection(_STATE.sql, _STATE.read)
 """What decides whether a client has the current state, and when it is to ask again. Other columns are deferred."""
 
 
-def everything() -> Selection:
+def batch_state() -> Selection[Batch]:
+    """Return the selection of a batch with the sum of its generations' versions, and how many have not ended.
+
+    Plan: two scans of the index of `batch_id`, each of at most 200 generations.
+    """
+    return Selection(
+        f"""{_BATCH.sql},
+            (SELECT SUM(version) FROM generations_generation WHERE batch_id = batch.id),
+            (SELECT COUNT(*) FROM generations_generation WHERE batch_id = batch.id AND phase <> 'done')""",
+        _read_batch,
+    )
+
+
+def everything() -> Selection[Generation]:
     """Return the selection of all that is rendered.
 
     Plan: one look-up each by the index (generation, …) of submissions, outputs and input files. A generation without an
@@ -62,7 +79,7 @@ def everything() -> Selection:
 
 
 @cache
-def _everything(vendor: str) -> Selection:
+def _everything(vendor: str) -> Selection[Generation]:
     return Selection(", ".join([_ROW.sql, *_related_sql("generation", vendor).values()]), _read)
 
 
@@ -83,9 +100,9 @@ def read_all(generation_id: UUID) -> Generation:
     return _read(row)
 
 
-def key_parameter(generation_id: UUID) -> Any:
-    """Return the primary key as a parameter of a statement: SQLite has no type for it."""
-    return Generation._meta.pk.get_db_prep_value(generation_id, connection)
+def key_parameter(key: UUID) -> Any:
+    """Return the primary key of a generation or a batch as a parameter of a statement: SQLite has no type for it."""
+    return Generation._meta.pk.get_db_prep_value(key, connection)
 
 
 def is_complete(generation: Generation) -> bool:
@@ -101,14 +118,15 @@ def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
 
 def outputs_of(generation: Generation) -> list[Output]:
     """Return the stored outputs of a generation that was read here, by index."""
-    found = json.loads(generation.outputs_json or "[]")  # type: ignore[attr-defined]
-    return sorted(map(_OUTPUT.read_json, found), key=attrgetter("index"))
+    found = generation.outputs_json  # type: ignore[attr-defined]
+    return sorted(map(_OUTPUT.read_json, json.loads(found)), key=attrgetter("index")) if found else []
 
 
 def input_files_of(generation: Generation) -> list[InputFile]:
     """Return the input files of a generation that was read here, each with its output in hand."""
+    found = generation.input_files_json  # type: ignore[attr-defined]
     files = []
-    for *values, source_generation_id in json.loads(generation.input_files_json or "[]"):  # type: ignore[attr-defined]
+    for *values, source_generation_id in json.loads(found) if found else []:
         file = _INPUT_FILE.read_json(values)
         output = _SOURCE.read_json([values[-1], source_generation_id]) if source_generation_id else None
         InputFile.output.field.set_cached_value(file, output)
@@ -121,6 +139,13 @@ def _read(row: Sequence[Any]) -> Generation:
     for name, value in zip(_related_sql("generation", connection.vendor), row[len(_ROW) :], strict=True):
         setattr(generation, name, value)
     return generation
+
+
+def _read_batch(row: Sequence[Any]) -> Batch:
+    *values, versions, open_count = row
+    batch = _BATCH.read(values)
+    batch.versions, batch.open_count = versions, open_count  # type: ignore[attr-defined]
+    return batch
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from accounts import api_keys
-from generations.api.statements import find_with_key
+from generations.api.statements import find_generation_with_key
 from generations.models import Generation, InputFile, Output, Submission, statements
 from generations.models.statements import STATE, everything
 from tests.fixtures.api import PlaceOrder
@@ -33,13 +33,13 @@ def test_a_generation_is_read_as_by_the_orm(rows: list[Generation], django_asser
     digest = api_keys.issue(rows[0].account.user, "shop").key.digest
     for expected in Generation.objects.order_by("pk"):
         with django_assert_num_queries(2):
-            found = find_with_key(digest, expected.pk, everything())
+            found = find_generation_with_key(digest, expected.pk, everything())
             alone = statements.read_all(expected.pk)
 
         assert found is not None
-        assert found.generation is not None
+        assert found.row is not None
         for generation in (
-            found.generation,
+            found.row,
             alone,
             *statements.with_related_rows(Generation.objects.filter(pk=expected.pk)),
         ):
@@ -73,26 +73,24 @@ def test_the_state_alone_is_read_as_by_the_orm(rows: list[Generation]) -> None:
     digest = api_keys.issue(rows[0].account.user, "shop").key.digest
 
     for expected in rows:
-        found = find_with_key(digest, expected.pk, STATE)
+        found = find_generation_with_key(digest, expected.pk, STATE)
 
         assert found is not None
-        assert found.generation == expected
-        assert not statements.is_complete(found.generation)
-        names = set(vars(found.generation)) - {"_state"}
-        assert {name: getattr(found.generation, name) for name in names} == {
-            name: getattr(expected, name) for name in names
-        }
+        assert found.row == expected
+        assert not statements.is_complete(found.row)
+        names = set(vars(found.row)) - {"_state"}
+        assert {name: getattr(found.row, name) for name in names} == {name: getattr(expected, name) for name in names}
 
 
 def test_a_generation_of_another_user_is_not_found(rows: list[Generation], bob: User) -> None:
     digest = api_keys.issue(bob, "shop").key.digest
 
     for selection in (STATE, everything()):
-        found = find_with_key(digest, rows[0].pk, selection)
+        found = find_generation_with_key(digest, rows[0].pk, selection)
 
         assert found is not None
-        assert (found.key.user, found.generation) == (bob, None)
-        assert find_with_key("0" * 64, rows[0].pk, selection) is None
+        assert (found.key.user, found.row) == (bob, None)
+        assert find_generation_with_key("0" * 64, rows[0].pk, selection) is None
 
 
 def test_a_generation_that_does_not_exist_cannot_be_read(db: None, bob: User) -> None:
