@@ -34,7 +34,7 @@ def update_unlocked(rows: models.QuerySet[Row], **changes: Any) -> list[Row]:
     if connection.features.has_select_for_update_skip_locked:
         where = f"{key} = ANY(ARRAY({keys_sql} FOR UPDATE OF {quote(model._meta.db_table)} SKIP LOCKED))"
     else:
-        # SQLite has one writer at a time, so nobody has locked a row.
+        # SQLite has one writer at a time, so no row is locked by another.
         where = f"{key} IN ({keys_sql})"
     columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
     sql = f"{set_sql} WHERE {where} RETURNING {columns}"

@@ -2,30 +2,28 @@
 
 It connects only to addresses that it has checked, follows no redirect, and ends every transfer at a deadline and at a
 limit of bytes. The copier, the checks of input files, the infographics and the notifier use it. All functions raise
-`FetchError` (see `errors`) and no exception of requests or urllib3.
+`FetchError` (see `errors`) and no exception of urllib3.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from http.client import HTTPException
+from typing import Protocol, TypeVar
 from urllib.parse import urljoin
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from generations.jobs.retry_after import parse_retry_after
-from generations.safe_http.addresses import is_loopback, is_public
+from generations.safe_http import connections
+from generations.safe_http.addresses import is_loopback
 from generations.safe_http.deadline import Deadline
 from generations.safe_http.errors import AddressRefused, FetchError, Missing, Redirected, TooLarge, TryLater
 from generations.safe_http.urls import Target, parse_recipient, permit
@@ -45,11 +43,7 @@ __all__ = [
     "post",
 ]
 
-CONNECT_SECONDS_MAX = 5
-# Between two bytes. The deadline limits the whole transfer.
-READ_SECONDS_MAX = 20
-CONNECT_ATTEMPTS_MAX = 4
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_SECONDS_MAX = 3600
 T = TypeVar("T")
 
@@ -80,7 +74,15 @@ class PostResponse:
     """The `Retry-After` header, or an empty string."""
 
 
-def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
+def fetch(
+    url: str,
+    sink: Sink,
+    *,
+    hosts: Sequence[str],
+    bytes_max: int,
+    seconds_max: float,
+    keeps_connection: bool = False,
+) -> Fetched:
     """Stream the file at `url` into `sink`.
 
     Args:
@@ -90,14 +92,17 @@ def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds
             addresses are refused unless the matching pattern names a single host by its address or with its port.
         bytes_max: The largest file to accept.
         seconds_max: The time for the whole transfer, from the resolution of the name to the last byte.
+        keeps_connection: Keep the connection open for the next file of this host, and use one that was kept.
 
     Raises:
         FetchError: One of its subclasses says whether a later attempt makes sense.
     """
     digest, size = hashlib.sha256(), 0
-    with _get(url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max) as response:
+    with _get(
+        url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max, keeps_connection=keeps_connection
+    ) as response:
         # `read1` returns what has arrived. `read` would wait for a full chunk, for as long as a slow server likes.
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
             size += len(chunk)
             if size > bytes_max:
                 raise TooLarge(f"more than {bytes_max} bytes")
@@ -150,19 +155,23 @@ def post(
         ) as response,
     ):
         return PostResponse(
-            status=response.status_code,
+            status=response.status,
             beginning=_read_beginning(response, bytes_max),
             retry_after=response.headers.get("Retry-After", ""),
         )
 
 
 @contextmanager
-def _get(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Iterator[requests.Response]:
+def _get(
+    url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float, keeps_connection: bool = False
+) -> Iterator[BaseHTTPResponse]:
     """GET a file, and yield the response if its status and headers promise one of at most `bytes_max` bytes."""
     target, private_allowed = permit(url, hosts)
     with Deadline(seconds_max) as deadline:
-        with _request("GET", target, deadline, private_allowed=private_allowed) as response:
-            status = response.status_code
+        with _request(
+            "GET", target, deadline, private_allowed=private_allowed, keeps_connection=keeps_connection
+        ) as response:
+            status = response.status
             if 300 <= status < 400:
                 raise Redirected(status, response.headers.get("Location", ""))
             if status in (403, 404, 410):
@@ -184,12 +193,12 @@ def _get(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) 
             raise TryLater("it took too long")
 
 
-def _read_beginning(response: requests.Response, bytes_max: int) -> bytes:
+def _read_beginning(response: BaseHTTPResponse, bytes_max: int) -> bytes:
     beginning = b""
     # The caller wants the status, or as much of the body as arrives. A body that breaks off is therefore no error.
     with suppress(HTTPError, OSError):
         while len(beginning) < bytes_max:
-            chunk = response.raw.read1(bytes_max - len(beginning), decode_content=False)
+            chunk = response.read1(bytes_max - len(beginning), decode_content=False)
             if not chunk:
                 break
             beginning += chunk
@@ -203,87 +212,40 @@ def _request(
     deadline: Deadline,
     *,
     private_allowed: bool,
-    body: bytes = b"",
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Iterator[requests.Response]:
+    keeps_connection: bool = False,
+) -> Iterator[BaseHTTPResponse]:
     """Send a request and yield the response, its body unread. Any failure until the block ends is a TryLater."""
     headers = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "limn", **(headers or {})}
-    with _Session() as session:
-        # Else requests would follow the environment: connect to a proxy, send passwords of a .netrc file, and trust
-        # further authorities.
-        session.trust_env = False
-        session.mount(f"{target.scheme}://", _CheckingAdapter(deadline, private_allowed=private_allowed))
-        try:
-            with session.request(
-                method,
-                target.url,
-                data=body,
-                headers=headers,
-                timeout=(CONNECT_SECONDS_MAX, READ_SECONDS_MAX),
-                stream=True,
-                allow_redirects=False,
-            ) as response:
-                yield response
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise TryLater("it took too long" if deadline.passed else _describe(error)) from error
+    opened = partial(connections.opened, target, deadline, private_allowed=private_allowed)
+    try:
+        with ExitStack() as stack:
+            connection = stack.enter_context(opened(keeps=keeps_connection))
+            try:
+                connection.request(method, target.path, body=body, headers=headers, preload_content=False)
+                response = connection.getresponse()
+            except (HTTPException, ConnectionError):
+                if not connection.was_kept or deadline.passed:
+                    raise
+                # The server has closed the kept connection at this moment. Nothing has been answered to this request.
+                stack.close()
+                connection = stack.enter_context(opened(keeps=False))
+                connection.request(method, target.path, body=body, headers=headers, preload_content=False)
+                response = connection.getresponse()
+            yield response
+            connection.is_reusable = response.closed and connection.sock is not None and not deadline.passed
+    except (HTTPException, HTTPError, OSError) as error:
+        raise TryLater("it took too long" if deadline.passed else _describe(error)) from error
 
 
 def _describe(error: BaseException) -> str:
     """Return a description of the innermost error of a chain.
 
-    urllib3 wraps the error of the connection, and requests wraps that again. Both repeat the URL, which may hold a
-    signature. (In a function of its own: a variable of the caller would make a cycle with the error's traceback and
-    leave the connection open until the next garbage collection.)
+    urllib3 wraps errors of the connection, and repeats the URL, which may hold a signature. (In a function of its own:
+    a variable of the caller would make a cycle with the error's traceback and leave the connection open until the next
+    garbage collection.)
     """
     while inner := error.__cause__ or error.__context__:
         error = inner
     return f"{type(error).__name__}: {error}"[:300]
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Report no redirect: even one that is not followed would make requests read its whole body, however long."""
-
-
-class _CheckingAdapter(HTTPAdapter):
-    """Makes requests open its connections with `_connect`."""
-
-    def __init__(self, deadline: Deadline, *, private_allowed: bool) -> None:
-        self._open_connection = partial(_connect, deadline=deadline, private_allowed=private_allowed)
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        connect = self._open_connection
-
-        class CheckedHTTPConnection(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return connect(self.host, self.port)
-
-        class CheckedHTTPSConnection(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return connect(self.host, self.port or 443)
-
-        http = type("CheckedHTTPPool", (HTTPConnectionPool,), {"ConnectionCls": CheckedHTTPConnection})
-        https = type("CheckedHTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": CheckedHTTPSConnection})
-        self.poolmanager.pool_classes_by_scheme = {"http": http, "https": https}
-
-
-def _connect(host: str, port: int, *, deadline: Deadline, private_allowed: bool) -> socket.socket:
-    """Resolve a host once, check all its addresses, and connect to the first that accepts."""
-    # Connecting to the checked addresses, not to the name, keeps a second resolution from giving a private one.
-    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in resolved))
-    if not private_allowed and not all(map(is_public, addresses)):
-        raise AddressRefused(f"{host} resolves to an address that is not public")
-    error = OSError("the name has no address")
-    for address in addresses[:CONNECT_ATTEMPTS_MAX]:
-        try:
-            connection = socket.create_connection((address, port), timeout=CONNECT_SECONDS_MAX)
-        except OSError as refused:
-            error = refused
-        else:
-            deadline.guard(connection)
-            return connection
-    # The new error has no errno: urllib3 ignores a ConnectionResetError here and would go on without a socket.
-    raise OSError(f"no connection: {error}") from error

@@ -130,6 +130,7 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
             hosts=settings.FAL_MEDIA_HOSTS,
             bytes_max=FILE_BYTES_MAX,
             seconds_max=FETCH_SECONDS_MAX,
+            keeps_connection=True,
         )
     if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.

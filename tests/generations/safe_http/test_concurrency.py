@@ -13,8 +13,7 @@ from rest_framework.test import APIClient
 from credits.models import Account
 from generations.models import Generation
 from generations.ordering import input_files
-from generations.safe_http import client as http_client
-from generations.safe_http import concurrency
+from generations.safe_http import concurrency, connections
 from tests.fixtures.api import GENERATIONS, alice, api, bob, customer, key_of, reset_process_state, short_streams
 from tests.helpers.scripted_servers import Connection, Server, serving
 from tests.helpers.threads import at_once
@@ -55,7 +54,7 @@ def slow(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowServer]:
     # No time-out of Limn's own may free a slot before the server lets it go.
     monkeypatch.setattr(input_files, "CHECK_SECONDS", HANG_SECONDS)
     monkeypatch.setattr(input_files, "CHECK_SECONDS_MAX", HANG_SECONDS)
-    monkeypatch.setattr(http_client, "READ_SECONDS_MAX", HANG_SECONDS)
+    monkeypatch.setattr(connections, "READ_SECONDS_MAX", HANG_SECONDS)
     slow = SlowServer()
     with serving(slow.behave) as slow.server:
         settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, slow.server.host]

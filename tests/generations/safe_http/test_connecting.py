@@ -201,7 +201,7 @@ def test_the_request_reveals_little() -> None:
     head = server.requests[0].decode().split("\r\n")
     assert head[0] == "GET /file HTTP/1.1"
     assert {line.partition(":")[0] for line in head[1:] if line} == {
-        *("Host", "User-Agent", "Accept-Encoding", "Accept", "Connection")
+        *("Host", "User-Agent", "Accept-Encoding", "Accept")
     }
     assert {f"Host: {server.host}", "Accept-Encoding: identity", "User-Agent: limn"} <= set(head)
 

@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 
 from generations.safe_http import client as http_client
+from generations.safe_http import connections
 from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
 from tests.helpers.scripted_servers import Connection, Handler, Server, fetch, respond, serving
 from tests.services.waiting import HANG_SECONDS
@@ -183,14 +184,14 @@ SLOW: dict[str, Handler] = {
 @pytest.mark.parametrize("behave", SLOW.values(), ids=SLOW)
 def test_c8_a_slow_transfer_ends_at_its_deadline(behave: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline limits the whole transfer: here the time-out of a single read would end none."""
-    monkeypatch.setattr(http_client, "READ_SECONDS_MAX", None)
+    monkeypatch.setattr(connections, "READ_SECONDS_MAX", None)
 
     with serving(behave) as server, pytest.raises(TryLater, match="it took too long"):
         fetch(server, seconds_max=0.3)
 
 
 def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_client, "READ_SECONDS_MAX", None)
+    monkeypatch.setattr(connections, "READ_SECONDS_MAX", None)
 
     with serving(silent) as server, pytest.raises(TryLater, match="it took too long"):
         fetch(server, scheme="https", seconds_max=0.3)

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.once
 IMPORTERS = {
     "fal_client": "generations/fal/",
     "httpx": "generations/fal/",
-    "requests": "generations/safe_http/client.py",
+    "requests": "generations/safe_http/",
+    "urllib3": "generations/safe_http/",
 }
 # Separate programs, which connect to the local machine only.
 EXEMPT = ("simulator/", "quality/")
