@@ -77,7 +77,7 @@ class _Kept:
             for index in reversed(range(len(self._connections))):
                 if self._connections[index][0] == name:
                     _, connection = self._connections.pop(index)
-                    # `is_connected` is false also if the server has sent something that nobody asked for.
+                    # `is_connected` is false also if the server has sent something that was not asked for.
                     if connection.kept_until > monotonic() and connection.is_connected:
                         return connection
                     connection.close()

@@ -131,7 +131,7 @@ def test_a_request_is_sent_again_only_once() -> None:
         assert server.connections == 2
 
 
-def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
+def test_bytes_that_were_not_asked_for_end_the_connection() -> None:
     def send_more(connection: Connection) -> None:
         connection.send(FOX)
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ncat")
