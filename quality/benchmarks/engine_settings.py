@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from importlib import import_module
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -26,9 +27,9 @@ class NoConsumer:
     """Without messages the loops are woken by the search for due rows alone."""
 
     def start(self) -> None:
-        from config.management.commands import work  # noqa: PLC0415  (imports models, which need the settings)
-
-        work.WATCH_SECONDS = POLL_SECONDS.get(ENGINE, work.WATCH_SECONDS)
+        # It imports models, which need the settings.
+        work = vars(import_module("config.management.commands.work"))
+        work["WATCH_SECONDS"] = POLL_SECONDS.get(ENGINE, work["WATCH_SECONDS"])
 
     def stop(self) -> None:
         pass
@@ -44,10 +45,10 @@ class ThreadConsumer(NoConsumer):
         raise NotImplementedError
 
 
-class DropMessages(BaseTaskBackend):  # type: ignore[misc]
+class DropMessages(BaseTaskBackend):
     """Sends nothing."""
 
-    def enqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> None:
+    def enqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> Any:
         pass
 
 
@@ -55,9 +56,9 @@ class DjangoTasksDb(ThreadConsumer):
     """The worker of django-tasks-db, with a shorter pause than its default of a second."""
 
     def run(self) -> None:
-        from django_tasks_db.management.commands.db_worker import Worker  # noqa: PLC0415
-
-        Worker(
+        # Installed for this engine only.
+        worker = import_module("django_tasks_db.management.commands.db_worker").Worker
+        worker(
             queue_names=["*"],
             interval=0.05,
             batch=False,
@@ -71,23 +72,24 @@ class DjangoTasksDb(ThreadConsumer):
 
 def _procrastinate(connector: str) -> Any:
     """Return an app of procrastinate with its one task, which sets the events of the loops."""
-    import procrastinate  # noqa: PLC0415  (installed for this engine only)
-
+    # Installed for this engine only.
+    procrastinate = import_module("procrastinate")
     app = procrastinate.App(connector=getattr(procrastinate, connector)(conninfo=os.environ["DATABASE_URL"]))
 
-    @app.task(name="wake")  # type: ignore[untyped-decorator]
-    def wake(names: list[str]) -> None:
-        import_string("generations.workers.tasks.wake_loops").call(names)
-
+    app.task(name="wake")(_wake)
     return app
 
 
-class ProcrastinateBackend(BaseTaskBackend):  # type: ignore[misc]
+def _wake(names: list[str]) -> None:
+    import_string("generations.workers.tasks.wake_loops").call(names)
+
+
+class ProcrastinateBackend(BaseTaskBackend):
     """Sends a message with procrastinate. It has no backend for Django Tasks of its own."""
 
     _app: Any = None
 
-    def enqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> None:
+    def enqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> Any:
         if self._app is None:
             self._app = _procrastinate("SyncPsycopgConnector")
             self._app.open()

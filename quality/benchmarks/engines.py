@@ -23,8 +23,8 @@ import psycopg
 
 from quality.benchmarks import http_load
 from quality.benchmarks.environment import Environment, Limn, cpu_seconds
-from quality.benchmarks.http_load import LoadError
 from quality.benchmarks.results import spread
+from quality.benchmarks.rows import idle, latency
 from quality.chaos.processes import ROOT
 from tests.services.redis import redis_server
 from tests.services.waiting import until
@@ -40,25 +40,19 @@ ENGINES = (
 )
 PACKAGES = ("procrastinate>=3.10,<4", "django-tasks-db>=0.13,<1")
 ALTERNATIONS = 3
-JOBS = 40
+JOBS = 30
+FILE_BYTES = 20_000
 # Low, so that a loop is idle when a callback comes: the latency of a message is measured, not the wait for a processor.
-JOBS_PER_SECOND = 4.0
-BATCHES = 15
-IDLE_SECONDS = 20.0
-SETTLE_SECONDS = 8.0
-COMPLETED = """
-SELECT submission.request_id::text, extract(epoch FROM generation.finished_at)
-FROM generations_generation generation
-JOIN generations_submission submission ON submission.generation_id = generation.id
-WHERE generation.status = 'completed'
-"""
+JOBS_PER_SECOND = 2.0
+BATCHES = 12
+IDLE_SECONDS = 15.0
+SETTLE_SECONDS = 6.0
 CREATE_PROCRASTINATE = """
 import os, procrastinate
 connector = procrastinate.SyncPsycopgConnector(conninfo=os.environ["DATABASE_URL"])
 with procrastinate.App(connector=connector).open() as app:
     app.schema_manager.apply_schema()
 """
-TRANSACTIONS = "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database"
 
 
 @dataclass
@@ -75,8 +69,8 @@ class Figures:
     """CPU time of a job in the processes of Limn, PostgreSQL and Redis."""
     idle_percent: list[float] = field(default_factory=list)
     """Of a processor, by `manage.py work` without work."""
-    idle_transactions: list[float] = field(default_factory=list)
-    """Transactions a second in PostgreSQL without work."""
+    idle_statements: list[float] = field(default_factory=list)
+    """Statements a second in PostgreSQL without work."""
 
     def columns(self) -> list[str]:
         values = (
@@ -86,7 +80,7 @@ class Figures:
             self.posted_p99,
             self.cpu_ms,
             self.idle_percent,
-            self.idle_transactions,
+            self.idle_statements,
         )
         return [spread(each) for each in values]
 
@@ -99,7 +93,7 @@ HEADINGS = (
     "p99 ms",
     "CPU of a job, ms",
     "idle, % of a core",
-    "idle, transactions/s",
+    "idle, statements/s",
 )
 
 
@@ -127,43 +121,26 @@ def main() -> None:
 
 def measure(environment: Environment, limn: Limn, figures: Figures, *, is_idle_measured: bool) -> None:
     """Measure one engine once."""
-    environment.fal.behave(callback_seconds=0.2, file_bytes=20_000)
-    _run_jobs(environment, limn, 8)  # Warms up.
+    environment.fal.behave(file_bytes=FILE_BYTES)
+    latency.callback_to_completed(environment, limn, 8, JOBS_PER_SECOND)  # Warms up.
     pids = [process.pid for group in limn.groups.values() for process in group]
     pids += [environment.postgres.pid, *(each.pid for each in psutil.Process().children() if "redis" in each.name())]
     before = cpu_seconds(*pids)
-    completed = _run_jobs(environment, limn, JOBS)
+    completed = latency.callback_to_completed(environment, limn, JOBS, JOBS_PER_SECOND)
     figures.cpu_ms.append(1000 * (cpu_seconds(*pids) - before) / JOBS)
     figures.completed_p50.append(completed.percentile(50))
     figures.completed_p99.append(completed.percentile(99))
-    environment.fal.behave(callback_seconds=-1)
     posted = http_load.Load(durations=[_place_batch(environment, limn) for _ in range(BATCHES)])
     figures.posted_p50.append(posted.percentile(50))
     figures.posted_p99.append(posted.percentile(99))
     if is_idle_measured:
-        _cancel_everything(limn)
+        limn.wait_for_completed(8 + JOBS + BATCHES)
         time.sleep(SETTLE_SECONDS)
         work = limn.groups["work"][0].pid
-        before, transactions, began = cpu_seconds(work), _transactions(limn), time.perf_counter()
+        before, began = cpu_seconds(work), time.perf_counter()
         time.sleep(IDLE_SECONDS)
-        elapsed = time.perf_counter() - began
-        figures.idle_percent.append(100 * (cpu_seconds(work) - before) / elapsed)
-        figures.idle_transactions.append((_transactions(limn) - transactions) / elapsed)
-
-
-def _run_jobs(environment: Environment, limn: Limn, count: int) -> http_load.Load:
-    """Order images at a steady rate. Returns the times from fal's callbacks to COMPLETED."""
-    environment.fal.forget()
-    done = limn.count("completed") + count
-    orders = [limn.order(number) for number in range(count)]
-    load = http_load.open_loop(limn.port, orders, per_second=JOBS_PER_SECOND, expected=(202,))
-    if len(load.durations) < count:
-        raise LoadError(f"orders were answered {dict(load.statuses)}")
-    until(lambda: limn.count("completed") >= done, what="the end of all jobs")
-    with psycopg.connect(limn.database_url) as connection:
-        finished = dict(connection.execute(COMPLETED).fetchall())
-    sent = {job["request_id"]: job["sent_at"] for job in environment.fal.jobs()}
-    return http_load.Load(durations=[float(finished[request_id]) - at for request_id, at in sent.items()])
+        figures.idle_percent.append(100 * (cpu_seconds(work) - before) / (time.perf_counter() - began))
+        figures.idle_statements.append(len(idle.logged_statements(environment, IDLE_SECONDS)) / IDLE_SECONDS)
 
 
 def _place_batch(environment: Environment, limn: Limn) -> float:
@@ -176,19 +153,6 @@ def _place_batch(environment: Environment, limn: Limn) -> float:
     http_load.fetch(limn.port, message, expected=(202,))
     (job,) = until(environment.fal.jobs, what="the POST of a batch")
     return float(job["accepted_at"]) - began
-
-
-def _cancel_everything(limn: Limn) -> None:
-    """End the jobs that wait for a callback, which the reconciler would ask about."""
-    with psycopg.connect(limn.database_url) as connection:
-        connection.execute("UPDATE generations_generation SET next_attempt_at = NULL WHERE status <> 'completed'")
-        connection.execute("UPDATE generations_submission SET units_due_at = NULL")
-
-
-def _transactions(limn: Limn) -> int:
-    with psycopg.connect(limn.database_url) as connection:
-        row = connection.execute(TRANSACTIONS).fetchone()
-    return int(row[0]) if row else 0
 
 
 @contextmanager
@@ -227,8 +191,8 @@ def _has_heartbeat(limn: Limn) -> bool:
 def _install(folder: Path) -> None:
     """Install the other engines beside Limn's own packages, whose versions stay."""
     uv = shutil.which("uv") or str(ROOT / ".tool/bin/uv")
-    options = ["--quiet", "--python", sys.executable, "--target", folder, "--constraint", ROOT / "requirements.lock"]
-    subprocess.run([uv, "pip", "install", *options, *PACKAGES], check=True)
+    options = ["--python", sys.executable, "--target", str(folder), "--constraint", str(ROOT / "requirements.lock")]
+    subprocess.run([uv, "pip", "install", "--quiet", *options, *PACKAGES], check=True)
 
 
 if __name__ == "__main__":
