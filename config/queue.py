@@ -1,8 +1,8 @@
 """The queue behind Django Tasks: Huey in PostgreSQL, in Redis or in a SQLite file of its own, for hints only.
 
 `generations.workers.tasks` sends a message to wake a loop of `manage.py work`. Losing one is harmless, so nothing here
-waits for a disk, and nothing is kept about a message after it was received. docs/decisions/0006-measured-parts.md compares
-Huey with other engines.
+waits for a disk, and nothing is kept about a message after it was received. Huey is compared with other engines in
+docs/decisions/0006-measured-parts.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -30,12 +31,14 @@ SELECT pg_notify(%s, '') FROM stored
 
 # How long the consumer waits for a message before it looks at the table itself, for a notification that was lost.
 READ_SECONDS = 5
-# A SQLite file cannot notify its readers, so it is polled this often. One look takes 0.05 ms.
-POLL_SECONDS = 0.02
+# A SQLite file cannot notify its readers, so it is polled this often. More often would cost 1 % of a core.
+POLL_SECONDS = 0.05
 # Otherwise the queue is polled only while it is unavailable, or cannot notify. The pauses grow up to this.
 POLL_SECONDS_MAX = 5.0
 # A notification of this process itself takes milliseconds.
 NOTIFICATION_SECONDS_MAX = 3.0
+# If it does not arrive, the queue is polled for this time.
+CHECK_AGAIN_SECONDS = 600.0
 
 
 def options(secret_key: str, *, redis_url: str, database_url: str, sqlite_file: str) -> dict[str, Any]:
@@ -123,24 +126,33 @@ class PostgresQueue(_WithoutResults, PostgresStorage):  # type: ignore[misc]
     """A table in PostgreSQL. The consumer waits with LISTEN, where that works."""
 
     poll_seconds_max = POLL_SECONDS_MAX
+    _polls_until = 0.0
 
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
         """Store a message and notify the consumers, with one statement instead of Huey's four."""
         with self.db() as cursor:
             cursor.execute(ENQUEUE, (self.name, data, self.channel))
 
+    def dequeue(self) -> bytes | None:
+        """Return the next message; None if there is none, after a wait if notifications arrive."""
+        self.blocking = monotonic() >= self._polls_until
+        message: bytes | None = super().dequeue()
+        return message
+
     def _listen_conn(self) -> psycopg.Connection[Any]:
-        """Return the connection that listens; if it is new, check that notifications arrive.
+        """Return the connection that listens. If it is new, check that notifications arrive, and poll otherwise.
 
         They do not behind PgBouncer in transaction mode, where LISTEN reaches some server connection for a moment.
-        From then on Huey polls the table, with growing pauses.
         """
-        is_new = getattr(self._listen_local, "conn", None) is None
         listening: psycopg.Connection[Any] = super()._listen_conn()
-        if is_new:
-            with self.db() as cursor:
-                cursor.execute("SELECT pg_notify(%s, '')", (self.channel,))
-            if not list(listening.notifies(timeout=NOTIFICATION_SECONDS_MAX, stop_after=1)):
-                logger.warning("PostgreSQL's notifications do not arrive; the queue is polled instead")
-                self.blocking = False
+        is_checked: bool = getattr(self._listen_local, "checked", None) is listening
+        if is_checked:
+            return listening
+        with self.db() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", (self.channel,))
+        if list(listening.notifies(timeout=NOTIFICATION_SECONDS_MAX, stop_after=1)):
+            self._listen_local.checked = listening
+        else:
+            logger.info("PostgreSQL's notifications do not arrive; the queue is polled instead")
+            self._polls_until = monotonic() + CHECK_AGAIN_SECONDS
         return listening

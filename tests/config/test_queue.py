@@ -153,4 +153,4 @@ def test_behind_pgbouncer_the_queue_is_polled(
         huey.storage.enqueue(b"message")
         assert huey.storage.dequeue() == b"message"
 
-    assert not huey.storage.blocking
+    assert not huey.storage.blocking  # So the consumer pauses between two looks.
