@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, urlencode
 
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
-from generations.files import proven_writes
+from generations.files import presigning, proven_writes
 from generations.files.spool import Spool
 
 # The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
@@ -164,13 +161,10 @@ def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> 
         file_name: What a browser calls the file if the user saves it. Plain ASCII.
         content_type: What the bucket serves the file as.
     """
-    if _bucket() is None:
+    bucket = _bucket()
+    if bucket is None:
         return None
-    parameters = {
-        "ResponseContentType": content_type,
-        "ResponseContentDisposition": f'inline; filename="{file_name}"',
-    }
-    return default_storage.url(key, parameters=parameters, expire=seconds)  # type: ignore[call-arg]
+    return presigning.url_for_reading(bucket, key, query=_response(file_name, content_type), seconds=seconds)
 
 
 def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
@@ -182,16 +176,16 @@ def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str,
     bucket = _bucket()
     if bucket is None:
         return None
-    query = {
+    query = _response(file_name, content_type)
+    return presigning.url_for_reading(bucket, key, query=query, seconds=seconds, base_url=f"https://{domain}")
+
+
+def _response(file_name: str, content_type: str) -> dict[str, str]:
+    """Return the parameters of a request for reading that decide about the headers of the response."""
+    return {
         "response-content-type": content_type,
         "response-content-disposition": f'inline; filename="{file_name}"',
     }
-    client = bucket.meta.client
-    request = AWSRequest("GET", f"https://{domain}/{quote(key)}?{urlencode(query, quote_via=quote)}")
-    # boto3 has no public function that signs for a host other than the endpoint's.
-    credentials = client._request_signer._credentials.get_frozen_credentials()
-    S3SigV4QueryAuth(credentials, "s3", client.meta.region_name, expires=seconds).add_auth(request)
-    return str(request.prepare().url)
 
 
 def list_page(*, after: str = "") -> list[StoredObject]:

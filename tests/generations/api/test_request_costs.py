@@ -20,6 +20,7 @@ from generations.ordering.orders import BatchOrder, Order
 from tests.fixtures.api import GENERATIONS, PlaceOrder
 from tests.services import request_cost
 from tests.services.request_cost import Request, RequestCost
+from tests.services.seaweed import Bucket
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
@@ -49,6 +50,15 @@ def test_reading_a_generation(read: Reader, completed: PlaceOrder) -> None:
     cost = read(f"{GENERATIONS}{completed().pk}/")
 
     assert (cost.response.status, len(json.loads(cost.response.content)["outputs"])) == (200, 1)
+    assert len(cost.statements) == 1
+    assert cost.calls <= 2500
+
+
+@pytest.mark.once
+def test_reading_a_generation_with_a_file_in_a_bucket(bucket: Bucket, read: Reader, completed: PlaceOrder) -> None:
+    cost = read(f"{GENERATIONS}{completed().pk}/")
+
+    assert json.loads(cost.response.content)["outputs"][0]["url"].startswith(bucket.endpoint_url)
     assert len(cost.statements) == 1
     assert cost.calls <= 2500
 
