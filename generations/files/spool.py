@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -112,17 +111,6 @@ class Spool:
     def part_digests(self) -> list[bytes]:
         """The SHA-256 of each PART_BYTES of a file on disk, the last of which may be shorter."""
         return [*self._digests, self._part.digest()] if self._part_bytes else self._digests
-
-    @contextmanager
-    def operating_system_file(self) -> Iterator[IO[bytes]]:
-        """Yield the content as an open file of the operating system, for another process."""
-        if self.content is None:
-            yield self.file
-            return
-        memory = hasattr(os, "memfd_create")
-        with open(os.memfd_create("limn"), "w+b", buffering=0) if memory else tempfile.TemporaryFile() as file:
-            file.write(self.content)
-            yield file
 
     def _fits(self, count: int) -> bool:
         if self.size_bytes + count > FILE_BYTES_MAX or not MEMORY.try_take(count):

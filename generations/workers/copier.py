@@ -136,8 +136,7 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
         raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
-        with spool.operating_system_file() as file:
-            found = sandbox.inspect(file)
+        found = sandbox.inspect(spool.file) if spool.content is None else sandbox.inspect_output(spool.content)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     key = key_of(output, found.extension)

@@ -19,10 +19,14 @@ def inspect_image(reader: ByteReader) -> MediaInfo:
             # Between the limit and its double, Pillow only warns.
             if image.width * image.height > PIXELS_MAX:
                 raise NotMedia(f"an image of more than {PIXELS_MAX} pixels")
+            extension = EXTENSION_OF_IMAGE_FORMAT[str(image.format)]
+            found = MediaInfo.of_type(extension, width=image.width, height=image.height)
+            # A JPEG image is decoded to an eighth of its size: every byte of it is read all the same, in a third of the
+            # time. Of other formats this does nothing.
+            image.draft(None, (1, 1))
             # Only decoding proves that the image is complete: a truncated file has a perfect header.
             image.load()
-            extension = EXTENSION_OF_IMAGE_FORMAT[str(image.format)]
-            return MediaInfo.of_type(extension, width=image.width, height=image.height)
+            return found
     except NotMedia:
         raise
     except Exception as error:

@@ -62,7 +62,8 @@ def has_ended(process: psutil.Process) -> bool:
 def test_it_finds_what_an_inspection_without_it_finds() -> None:
     assert set(FILES) == set(TYPES)
     for extension, data in FILES.items():
-        assert inspected(data) == inspect(io.BytesIO(data), len(data)), extension
+        found = inspect(io.BytesIO(data), len(data))
+        assert [inspected(data), sandbox.inspect_output(data)] == [found, found], extension
 
 
 def test_metadata_that_pillow_reads_last_can_be_read() -> None:
@@ -102,8 +103,9 @@ HARMFUL = {
 
 @pytest.mark.parametrize("data", HARMFUL.values(), ids=HARMFUL)
 def test_c30_g14_a_broken_or_swollen_file_is_refused(data: bytes) -> None:
-    with pytest.raises(NotMedia):
-        inspected(data)
+    for inspect_in_sandbox in (inspected, sandbox.inspect_output):
+        with pytest.raises(NotMedia):
+            inspect_in_sandbox(data)
 
 
 def test_g14_of_a_gif_with_many_frames_one_is_decoded() -> None:
@@ -118,6 +120,55 @@ def test_c13_data_behind_an_image_is_ignored() -> None:
     """Encoding outputs again would change fal's bytes. Their content type, nosniff and a sandbox make data harmless."""
     for data in (b"<html><script>alert(1)</script>", b"PK\x03\x04" + bytes(100)):
         assert inspected(FILES["png"] + data).content_type == "image/png"
+
+
+# --- One process for several outputs ---
+
+
+def idle_children() -> list[psutil.Process]:
+    return running_helper().children()
+
+
+def test_a_child_inspects_a_limited_number_of_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_process, "CONTENTS_MAX", 2)
+    children = []
+    for _ in range(4):
+        sandbox.inspect_output(FILES["png"])
+        children += sandbox._children._idle and [sandbox._children._idle[0][0]]
+
+    # After the second and the fourth file there is none.
+    assert len(set(children)) == 2
+
+
+def test_each_file_of_a_customer_has_a_child_of_its_own() -> None:
+    sandbox.inspect_output(FILES["png"])
+    (child,) = idle_children()
+
+    inspected(FILES["png"])
+
+    assert sandbox._children._idle[0][1] == sandbox_process.CONTENTS_MAX - 1
+    assert child.is_running()
+
+
+def test_an_output_is_inspected_although_the_child_of_an_earlier_one_has_died() -> None:
+    sandbox.inspect_output(FILES["png"])
+    (child,) = idle_children()
+    child.kill()
+    until(lambda: has_ended(child))
+
+    assert sandbox.inspect_output(FILES["jpg"]).extension == "jpg"
+
+
+def test_an_output_that_ends_its_child_is_refused_and_the_next_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as impatient:
+        impatient.setattr(sandbox, "SECONDS_MAX", 1)
+        sandbox._helper._start()
+    sandbox.inspect_output(FILES["png"])
+
+    with pytest.raises(NotMedia, match="too much memory or time"):
+        sandbox.inspect_output(jpeg_of_many_scans())
+
+    assert sandbox.inspect_output(FILES["png"]).extension == "png"
 
 
 # --- The process ends ---

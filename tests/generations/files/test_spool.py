@@ -47,16 +47,6 @@ def test_a_large_file_is_on_disk_and_takes_no_memory(budget: MemoryBudget, expec
         assert large.file.read() == content
 
 
-@pytest.mark.parametrize("size_bytes", [1_000, 9 * 1024**2])
-def test_another_process_can_read_it(size_bytes: int) -> None:
-    with Spool() as any_file:
-        content = fill(any_file, size_bytes)
-
-        with any_file.operating_system_file() as file:
-            file.flush()
-            assert os.pread(file.fileno(), size_bytes + 1, 0) == content
-
-
 @pytest.mark.parametrize("size_bytes", [2 * PART, 2 * PART + 1, 3 * PART - 1])
 @pytest.mark.parametrize("expected_bytes", [None, 2 * PART])
 def test_the_parts_of_a_file_on_disk_are_hashed(size_bytes: int, expected_bytes: int | None) -> None:
