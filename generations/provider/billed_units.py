@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 RETRY = timedelta(minutes=1)
 # fal keeps a result for an hour, a large one for minutes (docs/fal.md).
 RESULT_KEPT = timedelta(hours=1)
+# Of one process.
+REQUESTS_AT_ONCE = 8
 # In these phases fal has finished, so its result does not change any more.
 SETTLED = (Phase.STORING, Phase.DONE)
 # The units of a bill have at most six decimals; the column keeps nine.
@@ -45,40 +47,47 @@ def run_once(*, limit: int) -> int:
         state__in=[Submission.State.ACCEPTED, Submission.State.SURPLUS],
         generation__phase__in=SETTLED,
     ).exclude(response_url="")
-    submissions = list(due.select_related("generation").order_by("units_due_at")[:limit])
-    ask(submissions)
-    return len(submissions)
+    ended = [f"generation__{moment}_at" for moment in ("finished", "answered", "created")]
+    submissions = due.select_related("generation").only("units_due_at", "response_url", *ended)
+    asked = list(submissions.order_by("units_due_at")[:limit])
+    ask(asked)
+    return len(asked)
 
 
 def ask(submissions: Sequence[Submission]) -> None:
-    """Ask fal about the submissions, all at once, except those that another worker has asked about since."""
-    postponed = [submission for submission in submissions if _postpone(submission)]
+    """Ask fal about the submissions, several at once, except those that another worker has asked about since."""
+    postponed = _postpone(submissions)
     if not postponed:
         return
     # The threads wait for fal, and use no connection to the database.
-    with ThreadPoolExecutor(max_workers=len(postponed), thread_name_prefix="units") as pool:
+    with ThreadPoolExecutor(max_workers=REQUESTS_AT_ONCE, thread_name_prefix="units") as pool:
         answers = list(pool.map(_read_result, postponed))
+    settled = []
     for submission, answer in zip(postponed, answers, strict=True):
-        match answer:
-            case Gone():
-                record_units(submission, None)
-            case FalError():
-                generation = submission.generation
-                ended_at = generation.finished_at or generation.answered_at or generation.created_at
-                if timezone.now() - ended_at > RESULT_KEPT:
-                    record_units(submission, None)
-                logger.info("the billed units could not be read", extra={"error": f"{answer}"[:200]})
-            case _:
-                record_units(submission, answer.billable_units)
+        if isinstance(answer, FalError) and not isinstance(answer, Gone):
+            logger.info("the billed units could not be read", extra={"error": f"{answer}"[:200]})
+            generation = submission.generation
+            ended_at = generation.finished_at or generation.answered_at or generation.created_at
+            if timezone.now() - ended_at <= RESULT_KEPT:
+                continue
+        elif not isinstance(answer, FalError) and answer.billable_units is not None:
+            submission.billable_units = answer.billable_units.quantize(PLACES)
+        submission.units_due_at = None
+        settled.append(submission)
+    Submission.objects.bulk_update(settled, ["units_due_at", "billable_units"])
 
 
-def _postpone(submission: Submission) -> bool:
-    """Make the row due later, unless it has changed since it was read. Returns whether it had not.
+def _postpone(submissions: Sequence[Submission]) -> Sequence[Submission]:
+    """Make the rows due later, unless another worker has since they were read. Returns those that it has not.
 
-    Before the request: of two workers one asks, and a submission that kills its worker is not asked about at once.
+    Before the requests: of two workers one asks, and a submission that kills its worker is not asked about at once.
     """
-    unchanged = Submission.objects.filter(pk=submission.pk, units_due_at=submission.units_due_at)
-    return unchanged.update(units_due_at=timezone.now() + RETRY) == 1
+    later = timezone.now() + RETRY
+    rows = Submission.objects.filter(pk__in=[submission.pk for submission in submissions])
+    if rows.filter(units_due_at__lte=timezone.now()).update(units_due_at=later) == len(submissions):
+        return submissions
+    own = set(rows.filter(units_due_at=later).values_list("pk", flat=True))
+    return [submission for submission in submissions if submission.pk in own]
 
 
 def _read_result(submission: Submission) -> Completed | Failed | FalError:

@@ -38,7 +38,7 @@ WORKERS = (
     Worker(name="surplus_canceller", run_once=surplus_canceller.run_once, due=surplus_canceller.due),
     Worker(name="eraser", run_once=eraser.run_once, due=eraser.due),
     Worker(name="storage_cleaner", run_once=storage_cleaner.run_once),
-    Worker(name="billed_units", run_once=billed_units.run_once, idle_seconds=5),
+    Worker(name="billed_units", run_once=billed_units.run_once, rows=32, idle_seconds=5),
     # Most of its calls do nothing, and execute no statement.
     Worker(name="alerting", run_once=alerting.run_once, idle_seconds=1),
     Worker(name="metric_sums", run_once=metric_sums.run_once),

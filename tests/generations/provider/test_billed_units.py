@@ -18,6 +18,7 @@ from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 
 if TYPE_CHECKING:
+    from pytest_django import DjangoAssertNumQueries
     from pytest_django.fixtures import Settings
 
 __all__ = ["generate"]
@@ -112,3 +113,30 @@ def test_fal_is_not_asked_any_more_after_it_has_deleted_the_result(generate: Gen
         billed_units.run_once(limit=10)
 
     assert Submission.objects.get().units_due_at is None
+
+
+def test_several_submissions_are_asked_about_with_five_statements(
+    fal: Simulator, order: PlaceOrder, work: Work, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(3):
+        work.until_done(order(prompt=f"cat {number}"))
+    forget_units()
+
+    with django_assert_num_queries(3 + 2):  # BEGIN and COMMIT of the last one are counted.
+        assert billed_units.run_once(limit=10) == 3
+
+    assert set(Submission.objects.values_list("billable_units", "units_due_at")) == {(Decimal(1), None)}
+
+
+def test_a_submission_that_another_worker_has_asked_about_is_left_out(
+    fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    for number in range(2):
+        work.until_done(order(prompt=f"cat {number}"))
+    forget_units()
+    first, second = Submission.objects.select_related("generation").order_by("pk")
+    Submission.objects.filter(pk=first.pk).update(units_due_at=timezone.now() + billed_units.RETRY)
+
+    billed_units.ask([first, second])
+
+    assert list(Submission.objects.order_by("pk").values_list("billable_units", flat=True)) == [None, 1]
