@@ -11,6 +11,7 @@ from uuid import UUID
 
 from accounts import statements
 from accounts.models import ApiKey
+from accounts.statements import Extra
 from generations.models import Batch, Generation
 from generations.models.statements import Row, Selection, batch_state, key_parameter
 
@@ -40,11 +41,9 @@ def find_batch_with_key(digest: str, batch_id: UUID) -> Found[Batch] | None:
 
 
 def _find(table: str, digest: str, row_id: UUID, selection: Selection[Row]) -> Found[Row] | None:
+    joins = f"LEFT JOIN generations_{table} AS {table} ON {table}.id = %s AND {table}.account_id = account.id"
     found = statements.find_key(
-        digest,
-        columns=selection.sql,
-        joins=f"""LEFT JOIN generations_{table} AS {table} ON {table}.id = %s AND {table}.account_id = account.id""",
-        parameters=[key_parameter(row_id)],
+        digest, extra=Extra(selection.sql, joins, ("uuid",)), parameters=[key_parameter(row_id)]
     )
     if found is None:
         return None

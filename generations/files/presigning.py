@@ -53,9 +53,7 @@ def url_for_reading(
     if credentials.token is not None:
         parameters["X-Amz-Security-Token"] = credentials.token
     # Sorted, as they are signed.
-    encoded = "&".join(
-        f"{quote(name, safe=_SAFE)}={quote(parameters[name], safe=_SAFE)}" for name in sorted(parameters)
-    )
+    encoded = urlencode(sorted(parameters.items()), quote_via=quote, safe=_SAFE)
     request = f"GET\n{path}\n{encoded}\nhost:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
     text = f"{_ALGORITHM}\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.new(_signing_key(credentials.secret_key, now[:8], region), text.encode(), "sha256").hexdigest()
