@@ -192,8 +192,11 @@ class WebhookDelivery(Leased):
             ),
         ]
         indexes = [
+            # SQLite takes an index of `IS NOT NULL` for a comparison, but not one of `NOT (… IS NULL)`.
             models.Index(
-                fields=["next_attempt_at"], name="notifications_webhooks_due", condition=~Q(next_attempt_at=None)
+                fields=["next_attempt_at"],
+                name="notifications_webhooks_next",
+                condition=Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["account", "-id"], name="notifications_webhooks_of"),
             models.Index(fields=["account", "state", "-id"], name="notifications_webhooks_state"),

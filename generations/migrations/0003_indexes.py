@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             models.Index(
                 fields=['units_due_at'],
                 name='generations_units_to_ask',
-                condition=Q(units_due_at__isnull=False, state__in=['accepted', 'surplus']),
+                condition=Q(units_due_at__isnull=False) & ~Q(response_url=''),
             ),
         ),
         RemoveIndex('submission', 'generations_units_due'),

@@ -58,10 +58,11 @@ class Submission(models.Model):
             models.UniqueConstraint(fields=["generation", "number"], name="generations_submissions_numbered")
         ]
         indexes = [
+            # Only accepted submissions have this URL. With IN in its condition, SQLite would not use the index.
             models.Index(
                 fields=["units_due_at"],
                 name="generations_units_to_ask",
-                condition=Q(units_due_at__isnull=False, state__in=["accepted", "surplus"]),
+                condition=Q(units_due_at__isnull=False) & ~Q(response_url=""),
             ),
             models.Index(
                 fields=["id"], name="generations_surplus", condition=Q(state="surplus", surplus_cancelled_at=None)

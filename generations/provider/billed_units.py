@@ -42,11 +42,12 @@ def record_units(submission: Submission, units: Decimal | None) -> None:
 
 def run_once(*, limit: int) -> int:
     """Ask about up to `limit` submissions that have ended. Returns how many."""
-    due = Submission.objects.filter(
+    # The first two conditions are those of the partial index.
+    due = Submission.objects.exclude(response_url="").filter(
         units_due_at__lte=timezone.now(),
         state__in=[Submission.State.ACCEPTED, Submission.State.SURPLUS],
         generation__phase__in=SETTLED,
-    ).exclude(response_url="")
+    )
     ended = [f"generation__{moment}_at" for moment in ("finished", "answered", "created")]
     submissions = due.select_related("generation").only("units_due_at", "response_url", *ended)
     asked = list(submissions.order_by("units_due_at")[:limit])

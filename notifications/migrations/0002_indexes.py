@@ -3,7 +3,7 @@
 from django.db import migrations, models
 from django.db.models import PROTECT, ForeignKey, Q
 
-from database.indexes import AddIndex, DropFieldIndexes
+from database.indexes import AddIndex, DropFieldIndexes, RemoveIndex
 
 
 class Migration(migrations.Migration):
@@ -22,6 +22,15 @@ class Migration(migrations.Migration):
                 fields=['endpoint', '-id'], name='notifications_webhooks_to', condition=Q(endpoint__isnull=False)
             ),
         ),
+        AddIndex(
+            'webhookdelivery',
+            models.Index(
+                fields=['next_attempt_at'],
+                name='notifications_webhooks_next',
+                condition=Q(next_attempt_at__isnull=False),
+            ),
+        ),
+        RemoveIndex('webhookdelivery', 'notifications_webhooks_due'),
         DropFieldIndexes(
             'webhookdelivery',
             'endpoint',
