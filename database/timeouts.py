@@ -8,6 +8,7 @@ so only PostgreSQL's own limits apply to them.
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import psycopg
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
-from psycopg.abc import PQGen
+from psycopg.abc import Params, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
 
@@ -66,6 +67,18 @@ def limited(seconds: float = REQUEST_SECONDS_MAX) -> Iterator[None]:
 
 class Connection(psycopg.Connection[Row_co]):
     """A connection to PostgreSQL that stops waiting for a silent server when the request's time is used up."""
+
+    def execute(self, query: Any, params: Params | None = None, **options: Any) -> psycopg.Cursor[Row_co]:
+        # The pool checks a connection with an empty statement before each use, which takes as long as a real one. A
+        # server that has closed the connection has sent something. Only then is the statement sent, and fails.
+        if query == "" and not self._has_been_sent_something():
+            return self.cursor()
+        return super().execute(query, params, **options)
+
+    def _has_been_sent_something(self) -> bool:
+        waiting = select.poll()
+        waiting.register(self.pgconn.socket, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def wait(self, gen: PQGen[Value], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> Value:
         budget = _request_budget.get()

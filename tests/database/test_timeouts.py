@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
-from psycopg_pool import PoolTimeout
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from database import timeouts
+from tests.conftest import url_of_the_test_database
+from tests.services.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
 
@@ -77,3 +80,32 @@ def test_while_the_database_is_unreachable_waits_are_short(pool: Any) -> None:
     connection.close()
     connection.ensure_connection()
     assert pool.timeout == timeouts.CONNECTION_SECONDS_MAX
+
+
+def test_the_pool_checks_a_connection_without_a_statement() -> None:
+    pid = run_and_get_pid("SELECT pg_backend_pid() AS before_the_check")
+
+    ConnectionPool.check_connection(connection.connection)
+
+    with psycopg.connect(url_of_the_test_database()) as observer:
+        latest = observer.execute("SELECT query FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone()
+    assert latest == ("SELECT pg_backend_pid() AS before_the_check",)
+
+
+def test_the_check_finds_that_the_server_has_closed_the_connection() -> None:
+    pid = run_and_get_pid("SELECT pg_backend_pid()")
+    with psycopg.connect(url_of_the_test_database(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [pid])
+        of_it = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        until(lambda: other.execute(of_it, [pid]).fetchone() is None, what="the end of the connection")
+
+    with pytest.raises(psycopg.OperationalError):
+        ConnectionPool.check_connection(connection.connection)
+    connection.close()
+
+
+def run_and_get_pid(statement: str) -> int:
+    """Run a statement. Returns the process id of its server."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return int(cursor.fetchone()[0])
