@@ -189,7 +189,7 @@ def check_callbacks(evidence: Evidence) -> None:
 
 
 def check_bucket(evidence: Evidence) -> None:
-    """Check I13: the bucket holds exactly the stored outputs, and no multipart upload is open."""
+    """Check I13: the bucket holds every stored output and only files of outputs, and no multipart upload is open."""
     counters, bucket = evidence.counters, evidence.environment.bucket
     s3 = bucket.client
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
@@ -197,11 +197,12 @@ def check_bucket(evidence: Evidence) -> None:
     stored = set(Output.objects.stored().values_list("key", flat=True))
     for key in stored - objects:
         counters.add_violation("I13", f"{key} is not in the bucket")
-    # A copy that failed half-way may leave its file; the place of each file names its output.
-    unstored = Output.objects.exclude(state=Output.State.STORED)
-    places = {f"generations/{row.generation_id}/{row.index}" for row in unstored}
+    # An attempt that failed half-way may leave its file, also if a later one stored the output. The key of each attempt
+    # begins with the place of its output and ends with the attempt's lease.
+    places = {f"generations/{row.generation_id}/{row.index}" for row in Output.objects.only("generation_id", "index")}
     for key in objects - stored:
-        if key.rpartition(".")[0] in places:
+        folder, _, name = key.rpartition("/")
+        if f"{folder}/{name.partition('-')[0]}" in places:
             counters.count_event("files left over from failed copies")
         else:
             counters.add_violation("I13", f"{key} belongs to no output")
