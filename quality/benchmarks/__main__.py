@@ -103,6 +103,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         kind: Any = {"int": int, "float": float}.get(str(each.type))
         if kind is not None:
             parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, help=f"default: {each.default}")
+    parser.add_argument("--no-old", action="store_true", help="do not measure the old commit on SQLite")
     parser.add_argument("--no-peer", action="store_true", help="do not install and measure dj-stripe")
     parsed = parser.parse_args(arguments)
     if unknown := set(parsed.names) - set(names):
@@ -114,7 +115,7 @@ def options_of(parsed: argparse.Namespace) -> Options:
     """Return the options that were given, and the defaults of the others."""
     given = {each.name: getattr(parsed, each.name, None) for each in fields(Options)}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return replace(Options(peer=not parsed.no_peer), **chosen)
+    return replace(Options(peer=not parsed.no_peer, old=not parsed.no_old), **chosen)
 
 
 def commit(root: Path) -> str:

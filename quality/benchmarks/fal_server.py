@@ -123,9 +123,10 @@ def png(size: int) -> bytes:
     pixels = chunk(b"IDAT", zlib.compress(rows, 1))
     end = chunk(b"IEND", b"")
     padding = size - len(head) - len(pixels) - len(end) - 12
+    if padding < 0:
+        raise ValueError(f"the pixels alone take more than {size} bytes")
     # A private, ancillary chunk that is safe to copy.
-    filling = chunk(b"liMn", os.urandom(padding)) if padding >= 0 else b""
-    return head + filling + pixels + end
+    return head + chunk(b"liMn", os.urandom(padding)) + pixels + end
 
 
 class Inbound(asyncio.Protocol):

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
@@ -64,11 +65,11 @@ class Connection:
         self._port = port
         self.started = 0.0
         self._received = b""
-        self.connect()
-
-    def connect(self) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        self.socket.close()
 
     def send(self, request: bytes, started: float) -> None:
         self.started, self._received = started, b""
@@ -111,10 +112,11 @@ def closed_loop(
         seconds: No request is sent after this time. None: all are sent.
     """
     load, remaining = Load(), iter(requests)
-    pool = [Connection(port) for _ in range(connections)]
-    cpu, began = time.process_time(), time.perf_counter()
-    end = began + seconds if seconds is not None else float("inf")
-    with selectors.DefaultSelector() as selector:
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        pool = [stack.enter_context(closing(Connection(port))) for _ in range(connections)]
+        cpu, began = time.process_time(), time.perf_counter()
+        end = began + seconds if seconds is not None else float("inf")
         for connection in pool:
             if (request := next(remaining, None)) is not None:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
@@ -130,9 +132,7 @@ def closed_loop(
                     selector.unregister(connection.socket)
                 else:
                     connection.send(request, time.perf_counter())
-    load.seconds, load.client_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    for connection in pool:
-        connection.socket.close()
+        load.seconds, load.client_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     return load
 
 
@@ -141,13 +141,14 @@ def open_loop(port: int, requests: Iterable[bytes], *, per_second: float, expect
     load = Load()
     idle: list[Connection] = []
     due = ((request, number / per_second) for number, request in enumerate(requests))
-    cpu, began = time.process_time(), time.perf_counter()
-    with selectors.DefaultSelector() as selector:
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        cpu, began = time.process_time(), time.perf_counter()
         upcoming = next(due, None)
         while upcoming is not None or selector.get_map():
             now = time.perf_counter() - began
             while upcoming is not None and upcoming[1] <= now:
-                connection = idle.pop() if idle else Connection(port)
+                connection = idle.pop() if idle else stack.enter_context(closing(Connection(port)))
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
                 connection.send(upcoming[0], began + upcoming[1])
                 upcoming = next(due, None)
@@ -157,9 +158,7 @@ def open_loop(port: int, requests: Iterable[bytes], *, per_second: float, expect
                     _record(load, answer, time.perf_counter() - connection.started, expected)
                     selector.unregister(connection.socket)
                     idle.append(connection)
-    load.seconds, load.client_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    for connection in idle:
-        connection.socket.close()
+        load.seconds, load.client_cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     return load
 
 
@@ -177,6 +176,12 @@ def request(
 def fetch(port: int, message: bytes, expected: tuple[int, ...] = (200,)) -> bytes:
     """Send one request and return the body of its answer."""
     return closed_loop(port, [message], connections=1, expected=expected).body
+
+
+def answers(port: int) -> bool:
+    """Return whether a server listens on this port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def cycle(messages: list[bytes]) -> Iterator[bytes]:

@@ -27,7 +27,11 @@ class Options:
     growth_from: int = 1_000
     growth_to: int = 1_000_000
     """Numbers of generations between which the growth is measured."""
+    growth_settle_seconds: float = 20.0
+    """How long a worker sees the filled database before it is measured."""
     growth_requests: int = 20
     """Of each kind, for each size and alternation."""
     peer: bool = True
     """Compare with dj-stripe, whose environment is installed from PyPI."""
+    old: bool = True
+    """Compare SQLite with an older commit."""

@@ -44,8 +44,8 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         has_ratio=False,
         aim=Aim(of="value", comparison="≤", limit=0),
     )
-    old = exported(environment)
-    if old is None:
+    old = exported(environment) if options.old else None
+    if options.old and old is None:
         rate.note = f"The history of this repository does not have commit {OLD_COMMIT}, so nothing is compared."
     environment.fal.behave(file_bytes=jobs.FILE_BYTES)
     for _ in range(options.alternations):
