@@ -51,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="limn-bench-") as folder:
         # PostgreSQL runs as a user without privileges, which has to reach its folder.
         Path(folder).chmod(0o755)
-        with Environment(Path(parsed.keep or folder), parsed.root) as environment:
+        size = {"users": options.users, "web": options.web_processes}
+        with Environment(Path(parsed.keep or folder), parsed.root, **size) as environment:
             about: dict[str, Any] = {
                 "rows": list(names),
                 "commit": commit(parsed.root),

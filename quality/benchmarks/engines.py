@@ -22,7 +22,8 @@ import psutil
 import psycopg
 
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment, Limn, cpu_seconds
+from quality.benchmarks.environment import Environment, cpu_seconds
+from quality.benchmarks.installation import Limn
 from quality.benchmarks.results import spread
 from quality.benchmarks.rows import idle, latency
 from quality.chaos.processes import ROOT

@@ -1,31 +1,26 @@
-"""Starts what the benchmarks measure: PostgreSQL with fsync, SeaweedFS, the stand-in for fal, and Limn itself.
-
-Limn runs as in production, `manage.py serve` and `manage.py work`, from any checkout of the repository, and is prepared
-through its commands and its API only. So the same benchmark measures an older commit: `--root FOLDER`.
-"""
+"""Starts what the benchmarks measure: PostgreSQL with fsync, SeaweedFS, the stand-in for fal, and Limn itself."""
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import psycopg
 
-from config.management import local_http, subprocesses
+from config.management import subprocesses
 from config.management.ports import free_port
 from quality.benchmarks import http_load
-from quality.benchmarks.fal_server import FAILURE, FAL_KEY
+from quality.benchmarks.fal_server import FAL_KEY
+from quality.benchmarks.installation import Limn, User, answers, create_users, running
 from quality.benchmarks.signing import USER_ID, Signer, new_private_key
 from quality.chaos import processes
 from quality.chaos.postgres import Postgres
@@ -34,7 +29,8 @@ from tests.services.seaweed import Bucket, seaweed
 from tests.services.waiting import until
 
 USERS = 16
-CREDITS = 100_000_000
+# As `manage.py serve` starts them.
+WEB_PROCESSES = 2
 POSTGRES_SETTINGS = (
     "fsync=on",
     "synchronous_commit=on",
@@ -53,25 +49,6 @@ UNREACHED_LIMITS = {
     "FAL_REQUESTS_BURST": "100000",
 }
 CLEARED_VARIABLES = ("REDIS_URL", "ALLOWED_HOSTS", "EMAIL_URL", "MEDIA_ROOT", "DEBUG", "LOG_LEVEL", "PORT")
-MODEL = "flux-schnell"
-JOBS_SECONDS_MAX = 300.0
-POLL_SECONDS = 0.05
-_COMPLETED = "SELECT count(*) FROM generations_generation WHERE status = 'completed'"
-_ENDED = "SELECT count(*) FROM generations_generation WHERE status IN ('completed', 'failed')"
-_CREATE_USERS = """
-from django.core.management import call_command
-for number in range({users}):
-    call_command("demo_user", username=f"user{{number}}", credits={credits}, json=True)
-"""
-
-
-@dataclass(frozen=True)
-class User:
-    """A user of Limn, as `manage.py demo_user` prints it."""
-
-    username: str
-    password: str
-    token: str
 
 
 @dataclass
@@ -113,69 +90,20 @@ class Fal:
         return json.loads(http_load.fetch(self.port, message))
 
 
-@dataclass
-class Limn:
-    """One running installation: its processes, and the keys of its users."""
-
-    port: int
-    tokens: list[str]
-    database_url: str
-    """Empty: SQLite."""
-    data: Path
-    """Its folder for files."""
-    groups: dict[str, list[subprocess.Popen[bytes]]] = field(default_factory=dict)
-    """The processes, as `web` and `work`."""
-
-    def order(self, number: int = 0, *, fails: bool = False, **fields: Any) -> bytes:
-        """Return a request that orders an image for the user of this number. No two are equal.
-
-        Args:
-            fails: fal will report an error.
-            fields: Other fields of the order, such as `metadata`.
-        """
-        prompt = f"a lighthouse on a cliff above the sea at dusk, {uuid4()}" + (f" {FAILURE}" if fails else "")
-        body = {"model": MODEL, "input": {"prompt": prompt}, **fields}
-        return self.request("POST", "/api/v1/generations/", number, json.dumps(body).encode())
-
-    def request(self, method: str, path: str, number: int = 0, body: bytes = b"", etag: str = "") -> bytes:
-        """Return a request of the user of this number."""
-        headers = {"Authorization": f"Token {self.tokens[number % len(self.tokens)]}"}
-        if etag:
-            headers["If-None-Match"] = etag
-        return http_load.request(method, path, headers, body)
-
-    def wait_for_completed(self, count: int) -> None:
-        """Wait until this many generations have been completed."""
-        self._wait(_COMPLETED, count)
-
-    def wait_for_ended(self, count: int) -> None:
-        """Wait until this many generations have been completed or have failed."""
-        self._wait(_ENDED, count)
-
-    def completed(self) -> int:
-        """Return how many generations have been completed."""
-        with closing(self._connect()) as connection:
-            return int(connection.execute(_COMPLETED).fetchone()[0])
-
-    def _wait(self, statement: str, count: int) -> None:
-        with closing(self._connect()) as connection:
-            deadline = time.monotonic() + JOBS_SECONDS_MAX
-            while (found := connection.execute(statement).fetchone()[0]) < count:
-                if time.monotonic() > deadline:
-                    raise http_load.LoadError(f"{found} of {count} jobs ended within {JOBS_SECONDS_MAX:g} s")
-                time.sleep(POLL_SECONDS)
-
-    def _connect(self) -> Any:
-        if self.database_url:
-            return psycopg.connect(self.database_url, autocommit=True)
-        return sqlite3.connect(self.data / "limn.sqlite3", timeout=30)
-
-
 class Environment:
     """A context manager: the services start on entry, and everything ends on exit."""
 
-    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT, *, users: int = USERS, web: int = WEB_PROCESSES) -> None:
+        """Start nothing yet.
+
+        Args:
+            folder: For databases, files and logs.
+            root: The checkout of Limn to measure.
+            users: How many users an installation has.
+            web: How many processes a web server has.
+        """
         self.folder, self.root = folder, root
+        self._user_count, self._web = users, web
         self._stack = ExitStack()
         self.users: list[User] = []
 
@@ -204,7 +132,7 @@ class Environment:
     def limn_database(self, name: str) -> str:
         """Create a database with Limn's tables and users."""
         if not self.users:
-            self.users = create_users(self.root, self.variables(self.database("limn")))
+            self.users = create_users(self.root, self.variables(self.database("limn")), self._user_count)
         return self.database(name, template="limn")
 
     def variables(self, database_url: str) -> dict[str, str]:
@@ -220,14 +148,16 @@ class Environment:
         }
 
     @contextmanager
-    def limn(self, database_url: str, *, web: int = 2, workers: int = 0, **changes: str) -> Iterator[Limn]:
+    def limn(self, database_url: str, *, web: int | None = None, workers: int = 0, **changes: str) -> Iterator[Limn]:
         """Run Limn with this many processes of `manage.py serve`, and this many `manage.py work`.
 
         Args:
+            web: None: as many as all benchmarks use.
+            workers: Processes of `manage.py work`.
             changes: Environment variables that differ from those of all benchmarks.
         """
-        variables = self.variables(database_url) | changes
-        with running(self.root, self.folder, variables, self.users, web=web, workers=workers) as limn:
+        limn = Limn(self.root, self.folder, self.variables(database_url) | changes, self.users)
+        with running(limn, web=self._web if web is None else web, workers=workers):
             yield limn
 
     @contextmanager
@@ -236,7 +166,7 @@ class Environment:
         with (self.folder / f"{name}.log").open("ab") as output:
             process = processes.start(command, output=output, environment={**os.environ, **variables}, folder=ROOT)
         try:
-            until(lambda: _answers(process, ready), what=name)
+            until(lambda: answers(process, ready), what=name)
             yield process
         finally:
             subprocesses.kill(process)
@@ -247,58 +177,6 @@ class Environment:
         url = f"http://127.0.0.1:{port}/.well-known/jwks.json"
         process = self._stack.enter_context(self.server("fal", command, url))
         return Fal(port, process, Signer(key))
-
-
-@contextmanager
-def running(
-    root: Path, folder: Path, variables: Mapping[str, str], users: list[User], *, web: int, workers: int
-) -> Iterator[Limn]:
-    """Run Limn from the checkout `root` with these variables, until the end of the block."""
-    port = free_port()
-    environment = {**os.environ, **variables, "SITE_URL": f"http://127.0.0.1:{port}"}
-    limn = Limn(
-        port,
-        [user.token for user in users],
-        variables["DATABASE_URL"],
-        Path(variables["DATA_DIR"]),
-        {"web": [], "work": []},
-    )
-
-    def start(group: str, *arguments: str) -> None:
-        with (folder / f"{group}.log").open("ab") as output:
-            command = [sys.executable, "manage.py", *arguments]
-            limn.groups[group].append(processes.start(command, output=output, environment=environment, folder=root))
-
-    try:
-        if web:
-            start("web", "serve", "--port", str(port), "--workers", str(web))
-            until(lambda: _answers(limn.groups["web"][0], f"http://127.0.0.1:{port}/health/live"), what="Limn")
-        for _ in range(workers):
-            start("work", "work")
-        yield limn
-    finally:
-        for process in [*limn.groups["web"], *limn.groups["work"]]:
-            subprocesses.ask(process)
-        for process in [*limn.groups["web"], *limn.groups["work"]]:
-            subprocesses.stop(process, within_seconds=15)
-
-
-def create_users(root: Path, variables: Mapping[str, str], users: int = USERS) -> list[User]:
-    """Create Limn's tables and users with many credits."""
-    environment = {**os.environ, **variables, "SITE_URL": "http://127.0.0.1"}
-    script = _CREATE_USERS.format(users=users, credits=CREDITS)
-    for command in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", script]):
-        ended = subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            raise RuntimeError(f"manage.py {command[0]} failed: {ended.stderr[-2000:]}")
-    return [User(**json.loads(line)) for line in ended.stdout.splitlines() if line.startswith("{")]
 
 
 def cpu_seconds(*pids: int) -> float:
@@ -349,9 +227,3 @@ def meter(environment: Environment, limn: Limn) -> CpuMeter:
 def s3_pids() -> list[int]:
     """Return the process of SeaweedFS, which was started by this one."""
     return [each.pid for each in psutil.Process().children() if each.name() == "weed"]
-
-
-def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"a server ended with status {process.returncode} while it was starting; see its log")
-    return local_http.status(url) in (200, 404)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import psycopg
 
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment, Limn
+from quality.benchmarks.environment import Environment
+from quality.benchmarks.installation import Limn
 
 CLIENTS = 8
 # Of the first thousand: one user orders half, every twentieth job fails, every tenth carries metadata.
@@ -52,17 +53,14 @@ WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORD
 """
 
 
-def fill(environment: Environment, name: str, first: int, total: int) -> str:
-    """Create a database with `total` generations, of which the product makes the first ones. Returns its URL."""
-    url = environment.limn_database(name)
+def fill(environment: Environment, limn: Limn, first: int, total: int) -> None:
+    """Fill a new database with `total` generations, of which the product makes the first ones. A worker must run."""
     environment.fal.behave(file_bytes=50_000)
-    with environment.limn(url, workers=1) as limn:
-        order(limn, first)
-    with psycopg.connect(url) as connection:
+    order(limn, first)
+    with psycopg.connect(limn.database_url) as connection:
         multiply(connection, total // first - 1)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(limn.database_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
-    return url
 
 
 def order(limn: Limn, count: int) -> None:

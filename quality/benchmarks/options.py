@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Options:
     """The sizes of a run. The defaults are those of `make bench`."""
 
+    users: int = 16
+    web_processes: int = 2
     seconds: float = 3.0
     """How long one side is measured at a time."""
     alternations: int = 5

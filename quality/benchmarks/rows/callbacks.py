@@ -42,10 +42,10 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         floor_view = stack.enter_context(floor_server(environment))
         bare = Side("bare view", floor_view.port, {"server": [floor_view.pid], **database})
         stripe = stack.enter_context(stripe_peer.server(environment)) if options.peer else None
-        # The first round shows how many callbacks Limn handles in the time of an alternation.
-        wanted = min(options.requests_max, round(of_limn(environment, urls, floor) * options.seconds) + WARM_UP)
-        if wanted > len(urls):
-            urls = prepare(environment, wanted)
+        if options.requests_max > FIRST_PREPARED:
+            # The first round shows how many callbacks Limn handles in the time of an alternation.
+            wanted = min(options.requests_max, round(of_limn(environment, urls, floor) * options.seconds) + WARM_UP)
+            urls = prepare(environment, wanted) if wanted > len(urls) else urls
         for _ in range(options.alternations):
             floor.limn.append(of_limn(environment, urls, floor))
             messages = [_to_bare_view(message) for message in callbacks(environment, urls)]
@@ -57,7 +57,7 @@ def measure(environment: Environment, options: Options) -> list[Result]:
                 count = min(options.requests_max, round(stripe_peer.GUESS_PER_SECOND * options.seconds))
                 peer.other.append(side.load(stripe.events(count), peer))
     peer.limn = floor.limn
-    floor.note = f"{len(urls) - WARM_UP} callbacks in each alternation, no worker is running"
+    floor.note = f"{len(urls) - min(WARM_UP, len(urls) // 2)} callbacks in each alternation, no worker is running"
     return [floor, peer] if options.peer else [floor]
 
 
@@ -87,8 +87,9 @@ def of_limn(environment: Environment, urls: list[tuple[str, str]], result: Resul
         groups = meter(environment, limn).groups
         side = Side("Limn", limn.port, {"server": groups["web"], "postgresql": groups["postgresql"]})
         messages = callbacks(environment, urls)
-        side.load(messages[:WARM_UP], result)
-        return side.load(messages[WARM_UP:], result)
+        warm_up = min(WARM_UP, len(messages) // 2)
+        side.load(messages[:warm_up], result)
+        return side.load(messages[warm_up:], result)
 
 
 def _to_bare_view(message: bytes) -> bytes:

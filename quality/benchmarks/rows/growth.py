@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import psycopg
 
 from quality.benchmarks import fal_server, growth_data, http_load
-from quality.benchmarks.environment import Environment, Limn
+from quality.benchmarks.environment import Environment
+from quality.benchmarks.installation import Limn
 from quality.benchmarks.options import Options
 from quality.benchmarks.pages import log_in
 from quality.benchmarks.results import Aim, Result
@@ -64,12 +65,14 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         installations = []
         for name, size in (("small", small), ("large", large)):
             began = time.perf_counter()
-            url = growth_data.fill(environment, name, small, size)
+            limn = stack.enter_context(environment.limn(environment.limn_database(name), workers=1))
+            growth_data.fill(environment, limn, small, size)
             print(f"  {size:,} generations after {time.perf_counter() - began:.0f} s", flush=True)
-            catch_up(environment, url, options.growth_settle_seconds)
+            catch_up(limn, options.growth_settle_seconds)
+            # What is measured is the web server alone.
+            limn.stop_workers()
             if name == "large":
-                check(environment, url)
-            limn = stack.enter_context(environment.limn(url))
+                check(environment, limn.database_url)
             installations.append(prepared(environment, limn, options))
         # The first round only warms up: it fills caches of the database and opens connections.
         for number in range(options.alternations + 1):
@@ -85,16 +88,15 @@ def measure(environment: Environment, options: Options) -> list[Result]:
     return list(results.values())
 
 
-def catch_up(environment: Environment, url: str, seconds: float) -> None:
-    """Let a worker see the database for a while, so that what it adds up in the background is up to date."""
-    with environment.limn(url, workers=1) as limn:
-        deadline = time.monotonic() + METRICS_SECONDS_MAX
-        until_ready = [http_load.request("GET", "/metrics", {})]
-        while not http_load.closed_loop(limn.port, until_ready, connections=1).statuses[200]:
-            if time.monotonic() > deadline:
-                raise http_load.LoadError(f"/metrics is not ready after {METRICS_SECONDS_MAX:g} s")
-            time.sleep(1)
-        time.sleep(seconds)
+def catch_up(limn: Limn, seconds: float) -> None:
+    """Let the worker see the database for a while, so that what it adds up in the background is up to date."""
+    deadline = time.monotonic() + METRICS_SECONDS_MAX
+    scrape = [http_load.request("GET", "/metrics", {})]
+    while not http_load.closed_loop(limn.port, scrape, connections=1).statuses[200]:
+        if time.monotonic() > deadline:
+            raise http_load.LoadError(f"/metrics is not ready after {METRICS_SECONDS_MAX:g} s")
+        time.sleep(1)
+    time.sleep(seconds)
 
 
 def check(environment: Environment, url: str) -> None:

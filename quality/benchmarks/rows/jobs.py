@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import CpuMeter, Environment, Limn, meter
+from quality.benchmarks.environment import CpuMeter, Environment, meter
+from quality.benchmarks.installation import Limn
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 
@@ -37,17 +38,20 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         note="web, work, PostgreSQL and S3; the stand-in for fal and the load generator are listed apart",
     )
     environment.fal.behave(file_bytes=FILE_BYTES)
-    for _ in range(options.alternations):
-        for workers, values in ((1, one.limn), (2, rate.limn)):
-            environment.fal.forget()
-            with environment.limn(environment.limn_database("jobs"), workers=workers) as limn:
-                run(limn, WARM_UP)
+    with environment.limn(environment.limn_database("jobs")) as limn:
+        for _ in range(options.alternations):
+            for workers, values in ((1, one.limn), (2, rate.limn)):
+                environment.fal.forget()
+                for _ in range(workers):
+                    limn.start_worker()
+                run(limn, min(WARM_UP, options.jobs))
                 used, load = _timed(meter(environment, limn), limn, options.jobs)
                 values.append(options.jobs / used["elapsed"])
-            if workers == 1:
-                cpu.limn.append(1000 * sum(used[name] for name in LIMN_PROCESSES) / options.jobs)
-                shown = {name: used[name] for name in (*LIMN_PROCESSES, "fal")} | {"load": load.client_cpu_seconds}
-                cpu.cpu_ms = {name: 1000 * seconds / options.jobs for name, seconds in shown.items()}
+                if workers == 1:
+                    cpu.limn.append(1000 * sum(used[name] for name in LIMN_PROCESSES) / options.jobs)
+                    shown = {name: used[name] for name in (*LIMN_PROCESSES, "fal")} | {"load": load.client_cpu_seconds}
+                    cpu.cpu_ms = {name: 1000 * seconds / options.jobs for name, seconds in shown.items()}
+                limn.stop_workers()
     rate.other = one.limn
     return [one, rate, cpu]
 

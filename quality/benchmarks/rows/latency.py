@@ -12,8 +12,9 @@ import time
 import psycopg
 
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment, Limn
+from quality.benchmarks.environment import Environment
 from quality.benchmarks.http_load import Load
+from quality.benchmarks.installation import Limn
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.rows import jobs
@@ -35,7 +36,7 @@ def measure(environment: Environment, options: Options) -> list[Result]:
     for _ in range(options.alternations):
         environment.fal.forget()
         with environment.limn(environment.limn_database("latency"), workers=1) as limn:
-            jobs.run(limn, jobs.WARM_UP)
+            jobs.run(limn, min(jobs.WARM_UP, options.jobs))
             began = time.perf_counter()
             jobs.run(limn, options.jobs)
             rate = options.jobs / (time.perf_counter() - began) / 2

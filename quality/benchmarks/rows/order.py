@@ -59,7 +59,7 @@ def measure(environment: Environment, options: Options) -> list[Result]:
     slowest = Result(row="order", what="the same, p99", unit="ms", against="fal_client.submit alone", has_ratio=False)
     rate = Result(row="order", what="orders, 8 at once", unit="per second")
     with environment.limn(environment.limn_database("order")) as limn:
-        _place(limn.port, [limn.order(number) for number in range(WARM_UP)], CONNECTIONS)
+        _place(limn.port, [limn.order(number) for number in range(min(WARM_UP, options.orders))], CONNECTIONS)
         groups = meter(environment, limn).groups
         cpu = CpuMeter({"web": groups["web"], "postgresql": groups["postgresql"]})
         for _ in range(options.alternations):

@@ -14,9 +14,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from quality.benchmarks import environment as environments
-from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment, Limn, User
+from quality.benchmarks import http_load, installation
+from quality.benchmarks.environment import Environment
+from quality.benchmarks.installation import Limn, User
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.rows import jobs
@@ -81,12 +81,12 @@ def jobs_per_second(environment: Environment, root: Path, count: int) -> tuple[f
     if not prepared.exists():
         # Made once, since it takes seconds.
         prepared.mkdir()
-        users = environments.create_users(root, {**variables, "DATA_DIR": str(prepared)}, jobs.CLIENTS)
+        users = installation.create_users(root, {**variables, "DATA_DIR": str(prepared)}, jobs.CLIENTS)
         (prepared / "users").write_text(json.dumps([asdict(user) for user in users]))
     shutil.copytree(prepared, data)
     users = [User(**user) for user in json.loads((data / "users").read_text())]
     variables["DATA_DIR"] = str(data)
-    with environments.running(root, environment.folder, variables, users, web=1, workers=1) as limn:
+    with installation.running(Limn(root, environment.folder, variables, users), web=1, workers=1) as limn:
         _order(limn, jobs.CLIENTS)
         began = time.perf_counter()
         load = _order(limn, count)

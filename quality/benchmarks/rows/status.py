@@ -10,8 +10,9 @@ import json
 import re
 
 from quality.benchmarks import http_load
-from quality.benchmarks.environment import Environment, Limn, meter
+from quality.benchmarks.environment import Environment, meter
 from quality.benchmarks.floor_server import floor_server
+from quality.benchmarks.installation import Limn
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.side import Side
@@ -32,9 +33,10 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         )
         for status, limit in LIMITS.items()
     }
-    url = environment.limn_database("status")
-    generation_ids = completed(environment, url)
-    with environment.limn(url) as limn:
+    with environment.limn(environment.limn_database("status"), workers=1) as limn:
+        generation_ids = completed(environment, limn)
+        # What is measured is the web server alone.
+        limn.stop_workers()
         requests, body = _requests_of_limn(limn, generation_ids)
         with floor_server(environment, tokens=limn.tokens, body=json.loads(body)) as floor:
             floors = _requests_of_floor(limn.tokens)
@@ -56,13 +58,12 @@ def measure(environment: Environment, options: Options) -> list[Result]:
     return list(results.values())
 
 
-def completed(environment: Environment, database: str) -> list[str]:
+def completed(environment: Environment, limn: Limn) -> list[str]:
     """Let each user order one image, and wait until all are completed. Returns their ids."""
     environment.fal.forget()
     environment.fal.behave(file_bytes=50_000)
-    with environment.limn(database, workers=1) as limn:
-        bodies = [http_load.fetch(limn.port, limn.order(number), (202,)) for number in range(len(limn.tokens))]
-        limn.wait_for_completed(len(bodies))
+    bodies = [http_load.fetch(limn.port, limn.order(number), (202,)) for number in range(len(limn.tokens))]
+    limn.wait_for_completed(len(bodies))
     return [json.loads(body)["id"] for body in bodies]
 
 

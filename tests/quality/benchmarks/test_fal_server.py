@@ -65,6 +65,7 @@ def test_another_key_is_refused(fal: Fal) -> None:
 
 def test_the_file_has_the_chosen_size_and_is_an_image(fal: Fal, client: FalClient) -> None:
     result = client.result(submit(client).response_url)
+    assert isinstance(result, Completed)
 
     path = result.answer["images"][0]["url"].partition(str(fal.port))[2]
     body = http_load.fetch(fal.port, http_load.request("GET", path, {}))

@@ -20,9 +20,11 @@ pytestmark = [pytest.mark.only_postgresql, pytest.mark.slow]
 # dj-stripe is installed from PyPI, and the old commit needs the history of the repository.
 WITHOUT = ("--no-peer", "--no-old")
 LEAST = {
+    "users": 2,
+    "web-processes": 1,
     "alternations": 1,
     "seconds": 0.1,
-    "requests-max": 70,
+    "requests-max": 20,
     "orders": 2,
     "jobs": 2,
     "latency-seconds": 1,
@@ -53,7 +55,6 @@ def test_every_benchmark_measures_both_sides(tmp_path: Path) -> None:
 
 def is_measured(result: dict[str, Any]) -> bool:
     """Whether there is a value of Limn, and one of what it is compared with if that was measured."""
-    # Statements and 503s may be none.
-    has_values = bool(result["limn"]) and (any(result["limn"]) or result["unit"] in {"orders", "statements per second"})
     is_compared = bool(result["against"]) and "commit" not in result["against"]
-    return has_values and (not is_compared or bool(result["other"]))
+    # A value may be zero: 503s, or the CPU time of half a second.
+    return bool(result["limn"]) and (not is_compared or bool(result["other"]))
