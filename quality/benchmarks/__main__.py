@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.names == [SERVERS]:
         servers.main()
         return 0
+    if parsed.publish_file:
+        page.publish(json.loads(parsed.publish_file.read_text()))
+        return 0
     started_at, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()
     options, names = options_of(parsed), parsed.names or USUAL
     with tempfile.TemporaryDirectory(prefix="limn-bench-") as folder:
@@ -98,6 +101,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="ROW", help=", ".join(names))
     parser.add_argument("--output", type=Path, default=ROOT / "var/bench.json", help="file for the results, as JSON")
     parser.add_argument("--publish", action="store_true", help="write docs/performance.md and its chart if all succeed")
+    parser.add_argument("--publish-file", type=Path, help="write them with the results in a file, and measure nothing")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to measure (default: this one)")
     parser.add_argument("--keep", type=Path, help="an empty folder for databases and logs, which are kept")
     for each in fields(Options):

@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from quality.benchmarks.results import number
 
-WIDTH, MARGIN, ROW_HEIGHT, TOP = 900, 24, 34, 76
-LABEL_WIDTH, VALUE_WIDTH = 380, 90
+WIDTH, MARGIN, ROW_HEIGHT, TOP = 1000, 24, 34, 76
+LABEL_WIDTH, VALUE_WIDTH = 380, 190
 # The least and the greatest part of an aim that the scale shows.
 LEAST, GREATEST = 1 / 64, 8.0
 STYLE = """
@@ -28,8 +28,10 @@ STYLE = """
   .title { font-size: 15px; font-weight: 600 }
   .small { fill: #62666c; text-anchor: middle }
   .label { text-anchor: end }
+  .value { paint-order: stroke; stroke: #fbfbf9; stroke-width: 5px }
   @media (prefers-color-scheme: dark) {
     .paper { fill: #15171a }
+    .value { stroke: #15171a }
     .bar { fill: #3fb8a9 }
     .missed { fill: #d99546 }
     .spread, .aim { stroke: #eceeef }
@@ -88,10 +90,13 @@ def _bar(result: Mapping[str, Any], reached: list[float], top: float) -> list[st
     least, middle, greatest = map(_x, reached)
     left, y = _x(LEAST), top + ROW_HEIGHT / 2
     kind = "bar" if result["is_met"] else "missed"
-    value = f"{number(result['summary']['limn']['median'])} {result['unit']}"
+    summary = result["summary"]
+    value = f"{number(summary['limn']['median'])} {result['unit']}"
+    if result["aim"].endswith("×"):
+        value = f"{number(summary['ratio']['median'])} ×, {value}"
     return [
         f'<text class="label" x="{left - 10:.1f}" y="{y + 4:g}">{escape(result["what"])}</text>',
         f'<rect class="{kind}" x="{left:.1f}" y="{y - 8:g}" width="{max(middle - left, 1):.1f}" height="16" rx="2"/>',
         f'<path class="spread" d="M{least:.1f} {y:g}H{greatest:.1f}"/>',
-        f'<text x="{max(middle, greatest) + 8:.1f}" y="{y + 4:g}">{escape(value)}</text>',
+        f'<text class="value" x="{max(middle, greatest) + 8:.1f}" y="{y + 4:g}">{escape(value)}</text>',
     ]

@@ -31,7 +31,7 @@ def measure(environment: Environment, options: Options) -> list[Result]:
     )
     peer = Result(
         row="callbacks",
-        what="the same",
+        what="callbacks compared with dj-stripe",
         unit="per second",
         against="dj-stripe's webhook endpoint",
         aim=Aim(of="ratio", comparison="≥", limit=4),
