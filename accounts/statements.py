@@ -21,7 +21,7 @@ from database.prepared import Prepared
 _KEY = Columns(
     *(ApiKey, "id", "user_id", "scopes", "expires_at", "credits_max", "model_slugs", "last_used_at"), alias="api_key"
 )
-_USER = Columns(User, "id", "username", "is_active", "is_staff", "is_superuser", alias="api_user")
+_USER = Columns(User, "id", "username", alias="api_user")
 _ACCOUNT = Columns(Account, alias="account")
 _LIMITS = Columns(UserLimits, alias="limits")
 _END_OF_KEY = len(_KEY)

@@ -266,6 +266,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["generations.http.throttling.UserThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "generations.http.negotiation.JsonFirst",
     "DEFAULT_PARSER_CLASSES": ["generations.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

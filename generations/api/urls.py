@@ -17,12 +17,13 @@ from generations.api import (
 )
 
 urlpatterns = [
+    # The first that matches is taken, and these are requested most.
+    path("v1/generations/", generations.GenerationsView.as_view(), name="generations"),
+    path("v1/generations/<uuid:generation_id>/", generations.GenerationView.as_view(), name="generation"),
     path("v1/", documentation.IndexView.as_view(), name="index"),
     path("v1/models/", catalogue.ModelsView.as_view(), name="models"),
     path("v1/models/<str:slug>/", catalogue.ModelView.as_view(), name="model"),
     path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
-    path("v1/generations/", generations.GenerationsView.as_view(), name="generations"),
-    path("v1/generations/<uuid:generation_id>/", generations.GenerationView.as_view(), name="generation"),
     path("v1/generations/<uuid:generation_id>/cancel/", generations.CancelView.as_view(), name="generation-cancel"),
     path("v1/generations/<uuid:generation_id>/retry/", generations.RetryView.as_view(), name="generation-retry"),
     path("v1/generations/<uuid:generation_id>/events/", generations.EventsView.as_view(), name="generation-events"),
