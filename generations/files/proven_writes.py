@@ -12,15 +12,16 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from generations.files.spool import MEMORY, PART_BYTES, Spool
+from generations.files.spool import PART_BYTES, Spool
 
 # How servers refuse a body that does not match its checksum: S3, Cloudflare and SeaweedFS; MinIO; Ceph.
 MISMATCH_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+CHUNK_BYTES = 256 * 1024
 PROBE = b"Limn verifies that this server compares checksums."
 _verdicts: dict[tuple[str, str], bool] = {}
 """What each bucket's server did with a wrong checksum, by its URL and the bucket's name."""
@@ -45,11 +46,10 @@ def verifies(bucket: Any, prefix: str) -> bool:
     return _verdicts[server]
 
 
-def put(bucket: Any, key: str, spool: Spool, *, content_type: str, sha256: str) -> bool:
+def put(bucket: Any, key: str, spool: Spool, *, content_type: str) -> bool:
     """Store a file of a bucket that `verifies`.
 
-    Args:
-        sha256: The hash of the file as it arrived, hexadecimal.
+    The checksums are those of the bytes as they arrived. If the disk returns others, the server refuses them.
 
     Returns:
         Whether the server has confirmed the checksum of the whole object. If not, the object must be read back.
@@ -58,15 +58,20 @@ def put(bucket: Any, key: str, spool: Spool, *, content_type: str, sha256: str) 
         BotoCoreError, ClientError: It is not stored. Among the reasons is that other bytes arrived than were sent.
     """
     client, where = bucket.meta.client, {"Bucket": bucket.name, "Key": key}
-    if (content := spool.content) is not None:
-        checksum = _encode(bytes.fromhex(sha256))
-        stored = client.put_object(**where, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
-        return bool(stored.get("ChecksumSHA256") == checksum)
     digests = spool.part_digests
+    if len(digests) == 1:
+        checksum = _encode(spool.digest)
+        body = _Region(spool.file, 0, spool.size_bytes) if spool.content is None else spool.content
+        stored = client.put_object(**where, Body=body, ContentType=content_type, ChecksumSHA256=checksum)
+        return bool(stored.get("ChecksumSHA256") == checksum)
     upload = client.create_multipart_upload(**where, ContentType=content_type, ChecksumAlgorithm="SHA256")
     where["UploadId"] = upload["UploadId"]
     try:
-        parts = _put_parts(client, where, spool, digests)
+        parts = []
+        for number, digest in enumerate(digests):
+            body = _Region(spool.file, number * PART_BYTES, min(PART_BYTES, spool.size_bytes - number * PART_BYTES))
+            part = {"PartNumber": number + 1, "ChecksumSHA256": _encode(digest)}
+            parts.append({**part, "ETag": client.upload_part(**where, **part, Body=body)["ETag"]})
         completed = client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
     except BaseException:
         # What is left if this fails as well, the storage cleaner aborts within a day.
@@ -78,18 +83,33 @@ def put(bucket: Any, key: str, spool: Spool, *, content_type: str, sha256: str) 
     return bool(completed.get("ChecksumSHA256") == expected)
 
 
-def _put_parts(client: Any, where: dict[str, str], spool: Spool, digests: list[bytes]) -> list[dict[str, Any]]:
-    spool.file.flush()
-    parts = []
-    for number, digest in enumerate(digests, start=1):
-        part = {"PartNumber": number, "ChecksumSHA256": _encode(digest)}
-        with MEMORY.held(PART_BYTES):
-            # The digest is that of the bytes that arrived. If the disk returns others, the server refuses them.
-            body = os.pread(spool.file.fileno(), PART_BYTES, (number - 1) * PART_BYTES)
-            sent = client.upload_part(**where, **part, Body=body)
-            del body
-        parts.append({**part, "ETag": sent["ETag"]})
-    return parts
+class _Region:
+    """A part of a file on disk, as the body of a request. It is read through one small buffer, which is used again."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+        file.flush()
+        self._descriptor, self._start, self._length = file.fileno(), start, length
+        self._position = 0
+        self._buffer = memoryview(bytearray(min(length, CHUNK_BYTES)))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return the next bytes, until the next call. They may be more than `size`, which is smaller than a network
+        connection likes."""
+        wanted = self._buffer[: self._length - self._position]
+        count = os.preadv(self._descriptor, [wanted], self._start + self._position)
+        self._position += count
+        return wanted[:count]
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Continue from another position. Called if a request is repeated."""
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        return self._position
 
 
 def _refuses_wrong_object(client: Any, where: dict[str, str]) -> bool:

@@ -71,7 +71,7 @@ def new_spool(*, expected_bytes: int | None) -> Spool:
     return Spool(expected_bytes=expected_bytes, hashes_parts=hashes_parts)
 
 
-def put_proven(key: str, spool: Spool, *, content_type: str, sha256: str) -> None:
+def put_proven(key: str, spool: Spool, *, content_type: str) -> None:
     """Store a file, and prove that the storage holds exactly its bytes.
 
     A bucket proves it by the checksum that it has computed itself. A folder, and a bucket whose server ignores
@@ -79,7 +79,6 @@ def put_proven(key: str, spool: Spool, *, content_type: str, sha256: str) -> Non
 
     Args:
         key: A key that no other file has had.
-        sha256: The hash of the file as it arrived, hexadecimal.
 
     Raises:
         StoredOtherwise: The storage holds other bytes.
@@ -87,11 +86,11 @@ def put_proven(key: str, spool: Spool, *, content_type: str, sha256: str) -> Non
     """
     bucket = _bucket()
     if bucket is not None and spool.hashes_parts:
-        if proven_writes.put(bucket, key, spool, content_type=content_type, sha256=sha256):
+        if proven_writes.put(bucket, key, spool, content_type=content_type):
             return
     else:
         put(key, spool.file, content_type=content_type)
-    if measure(key) != Measured(size_bytes=spool.size_bytes, sha256=sha256):
+    if measure(key) != Measured(size_bytes=spool.size_bytes, sha256=spool.digest.hex()):
         raise StoredOtherwise("the storage holds other bytes than were sent")
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "fetch_beginning",
     "follow_redirects",
     "post",
+    "stream",
 ]
 
 CHUNK_BYTES = 256 * 1024
@@ -63,6 +64,19 @@ class Fetched:
     """Hexadecimal."""
 
 
+class _Hashing:
+    """Passes what it is given to a sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.digest, self.size_bytes = hashlib.sha256(), 0
+        self._sink = sink
+
+    def write(self, chunk: bytes, /) -> None:
+        self.digest.update(chunk)
+        self.size_bytes += len(chunk)
+        self._sink.write(chunk)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PostResponse:
     """The response to a POST, whatever its status."""
@@ -74,7 +88,7 @@ class PostResponse:
     """The `Retry-After` header, or an empty string."""
 
 
-def fetch(
+def stream(
     url: str,
     sink: Sink,
     *,
@@ -82,8 +96,8 @@ def fetch(
     bytes_max: int,
     seconds_max: float,
     keeps_connection: bool = False,
-) -> Fetched:
-    """Stream the file at `url` into `sink`.
+) -> None:
+    """Write the file at `url` into `sink` as it arrives.
 
     Args:
         url: An http or https URL from outside.
@@ -97,7 +111,7 @@ def fetch(
     Raises:
         FetchError: One of its subclasses says whether a later attempt makes sense.
     """
-    digest, size = hashlib.sha256(), 0
+    size = 0
     with _get(
         url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max, keeps_connection=keeps_connection
     ) as response:
@@ -106,9 +120,14 @@ def fetch(
             size += len(chunk)
             if size > bytes_max:
                 raise TooLarge(f"more than {bytes_max} bytes")
-            digest.update(chunk)
             sink.write(chunk)
-    return Fetched(size_bytes=size, sha256=digest.hexdigest())
+
+
+def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
+    """Do the same as `stream`, and return the size and the hash of the file."""
+    hashing = _Hashing(sink)
+    stream(url, hashing, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max)
+    return Fetched(size_bytes=hashing.size_bytes, sha256=hashing.digest.hexdigest())
 
 
 def fetch_beginning(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import logging
 from concurrent.futures import Future
 
@@ -29,7 +28,6 @@ from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
 from generations.provider import clients
 from generations.safe_http import client as http_client
-from generations.safe_http.client import Fetched
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +120,9 @@ _threads = parallel.Pool(THREADS, _copy, give_up=_give_up, lease_seconds=LEASE_S
 def _transfer(output: Output, spool: Spool) -> StoredFile:
     """Fetch the output into `spool`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
     if output.source_url.startswith("data:"):
-        fetched = _decode(output.source_url, spool)
+        spool.write(_decode(output.source_url))
     else:
-        fetched = http_client.fetch(
+        http_client.stream(
             output.source_url,
             spool,
             hosts=settings.FAL_MEDIA_HOSTS,
@@ -132,22 +130,22 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
             seconds_max=FETCH_SECONDS_MAX,
             keeps_connection=True,
         )
-    if output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes:
+    if output.claimed_size_bytes is not None and output.claimed_size_bytes != spool.size_bytes:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
-        raise Broken(f"{fetched.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
+        raise Broken(f"{spool.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
     try:
         found = sandbox.inspect(spool.file) if spool.content is None else sandbox.inspect_output(spool.content)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     key = key_of(output, found.extension)
-    storage.put_proven(key, spool, content_type=found.content_type, sha256=fetched.sha256)
+    storage.put_proven(key, spool, content_type=found.content_type)
     failpoints.reach("copied")
     return StoredFile(
         key=key,
         kind=found.kind,
         content_type=found.content_type,
-        size_bytes=fetched.size_bytes,
-        sha256=fetched.sha256,
+        size_bytes=spool.size_bytes,
+        sha256=spool.digest.hex(),
         width=found.width,
         height=found.height,
         duration_seconds=found.duration_seconds,
@@ -163,18 +161,16 @@ def key_of(output: Output, extension: str) -> str:
     return f"generations/{output.generation_id}/{output.index}-{output.lease}.{extension}"
 
 
-def _decode(data_url: str, spool: Spool) -> Fetched:
+def _decode(data_url: str) -> bytes:
     # Limn never orders with sync_mode, but fal may answer with a data: URI all the same. The size limit of callbacks
     # bounds it.
     head, _, encoded = data_url.partition(",")
     if not head.endswith(";base64"):
         raise Broken("a data: URI that is not base64")
     try:
-        content = base64.b64decode(encoded, validate=True)
+        return base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise Broken("a data: URI that cannot be decoded") from error
-    spool.write(content)
-    return Fetched(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _retry_later(output: Output, error: Exception, *, first: float, missed: bool) -> None:

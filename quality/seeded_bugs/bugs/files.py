@@ -12,15 +12,15 @@ STORING = "generations.lifecycle.storing"
 BUGS = (
     Bug(
         number="9",
-        sentence="Each attempt to copy a file writes another object key",
+        sentence="A worker that has lost its lease writes to the key of the one that holds it",
         changes=(
             ReplaceCode(
                 module=COPIER,
-                old='f"generations/{output.generation_id}/{output.index}.{extension}"',
-                new='f"generations/{output.generation_id}/{output.lease}.{extension}"',
+                old='f"generations/{output.generation_id}/{output.index}-{output.lease}.{extension}"',
+                new='f"generations/{output.generation_id}/{output.index}.{extension}"',
             ),
         ),
-        caught_by=("test_c25_a_crash_between_the_upload_and_the_commit_leaves_no_second_object",),
+        caught_by=("test_c25_the_row_names_the_file_of_the_attempt_that_held_the_lease",),
     ),
     Bug(
         number="10a",
@@ -54,7 +54,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.files.storage",
-                old="measure(key) != Measured(size_bytes=spool.size_bytes, sha256=sha256)",
+                old="measure(key) != Measured(size_bytes=spool.size_bytes, sha256=spool.digest.hex())",
                 new="not measure(key).size_bytes",
             ),
         ),
@@ -66,7 +66,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=COPIER,
-                old="output.claimed_size_bytes is not None and output.claimed_size_bytes != fetched.size_bytes",
+                old="output.claimed_size_bytes is not None and output.claimed_size_bytes != spool.size_bytes",
                 new="False",
             ),
         ),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 
 import pytest
 
 from generations.files import spool
 from generations.files.spool import MemoryBudget, Spool
 
-PART = spool.PART_BYTES
+PART = 1_000_000
 CHUNK = os.urandom(64 * 1024)
 
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> MemoryBudget:
     budget = MemoryBudget(spool.MEMORY_BYTES_MAX)
+    monkeypatch.setattr(spool, "PART_BYTES", PART)
     monkeypatch.setattr(spool, "MEMORY", budget)
     return budget
 
@@ -47,13 +47,17 @@ def test_a_large_file_is_on_disk_and_takes_no_memory(budget: MemoryBudget, expec
         assert large.file.read() == content
 
 
-@pytest.mark.parametrize("size_bytes", [2 * PART, 2 * PART + 1, 3 * PART - 1])
+@pytest.mark.parametrize("size_bytes", [1000, PART, PART + 1, 2 * PART, 3 * PART - 1])
 @pytest.mark.parametrize("expected_bytes", [None, 2 * PART])
-def test_the_parts_of_a_file_on_disk_are_hashed(size_bytes: int, expected_bytes: int | None) -> None:
+def test_the_file_and_its_parts_are_hashed(
+    size_bytes: int, expected_bytes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FILE_BYTES_MAX", PART // 2)
     with Spool(expected_bytes=expected_bytes, hashes_parts=True) as large:
         content = fill(large, size_bytes)
 
         parts = [content[start : start + PART] for start in range(0, size_bytes, PART)]
+        assert large.digest == hashlib.sha256(content).digest()
         assert large.part_digests == [hashlib.sha256(part).digest() for part in parts]
 
 
@@ -68,20 +72,3 @@ def test_many_files_share_the_memory(budget: MemoryBudget) -> None:
         with each:
             pass
     assert (budget.taken_bytes, budget.peak_bytes <= spool.MEMORY_BYTES_MAX) == (0, True)
-
-
-def test_memory_that_is_not_left_is_waited_for() -> None:
-    budget = MemoryBudget(10)
-    order = []
-
-    def take_seven() -> None:
-        with budget.held(7):
-            order.append("second")
-
-    with budget.held(6):
-        thread = threading.Thread(target=take_seven)
-        thread.start()
-        order.append("first")
-    thread.join()
-
-    assert (order, budget.taken_bytes, budget.peak_bytes) == (["first", "second"], 0, 7)
