@@ -21,7 +21,7 @@ from quality.benchmarks import page, servers
 from quality.benchmarks.environment import Environment
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Result, as_text
-from quality.benchmarks.rows import callbacks, growth, idle, jobs, latency, order, sqlite, status
+from quality.benchmarks.rows import callbacks, copy, growth, idle, jobs, latency, order, sqlite, status
 from quality.chaos.processes import ROOT
 
 Row = Callable[[Environment, Options], list[Result]]
@@ -31,6 +31,7 @@ ROWS: dict[str, Row] = {
     "order": order.measure,
     "latency": latency.measure,
     "jobs": jobs.measure,
+    "copy": copy.measure,
     "idle": idle.measure,
     "sqlite": sqlite.measure,
     "growth": growth.measure,

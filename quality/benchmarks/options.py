@@ -20,6 +20,8 @@ class Options:
     """Orders that are timed one after another in each alternation."""
     jobs: int = 150
     """Jobs from order to COMPLETED in each alternation."""
+    copy_megabytes: float = 1000
+    """How much is copied in each alternation at most. Files that are larger are left out."""
     latency_seconds: float = 20.0
     """How long orders come at a fixed rate, for each rate and alternation."""
     idle_seconds: float = 10.0
