@@ -27,6 +27,8 @@ TABLES = (
     "credits_hold",
     "credits_entry",
 )
+# Grants and refunds of an account do not belong to a job; they stay as they are.
+CONDITIONS = {"credits_entry": "WHERE hold_id IS NOT NULL"}
 # How a column of a copy is made, by its type, and by its name where that is not enough. {c} is the column, copy.ms the
 # milliseconds by which the copy is older, copy.number its number, from 1.
 BY_TYPE = {
@@ -47,6 +49,25 @@ CREATE OR REPLACE FUNCTION bench_older(id uuid, ms bigint) RETURNS uuid LANGUAGE
         || right(replace(id::text, '-', ''), 20))::uuid
 $$
 """
+# What the first jobs have changed for each account.
+CHANGES = """
+CREATE TEMP TABLE change AS
+SELECT account_id, sum(balance_change) AS balance, sum(balance_change - held_change) AS available
+FROM first_credits_entry GROUP BY account_id
+"""
+CHARGE = """
+UPDATE credits_account SET balance = credits_account.balance + %s * change.balance
+FROM change WHERE change.account_id = credits_account.id
+"""
+# As the migration that added these tables fills them.
+SPENT = "sum(CASE WHEN phase = 'done' THEN captured ELSE credits END) FROM generations_generation"
+SPENDING = (
+    "TRUNCATE generations_dailyspending, generations_keyspending",
+    "INSERT INTO generations_dailyspending (account_id, day, credits) "
+    f"SELECT account_id, (created_at AT TIME ZONE 'UTC')::date, {SPENT} GROUP BY 1, 2",
+    "INSERT INTO generations_keyspending (api_key_id, credits) "
+    f"SELECT api_key_id, {SPENT} WHERE api_key_id IS NOT NULL GROUP BY 1",
+)
 COLUMNS = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
@@ -82,13 +103,16 @@ def multiply(connection: psycopg.Connection, copies: int) -> None:
     connection.execute(FUNCTION)
     # No foreign keys and no triggers: the copies refer to each other as the originals do.
     connection.execute("SET session_replication_role = replica")
+    for table in TABLES:
+        connection.execute(f"CREATE TEMP TABLE first_{table} AS SELECT * FROM {table} {CONDITIONS.get(table, '')}")  # noqa: S608
+    connection.execute(CHANGES)
     # The newest copy ends before the first original begins, the next newest before that one, and so on.
     age = "SELECT 1000 + 1000 * ceil(extract(epoch FROM max(created_at) - min(created_at)))::bigint FROM {}"
     span = _number(connection, age.format("generations_generation"))
     strides = {table: _number(connection, f"SELECT coalesce(max(id), 0) FROM {table}") for table in _numbered()}  # noqa: S608
     strides["number"] = _number(connection, "SELECT coalesce(max(number), 0) FROM generations_event")
     statements = {table: _statement(connection, table, strides) for table in TABLES}
-    _advance_accounts(connection, copies)
+    connection.execute(CHARGE, [copies])
     for start in range(1, copies + 1, COPIES_AT_ONCE):
         bounds = {"from": start, "to": min(start + COPIES_AT_ONCE - 1, copies), "span": span, "copies": copies}
         for statement in statements.values():
@@ -97,6 +121,10 @@ def multiply(connection: psycopg.Connection, copies: int) -> None:
     for table in _numbered():
         sequence = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"  # noqa: S608
         connection.execute(sequence)
+    # Commits before the rows of spending exist have no such tables.
+    if _number(connection, "SELECT count(to_regclass('generations_dailyspending'))"):
+        for statement in SPENDING:
+            connection.execute(statement)
 
 
 def _numbered() -> tuple[str, ...]:
@@ -108,19 +136,17 @@ def _statement(connection: psycopg.Connection, table: str, strides: dict[str, in
     columns = connection.execute(COLUMNS, [table]).fetchall()
     expressions = [_expression(table, name, kind, strides) for name, kind in columns]
     names = ", ".join(f'"{name}"' for name, _ in columns)
-    # Grants and refunds of an account are not of a job; they stay as they are.
-    condition = "WHERE hold_id IS NOT NULL" if table == "credits_entry" else ""
     return f"""
         INSERT INTO {table} ({names}) SELECT {", ".join(expressions)}
         FROM (
             SELECT number, (%(copies)s - number + 1) * %(span)s::bigint AS ms
             FROM generate_series(%(from)s::bigint, %(to)s::bigint) number
-        ) copy, {table} {condition} ORDER BY copy.number, {table}.id
+        ) copy, first_{table} ORDER BY copy.number, first_{table}.id
     """  # noqa: S608  (names of this module only)
 
 
 def _expression(table: str, name: str, kind: str, strides: dict[str, int]) -> str:
-    column = f'{table}."{name}"'
+    column = f'first_{table}."{name}"'
     if name == "id" and table in strides:
         return f"{column} + copy.number * {strides[table]}"
     if name == "hold_id":
@@ -128,24 +154,10 @@ def _expression(table: str, name: str, kind: str, strides: dict[str, int]) -> st
     if name == "number" and table == "generations_event":
         return f"{column} + copy.number * {strides['number']}"
     if name == "available_after":
-        change = "SELECT sum(balance_change - held_change) FROM credits_entry e"
-        return f"{column} + copy.number * ({change} WHERE e.account_id = {table}.account_id AND hold_id IS NOT NULL)"
+        change = f"SELECT available FROM change WHERE change.account_id = first_{table}.account_id"  # noqa: S608
+        return f"{column} + copy.number * ({change})"
     template = BY_TABLE_AND_NAME.get((table, name)) or BY_NAME.get(name) or BY_TYPE.get(kind, "{c}")
-    return template.format(c=column, t=table)
-
-
-def _advance_accounts(connection: psycopg.Connection, copies: int) -> None:
-    """Charge the accounts for the copies too."""
-    connection.execute(
-        """
-        UPDATE credits_account SET balance = balance + %s * spent.change
-        FROM (
-            SELECT account_id, sum(balance_change) AS change FROM credits_entry
-            WHERE hold_id IS NOT NULL GROUP BY account_id
-        ) spent WHERE spent.account_id = credits_account.id
-        """,
-        [copies],
-    )
+    return template.format(c=column, t=f"first_{table}")
 
 
 def _number(connection: psycopg.Connection, statement: str) -> int:
