@@ -31,6 +31,7 @@ LEAST = {
     "idle-seconds": 0.5,
     "idle-settle-seconds": 0,
     "sqlite-jobs": 2,
+    "copy-megabytes": 2,
     "growth-from": 20,
     "growth-to": 60,
     "growth-settle-seconds": 0,
