@@ -20,7 +20,10 @@ class CreditsView(APIView):
     @extend_schema(operation_id="read_credits", responses={200: CreditsSerializer, **problems()})
     def get(self, request: Request) -> Response:
         """Your balance, the part of it that is held for generations in progress, and the rest that is available."""
-        return Response(CreditsSerializer(Account.objects.for_user(authenticated_user(request))).data)
+        user = authenticated_user(request)
+        # A key is found together with the account. A new user has none yet.
+        account = getattr(user, "account", None) or Account.objects.for_user(user)
+        return Response(CreditsSerializer(account).data)
 
 
 class EntriesView(ListAPIView[Entry]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import time_machine
@@ -11,9 +12,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from accounts import api_keys
+from accounts.models import ApiKey
 from generations import lifecycle
 from generations.models import Generation, Phase, Submission
-from tests.fixtures.api import GENERATIONS, PlaceOrder
+from tests.fixtures.api import GENERATIONS, PlaceOrder, key_of
 
 pytestmark = pytest.mark.django_db
 KEYS = [
@@ -115,6 +118,42 @@ def test_the_etag_is_the_version_and_an_unchanged_generation_is_not_sent_again(
     assert first["ETag"] == f'"{generation.version}"'
     assert (second.status_code, second.content) == (304, b"")
     assert second["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("etag", [None, "known"])
+def test_a_key_that_is_no_longer_usable_is_refused_by_the_next_poll(
+    alice: User, running: PlaceOrder, etag: str | None
+) -> None:
+    generation, now = running(), datetime.now(UTC)
+    headers = {} if etag is None else {"If-None-Match": f'"{generation.version}"'}
+    for change in ({"revoked_at": now}, {"expires_at": now - timedelta(seconds=1)}, {"scopes": ["order"]}):
+        key, plain = api_keys.issue(alice, "test")
+        headers["Authorization"] = f"Token {plain}"
+        poll = partial(APIClient().get, f"{GENERATIONS}{generation.pk}/", headers=headers)
+        assert poll().status_code == (304 if etag else 200)
+
+        ApiKey.objects.filter(pk=key.pk).update(**change)
+
+        assert poll().status_code == (403 if "scopes" in change else 401)
+
+
+@pytest.mark.parametrize("etag", [None, "known"])
+def test_a_generation_of_another_user_is_not_found(
+    running: PlaceOrder, api: APIClient, bob: User, etag: str | None
+) -> None:
+    generation = running()
+    headers = {} if etag is None else {"If-None-Match": f'"{generation.version}"'}
+
+    for method in ("get", "head", "delete"):
+        response = getattr(key_of(bob), method)(f"{GENERATIONS}{generation.pk}/", headers=headers)
+        assert (response.status_code, "ETag" in response) == (404, False), method
+    assert api.get(f"{GENERATIONS}{generation.pk}/").status_code == 200
+
+
+def test_the_last_use_of_a_key_is_recorded_by_a_poll(api: APIClient, running: PlaceOrder) -> None:
+    assert read(api, running())
+
+    assert ApiKey.objects.get().last_used_at is not None
 
 
 def test_a_changed_generation_is_sent_again(api: APIClient, running: PlaceOrder) -> None:

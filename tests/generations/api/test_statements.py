@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from accounts import api_keys
-from generations.api.statements import find_generation_with_key
-from generations.models import Generation, InputFile, Output, Submission, statements
+from generations import lifecycle
+from generations.api.statements import find_batch_with_key, find_generation_with_key
+from generations.models import Batch, CancelledBy, Generation, InputFile, Output, Submission, statements
 from generations.models.statements import STATE, everything
 from tests.fixtures.api import PlaceOrder
 from tests.helpers.images import insert_upload
@@ -96,3 +97,17 @@ def test_a_generation_of_another_user_is_not_found(rows: list[Generation], bob: 
 def test_a_generation_that_does_not_exist_cannot_be_read(db: None, bob: User) -> None:
     with pytest.raises(Generation.DoesNotExist):
         statements.read_all(api_keys.issue(bob, "shop").key.uid)
+
+
+def test_the_state_of_a_batch_is_read_as_by_the_orm(alice: User, bob: User, batch: Batch) -> None:
+    ended, _ = batch.generations.all()
+    lifecycle.cancel_asked(ended, by=CancelledBy.CUSTOMER, actor="user:alice")
+    found = find_batch_with_key(api_keys.issue(alice, "shop").key.digest, batch.pk)
+    of_another_user = find_batch_with_key(api_keys.issue(bob, "shop").key.digest, batch.pk)
+
+    assert found is not None
+    assert found.row == Batch.objects.get()
+    versions = [generation.version for generation in batch.generations.all()]
+    assert (found.row.versions, found.row.open_count) == (sum(versions), 1)  # type: ignore[attr-defined]
+    assert of_another_user is not None
+    assert (of_another_user.key.user, of_another_user.row) == (bob, None)
