@@ -22,7 +22,7 @@ from operations.models import StoredSums
 # Longer than any transaction lasts: below a settled id, no row can appear any more.
 SETTLED_AFTER = timedelta(minutes=10)
 # A row that has not reached its final state after this time never will, and the sums pass over it.
-UNFINISHED_MAX = timedelta(days=1)
+UNFINISHED_MAX = timedelta(hours=1)
 # How many rows `advance` adds at once. So few are found by indexes, whatever the size of the tables.
 SLICE_ROWS = 2000
 # If more settled rows than these are not in the stored sums, no worker has run for a while, or Limn was just updated.
@@ -55,7 +55,9 @@ class IncrementalSum:
         while self._lags(stored := StoredSums.objects.filter(name=self.name).first() or StoredSums(name=self.name)):
             if time.monotonic() > deadline:
                 raise NotReady
-            self.advance()
+            if not self.advance():
+                # An unfinished row keeps the sums back.
+                break
         recent = self.rows.filter(id__gt=stored.last_id)
         return _decode(stored.sums) + (self.add_up(recent) if recent.exists() else Counter())
 
@@ -75,6 +77,7 @@ class IncrementalSum:
         return True
 
     def _lags(self, stored: StoredSums) -> bool:
+        """Return whether more than LAG_ROWS_MAX rows are not in the stored sums, and a row after these is settled."""
         beyond = self.rows.filter(id__gt=stored.last_id + LAG_ROWS_MAX).order_by("id")
         written_at = beyond.values_list(self.time_field, flat=True).first()
         return written_at is not None and written_at < timezone.now() - SETTLED_AFTER
@@ -85,16 +88,16 @@ class IncrementalSum:
         first: int | None = new.values_list("id", flat=True).first()
         if first is None:
             return None
-        now = timezone.now()
-        old = self.rows.filter(
-            id__range=(first, first + SLICE_ROWS - 1), **{f"{self.time_field}__lt": now - SETTLED_AFTER}
-        )
-        end: int | None = old.order_by("-id").values_list("id", flat=True).first()
-        if end is not None and self.unfinished is not None:
+        end, now = first + SLICE_ROWS - 1, timezone.now()
+        # If a row far behind is settled, all of them are, also those that a wrong clock dated into the future.
+        if not self._lags(stored):
+            old = self.rows.filter(id__range=(first, end), **{f"{self.time_field}__lt": now - SETTLED_AFTER})
+            end = old.order_by("-id").values_list("id", flat=True).first() or 0
+        if end and self.unfinished is not None:
             waiting = self.rows.filter(self.unfinished, id__lte=end, **{f"{self.time_field}__gt": now - UNFINISHED_MAX})
-            if (oldest := waiting.order_by("id").values_list("id", flat=True).first()) is not None:
-                end = oldest - 1
-        return end if end is not None and end >= first else None
+            oldest: int | None = waiting.order_by("id").values_list("id", flat=True).first()
+            end = end if oldest is None else oldest - 1
+        return end if end >= first else None
 
 
 def _encode(sums: Counter[Key]) -> list[list[Any]]:

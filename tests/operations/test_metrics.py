@@ -213,6 +213,19 @@ def test_rows_that_may_still_be_overtaken_are_not_settled(order: PlaceOrder) -> 
     assert advance() == 0
 
 
+def test_rows_of_a_clock_that_was_ahead_are_settled_with_later_rows(
+    order: PlaceOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_totals, "SLICE_ROWS", 1)
+    monkeypatch.setattr(running_totals, "LAG_ROWS_MAX", 2)
+    fail(order().submissions.get(), "provider_error")
+    Event.objects.update(created_at=timezone.now() + timedelta(days=1))
+    assert advance() == 0
+    Event.objects.filter(id=Event.objects.latest("id").pk).update(created_at=timezone.now() - timedelta(hours=1))
+
+    assert advance() > 0
+
+
 def test_a_callback_is_settled_after_it_was_processed(
     submitted: Submission, settle_at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
