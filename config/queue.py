@@ -84,6 +84,8 @@ def create_tables(*, using: str, **kwargs: Any) -> None:
 
 def consumer(huey: Huey) -> Consumer:
     """Return the consumer for `manage.py work`: one thread that receives messages. There are no periodic tasks."""
+    # Messages may have collected while no consumer ran. Loops that start look at their tables anyway.
+    huey.on_startup("discard")(huey.storage.flush_queue)
     delays = {"initial_delay": POLL_SECONDS, "max_delay": huey.storage.poll_seconds_max}
     return Consumer(huey, workers=1, periodic=False, scheduler_interval=60, **delays)
 

@@ -107,6 +107,18 @@ def test_a_consumer_receives_messages_after_one_that_was_refused(huey: Huey, tmp
     assert received == [7]
 
 
+@pytest.mark.once
+def test_a_consumer_that_starts_discards_what_has_collected(huey: Huey) -> None:
+    task = huey.task()(bool)
+    for _ in range(3):
+        task(7)
+    worker, _ = queue.consumer(huey).worker_threads[0]
+
+    worker.initialize()
+
+    assert huey.pending_count() == 0
+
+
 @pytest.fixture
 def postgresql_queue(transactional_db: None) -> Iterator[Callable[[str], Huey]]:
     """`postgresql_queue(url)`: the queue in the database of the test, which is empty."""

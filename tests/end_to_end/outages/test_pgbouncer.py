@@ -18,7 +18,7 @@ pytestmark = pytest.mark.only_postgresql
 def test_an_order_is_completed_behind_pgbouncer(database: Server, fal: Simulator, tmp_path: Path) -> None:
     with pgbouncer(database.url) as url, deploy(url, fal, tmp_path) as deployment:
         # Requests at the same time share the connections of PgBouncer, and what is prepared on them.
-        assert all([deployment.is_healthy() for _ in range(5)])
+        assert all(deployment.is_healthy() for _ in range(5))
         path = f"/api/v1/generations/{deployment.order()}/"
 
         assert until(lambda: deployment.request(path).body["status"] == "completed")
