@@ -26,6 +26,7 @@ import boto3
 import django
 import psutil
 import requests
+from django.db import connection
 from PIL import Image
 
 MEGABYTE = 1_000_000
@@ -135,9 +136,14 @@ class Limn:
         for _ in range(count):
             self._create(url)
 
+        def copy_until_none_is_due(_: int) -> None:
+            # A copier that handles one row does so in the calling thread.
+            while self._copier.run_once(limit=1):
+                connection.close()
+
         def copy_all() -> None:
-            while self._copier.run_once(limit=at_once):
-                pass
+            with ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(copy_until_none_is_due, range(at_once)))
             if missing := self._outputs.exclude(state="stored").count():
                 raise RuntimeError(f"{missing} of {count} files were not copied")
 
