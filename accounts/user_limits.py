@@ -17,7 +17,6 @@ from credits.models import Account
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from accounts.models import UserLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,11 @@ def limits_of(account: Account | None) -> Limits:
     Args:
         account: The account, with `limits` selected to avoid a query. None: a user who has no account yet.
     """
-    own = getattr(account, "limits", None)
+    return with_settings(getattr(account, "limits", None))
+
+
+def with_settings(own: object) -> Limits:
+    """Return the limits that `own` has as attributes, and the settings for those that are missing or None."""
     return Limits(**{name: _limit(own, name) for name in _NAMES})
 
 
@@ -50,7 +53,7 @@ def request_rate_of(user: User) -> Rate | None:
     return Rate(per_minute=per_minute, burst=per_minute) if per_minute else None
 
 
-def _limit(own: UserLimits | None, name: str) -> int:
+def _limit(own: object, name: str) -> int:
     value: int | None = getattr(own, name, None)
     # 0 is a value of its own (unlimited), so only None falls back to the setting.
     return int(getattr(settings, f"USER_{name.upper()}")) if value is None else value

@@ -195,7 +195,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.health.DatabaseUnavailableMiddleware",
-    "generations.callbacks.middleware.AnyHostMiddleware",
+    "generations.callbacks.middleware.CallbackMiddleware",
     "config.middleware.CSPMiddleware",
     "config.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

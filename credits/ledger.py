@@ -19,11 +19,14 @@ unique constraints decide, not values that Python read before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.utils import timezone
 
+from credits import statements
 from credits.models import CREDITS_MAX, KEY_CHARACTERS_MAX, Account, Entry, Hold
+from database.statements import Step
 from errors import DomainError
 
 
@@ -59,8 +62,7 @@ class KeyTaken(LedgerError):
     """The key was already used for a different entry."""
 
 
-@transaction.atomic
-def hold(account: Account, amount: int, *, reference: str) -> Hold:
+def hold(account: Account, amount: int, *, reference: str) -> None:
     """Reserve credits of an account until they are captured or released.
 
     Args:
@@ -73,23 +75,32 @@ def hold(account: Account, amount: int, *, reference: str) -> Hold:
         HoldExists: The reference already has a hold.
         ValueError: `amount` is not a whole number in the range.
     """
-    _require_amount(amount, minimum=0)
-    # One statement checks the balance and changes it, so concurrent holds cannot spend the same credits twice.
-    affordable = Account.objects.filter(pk=account.pk, balance__gte=F("held") + amount)
-    if affordable.update(held=F("held") + amount) == 0:
-        raise InsufficientCredits(needed=amount, available=_read_available(account))
+    hold_all(account, {reference: amount})
+
+
+def hold_all(account: Account, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> None:
+    """Reserve credits for several references, as `hold` does for one. All of them, or none.
+
+    Args:
+        together: What else to write in the same statement: what the credits are for. The caller is in a transaction,
+            and rolls it back if this raises.
+
+    Raises what `hold` raises; InsufficientCredits names the sum.
+    """
+    for amount in amounts.values():
+        _require_amount(amount, minimum=0)
     try:
-        # In a savepoint: without one, PostgreSQL would refuse every later statement of a caller's transaction.
-        with transaction.atomic():
-            opened = Hold.objects.create(account=account, amount=amount, reference=reference)
+        if not amounts or statements.open_holds(account.pk, amounts, together=together):
+            return
     except IntegrityError as error:
-        # The exception leaves this function's own atomic block, which takes back the change of `held` above.
-        raise HoldExists(f"{reference} already has a hold.") from error
-    Entry.objects.create(account=account, hold=opened, kind=Entry.Kind.HOLD, held_change=amount)
-    return opened
+        # A concurrent transaction has just taken one of the references.
+        raise HoldExists(f"One of {', '.join(amounts)} already has a hold.") from error
+    needed, available = sum(amounts.values()), _read_available(account)
+    if needed <= available and (taken := Hold.objects.filter(reference__in=amounts).first()):
+        raise HoldExists(f"{taken} already has a hold.")
+    raise InsufficientCredits(needed=needed, available=available)
 
 
-@transaction.atomic
 def capture(reference: str, amount: int | None = None) -> Hold:
     """Charge a hold, and release the part that is not charged.
 
@@ -101,18 +112,14 @@ def capture(reference: str, amount: int | None = None) -> Hold:
         NotOpen: The reference has no open hold.
         ValueError: `amount` is not a whole number in the range.
     """
-    hold = _find_hold(reference)
-    captured = hold.amount if amount is None else amount
-    _require_amount(captured, minimum=0, maximum=hold.amount)
-    # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one.
-    kind = Entry.Kind.RELEASE if captured == 0 and hold.amount > 0 else Entry.Kind.CAPTURE
-    return _settle(hold, captured=captured, kind=kind)
+    if amount is not None:
+        _require_amount(amount, minimum=0)
+    return _settle(reference, captured=amount, is_release=False)
 
 
-@transaction.atomic
 def release(reference: str) -> Hold:
     """Give a whole hold back to the account. Raises NotOpen."""
-    return _settle(_find_hold(reference), captured=0, kind=Entry.Kind.RELEASE)
+    return _settle(reference, captured=0, is_release=True)
 
 
 @transaction.atomic
@@ -182,26 +189,14 @@ def refund(reference: str, amount: int, *, key: str, actor: str, reason: str) ->
     return _post(account, Entry.Kind.REFUND, amount, key=key, actor=actor, reason=reason, hold=hold)
 
 
-def _settle(hold: Hold, *, captured: int, kind: Entry.Kind) -> Hold:
-    """Close an open hold: charge `captured` of its credits, release the rest."""
-    # Only one of several concurrent settlements changes the row. Should this condition ever be lost, the unique
-    # constraint `credits_hold_settles_once` refuses the second entry.
-    still_open = Hold.objects.filter(pk=hold.pk, settled_at=None)
-    settled = still_open.update(captured=captured, released=hold.amount - captured, settled_at=timezone.now())
-    if settled == 0:
-        raise NotOpen(f"The hold for {hold.reference} is already settled.")
-    Account.objects.filter(pk=hold.account_id).update(balance=F("balance") - captured, held=F("held") - hold.amount)
-    # What was captured becomes revenue. Without a capture no credits leave the account, and there is no other side.
-    Entry.objects.create(
-        account_id=hold.account_id,
-        hold=hold,
-        kind=kind,
-        balance_change=-captured,
-        held_change=-hold.amount,
-        counter_side=Entry.CounterSide.REVENUE if captured else Entry.CounterSide.NONE,
-    )
-    hold.refresh_from_db()
-    return hold
+def _settle(reference: str, *, captured: int | None, is_release: bool) -> Hold:
+    settled = statements.settle_hold(reference, captured=captured, is_release=is_release)
+    if settled is not None:
+        return Hold(*settled)
+    hold = _find_hold(reference)
+    if captured is not None:
+        _require_amount(captured, minimum=0, maximum=hold.amount)
+    raise NotOpen(f"The hold for {reference} is already settled.")
 
 
 def _post(
@@ -218,6 +213,7 @@ def _post(
         raise InsufficientCredits(needed=-change, available=_read_available(account))
     entry = Entry(
         account=account,
+        available_after=_read_available(account),
         kind=kind,
         balance_change=change,
         # A refund comes from revenue, where the capture put it; grants and adjustments come from the treasury.
@@ -228,7 +224,7 @@ def _post(
         hold=hold,
     )
     try:
-        # In a savepoint, as in `hold`.
+        # In a savepoint: without one, PostgreSQL would refuse every later statement of a caller's transaction.
         with transaction.atomic():
             entry.save()
     except IntegrityError as error:

@@ -27,6 +27,13 @@ class AccountManager(models.Manager["Account"]):
         account, _ = self.get_or_create(user=user)
         return account
 
+    def read_with(self, user: User) -> Account:
+        """Return the account that was read together with the user, as for a request with an API key.
+
+        Its balance is as old as the request. Otherwise as `for_user`.
+        """
+        return user._state.fields_cache.get("account") or self.for_user(user)
+
 
 class Account(models.Model):
     """The credits of one user. `balance` and `held` cache the sums of the account's entries; `credits.audit` compares
@@ -132,6 +139,8 @@ class Entry(models.Model):
     balance_change = models.BigIntegerField(default=0)
     held_change = models.BigIntegerField(default=0)
     counter_side = models.CharField(max_length=8, choices=CounterSide, blank=True, default=CounterSide.NONE)
+    available_after = models.BigIntegerField()
+    """The available credits of the account after this entry: `balance_change - held_change` and those before it."""
     hold = models.ForeignKey(Hold, null=True, on_delete=models.PROTECT, related_name="entries")
     # Idempotency key. Entries without one have NULL: a unique column takes many NULLs, but only one empty string.
     key = models.CharField(max_length=KEY_CHARACTERS_MAX, null=True, unique=True)  # noqa: DJ001

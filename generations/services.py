@@ -13,7 +13,7 @@ from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import lifecycle
 from generations.errors import MaxCreditsExceeded, NotFinished, NotFound
-from generations.models import Batch, CancelledBy, Generation
+from generations.models import Batch, CancelledBy, Generation, Submission
 from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
 from generations.workers import submitter, tasks
@@ -26,6 +26,8 @@ class PlacedOrder:
     """False if the same request came before, or an earlier result answers it."""
     is_reused: bool = False
     """The generation is an earlier result that answers this order, at no charge."""
+    submission: Submission | None = None
+    """The submission of a new order without files of Limn, if fal has accepted it and the generation is up to date."""
 
 
 def place_order(
@@ -44,12 +46,21 @@ def place_order(
     """
     if reuse and (earlier := find_reusable(account, order)) is not None:
         return PlacedOrder(generation=earlier, is_new=False, is_reused=True)
-    _require_max_credits(order.credits, max_credits)
-    input_files.check(account, order)
-    generation, is_new = lifecycle.order(account, order, actor=actor)
-    if is_new:
-        submitter.submit_now(generation)
-    return PlacedOrder(generation=generation, is_new=is_new)
+    if order.file_inputs:
+        # A repeated request is answered before files are fetched, which takes seconds.
+        earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
+        if earlier is not None:
+            return PlacedOrder(generation=earlier, is_new=False)
+        input_files.check(account, order)
+    placed = lifecycle.order(account, order, actor=actor, max_credits=max_credits, send=submitter.sends_new_orders())
+    if placed.submission is None:
+        if placed.is_new:
+            tasks.wake("submitter")
+        return PlacedOrder(generation=placed.generation, is_new=placed.is_new)
+    submission = placed.submission
+    submitter.send_new(submission, has_own_files=bool(order.file_inputs))
+    is_in_hand = submission.request_id is not None and not order.file_inputs
+    return PlacedOrder(generation=submission.generation, is_new=True, submission=submission if is_in_hand else None)
 
 
 def place_batch(

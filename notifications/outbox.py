@@ -24,6 +24,7 @@ from database.clock import from_now
 from database.ids import new_id
 from database.time_scale import scaled
 from generations.models import Batch, Event, Generation
+from notifications import statements
 from notifications.models import (
     EmailNotification,
     Subscriber,
@@ -55,14 +56,14 @@ def record(generation: Generation, event: Event) -> None:
     if fact not in NOTIFIED_FACTS and fact != "ordered":
         return
     # An account without notification settings costs this one query by an index, and has no endpoints.
-    subscriber = Subscriber.objects.filter(account=generation.account_id).first()
+    email_preference = statements.email_preference(generation.account_id)
     if fact == "ordered":
-        if subscriber is not None:
+        if email_preference is not None:
             # The order has just opened a hold, and its transaction has the lock of the account.
             _check_thresholds(generation.account_id, held=event.held_change)
         return
-    _write_deliveries(generation, NOTIFIED_FACTS[fact], has_settings=subscriber is not None)
-    wants_email = subscriber is not None and subscriber.email_preference == Subscriber.EmailPreference.ALWAYS
+    _write_deliveries(generation, NOTIFIED_FACTS[fact], has_settings=email_preference is not None)
+    wants_email = email_preference == Subscriber.EmailPreference.ALWAYS
     if fact in ENDINGS and wants_email:
         if generation.batch_id is not None:
             # A batch causes one e-mail, when it has ended (`email.collect_ended_batches`).

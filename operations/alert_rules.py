@@ -24,8 +24,7 @@ from django.utils import timezone
 
 from credits.models import Account
 from database.ids import first_id
-from generations.models import Generation
-from generations.ordering.quotas import SPENDING
+from generations.models import SPENDING, Generation
 from generations.provider import circuit_breaker
 from generations.safe_http.addresses import is_loopback
 from operations import statistics

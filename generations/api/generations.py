@@ -27,10 +27,10 @@ from generations import lifecycle, services
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import OrderRequest, RetryRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.representation import Links, represent_found
+from generations.api.representation import Links, represent, represent_found
 from generations.api.serializers import ErasureSerializer, GenerationSerializer
 from generations.api.statements import find_generation_with_key
-from generations.errors import AlreadyFinished
+from generations.errors import AlreadyFinished, DomainError
 from generations.http import long_polling
 from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
@@ -82,17 +82,19 @@ class GenerationsView(ListAPIView[Generation]):
         """Places an order. Its price is held now, and charged when its files are in storage."""
         body, identity = OrderRequest.read(request), RequestIdentity.read(request)
         user = authenticated_user(request)
-        account = Account.objects.for_user(user)
-        # A repeated request is answered first, even if the price or the catalogue has changed since.
-        earlier = find_generation(account, key=identity.key, request_hash=identity.request_hash)
-        if earlier is not None:
-            placed = PlacedOrder(generation=earlier, is_new=False)
-        else:
+        account = Account.objects.read_with(user)
+        try:
             order = body.order(identity)
             with located_in("input"):
                 placed = services.place_order(
                     account, order, actor=actor_of(user), max_credits=body.max_credits, reuse=body.reuse
                 )
+        except DomainError:
+            # A repeated request is answered with the first one's generation, even if it would be refused today.
+            earlier = find_generation(account, key=identity.key, request_hash=identity.request_hash)
+            if earlier is None:
+                raise
+            placed = PlacedOrder(generation=earlier, is_new=False)
         return _order_response(request, placed, wait_seconds=long_polling.preferred_wait_seconds(request))
 
 
@@ -224,12 +226,19 @@ def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int 
     if wait_seconds:
         ended = Generation.objects.filter(pk=placed.generation.pk, phase=Phase.DONE)
         long_polling.wait_until(ended.exists, seconds=wait_seconds)
-    # With its current state: submitting the order, or the wait, has changed it.
-    generation = read_all(placed.generation.pk)
+    if placed.submission is not None and not wait_seconds:
+        # Everything is in hand, so no query is needed to show it.
+        generation, links = placed.generation, Links.of(request)
+        request_id = placed.submission.request_id
+        body = represent(generation, outputs=(), input_files=(), fal_request_id=request_id, links=links)
+    else:
+        # With its current state: the workers, or the wait, have changed it.
+        generation = read_all(placed.generation.pk)
+        body = _serialize(request, generation)
     # A client that did not ask to wait gets 202 even if fal has refused the order already: it has to read the result
     # in any case.
     status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202
-    response = Response(_serialize(request, generation), status=status)
+    response = Response(body, status=status)
     if wait_seconds:
         response["Preference-Applied"] = f"wait={wait_seconds}"
     if not placed.is_new:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from credits.models import CREDITS_MAX
+from generations import catalogue
 from generations.catalogue import Inputs, InvalidInput, Model
 from generations.http.idempotency import RequestIdentity
 from generations.http.requests import RequestBody
@@ -81,8 +82,10 @@ class OrderRequest(QuoteRequest):
     )
 
     def order(self, identity: RequestIdentity) -> Order:
-        """Return the order. Raises UnknownModel, InvalidInput."""
-        model, inputs = self.resolve()
+        """Return the order. Raises UnknownModel, InvalidInput. Its price is found when it is placed."""
+        model = catalogue.find(self.model)
+        with located_in("input"):
+            inputs = model.read(self.input, preset=self.preset)
         return Order(
             model=model,
             inputs=inputs,

@@ -1,9 +1,9 @@
-"""The view for fal's callbacks: verify, store, report to the lifecycle, answer.
+"""The view for fal's callbacks: verify, store, answer. `workers.callback_inbox` reports them to the lifecycle.
 
 It answers within milliseconds and never with a redirect. The cheapest checks come first, and nothing touches the
-database before the signature is verified. A genuine callback is answered with 200, a repeated one too; a wrong
-signature, time or account with 401; an unknown submission with 404; missing keys, or an error of Limn, with 503,
-so that fal sends it again.
+database before the signature is verified. A genuine callback is answered with 200, a repeated one too, and is
+committed by then; a wrong signature, time or account is answered with 401; an unknown submission with 404; missing
+keys, or an error of Limn, with 503, so that fal sends it again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from generations.callbacks import rejections
+from generations.callbacks import rejections, statements
 from generations.fal import wire
 from generations.fal.keys import KeysUnavailable
 from generations.fal.webhooks import (
@@ -40,7 +40,7 @@ from generations.fal.webhooks import (
 from generations.jobs import failpoints
 from generations.models import FalAccount, ProviderCallback, Submission
 from generations.provider import clients
-from generations.workers import callback_inbox, tasks
+from generations.workers import tasks
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
             raise CallbackRejected(400, f"not a callback: {error}") from error
         if callback.request_id != signed.request_id:
             raise CallbackRejected(400, "the header and the body name different requests")
-        submission = _find_submission(submission_id, token, callback, signed, body)
+        outcome = _store(submission_id, token, callback.request_id, signed, body)
     except CallbackRejected as rejection:
         rejections.count(rejection.status)
         response = HttpResponse(status=rejection.status)
@@ -83,14 +83,9 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
         line = ("callback rejected: %s (submission %s)", rejection, submission_id)
         log_response(*line, response=response, request=request, logger=logger, level="warning")
         return response
-    stored = _store(submission, callback, body)
-    if stored.outcome == ProviderCallback.Outcome.RECEIVED:
+    if outcome == ProviderCallback.Outcome.RECEIVED:
         failpoints.reach("kept")
-        match callback_inbox.process(stored):
-            case ProviderCallback.Outcome.APPLIED:
-                tasks.enqueue_copy(submission.generation_id)
-            case ProviderCallback.Outcome.UNCLEAR:
-                tasks.enqueue_reconcile(submission.generation_id)
+        tasks.wake("callback_inbox")
     return HttpResponse(status=200)
 
 
@@ -154,48 +149,61 @@ class _SkewLog:
 _skew = _SkewLog()
 
 
-def _find_submission(
-    submission_id: UUID, token: str, callback: wire.Callback, signed: SignedHeaders, body: bytes
-) -> Submission:
-    """Return the submission that the callback belongs to: account, token and request id must all agree.
+def _store(submission_id: UUID, token: str, request_id: str, signed: SignedHeaders, body: bytes) -> str:
+    """Store the callback if account, token and request id agree with a submission. Returns its outcome so far.
 
-    fal signs for every customer of fal, and the URL is not signed. So a valid signature alone proves nothing.
+    fal signs for every customer of fal, and the URL is not signed. So a valid signature alone proves nothing. Storing
+    waits for no lock of a generation.
     """
+    details = {
+        "submission_id": submission_id,
+        "token": token,
+        "request_id": request_id,
+        "user_id": signed.user_id,
+        "body": body,
+        "body_sha256": hashlib.sha256(body).hexdigest(),
+    }
+    outcome = statements.store_callback(**details, account_is_known=bool(settings.FAL_USER_ID))
+    if outcome is None:
+        _require_submission(submission_id, token, request_id, signed, body)
+        # The first callback at all: its account is pinned now.
+        outcome = statements.store_callback(**details, account_is_known=False)
+    if outcome is None:
+        raise CallbackRejected(503, "the submission has changed in this moment")
+    return outcome
+
+
+def _require_submission(submission_id: UUID, token: str, request_id: str, signed: SignedHeaders, body: bytes) -> None:
+    """Reject a callback that belongs to no submission. Pins the account of the first callback that belongs to one."""
     user_id = clients.fal_user_id()
     if user_id is not None and not signed.is_for_account(user_id):
         raise CallbackRejected(401, "signed for another fal account")
-    submission = Submission.objects.select_related("generation").filter(pk=submission_id).first()
+    submission = Submission.objects.filter(pk=submission_id).first()
     if submission is None or not hmac.compare_digest(submission.token.encode(), token.encode()):
         if user_id is not None:
             # fal reports to Limn's account about something unknown, for example after a restore. Staff see it.
-            _store(None, callback, body)
+            _store_orphan(request_id, body)
         raise CallbackRejected(404, "no submission has this URL")
-    others = Submission.objects.filter(request_id=callback.request_id).exclude(generation=submission.generation_id)
+    others = Submission.objects.filter(request_id=request_id).exclude(generation=submission.generation_id)
     if submission.state == Submission.State.PLANNED or others.exists():
         # Never sent, or the request of another generation.
-        _store(None, callback, body)
+        _store_orphan(request_id, body)
         raise CallbackRejected(404, "the request belongs to another submission")
     if user_id is None:
         # Without FAL_USER_ID, the first callback whose token and request id agree names Limn's account at fal.
         pin = {"user_id": signed.user_id, "pinned_by": submission}
-        _, is_new = FalAccount.objects.get_or_create(id=1, defaults=pin)
+        pinned, is_new = FalAccount.objects.get_or_create(id=1, defaults=pin)
         if is_new:
             logger.warning("fal account pinned; set FAL_USER_ID to it", extra={"fal_user_id": signed.user_id})
-    return submission
+        elif not signed.is_for_account(pinned.user_id):
+            raise CallbackRejected(401, "signed for another fal account")
 
 
-def _store(submission: Submission | None, callback: wire.Callback, body: bytes) -> ProviderCallback:
-    """Store the callback as it came, once, and count repetitions. Without a submission it is an orphan.
-
-    Committed by itself: storing waits for no lock of a generation.
-    """
-    defaults: dict[str, Any] = {"request_id": callback.request_id, "body": body}
-    identity: dict[str, Any] = {"submission": submission, "body_sha256": hashlib.sha256(body).hexdigest()}
-    if submission is None:
-        defaults["outcome"] = ProviderCallback.Outcome.ORPHAN
-        identity["request_id"] = callback.request_id
+def _store_orphan(request_id: str, body: bytes) -> None:
+    """Store a callback that belongs to no submission, once, and count repetitions."""
+    identity: dict[str, Any] = {"submission": None, "body_sha256": hashlib.sha256(body).hexdigest()}
+    orphan = {"body": body, "outcome": ProviderCallback.Outcome.ORPHAN}
     with transaction.atomic():
-        stored, is_new = ProviderCallback.objects.get_or_create(**identity, defaults=defaults)
+        stored, is_new = ProviderCallback.objects.get_or_create(**identity, request_id=request_id, defaults=orphan)
         if not is_new:
             ProviderCallback.objects.filter(pk=stored.pk).update(repeats=F("repeats") + 1)
-    return stored

@@ -41,6 +41,12 @@ DETAIL_CHARACTERS_MAX = 300
 # For each socket operation. A person may wait for a submission; everything else runs in the background.
 SUBMIT_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 ASK_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+# A connection to fal takes two or three round trips, so it is kept for the next order. A connection that fal has closed
+# is not used. If fal closes it at the very moment of a POST, nothing tells whether fal has received that: the answer is
+# lost, and the POST is not repeated. Therefore a connection is kept for less than the usual servers keep an idle one
+# (5 s; fal's own client reuses one for as long).
+KEPT_CONNECTIONS = 20
+KEPT_SECONDS = 4.0
 # For a whole call. A time-out of socket operations limits neither name resolution nor a server that sends slowly.
 SUBMIT_SECONDS_MAX = 8.0
 ASK_SECONDS_MAX = 20.0
@@ -262,9 +268,9 @@ class _PaidClient(fal_client.SyncClient):
 
     @cached_property
     def _client(self) -> httpx.Client:
-        # fal may close an idle connection at the moment of a POST, which looks like a lost answer. So no connection is
-        # kept.
-        transport = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+        transport = httpx.HTTPTransport(
+            limits=httpx.Limits(max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEPT_SECONDS)
+        )
         return httpx.Client(
             transport=_OnePost(_Bounded(BackupDomainTransport(transport=transport)), queue_url=self.queue_url),
             headers=_headers(self.key or ""),

@@ -5,9 +5,9 @@ return whether they changed anything. Reporting a fact twice is ordinary and ret
 impossible, because the ledger settles a hold once.
 """
 
-from generations.lifecycle.answering import answered, answered_error, progressed
+from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
 from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_sent, cancelled
-from generations.lifecycle.ending import failed, give_up
+from generations.lifecycle.ending import failed, give_up, provider_failed
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
 from generations.lifecycle.placing import order, order_batch
@@ -19,9 +19,11 @@ from generations.lifecycle.submitting import (
     submission_lost,
     submission_refused,
     submitted,
+    submitted_locked,
     submitting,
     surplus_cancelled,
 )
+from generations.lifecycle.transitions import lock_of
 
 __all__ = [
     "SUBMITTING_SECONDS_MAX",
@@ -29,6 +31,7 @@ __all__ = [
     "Failure",
     "GenerationInUse",
     "StoredFile",
+    "answer_locked",
     "answered",
     "answered_error",
     "cancel_asked",
@@ -40,18 +43,21 @@ __all__ = [
     "failure",
     "failure_for",
     "give_up",
+    "lock_of",
     "not_copied",
     "not_on_record",
     "order",
     "order_batch",
     "output_lost",
     "progressed",
+    "provider_failed",
     "rejected",
     "source_url_changed",
     "stored",
     "submission_lost",
     "submission_refused",
     "submitted",
+    "submitted_locked",
     "submitting",
     "surplus_cancelled",
 ]

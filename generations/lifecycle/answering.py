@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
-from database.clock import from_now
+from database.statements import Insert
 from generations.catalogue import MODELS, FoundFile, extract_details, extract_files, goes_back, parse_log_line
 from generations.fal import Reason
 from generations.jobs import failpoints
+from generations.lifecycle import statements
 from generations.lifecycle.ending import provider_failed
 from generations.lifecycle.failures import failure, failure_for
-from generations.lifecycle.transitions import lock, move, record_event
+from generations.lifecycle.transitions import Fact, lock, lock_of, move, seconds_after
 from generations.models import FailureCode, Generation, Output, Phase, Submission
 
 # fal keeps files for at least seven days, so fal is not the limit. A storage outage that lasts longer than this is
@@ -47,10 +47,8 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
     changes: dict[str, Any] = {"queue_position": position, "message": message, "percent": percent}
     if before == phase and all(getattr(generation, name) == value for name, value in changes.items()):
         return False
-    moved = move(generation, phase, **changes)
-    if moved and before != phase:
-        record_event(generation, "progressed", actor="fal")
-    return moved
+    fact = Fact(name="progressed", actor="fal") if before != phase else None
+    return move(generation, phase, fact, **changes)
 
 
 @transaction.atomic
@@ -61,7 +59,11 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
 
     False if the generation has ended, or another submission was answered before.
     """
-    generation = lock(submission.generation_id)
+    return answer_locked(lock_of(submission), submission, answer)
+
+
+def answer_locked(generation: Generation, submission: Submission, answer: Mapping[str, Any]) -> bool:
+    """Record a result of a locked generation, as `answered` does."""
     files = extract_files(answer)
     if not files:
         return provider_failed(generation, failure(FailureCode.PROVIDER_ERROR, detail="an answer without a file"))
@@ -69,21 +71,18 @@ def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
     if not move(
         generation,
         Phase.STORING,
-        answered_at=Now(),
+        Fact(name="answered", actor="fal", note=message),
+        answered_at=generation.now,
         details=extract_details(answer),
         next_attempt_at=None,
         queue_position=None,
         percent=None,
         message=message,
+        # Of several jobs for one generation the first to answer counts. The others are surplus: the operator pays them.
+        together=[Insert(_outputs(generation, files)), statements.accept_only(submission)],
     ):
         return False
-    # Of several jobs for one generation the first to answer counts. The others are surplus: the operator pays them.
-    others = generation.submissions.filter(state=Submission.State.ACCEPTED).exclude(pk=submission.pk)
-    others.update(state=Submission.State.SURPLUS)
-    Submission.objects.filter(pk=submission.pk).update(state=Submission.State.ACCEPTED)
     failpoints.reach("answered")
-    Output.objects.bulk_create(_outputs(generation, files))
-    record_event(generation, "answered", actor="fal", note=message)
     return True
 
 
@@ -101,8 +100,8 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
             claimed_size_bytes=file.claimed_size_bytes,
             flagged=file.flagged,
             duration_seconds=file.duration_seconds,
-            next_attempt_at=Now(),
-            give_up_at=from_now(COPY_SECONDS_MAX),
+            next_attempt_at=generation.now,
+            give_up_at=seconds_after(generation, COPY_SECONDS_MAX),
         )
         for index, file in enumerate(files)
     ]
@@ -114,5 +113,5 @@ def answered_error(submission: Submission, reason: Reason) -> bool:
 
     False if the generation has ended, or is copying files.
     """
-    generation = lock(submission.generation_id)
+    generation = lock_of(submission)
     return provider_failed(generation, failure_for(generation, reason))

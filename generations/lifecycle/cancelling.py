@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from generations.fal import Reason
-from generations.lifecycle.ending import failed, provider_failed
+from generations.lifecycle.ending import fail, provider_failed
 from generations.lifecycle.failures import failure, failure_for
-from generations.lifecycle.transitions import lock, record_event, update
+from generations.lifecycle.transitions import Fact, lock, update
 from generations.models import CancelledBy, FailureCode, Generation, Phase
 
 CancelAnswer = Literal["released", "asked", "finished"]
@@ -31,19 +30,21 @@ def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> Canc
         # It is generated and will be paid; only the copy is missing.
         return "finished"
     if generation.phase == Phase.QUEUED:
-        failed(generation, failure(FailureCode.CANCELLED), actor=actor)
+        fail(generation, failure(FailureCode.CANCELLED), actor=actor)
         return "released"
     if generation.cancel_asked_at is None:
         # Due now, so the reconciler passes the cancellation on to fal without delay.
-        update(generation, cancel_asked_at=Now(), cancel_asked_by=by, next_attempt_at=Now())
-        record_event(generation, "cancel_asked", actor=actor)
+        now = generation.now
+        fact = Fact(name="cancel_asked", actor=actor)
+        update(generation, fact, cancel_asked_at=now, cancel_asked_by=by, next_attempt_at=now)
     return "asked"
 
 
 @transaction.atomic
 def cancel_sent(generation: Generation) -> bool:
     """Record that fal has received the cancellation request. False if the generation has ended."""
-    return update(lock(generation.pk), cancel_sent_at=Now())
+    generation = lock(generation.pk)
+    return update(generation, cancel_sent_at=generation.now)
 
 
 @transaction.atomic

@@ -9,85 +9,89 @@ from django.db import transaction
 
 from credits import ledger
 from generations.jobs import failpoints
-from generations.lifecycle import charging_rules
+from generations.lifecycle import charging_rules, statements
 from generations.lifecycle.failures import Failure, failure
-from generations.lifecycle.transitions import finish, lock, record_event
+from generations.lifecycle.transitions import Fact, finish, lock, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
 # fal works on such a submission, or may. Its verdict or the deadline of its generation is needed.
 UNRESOLVED = (Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.ACCEPTED)
 
 
-def completed(generation: Generation, *, promised: int, delivered: int, flagged: int) -> bool:
+def complete(generation: Generation, *, promised: int, delivered: int, flagged: int) -> bool:
     """Complete a generation whose outputs have ended: capture the price of what was delivered, release the rest.
 
     Args:
+        generation: locked by the caller.
         promised: how many paid files the order was for.
         delivered: how many of them are stored.
         flagged: how many of the delivered ones the provider's safety checker blackened; these are free.
 
-    The caller holds the generation's lock. False if the generation has ended already.
+    False if the generation has ended already.
     """
     counts = {"promised": promised, "delivered": delivered, "flagged": flagged}
     captured = charging_rules.price_of(generation.credits, **counts)
+    released = generation.credits - captured
     moved = finish(
         generation,
         Status.COMPLETED,
+        Fact(
+            name="completed",
+            actor="limn",
+            note="" if delivered == promised else f"{delivered} of {promised} files were delivered",
+            held_change=-generation.credits,
+            balance_change=-captured,
+        ),
         captured=captured,
-        released=generation.credits - captured,
+        released=released,
         rule=charging_rules.for_delivery(**counts),
-        message="",
+        together=statements.take_back_spending(generation, released),
     )
     if moved:
         # The row and the ledger are committed together. Dying here rolls both back.
         failpoints.reach("completed")
         ledger.capture(generation.reference, captured)
-        record_event(
-            generation,
-            "completed",
-            actor="limn",
-            note="" if delivered == promised else f"{delivered} of {promised} files were delivered",
-            held_change=-generation.credits,
-            balance_change=-captured,
-        )
     return moved
 
 
 @transaction.atomic
 def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
     """End the generation without a result, and release its whole hold. False if it has ended already."""
-    generation = lock(generation.pk)
+    return fail(lock(generation.pk), why, actor=actor)
+
+
+def fail(generation: Generation, why: Failure, *, actor: str) -> bool:
+    """End a locked generation as `failed` does."""
+    # Read before it changes: which rule applies depends on the phase that it was in.
+    rule, had_outputs = charging_rules.for_failure(generation, why.code), generation.phase == Phase.STORING
     moved = finish(
         generation,
         Status.FAILED,
+        Fact(name="failed", actor=actor, note=why.message, staff_note=why.detail, held_change=-generation.credits),
         released=generation.credits,
         failure_code=why.code,
         failure_message=why.message,
         failure_errors=why.errors,
         retryable=why.retryable,
-        rule=charging_rules.for_failure(generation, why.code),
-        message="",
+        rule=rule,
+        together=statements.take_back_spending(generation, generation.credits),
     )
     if moved:
         failpoints.reach("failed")
         ledger.release(generation.reference)
-        # Without a next attempt no copier takes these up again.
-        generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
-        record_event(
-            generation, "failed", actor=actor, note=why.message, staff_note=why.detail, held_change=-generation.credits
-        )
+        if had_outputs:
+            # Without a next attempt no copier takes these up again.
+            generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
     return moved
 
 
-@transaction.atomic
 def provider_failed(generation: Generation, why: Failure) -> bool:
-    """Record that the provider will deliver no result.
+    """Record that the provider will deliver no result for a locked generation.
 
     The provider's first verdict counts: files that it has named before are copied all the same. False if the
     generation has ended, or is copying files.
     """
-    generation = lock(generation.pk)
-    return generation.phase != Phase.STORING and failed(generation, why, actor="fal")
+    return generation.phase != Phase.STORING and fail(generation, why, actor="fal")
 
 
 @transaction.atomic
@@ -99,7 +103,7 @@ def give_up(generation: Generation, *, detail: str) -> bool:
     """
     generation = lock(generation.pk)
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():
-        return failed(generation, failure(FailureCode.PROVIDER_ERROR, detail=detail), actor="limn")
+        return fail(generation, failure(FailureCode.PROVIDER_ERROR, detail=detail), actor="limn")
     if not generation.is_done and not generation.events.filter(fact="stuck").exists():
-        record_event(generation, "stuck", actor="limn", staff_note=detail)
+        record_event(generation, Fact(name="stuck", actor="limn", staff_note=detail))
     return False

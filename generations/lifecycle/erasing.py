@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from generations.errors import InUse, NotFinished
-from generations.lifecycle.transitions import lock, record_event
+from generations.lifecycle.transitions import Fact, lock, record_event
 from generations.models import Erasure, Generation, InputFile, Output, Phase, ProviderCallback
 
 
@@ -47,7 +47,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
         next_attempt_at=Now(),
     )
     _empty_rows(generation)
-    record_event(generation, "erased", actor=actor)
+    record_event(generation, Fact(name="erased", actor=actor))
     return receipt
 
 

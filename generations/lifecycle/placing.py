@@ -5,47 +5,73 @@ Called by `services` only. A batch is placed as a whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from accounts import api_keys
 from credits import ledger
 from credits.models import Account
-from generations.errors import ProviderUnfunded
+from database.statements import Insert
+from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
-from generations.lifecycle.transitions import record_event
-from generations.models import Batch, Generation, InputFile, Output, Status, Submission, Upload
+from generations.lifecycle import statements
+from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX
+from generations.lifecycle.transitions import Fact, new_event
+from generations.models import Batch, Generation, InputFile, Output, Phase, Status, Submission, Upload
 from generations.ordering import input_files, price_book, quotas
 from generations.ordering.orders import BatchOrder, DuplicateOrder, Order, find_batch, find_generation
-from generations.provider import circuit_breaker
+from generations.ordering.statements import OrderContext, order_context
+from generations.progress.event_hook import event_recorded
+from generations.provider import circuit_breaker, dispatch_queue
 
 # The same order again within this time, without an idempotency key, is probably a second click.
 DUPLICATE_WITHIN = timedelta(minutes=5)
 
 
-def order(account: Account, order: Order, *, actor: str) -> tuple[Generation, bool]:
-    """Place an order. Returns the generation, and False if it was ordered with the same idempotency key before.
+class Placed(NamedTuple):
+    """An order that was placed now, or before with the same idempotency key."""
+
+    generation: Generation
+    is_new: bool
+    submission: Submission | None = None
+    """Recorded as sent: the caller sends it now. None leaves it to the workers."""
+
+
+def order(account: Account, order: Order, *, actor: str, max_credits: int | None = None, send: bool = False) -> Placed:
+    """Place an order.
+
+    Args:
+        max_credits: refuse the order if its price is higher.
+        send: record the submission as sent, unless others wait for fal.
 
     Nothing is left behind when this raises: InsufficientCredits, quotas.OrderRefused, ProviderUnfunded while fal
     refuses Limn's account, NotOffered for a model that is not on offer, InvalidInput for an input file that was
-    deleted in the meantime, IdempotencyKeyReused, DuplicateOrder.
+    deleted in the meantime, MaxCreditsExceeded, IdempotencyKeyReused, DuplicateOrder.
     """
-    if (earlier := find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
-        return earlier, False
-    _require_model_and_provider(order)
     with transaction.atomic():
         lock_account(account)
-        # Asked again under the lock: of two requests with one key, the second must find the first one's row. If the
-        # unique index decided instead, the second would wait there, holding the lock that workers of the first need.
-        earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
-        if earlier is not None:
-            return earlier, False
-        if not order.allow_duplicate:
-            alike = Generation.objects.filter(account=account, arguments_hash=order.arguments_hash)
-            _refuse_duplicate(alike.exclude(status=Status.FAILED))
-        return _create(account, order, actor=actor), True
+        known = _read_context(account, order.model.slug, order)
+        # Of two requests with one key, the second finds the row of the first, because it has waited for the lock.
+        if known.earlier is not None:
+            earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
+            if earlier is not None:
+                return Placed(earlier, is_new=False)
+        if known.alike is not None:
+            raise DuplicateOrder(known.alike)
+        order.use_terms(price_book.terms(known.percent, known.is_offered))
+        price_book.require_offered(order.model, order.terms)
+        _require_provider(known)
+        if max_credits is not None and order.credits > max_credits:
+            raise MaxCreditsExceeded(needed=order.credits, max_credits=max_credits)
+        is_sent = send and not known.others_wait and not known.is_breaker_open and dispatch_queue.acquire()
+        (generation,), (submission,) = _create(account, [order], known=known, actor=actor, is_sent=is_sent)
+        return Placed(generation, is_new=True, submission=submission if is_sent else None)
 
 
 def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Batch, bool]:
@@ -53,55 +79,110 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
 
     Raises what `order` raises. The price of the whole batch must be available at once.
     """
-    if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
-        return earlier, False
-    _require_model_and_provider(*order.orders)
     with transaction.atomic():
         available = lock_account(account).available
-        # Asked again under the lock, as in `order`.
+        # Under the lock, as in `order`.
         if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
             return earlier, False
         if not order.allow_duplicate:
             not_failed = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
             alike = Batch.objects.filter(Exists(not_failed), account=account, request_hash=order.request_hash)
-            _refuse_duplicate(alike)
-        # Compared here too, so that the error names the price of the whole batch and not that of the order that fails.
+            if found := alike.filter(created_at__gt=timezone.now() - DUPLICATE_WITHIN).first():
+                raise DuplicateOrder(found.pk)
+        known = _read_context(account, order.orders[0].model.slug)
+        for each in order.orders:
+            price_book.require_offered(each.model, each.terms)
+        _require_provider(known)
+        # Compared here too, so that the error names what is available before anything of the batch is held.
         if order.credits > available:
             raise ledger.InsufficientCredits(needed=order.credits, available=available)
-        batch = Batch.objects.create(
+        batch = Batch(
             account=account,
             purpose=order.purpose,
             notify=order.notify,
             idempotency_key=order.idempotency_key,
             request_hash=order.request_hash,
         )
-        for each in order.orders:
-            _create(account, each, actor=actor, batch=batch)
+        _create(account, order.orders, known=known, actor=actor, batch=batch)
         return batch, True
 
 
 def lock_account(account: Account) -> Account:
     """Lock the account's row, so its orders are placed one after another: quotas checked under it stay true."""
-    return Account.objects.select_for_update().get(pk=account.pk)
+    # Not against rows that refer to it: events and entries of other transactions are inserted meanwhile.
+    locked = Account.objects.select_for_update(no_key=True)
+    return locked.get(pk=account.pk)
 
 
-def _require_model_and_provider(*orders: Order) -> None:
-    for order in orders:
-        price_book.require_offered(order.model, order.terms)
-    if not circuit_breaker.accepts_orders():
+def _read_context(account: Account, model: str, order: Order | None = None) -> OrderContext:
+    key = api_keys.current()
+    return order_context(
+        account.pk,
+        model=model,
+        api_key_id=key.pk if key else None,
+        idempotency_key=order.idempotency_key if order else None,
+        arguments_hash=None if order is None or order.allow_duplicate else order.arguments_hash,
+        alike_since=timezone.now() - DUPLICATE_WITHIN,
+    )
+
+
+def _require_provider(known: OrderContext) -> None:
+    if known.is_breaker_open and not circuit_breaker.accepts_orders():
         raise ProviderUnfunded
 
 
-def _refuse_duplicate(alike: QuerySet[Generation] | QuerySet[Batch]) -> None:
-    if earlier := alike.filter(created_at__gt=timezone.now() - DUPLICATE_WITHIN).first():
-        raise DuplicateOrder(earlier)
+def _create(
+    account: Account,
+    orders: Sequence[Order],
+    *,
+    known: OrderContext,
+    actor: str,
+    batch: Batch | None = None,
+    is_sent: bool = False,
+) -> tuple[list[Generation], list[Submission]]:
+    """Write generations and all that belongs to them. The caller holds the account's lock and the transaction.
+
+    Args:
+        is_sent: The submissions are recorded as sent, and their generations as submitting.
+    """
+    quotas.check(known, credits=[order.credits for order in orders], model=orders[0].model.slug)
+    generations = [_new_generation(account, order, known, batch) for order in orders]
+    submissions = [Submission(generation=generation) for generation in generations]
+    events = [
+        new_event(generation, Fact(name="ordered", actor=actor, held_change=generation.credits))
+        for generation in generations
+    ]
+    if is_sent:
+        for generation, submission in zip(generations, submissions, strict=True):
+            submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
+            generation.phase, generation.version = Phase.SUBMITTING, generation.version + 1
+            # If the sender dies, the reconciler finds the row at this time.
+            generation.next_attempt_at = known.now + timedelta(seconds=SUBMITTING_SECONDS_MAX)
+            events.append(new_event(generation, Fact(name="submitting", actor="limn")))
+    failpoints.reach("created")
+    ledger.hold_all(
+        account,
+        {generation.reference: generation.credits for generation in generations},
+        together=[
+            *([Insert([batch])] if batch else []),
+            Insert(generations),
+            Insert(submissions),
+            Insert(events),
+            Insert(_input_files(account, orders, generations)),
+            *statements.add_spending(generations),
+            *([dispatch_queue.served(account.pk)] if is_sent else []),
+        ],
+    )
+    for event in events:
+        event_recorded(event.generation, event)
+    return generations, submissions
 
 
-def _create(account: Account, order: Order, *, actor: str, batch: Batch | None = None) -> Generation:
-    """Write one generation and all that belongs to it. The caller holds the account's lock and the transaction."""
-    generation = Generation.objects.create(
+def _new_generation(account: Account, order: Order, known: OrderContext, batch: Batch | None) -> Generation:
+    return Generation(
         account=account,
         batch=batch,
+        api_key=api_keys.current(),
         model=order.model.slug,
         endpoint=order.model.endpoint,
         kind=order.model.kind,
@@ -117,24 +198,29 @@ def _create(account: Account, order: Order, *, actor: str, batch: Batch | None =
         files_expected=order.model.paid_files_count(order.inputs),
         credits=order.credits,
         list_price_millidollars=order.model.list_price_millidollars(order.inputs),
-        next_attempt_at=timezone.now(),
-        deadline_at=timezone.now() + timedelta(seconds=order.model.deadline_seconds),
+        created_at=known.now,
+        next_attempt_at=known.now,
+        deadline_at=known.now + timedelta(seconds=order.model.deadline_seconds),
     )
-    failpoints.reach("created")
-    # After the row exists: the quota of running generations counts holds, and the API key is written on the row.
-    quotas.check(generation)
-    ledger.hold(account, order.credits, reference=generation.reference)
-    Submission.objects.create(generation=generation)
-    # The files are locked until the commit, so none can be erased between this check and the order.
-    files = input_files.find_own_files(account, order.file_inputs, lock=True)
-    InputFile.objects.bulk_create(
+
+
+def _input_files(account: Account, orders: Sequence[Order], generations: Sequence[Generation]) -> list[InputFile]:
+    """Return the rows of the uploads and outputs that the orders use.
+
+    The files are locked until the commit, so none can be erased between this check and the order.
+    """
+    named = {
+        # In a batch, the location of an error begins with the index of its order.
+        (replace(place, loc=(index, *place.loc)) if len(orders) > 1 else place): generations[index]
+        for index, order in enumerate(orders)
+        for place in order.file_inputs
+    }
+    return [
         InputFile(
-            generation=generation,
+            generation=named[place],
             path=place.path,
             upload=file if isinstance(file, Upload) else None,
             output=file if isinstance(file, Output) else None,
         )
-        for place, file in files.items()
-    )
-    record_event(generation, "ordered", actor=actor, held_change=order.credits)
-    return generation
+        for place, file in (input_files.find_own_files(account, named, lock=True).items() if named else ())
+    ]

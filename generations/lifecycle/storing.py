@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from generations.lifecycle.ending import completed, failed
+from generations.lifecycle import statements
+from generations.lifecycle.ending import complete, fail
 from generations.lifecycle.failures import failure
 from generations.lifecycle.transitions import lock, move
-from generations.models import FailureCode, Generation, Output, Phase
+from generations.models import FailureCode, Output, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,8 @@ class StoredFile:
 @transaction.atomic
 def stored(output: Output, file: StoredFile) -> bool:
     """Record that one output is in storage, verified. False if the lease is lost, or the generation does not change."""
-    generation = lock(output.generation_id)
-    written = _leased(output).update(
+    return _end(
+        output,
         state=Output.State.STORED,
         key=file.key,
         kind=file.kind,
@@ -45,17 +47,13 @@ def stored(output: Output, file: StoredFile) -> bool:
         duration_seconds=file.duration_seconds or output.duration_seconds,
         detail="",
         stored_at=timezone.now(),
-        next_attempt_at=None,
     )
-    return bool(written) and _conclude(generation)
 
 
 @transaction.atomic
 def output_lost(output: Output, *, detail: str) -> bool:
     """Record that one output will never be stored. False if the lease is lost, or the generation does not change."""
-    generation = lock(output.generation_id)
-    written = _leased(output).update(state=Output.State.LOST, detail=detail[:500], next_attempt_at=None)
-    return bool(written) and _conclude(generation)
+    return _end(output, state=Output.State.LOST, detail=detail[:500])
 
 
 def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
@@ -82,23 +80,21 @@ def _leased(output: Output) -> QuerySet[Output]:
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 
-def _conclude(generation: Generation) -> bool:
-    """End the generation if no output is pending. The caller holds its lock, so of several outputs one is last."""
-    outputs = list(generation.outputs.all())
-    pending = sum(output.state == Output.State.PENDING for output in outputs)
-    if pending:
-        message = f"Copying {len(outputs) - pending + 1} of {len(outputs)} files"
+def _end(output: Output, **changes: Any) -> bool:
+    """Write how an output ended. If no other one is pending, end the generation: under its lock, one output is last."""
+    generation = lock(output.generation_id)
+    outputs = statements.end_output(output, changes | {"next_attempt_at": None})
+    if outputs is None:
+        return False
+    if outputs.pending:
+        message = f"Copying {outputs.total - outputs.pending + 1} of {outputs.total} files"
         return move(generation, Phase.STORING, only_from={Phase.STORING}, message=message)
-    # Previews and masks come along for free, so only the paid files decide about the money.
-    paid = [output for output in outputs if output.counts]
-    delivered = [output for output in paid if output.state == Output.State.STORED]
-    if not delivered:
-        detail = next((output.detail for output in paid if output.detail), "")
-        return failed(generation, failure(FailureCode.COPY_FAILED, detail=detail), actor="limn")
-    return completed(
+    if not outputs.delivered:
+        return fail(generation, failure(FailureCode.COPY_FAILED, detail=outputs.detail), actor="limn")
+    return complete(
         generation,
         # fal may deliver fewer files than ordered; the price was for `files_expected`.
-        promised=max(len(paid), generation.files_expected),
-        delivered=len(delivered),
-        flagged=sum(output.flagged for output in delivered),
+        promised=max(outputs.paid, generation.files_expected),
+        delivered=outputs.delivered,
+        flagged=outputs.flagged,
     )

@@ -10,17 +10,17 @@ from __future__ import annotations
 import logging
 
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
-from database.clock import from_now
+from database.statements import Insert, Step, execute_together
 from database.time_scale import scaled
 from generations.catalogue import MODELS
 from generations.fal import ProviderReceipt
-from generations.lifecycle.ending import failed
+from generations.lifecycle import statements
+from generations.lifecycle.ending import fail
 from generations.lifecycle.erasing import reopen_erasure
 from generations.lifecycle.failures import Failure
-from generations.lifecycle.transitions import lock, move, record_event
+from generations.lifecycle.transitions import Fact, lock, lock_of, move, record_event, seconds_after
 from generations.models import Generation, Phase, Submission
 
 logger = logging.getLogger(__name__)
@@ -36,14 +36,20 @@ def submitting(generation: Generation) -> Submission | None:
 
     Returns None if another worker sends it, or it is no longer wanted. The caller commits before it sends.
     """
-    # If the sender dies, the reconciler finds the row at this time.
-    if not move(generation, Phase.SUBMITTING, next_attempt_at=from_now(SUBMITTING_SECONDS_MAX)):
+    generation = lock(generation.pk)
+    submission = generation.submissions.filter(state=Submission.State.PLANNED).order_by("-number").first()
+    if submission is None:
         return None
-    submission = Submission.objects.filter(generation=generation, state=Submission.State.PLANNED).latest("number")
     submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
-    submission.save(update_fields=["state", "sent_at"])
-    record_event(generation, "submitting", actor="limn")
-    return submission
+    moved = move(
+        generation,
+        Phase.SUBMITTING,
+        Fact(name="submitting", actor="limn"),
+        # If the sender dies, the reconciler finds the row at this time.
+        next_attempt_at=seconds_after(generation, SUBMITTING_SECONDS_MAX),
+        together=[statements.update_submission(submission, ["state", "sent_at"])],
+    )
+    return submission if moved else None
 
 
 @transaction.atomic
@@ -52,51 +58,64 @@ def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
     """
-    generation = lock(submission.generation_id)
-    submission.refresh_from_db()
+    moved = submitted_locked(lock_of(submission), submission, receipt)
+    if moved:
+        # For the caller, who shows it.
+        submission.state, submission.request_id = Submission.State.ACCEPTED, receipt.request_id
+    return moved
+
+
+def submitted_locked(generation: Generation, submission: Submission, receipt: ProviderReceipt) -> bool:
+    """Record that fal has accepted a submission of a locked generation, as `submitted` does."""
+    known = statements.submissions_of(generation, request_id=receipt.request_id)
     # A request belongs to the submission that named it first, even one of another generation.
-    if Submission.objects.filter(request_id=receipt.request_id).exists():
+    if any(each.request_id == receipt.request_id for each in known):
         return False
+    is_served = generation.is_done or any(each.state == Submission.State.ACCEPTED for each in known)
+    # As it is now: another process may have changed it since the caller read it.
+    submission = next(each for each in known if each.pk == submission.pk)
     if submission.request_id is not None:
         # Two jobs for one submission: something between Limn and fal repeated the POST. The second gets its own row.
-        submission = _plan_another(generation)
-    is_served = generation.is_done or generation.submissions.filter(state=Submission.State.ACCEPTED).exists()
-    _record_receipt(submission, receipt, Submission.State.SURPLUS if is_served else Submission.State.ACCEPTED)
+        submission = Submission.objects.create(generation=generation, number=1 + len(known))
+    submission.state = Submission.State.SURPLUS if is_served else Submission.State.ACCEPTED
+    submission.generation = generation
+    recorded = _receipt_of(submission, receipt)
     if is_served:
         # The operator pays for a surplus job. It is cancelled at fal, and staff see it.
+        execute_together(recorded)
         reopen_erasure(generation)
         staff_note = f"request {receipt.request_id} is paid by the operator"
-        record_event(generation, "surplus", actor="fal", staff_note=staff_note)
+        record_event(generation, Fact(name="surplus", actor="fal", staff_note=staff_note))
         extra = {"generation": str(generation.pk), "request_id": receipt.request_id}
         logger.error("fal has a surplus job, which the operator pays", extra=extra)
         return False
     # fal gets the full time of the model, however long the order has waited. A model that this process does not know
     # (removed, or not deployed here yet) keeps the deadline it has.
     model = MODELS.get(generation.model)
-    deadline = {"deadline_at": from_now(model.deadline_seconds)} if model else {}
+    deadline = {"deadline_at": seconds_after(generation, model.deadline_seconds)} if model else {}
     moved = move(
         generation,
         Phase.WAITING,
+        Fact(name="submitted", actor="fal", staff_note=f"request {receipt.request_id}"),
         only_from={Phase.QUEUED, Phase.SUBMITTING, Phase.UNKNOWN},
-        submitted_at=Now(),
+        submitted_at=generation.now,
         # A cancellation that was requested meanwhile is passed on at once.
-        next_attempt_at=Now() if generation.cancel_asked_at else from_now(FIRST_POLL_SECONDS),
+        next_attempt_at=generation.now if generation.cancel_asked_at else seconds_after(generation, FIRST_POLL_SECONDS),
+        together=[recorded],
         **deadline,
     )
-    if moved:
-        record_event(generation, "submitted", actor="fal", staff_note=f"request {receipt.request_id}")
+    if not moved:
+        execute_together(recorded)
     return moved
 
 
-def _record_receipt(submission: Submission, receipt: ProviderReceipt, state: Submission.State) -> None:
-    Submission.objects.filter(pk=submission.pk).update(
-        state=state,
-        request_id=receipt.request_id,
-        status_url=receipt.status_url,
-        response_url=receipt.response_url,
-        cancel_url=receipt.cancel_url,
-        answered_at=timezone.now(),
-    )
+def _receipt_of(submission: Submission, receipt: ProviderReceipt) -> Step:
+    submission.request_id = receipt.request_id
+    submission.status_url, submission.response_url = receipt.status_url, receipt.response_url
+    submission.cancel_url = receipt.cancel_url
+    submission.answered_at = timezone.now()
+    columns = ["state", "request_id", "status_url", "response_url", "cancel_url", "answered_at"]
+    return statements.update_submission(submission, columns)
 
 
 def surplus_cancelled(submission: Submission) -> None:
@@ -110,47 +129,49 @@ def not_on_record(submission: Submission) -> bool:
 
     False if the submission is no longer unknown.
     """
-    generation = lock(submission.generation_id)
+    generation = lock_of(submission)
     unknown = Submission.objects.filter(pk=submission.pk, state=Submission.State.UNKNOWN)
-    if not unknown.update(state=Submission.State.MISSING) or not move(generation, Phase.QUEUED, next_attempt_at=Now()):
-        return False
-    _plan_another(generation)
-    record_event(generation, "not_on_record", actor="fal")
-    return True
+    return bool(unknown.update(state=Submission.State.MISSING)) and move(
+        generation,
+        Phase.QUEUED,
+        Fact(name="not_on_record", actor="fal"),
+        next_attempt_at=generation.now,
+        together=[_plan_another(generation)],
+    )
 
 
 @transaction.atomic
 def submission_lost(submission: Submission, *, detail: str) -> bool:
     """Record that no readable answer came to the submission. The hold stays, and nothing is sent again."""
-    generation = lock(submission.generation_id)
+    generation = lock_of(submission)
     sent = Submission.objects.filter(pk=submission.pk, state=Submission.State.SENT)
-    if not sent.update(state=Submission.State.UNKNOWN, detail=detail[:500]):
-        return False
-    moved = move(generation, Phase.UNKNOWN, next_attempt_at=from_now(FIRST_POLL_SECONDS))
-    if moved:
-        record_event(generation, "submission_lost", actor="limn", staff_note=detail)
-    return moved
+    return bool(sent.update(state=Submission.State.UNKNOWN, detail=detail[:500])) and move(
+        generation,
+        Phase.UNKNOWN,
+        Fact(name="submission_lost", actor="limn", staff_note=detail),
+        next_attempt_at=seconds_after(generation, FIRST_POLL_SECONDS),
+    )
 
 
 @transaction.atomic
 def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
     """Plan another submission: fal certainly did not accept this one, but may accept it later."""
-    generation = lock(submission.generation_id)
-    if not _record_refusal(submission, detail) or not move(
-        generation, Phase.QUEUED, next_attempt_at=from_now(retry_in_seconds)
-    ):
-        return False
-    _plan_another(generation)
-    # The name of this fact is older than the function's, and part of the API.
-    record_event(generation, "not_taken", actor="fal", staff_note=detail)
-    return True
+    generation = lock_of(submission)
+    return _record_refusal(submission, detail) and move(
+        generation,
+        Phase.QUEUED,
+        # The name of this fact is older than the function's, and part of the API.
+        Fact(name="not_taken", actor="fal", staff_note=detail),
+        next_attempt_at=seconds_after(generation, retry_in_seconds),
+        together=[_plan_another(generation)],
+    )
 
 
 @transaction.atomic
 def rejected(submission: Submission, why: Failure) -> bool:
     """Fail the generation: fal will never accept the submission."""
-    lock(submission.generation_id)
-    return _record_refusal(submission, why.detail) and failed(submission.generation, why, actor="fal")
+    generation = lock_of(submission)
+    return _record_refusal(submission, why.detail) and fail(generation, why, actor="fal")
 
 
 def _record_refusal(submission: Submission, detail: str) -> bool:
@@ -158,5 +179,5 @@ def _record_refusal(submission: Submission, detail: str) -> bool:
     return bool(sent.update(state=Submission.State.REFUSED, detail=detail[:500], answered_at=timezone.now()))
 
 
-def _plan_another(generation: Generation) -> Submission:
-    return Submission.objects.create(generation=generation, number=1 + generation.submissions.count())
+def _plan_another(generation: Generation) -> Step:
+    return Insert([Submission(generation=generation, number=1 + generation.submissions.count())])

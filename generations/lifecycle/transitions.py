@@ -1,18 +1,21 @@
 """The legal transitions of a generation, and the only code that writes its status.
 
-Every transition is a guarded UPDATE: it names the phases that the generation may be in, and returns whether it was in
-one of them. Of two processes that report the same fact, one moves the generation.
+A transition is decided under the lock of the generation's row and written in one statement, together with the event
+that describes it and everything else that changes with it. Of two processes that report the same fact, the second one
+sees what the first one has written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q
-from django.db.models.functions import Now
-
-from generations.models import Event, Generation, Phase, Status
+from database.statements import Insert, Step, execute_together
+from generations.lifecycle import statements
+from generations.models import Event, Generation, Phase, Status, Submission
 from generations.progress.event_hook import event_recorded
 
 STATUS_OF = {
@@ -38,72 +41,127 @@ CAME_FROM = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """What an event of the timeline says beside the state of its generation."""
+
+    name: str
+    """What happened, as one word ("submitted", "completed"); the event feed and webhooks are keyed by it."""
+    actor: str
+    """Who reported or did it: "limn", "fal", "user:<name>" or "staff:<name>"."""
+    note: str = ""
+    """For the customer."""
+    staff_note: str = ""
+    held_change: int = 0
+    balance_change: int = 0
+
+
+class StaleGeneration(Exception):
+    """The row was changed by code that did not hold its lock. The transaction must be rolled back."""
+
+
 def lock(generation_id: UUID) -> Generation:
     """Lock the generation's row until the transaction ends, and return it.
 
     Everything that changes the phase of a generation or the state of an output takes this lock first. So of several
     outputs that end at the same time, the last one sees that it is the last.
     """
-    return Generation.objects.select_for_update().get(pk=generation_id)
+    return statements.lock_generation(generation_id)
 
 
-def move(generation: Generation, to: Phase, *, only_from: set[Phase] | None = None, **changes: Any) -> bool:
-    """Move the generation to a phase that is not the last, and write `changes`. False if its phase forbids it.
+def lock_of(submission: Submission) -> Generation:
+    """Lock the generation of a submission, and make it the one that the caller's submission refers to."""
+    submission.generation = lock(submission.generation_id)
+    return submission.generation
+
+
+def seconds_after(generation: Generation, seconds: float) -> datetime:
+    """Return the moment `seconds` after the generation was locked, by the clock of the database."""
+    return generation.now + timedelta(seconds=seconds)
+
+
+def move(
+    generation: Generation,
+    to: Phase,
+    fact: Fact | None = None,
+    *,
+    only_from: set[Phase] | None = None,
+    together: Sequence[Step] = (),
+    **changes: Any,
+) -> bool:
+    """Move a locked generation to a phase that is not the last. False if its phase forbids it.
 
     Args:
+        fact: what to add to the timeline.
         only_from: the phases it may come from, if they are fewer than CAME_FROM allows.
+        together: what else to write, in the same statement.
+        changes: the values of other columns.
     """
-    came_from = Q(phase__in=CAME_FROM[to] if only_from is None else only_from)
-    return _write(generation, came_from, phase=to, status=STATUS_OF[to], **changes)
+    if generation.phase not in (CAME_FROM[to] if only_from is None else only_from):
+        return False
+    _write(generation, {"phase": to, "status": STATUS_OF[to]} | changes, fact, together)
+    return True
 
 
-def finish(generation: Generation, status: Status, **changes: Any) -> bool:
-    """Move the generation to its last phase. Only STORING may complete; every phase may fail. False if it has ended."""
-    came_from = {Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]
-    return _write(
-        generation,
-        Q(phase__in=came_from),
-        phase=Phase.DONE,
-        status=status,
-        finished_at=Now(),
-        next_attempt_at=None,
-        queue_position=None,
-        **changes,
-    )
+def finish(
+    generation: Generation, status: Status, fact: Fact, *, together: Sequence[Step] = (), **changes: Any
+) -> bool:
+    """Move a locked generation to its last phase. Only STORING may complete; every phase may fail.
+
+    Arguments as for `move`. False if it has ended.
+    """
+    if generation.phase not in ({Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]):
+        return False
+    ended = {"phase": Phase.DONE, "status": status, "finished_at": generation.now}
+    cleared = {"next_attempt_at": None, "queue_position": None, "message": ""}
+    _write(generation, ended | cleared | changes, fact, together)
+    return True
 
 
-def update(generation: Generation, **changes: Any) -> bool:
-    """Write `changes` without moving the generation. False if it has ended."""
-    return _write(generation, ~Q(phase=Phase.DONE), **changes)
+def update(generation: Generation, fact: Fact | None = None, **changes: Any) -> bool:
+    """Write `changes` of a locked generation without moving it. False if it has ended."""
+    if generation.is_done:
+        return False
+    _write(generation, changes, fact)
+    return True
 
 
-def _write(generation: Generation, guard: Q, **changes: Any) -> bool:
+def _write(
+    generation: Generation, changes: Mapping[str, Any], fact: Fact | None, together: Sequence[Step] = ()
+) -> None:
+    for name, value in changes.items():
+        setattr(generation, name, value)
     # `version` is the ETag of the API: every change that a client can see raises it.
-    moved = Generation.objects.filter(guard, pk=generation.pk).update(version=F("version") + 1, **changes)
-    if moved:
-        generation.refresh_from_db()
-    return bool(moved)
+    generation.version += 1
+    event = new_event(generation, fact) if fact else None
+    written = execute_together(
+        statements.update_generation(generation, changes), *([Insert([event])] if event else []), *together
+    )
+    if not written:
+        raise StaleGeneration(f"{generation} was changed without its lock")
+    if event:
+        event_recorded(generation, event)
 
 
-def record_event(generation: Generation, fact: str, *, actor: str, held_change: int = 0, **details: Any) -> None:
-    """Add an event to the timeline, in the transaction of the transition that it describes.
+def record_event(generation: Generation, fact: Fact) -> None:
+    """Add an event that changes nothing, in the transaction of what it describes."""
+    event = new_event(generation, fact)
+    event.save(force_insert=True)
+    event_recorded(generation, event)
 
-    Args:
-        fact: what happened, as one word ("submitted", "completed"); the event feed and webhooks are keyed by it.
-        actor: who reported or did it: "limn", "fal", "user:<name>" or "staff:<name>".
-        held_change: what it changed of the held credits.
-        details: other fields of `Event`; strings are cut to 500 characters.
-    """
-    details = {key: value[:500] if isinstance(value, str) else value for key, value in details.items()}
-    event = Event.objects.create(
+
+def new_event(generation: Generation, fact: Fact) -> Event:
+    """Return the event for a fact about the generation as it is now, not saved. Notes are cut to 500 characters."""
+    return Event(
         generation=generation,
         account_id=generation.account_id,
-        fact=fact,
-        actor=actor[:150],
+        fact=fact.name,
+        actor=fact.actor[:150],
         status=generation.status,
         phase=generation.phase,
         version=generation.version,
-        held_change=held_change,
-        **details,
+        note=fact.note[:500],
+        staff_note=fact.staff_note[:500],
+        held_change=fact.held_change,
+        balance_change=fact.balance_change,
     )
-    event_recorded(generation, event)

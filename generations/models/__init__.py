@@ -13,6 +13,7 @@ from generations.models.input_file import InputFile, InputFileQuerySet
 from generations.models.output import Output, OutputQuerySet
 from generations.models.price_book import PERCENT_MAX, PriceBookEntry, PriceBookQuerySet
 from generations.models.provider import CircuitBreaker, FalAccount, Heartbeat, RejectedCallbacks
+from generations.models.spending import SPENDING, DailySpending, KeySpending
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 from generations.models.submission import ProviderCallback, Submission
 from generations.models.switches import LastServed, OrderIntake
@@ -20,11 +21,13 @@ from generations.models.upload import Upload, UploadQuerySet
 
 __all__ = [
     "PERCENT_MAX",
+    "SPENDING",
     "WEBHOOK_URL_CHARACTERS_MAX",
     "Batch",
     "BatchQuerySet",
     "CancelledBy",
     "CircuitBreaker",
+    "DailySpending",
     "Erasure",
     "Event",
     "FailureCode",
@@ -34,6 +37,7 @@ __all__ = [
     "Heartbeat",
     "InputFile",
     "InputFileQuerySet",
+    "KeySpending",
     "LastServed",
     "OrderIntake",
     "Output",

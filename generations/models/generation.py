@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from database.foreign_keys import filter_by
 from database.ids import first_id, new_id
@@ -17,6 +18,8 @@ from generations.models.batch import Batch
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.contrib.auth.models import AnonymousUser, User
 
 WEBHOOK_URL_CHARACTERS_MAX = 2000
@@ -105,7 +108,7 @@ class Generation(Leased):
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
 
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     submitted_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -115,6 +118,9 @@ class Generation(Leased):
     cancel_asked_at = models.DateTimeField(null=True)
     cancel_asked_by = models.CharField(max_length=10, choices=CancelledBy, blank=True)
     cancel_sent_at = models.DateTimeField(null=True)
+
+    if TYPE_CHECKING:
+        now: datetime  # By the database's clock, when the row was locked (`lifecycle.transitions.lock`).
 
     objects = GenerationQuerySet.as_manager()
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from credits.models import Account
 from generations.catalogue import Inputs, Model
@@ -35,8 +36,8 @@ class DuplicateOrder(DomainError):
         "You ordered the same within the last minutes. If you mean it, send it again with allow_duplicate: true."
     )
 
-    def __init__(self, earlier: Generation | Batch) -> None:
-        super().__init__(earlier=str(earlier.pk))
+    def __init__(self, earlier: UUID) -> None:
+        super().__init__(earlier=str(earlier))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,10 @@ class Order:
     def terms(self) -> price_book.Terms:
         """The terms of the price book, read once: an order has one price even if the book changes meanwhile."""
         return self.known_terms or price_book.terms_of(self.model.slug)
+
+    def use_terms(self, terms: price_book.Terms) -> None:
+        """Let the order have these terms, unless it has read its own before."""
+        self.__dict__.setdefault("terms", self.known_terms or terms)
 
     @property
     def credits(self) -> int:

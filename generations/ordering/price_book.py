@@ -33,16 +33,21 @@ class Terms:
 LIST_TERMS = Terms()
 
 
+def terms(percent: int | None, offered: bool) -> Terms:
+    """Return the terms that an entry of the price book sets."""
+    return Terms(percent=100 if percent is None else percent, offered=offered)
+
+
 def terms_of(slug: str) -> Terms:
     """Return the current terms of a model."""
     entry = PriceBookEntry.objects.in_force(timezone.now()).filter(model=slug).last()
-    return LIST_TERMS if entry is None else _terms(entry.percent, entry.offered)
+    return LIST_TERMS if entry is None else terms(entry.percent, entry.offered)
 
 
 def all_terms() -> dict[str, Terms]:
     """Return the current terms of each model that has an entry, in one query."""
     in_force = PriceBookEntry.objects.in_force(timezone.now()).values_list("model", "percent", "offered")
-    return {slug: _terms(percent, offered) for slug, percent, offered in in_force}
+    return {slug: terms(percent, offered) for slug, percent, offered in in_force}
 
 
 def find(slug: str) -> Model:
@@ -115,10 +120,6 @@ def write(
         note=note,
         actor=actor,
     )
-
-
-def _terms(percent: int | None, offered: bool) -> Terms:
-    return Terms(percent=100 if percent is None else percent, offered=offered)
 
 
 def _at_price(model: Model, terms: Terms) -> Model:

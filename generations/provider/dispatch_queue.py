@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db.models import Case, F, Value, When, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models.functions import RowNumber
+from django.utils import timezone
 
 from accounts import token_bucket
 from accounts.token_bucket import Rate
+from database.statements import Write, to_database
 from generations.jobs import leases
-from generations.models import Generation, GenerationQuerySet, LastServed
+from generations.models import Generation, GenerationQuerySet
 
 BUCKET = "fal"
 # Several workers read the same queue. With this many candidates for each row wanted, each finds free ones.
@@ -26,15 +28,21 @@ def available() -> int:
     return token_bucket.available(BUCKET, _rate())
 
 
-def acquire(generation: Generation) -> bool:
+def acquire() -> bool:
     """Take one submission out of the rate limit. False if the limit is reached.
 
     Call it in the transaction that records the submission, so that both are committed or neither is.
     """
-    if token_bucket.acquire(BUCKET, _rate()) > 0:
-        return False
-    LastServed.objects.update_or_create(account_id=generation.account_id, defaults={"served_at": Now()})
-    return True
+    return token_bucket.acquire(BUCKET, _rate()) == 0
+
+
+def served(account_id: int) -> Write:
+    """Return the write that records that a submission of the account was sent now, so that it is another one's turn."""
+    now = to_database(timezone.now())
+    sql = """
+        INSERT INTO generations_lastserved (account_id, served_at) VALUES (%s, %s)
+        ON CONFLICT (account_id) DO UPDATE SET served_at = EXCLUDED.served_at RETURNING account_id"""
+    return Write(sql, [account_id, now])
 
 
 def has_room_for(generation: Generation) -> bool:

@@ -1,71 +1,138 @@
 """The inbox of fal's callbacks: each was stored as it came, and is reported to the lifecycle here, once.
 
-`callbacks.views` calls `process` for a new callback. The reconciler calls `catch_up` for those that were stored and not
-processed.
+The loop of `manage.py work` calls `run_once`, which handles many callbacks in one transaction; the callback view wakes
+it. The reconciler calls `catch_up` before it asks fal.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Iterable
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from generations import lifecycle
 from generations.fal import Completed, Failed, wire
 from generations.jobs import failpoints
 from generations.models import Generation, ProviderCallback, Submission
 from generations.provider import clients
+from generations.workers import tasks
 
 logger = logging.getLogger(__name__)
 
+Outcome = ProviderCallback.Outcome
+# The callbacks that this process could not process. They are still received, and the reconciler tries them again.
+_set_aside: set[int] = set()
 
-@transaction.atomic
-def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
-    """Report a stored callback to the lifecycle. Raises ValueError for one without a submission.
 
-    One transaction: a process that dies in it leaves the callback to the next one.
-    """
-    if stored.submission is None:
-        raise ValueError("a callback without a submission cannot be processed")
-    callback = wire.read_callback(bytes(stored.body))
-    # The callback may come before the receipt: then fal's acceptance is learnt from it.
-    receipt = clients.fal().receipt_for(stored.submission.generation.endpoint, callback.request_id)
-    lifecycle.submitted(stored.submission, receipt)
-    # `submitted` took the generation's lock. The process that held it before may have processed this very callback.
-    unprocessed = ProviderCallback.objects.filter(pk=stored.pk, outcome=ProviderCallback.Outcome.RECEIVED)
-    if not unprocessed.exists():
-        return ProviderCallback.Outcome.IGNORED
-    failpoints.reach("adopted")
-    # By the request id, because `submitted` gives a second job of one submission a row of its own.
-    submission = Submission.objects.get(request_id=callback.request_id)
-    moved: bool | None = None
-    match callback.verdict:
-        case Completed(answer=answer):
-            moved = lifecycle.answered(submission, answer)
-        case Failed(reason=reason):
-            moved = lifecycle.answered_error(submission, reason)
-        case wire.NoVerdict(why=why):
-            # The reconciler asks fal instead.
-            logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
-    outcomes = {
-        True: ProviderCallback.Outcome.APPLIED,
-        False: ProviderCallback.Outcome.IGNORED,
-        None: ProviderCallback.Outcome.UNCLEAR,
-    }
-    outcome = outcomes[moved]
-    # The body of a callback for an erased generation is not kept: it may repeat the prompt.
-    is_erased = Generation.objects.filter(pk=stored.submission.generation_id, erased_at__isnull=False).exists()
-    unprocessed.update(outcome=outcome, **({"body": b""} if is_erased else {}))
-    return outcome
+def due() -> QuerySet[ProviderCallback]:
+    """Return the callbacks to process. An orphan is never received in this sense."""
+    received = ProviderCallback.objects.filter(outcome=Outcome.RECEIVED)
+    return received.exclude(pk__in=_set_aside) if _set_aside else received
+
+
+def run_once(*, limit: int) -> int:
+    """Process up to `limit` received callbacks, those that came first. Returns how many."""
+    received = due().order_by("pk")
+    try:
+        outcomes = _process_together(received, limit=limit)
+    except (OperationalError, InterfaceError):
+        # The database is unavailable or busy: the loop tries again.
+        raise
+    except Exception:
+        # One of them must not hold up the others, whatever is wrong with it.
+        logger.exception("callbacks could not be processed together")
+        outcomes = [outcome for stored in list(received[:limit]) if (outcome := _process_alone(stored))]
+    if Outcome.APPLIED in outcomes:
+        tasks.wake("copier")
+    if Outcome.UNCLEAR in outcomes:
+        tasks.wake("reconciler")
+    return len(outcomes)
 
 
 def catch_up(generation: Generation) -> bool:
-    """Process the callbacks that were stored and not processed: the row was locked, or the process died.
+    """Process the received callbacks of one generation. Returns whether one of them moved it."""
+    received = ProviderCallback.objects.filter(submission__generation=generation, outcome=Outcome.RECEIVED)
+    return Outcome.APPLIED in _process_together(received.order_by("pk"))
 
-    Returns whether one of them moved the generation.
+
+def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
+    """Process one callback. IGNORED if that was done before. Raises ValueError for one without a submission."""
+    if stored.submission_id is None:
+        raise ValueError("a callback without a submission cannot be processed")
+    received = ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)
+    return next(iter(_process_together(received)), Outcome.IGNORED)
+
+
+@transaction.atomic
+def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None = None) -> list[Outcome]:
+    """Report received callbacks to the lifecycle, in one transaction, and return their outcomes.
+
+    A process that dies in it leaves all of them to the next one. The rows of the callbacks and of their generations are
+    locked, so none is reported twice. Without a limit it waits for rows that other processes have locked.
     """
-    unprocessed = ProviderCallback.objects.filter(
-        submission__generation=generation, outcome=ProviderCallback.Outcome.RECEIVED
+    locked = received.select_for_update(
+        skip_locked=limit is not None, of=("self", "submission__generation"), no_key=True
     )
-    in_order = unprocessed.select_related("submission__generation").order_by("pk")
-    return ProviderCallback.Outcome.APPLIED in [process(stored) for stored in in_order]
+    found = locked.select_related("submission__generation").annotate(now=Now())[:limit]
+    outcomes: dict[Outcome, list[ProviderCallback]] = defaultdict(list)
+    generations: dict[object, Generation] = {}
+    for stored in found:
+        submission = stored.submission
+        # Two callbacks of one generation must see each other's changes.
+        submission.generation = generations.setdefault(submission.generation_id, submission.generation)
+        submission.generation.now = stored.now
+        outcomes[_report(stored, submission)].append(stored)
+    for outcome, callbacks in outcomes.items():
+        ProviderCallback.objects.filter(pk__in=[stored.pk for stored in callbacks]).update(outcome=outcome)
+        _forget_erased(callbacks)
+    return [outcome for outcome, callbacks in outcomes.items() for _ in callbacks]
+
+
+def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
+    """Report one callback of a locked generation to the lifecycle. Returns what it changed."""
+    callback, generation = wire.read_callback(bytes(stored.body)), submission.generation
+    if submission.request_id != callback.request_id:
+        # The callback may come before the receipt: then fal's acceptance is learnt from it.
+        lifecycle.submitted_locked(
+            generation, submission, clients.fal().receipt_for(generation.endpoint, callback.request_id)
+        )
+        # By the request id, because a second job of one submission has a row of its own.
+        submission = Submission.objects.get(request_id=callback.request_id)
+        if submission.generation_id != generation.pk:
+            # Another generation has named the request before: the answer belongs to that one.
+            generation = lifecycle.lock_of(submission)
+    failpoints.reach("adopted")
+    match callback.verdict:
+        case Completed(answer=answer):
+            moved = lifecycle.answer_locked(generation, submission, answer)
+        case Failed(reason=reason):
+            moved = lifecycle.provider_failed(generation, lifecycle.failure_for(generation, reason))
+        case wire.NoVerdict(why=why):
+            # The reconciler asks fal instead.
+            logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
+            return Outcome.UNCLEAR
+    return Outcome.APPLIED if moved else Outcome.IGNORED
+
+
+def _process_alone(stored: ProviderCallback) -> Outcome | None:
+    """Process one callback. If that raises, leave it to the reconciler, which gives a row up that raises again."""
+    try:
+        return process(stored)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("a callback could not be processed", extra={"callback": stored.pk})
+        _set_aside.add(stored.pk)
+        tasks.enqueue_reconcile(Submission.objects.get(pk=stored.submission_id).generation_id)
+        return None
+
+
+def _forget_erased(callbacks: Iterable[ProviderCallback]) -> None:
+    """Delete the bodies of callbacks for erased generations: they may repeat the prompt."""
+    erased = [each.pk for each in callbacks if each.submission and each.submission.generation.erased_at]
+    if erased:
+        ProviderCallback.objects.filter(pk__in=erased).update(body=b"")

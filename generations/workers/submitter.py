@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from database.statements import execute_together
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import find
@@ -68,6 +69,25 @@ def run_once(*, limit: int) -> int:
         room = 1 if room and circuit_breaker.take_probe() else 0
     due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
     return parallel.run(due, submit, give_up=give_up)
+
+
+def sends_new_orders() -> bool:
+    """Return whether a new order is sent by the process that takes it.
+
+    Not while fal is slow, because a customer waits for the response. A process without FAL_KEY, such as a shell, leaves
+    everything to the workers.
+    """
+    return bool(settings.FAL_KEY) and not slowness.lasts()
+
+
+def send_new(submission: Submission, *, has_own_files: bool) -> None:
+    """Send the submission of a new order, which was recorded as sent. No error of fal is raised.
+
+    Args:
+        has_own_files: Whether it uses uploads or outputs, for which fal needs URLs.
+    """
+    with slowness.measured():
+        send(submission.generation, submission, has_own_files=has_own_files, is_breaker_closed=True)
 
 
 def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
@@ -121,17 +141,24 @@ def _begin(generation: Generation) -> Submission | None:
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
-            if submission is not None and not dispatch_queue.acquire(generation):
-                raise _RateLimitReached
+            if submission is not None:
+                if not dispatch_queue.acquire():
+                    raise _RateLimitReached
+                execute_together(dispatch_queue.served(generation.account_id))
             return submission
     except _RateLimitReached:
-        # The object still has what the transaction wrote before it was rolled back.
-        generation.refresh_from_db(fields=["status", "phase", "version", "next_attempt_at"])
         return None
 
 
-def send(generation: Generation, submission: Submission) -> None:
-    """Send a submission that was recorded as sent, unless that was too long ago, and report what fal answered."""
+def send(
+    generation: Generation, submission: Submission, *, has_own_files: bool = True, is_breaker_closed: bool = False
+) -> None:
+    """Send a submission that was recorded as sent, unless that was too long ago, and report what fal answered.
+
+    Args:
+        has_own_files: Whether it may use uploads or outputs. False saves a query.
+        is_breaker_closed: The circuit breaker was closed when it was recorded, so an answer need not close it.
+    """
     failpoints.reach("noted")
     if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
         # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.
@@ -139,7 +166,7 @@ def send(generation: Generation, submission: Submission) -> None:
     try:
         receipt = clients.fal().submit(
             generation.endpoint,
-            input_files.arguments_for_fal(generation),
+            input_files.arguments_for_fal(generation) if has_own_files else generation.arguments,
             webhook_url=clients.callback_url(submission),
             start_timeout_seconds=find(generation.model).start_timeout_seconds,
         )
@@ -153,7 +180,8 @@ def send(generation: Generation, submission: Submission) -> None:
         _retry_later(generation, submission, error)
     else:
         failpoints.reach("posted")
-        circuit_breaker.reset()
+        if not is_breaker_closed:
+            circuit_breaker.reset()
         lifecycle.submitted(submission, receipt)
 
 

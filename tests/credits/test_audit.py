@@ -108,8 +108,10 @@ DAMAGE = {
     "a hold is settled twice": (
         {"balance", "settlement"},
         """INSERT INTO credits_entry
-            (account_id, kind, balance_change, held_change, counter_side, hold_id, actor, reason, created_at)
-            SELECT account_id, kind, balance_change, held_change, counter_side, hold_id, actor, reason, created_at
+            (account_id, kind, balance_change, held_change, counter_side, hold_id, actor, reason, available_after,
+             created_at)
+            SELECT account_id, kind, balance_change, held_change, counter_side, hold_id, actor, reason, available_after,
+             created_at
             FROM credits_entry WHERE kind = 'release'""",
     ),
 }

@@ -30,12 +30,14 @@ def _settled(**columns: object) -> Write:
 
 
 def _entry(**columns: object) -> Write:
-    return lambda alice: Entry.objects.create(account=alice, **columns)
+    return lambda alice: Entry.objects.create(account=alice, available_after=0, **columns)
 
 
 def _second_entry(kind: str) -> Write:
     """Another entry of this kind for a hold that has one."""
-    return lambda alice: Entry.objects.create(account=alice, hold=Hold.objects.get(reference="fox"), kind=kind)
+    return lambda alice: Entry.objects.create(
+        account=alice, available_after=0, hold=Hold.objects.get(reference="fox"), kind=kind
+    )
 
 
 VIOLATIONS: dict[str, list[Write]] = {
@@ -92,7 +94,7 @@ def test_references_keys_and_users_are_unique(alice: Account) -> None:
 
     for write in (
         lambda: Hold.objects.create(account=alice, amount=1, reference="fox"),
-        lambda: Entry.objects.create(account=alice, kind="grant", key="first:alice"),
+        lambda: Entry.objects.create(account=alice, available_after=0, kind="grant", key="first:alice"),
         lambda: Account.objects.create(user=alice.user),
     ):
         with assert_refused(IntegrityError, match="(?i)unique"), transaction.atomic():

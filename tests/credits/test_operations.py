@@ -30,9 +30,10 @@ def test_an_account_is_opened_when_it_is_first_needed(db: None) -> None:
 
 
 def test_a_hold_reserves_credits(alice: Account) -> None:
-    hold = ledger.hold(alice, 30, reference="fox")
+    ledger.hold(alice, 30, reference="fox")
 
     alice.refresh_from_db()
+    hold = alice.holds.get()
     assert (alice.balance, alice.held, alice.available) == (100, 30, 70)
     assert (str(hold), hold.amount, hold.settled_at) == ("fox", 30, None)
 

@@ -267,7 +267,9 @@ def test_an_audit_between_two_transactions_sees_a_balance_without_its_entry(alic
     Account.objects.update(balance=F("balance") + 10)
     between = audit().findings
     with transaction.atomic():
-        Entry.objects.create(account=alice, kind="grant", balance_change=10, counter_side="treasury", key="late")
+        Entry.objects.create(
+            account=alice, kind="grant", balance_change=10, counter_side="treasury", key="late", available_after=0
+        )
 
     assert {finding.rule for finding in between} == {"balance", "zero-sum"}
     assert audit().clean

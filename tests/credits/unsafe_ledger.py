@@ -31,7 +31,7 @@ class UnsafeLedger:
         account.held += amount
         account.save(update_fields=["held"])
         opened = Hold.objects.create(account=account, amount=amount, reference=reference)
-        Entry.objects.create(account=account, hold=opened, kind="hold", held_change=amount)
+        Entry.objects.create(account=account, hold=opened, kind="hold", held_change=amount, available_after=0)
 
     @transaction.atomic
     def settle(self, reference: str, kind: str) -> None:
@@ -49,6 +49,7 @@ class UnsafeLedger:
             balance_change=-captured,
             held_change=-hold.amount,
             counter_side="revenue" if captured else "",
+            available_after=0,
         )
 
     @transaction.atomic
@@ -59,7 +60,14 @@ class UnsafeLedger:
         if not is_posted:
             account.balance += amount
             account.save(update_fields=["balance"])
-            Entry.objects.create(account=account, kind="grant", balance_change=amount, counter_side="treasury", key=key)
+            Entry.objects.create(
+                account=account,
+                kind="grant",
+                balance_change=amount,
+                counter_side="treasury",
+                key=key,
+                available_after=0,
+            )
 
     @transaction.atomic
     def adjust(self, account: Account, change: int, *, key: str) -> None:
@@ -69,4 +77,6 @@ class UnsafeLedger:
         self._wait_for_the_others()
         account.balance += change
         account.save(update_fields=["balance"])
-        Entry.objects.create(account=account, kind="adjust", balance_change=change, counter_side="treasury", key=key)
+        Entry.objects.create(
+            account=account, kind="adjust", balance_change=change, counter_side="treasury", key=key, available_after=0
+        )

@@ -1,4 +1,4 @@
-"""Sends callbacks to Limn as fal would, with a valid or an invalid signature."""
+"""Sends callbacks to Limn as fal would, with a valid or an invalid signature, and has the inbox process them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.test import Client
 
 from generations.models import Submission
+from generations.workers import callback_inbox
 from simulator import Simulator
 
 
@@ -17,6 +18,8 @@ class CallbackSender:
 
     fal: Simulator
     client: Client
+    is_processed: bool = True
+    """Whether each callback is processed at once. Otherwise the test runs the inbox."""
 
     def send(self, submission: Submission, body: bytes | None = None, **signing: Any) -> int:
         """Sends the callback of this submission, signed by fal.
@@ -33,6 +36,8 @@ class CallbackSender:
         """Posts a body and headers to the callback URL of this id and token."""
         url = f"/hooks/fal/{submission_id}/{token}{slash}"
         response = self.client.post(url, body, content_type="application/json", headers=headers)
+        if self.is_processed:
+            callback_inbox.run_once(limit=100)
         return int(response.status_code)
 
     def signed(self, submission: Submission, **signing: Any) -> tuple[bytes, dict[str, str]]:

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from credits.models import Account
-from generations.lifecycle.transitions import record_event
+from generations.lifecycle.transitions import Fact, record_event
 from generations.models import Event, Generation
 from notifications import event_feed
 from tests.fixtures.api import PlaceOrder, key_of
@@ -63,7 +63,7 @@ def test_events_of_another_user_are_not_listed(order: PlaceOrder, bob: User) -> 
 
 
 def test_names_and_notes_of_staff_are_not_shown(api: APIClient, order: PlaceOrder) -> None:
-    record_event(order(), "surplus", actor="staff:sam", staff_note="hush")
+    record_event(order(), Fact(name="surplus", actor="staff:sam", staff_note="hush"))
 
     event = api.get(EVENTS).json()["results"][-1]
 
@@ -94,7 +94,7 @@ def record_and_commit_later(generation: Generation, may_commit: threading.Event)
 
     def run() -> None:
         with transaction.atomic():
-            record_event(generation, "surplus", actor="late")
+            record_event(generation, Fact(name="surplus", actor="late"))
             recorded.set()
             may_commit.wait(HANG_SECONDS)
         connection.close()
@@ -134,7 +134,7 @@ class TestLateCommits:
     def test_an_event_that_is_committed_later_is_not_missed(self, order: PlaceOrder, account: Account) -> None:
         generation, may_commit = order(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
-        record_event(generation, "stuck", actor="early")
+        record_event(generation, Fact(name="stuck", actor="early"))
         before = event_feed.read(account, after=0, limit=10)
 
         may_commit.set()
@@ -149,7 +149,7 @@ class TestLateCommits:
         event_feed.read(account, after=0, limit=1)
         generation, may_commit, readers_may_commit = order(), threading.Event(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
-        record_event(generation, "stuck", actor="early")
+        record_event(generation, Fact(name="stuck", actor="early"))
         first = Reader(account, may_commit=readers_may_commit)
         assert first.has_read.wait(HANG_SECONDS)
         may_commit.set()
@@ -166,7 +166,7 @@ class TestLateCommits:
         """The negative control: the event that is committed later has the lower id."""
         generation, may_commit = order(), threading.Event()
         late = record_and_commit_later(generation, may_commit)
-        record_event(generation, "stuck", actor="early")
+        record_event(generation, Fact(name="stuck", actor="early"))
         cursor = Event.objects.latest("id").pk
 
         may_commit.set()

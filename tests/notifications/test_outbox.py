@@ -11,7 +11,7 @@ from django.utils import timezone
 from credits import ledger
 from credits.models import Account
 from generations import lifecycle
-from generations.lifecycle.transitions import record_event
+from generations.lifecycle.transitions import Fact, record_event
 from generations.models import FailureCode
 from notifications import endpoints, outbox
 from notifications.models import WebhookDelivery, WebhookEndpoint, WebhookType
@@ -89,7 +89,7 @@ def test_the_url_of_an_order_is_notified_of_the_end_only(running: PlaceOrder) ->
     generation.webhook_url = PUBLIC_URL
     generation.save(update_fields=["webhook_url"])
 
-    record_event(generation, "progressed", actor="fal")
+    record_event(generation, Fact(name="progressed", actor="fal"))
     lifecycle.failed(generation, lifecycle.failure(FailureCode.CANCELLED), actor="test")
 
     delivery = WebhookDelivery.objects.get()
@@ -101,7 +101,7 @@ def test_without_notification_settings_an_event_costs_one_query(order: PlaceOrde
     generation = order()
 
     with CaptureQueriesContext(connection) as captured:
-        record_event(generation, fact, actor="test")
+        record_event(generation, Fact(name=fact, actor="test"))
 
     # One more inserts the event itself.
     assert len(captured) == 1 + queries

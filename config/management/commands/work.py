@@ -20,7 +20,15 @@ from huey.contrib.djhuey import HUEY
 from config import queue
 from generations.jobs import leases
 from generations.provider import billed_units
-from generations.workers import copier, eraser, reconciler, storage_cleaner, submitter, surplus_canceller
+from generations.workers import (
+    callback_inbox,
+    copier,
+    eraser,
+    reconciler,
+    storage_cleaner,
+    submitter,
+    surplus_canceller,
+)
 from generations.workers.loops import WATCH_SECONDS, Loops, Worker
 from notifications import mailer, notifier
 from operations import alerting, metric_sums
@@ -28,6 +36,8 @@ from operations import alerting, metric_sums
 # After SIGTERM, for the calls that are running.
 STOP_SECONDS_MAX = 1.5
 WORKERS = (
+    # Many callbacks share a transaction.
+    Worker(name="callback_inbox", run_once=callback_inbox.run_once, due=callback_inbox.due, rows=32),
     Worker(name="submitter", run_once=submitter.run_once, due=submitter.due),
     # However long the backlog, one process asks fal about at most 32 running jobs a second.
     Worker(name="reconciler", run_once=reconciler.run_once, due=reconciler.due, busy_seconds=0.25),

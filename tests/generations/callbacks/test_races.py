@@ -107,7 +107,7 @@ def test_b36_if_the_process_is_killed_before_the_commit_the_next_delivery_has_th
     callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Event.objects, "create", kill)
+        patch.setattr(transitions, "event_recorded", kill)
         with pytest.raises(Killed):
             callbacks.send(submitted)
     assert Generation.objects.get().phase == Phase.WAITING
@@ -122,9 +122,9 @@ def test_b36_if_the_process_is_killed_before_the_commit_the_next_delivery_has_th
 def test_b35_if_the_process_is_killed_after_the_commit_the_next_delivery_has_no_effect(
     callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = callback_inbox.process
+    run_once = callback_inbox.run_once
     with monkeypatch.context() as patch:
-        patch.setattr(callback_inbox, "process", lambda stored: kill(process(stored)))
+        patch.setattr(callback_inbox, "run_once", lambda limit: kill(run_once(limit=limit)))
         with pytest.raises(Killed):
             callbacks.send(submitted)
     version = Generation.objects.get().version

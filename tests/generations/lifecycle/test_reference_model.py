@@ -88,7 +88,7 @@ class LifecycleAndModel(RuleBasedStateMachine):
         inputs = {"prompt": "a cat", "num_images": files}
         try:
             order = Order(model=model, inputs=model.read(inputs), raw_input=inputs)
-            generation, _ = lifecycle.order(self.account, order, actor="user:alice")
+            generation, *_ = lifecycle.order(self.account, order, actor="user:alice")
         except ledger.InsufficientCredits:
             self.account.refresh_from_db()
             assert self.account.available < PRICE * files

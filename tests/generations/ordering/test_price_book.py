@@ -129,7 +129,7 @@ def test_an_order_has_one_price_even_if_the_price_book_changes_meanwhile(alice: 
     assert order.credits == 3
     write(percent=1000)
 
-    generation, _ = lifecycle.order(alice, order, actor="test")
+    generation, *_ = lifecycle.order(alice, order, actor="test")
 
     alice.refresh_from_db()
     assert generation.credits == alice.held == 3

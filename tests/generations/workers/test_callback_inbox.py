@@ -11,6 +11,7 @@ import pytest
 
 from generations.models import Generation, Output, ProviderCallback, Submission
 from generations.workers import callback_inbox
+from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import rejecting_inserts
 
@@ -56,14 +57,13 @@ def test_b36_a_callback_that_cannot_be_stored_is_not_acknowledged(
     assert submitted.generation.outputs.count() == 1
 
 
-def test_b35_a_callback_that_was_stored_but_not_processed_is_processed_at_its_repetition(
-    callbacks: CallbackSender, submitted: Submission
+def test_b35_a_callback_that_could_not_be_processed_is_tried_again_by_the_reconciler(
+    callbacks: CallbackSender, submitted: Submission, work: Work
 ) -> None:
-    callbacks.client.raise_request_exception = False
     with rejecting_inserts(Output):
-        callbacks.send(submitted)
+        assert callbacks.send(submitted) == 200
     assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.RECEIVED
 
-    assert callbacks.send(submitted) == 200
+    work.reconcile()
 
     assert submitted.generation.outputs.count() == 1

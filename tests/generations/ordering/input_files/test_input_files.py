@@ -351,7 +351,7 @@ class Race:
         return "erased"
 
     def order(self) -> str:
-        generation, _ = lifecycle.order(self.upload.account, order_of(self.upload.pk), actor="test")
+        generation, *_ = lifecycle.order(self.upload.account, order_of(self.upload.pk), actor="test")
         return str(generation.phase)
 
 

@@ -1,0 +1,115 @@
+"""The SQL of the ledger: a hold is opened in one statement, and settled in one.
+
+Through the ORM each takes four, and an account's row stays locked for all of their round trips. Both find their rows by
+unique indexes: the account's primary key, and the reference of the hold. `tests/credits/test_statements.py` compares
+the rows that they write with those that the ORM would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from django.utils import timezone
+
+from database.statements import Row, Step, Write, execute_together, to_database
+
+# Of several holds each entry shows what was available after it. The references are conditions for SQLite, where the
+# last step reads the whole table.
+_INSERT_HOLD_ENTRIES = """
+    INSERT INTO credits_entry (account_id, hold_id, kind, balance_change, held_change, counter_side, actor, reason,
+        available_after, created_at)
+    SELECT hold.account_id, hold.id, 'hold', 0, hold.amount, '', '', '',
+        account.balance - account.held + %s - SUM(hold.amount) OVER (ORDER BY hold.id), %s
+    FROM {hold} hold JOIN {account} account ON account.id = hold.account_id
+    WHERE hold.reference IN ({references})"""
+
+
+def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> bool:
+    """Reserve credits of an account, one amount for each reference. All of them, or none.
+
+    One UPDATE checks the balance and changes it, so concurrent holds cannot spend the same credits twice.
+
+    Args:
+        together: What else to write in the same statement.
+
+    Returns:
+        False if fewer credits are available, or one of the references has a hold.
+    """
+    now, total = to_database(timezone.now()), sum(amounts.values())
+    references = ", ".join(["%s"] * len(amounts))
+    account = Write(
+        f"""
+        UPDATE credits_account SET held = held + %s
+        WHERE id = %s AND balance - held >= %s
+            AND NOT EXISTS (SELECT 1 FROM credits_hold WHERE reference IN ({references}))
+        RETURNING id, balance, held""",
+        [total, account_id, total, *amounts],
+        name="account",
+        table="credits_account",
+    )
+    values = ", ".join(["(%s, CAST(%s AS bigint))"] * len(amounts))
+    hold = Write(
+        f"""
+        INSERT INTO credits_hold (account_id, reference, amount, captured, released, refunded, opened_at)
+        SELECT account.id, wanted.column1, wanted.column2, 0, 0, 0, %s
+        FROM {{account}} account, (VALUES {values}) wanted WHERE account.id = %s
+        RETURNING id, account_id, reference, amount""",
+        [now, *(value for pair in amounts.items() for value in pair), account_id],
+        name="hold",
+        table="credits_hold",
+    )
+    entries = Write(_INSERT_HOLD_ENTRIES.replace("{references}", references), [total, now, *amounts])
+    return bool(execute_together(account, hold, entries, *together))
+
+
+def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Row | None:
+    """Close an open hold: charge `captured` of its credits, release the rest.
+
+    Of concurrent settlements one finds the hold open. Should this condition ever be lost, the unique constraint
+    `credits_hold_settles_once` refuses the second entry.
+
+    Args:
+        captured: Credits to charge; None charges the whole hold.
+        is_release: Whether the statement shows it as a release, even if the hold reserved nothing.
+
+    Returns:
+        The columns of the settled hold; None if it is not open, or smaller than `captured`.
+    """
+    now = to_database(timezone.now())
+    hold = Write(
+        """
+        UPDATE credits_hold SET captured = COALESCE(CAST(%s AS bigint), amount),
+            released = amount - COALESCE(CAST(%s AS bigint), amount), settled_at = %s
+        WHERE reference = %s AND settled_at IS NULL AND amount >= COALESCE(CAST(%s AS bigint), 0)
+        RETURNING id, account_id, reference, amount, captured, released, refunded, opened_at, settled_at""",
+        [captured, captured, now, reference, captured],
+        name="hold",
+        table="credits_hold",
+    )
+    account = Write(
+        """
+        UPDATE credits_account SET balance = balance - hold.captured, held = held - hold.amount
+        FROM {hold} hold WHERE credits_account.id = hold.account_id AND hold.reference = %s
+        RETURNING credits_account.id, credits_account.balance, credits_account.held""",
+        [reference],
+        name="account",
+        table="credits_account",
+    )
+    # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one. What
+    # was captured becomes revenue; without a capture no credits leave the account, and there is no other side.
+    kind = (
+        "'release'"
+        if is_release
+        else "CASE WHEN hold.captured = 0 AND hold.amount > 0 THEN 'release' ELSE 'capture' END"
+    )
+    entry = Write(
+        f"""
+        INSERT INTO credits_entry (account_id, hold_id, kind, balance_change, held_change, counter_side, actor, reason,
+            available_after, created_at)
+        SELECT hold.account_id, hold.id, {kind}, -hold.captured, -hold.amount,
+            CASE WHEN hold.captured > 0 THEN 'revenue' ELSE '' END, '', '', account.balance - account.held, %s
+        FROM {{hold}} hold JOIN {{account}} account ON account.id = hold.account_id WHERE hold.reference = %s""",
+        [now, reference],
+    )
+    settled = execute_together(hold, account, entry)
+    return settled[0] if settled else None

@@ -1,0 +1,113 @@
+"""Several writes as one statement: one round trip to the database, and all or nothing.
+
+PostgreSQL executes them together, each in a common table expression. SQLite runs in this process, so a round trip costs
+nothing there, and it has no such expressions for writes: it executes them one after another, in one transaction.
+
+The apps keep their SQL in modules of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Model
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Write:
+    """An INSERT or UPDATE in SQL.
+
+    `{name}` in the SQL stands for the rows that the earlier step of this name has written: on PostgreSQL what it
+    returned, on SQLite its whole table. So such a step also names the rows that it needs by a condition.
+    """
+
+    sql: str
+    parameters: Sequence[Any] = ()
+    name: str = ""
+    table: str = ""
+
+
+@dataclass(frozen=True)
+class Insert:
+    """The insertion of new rows of one model. Rows with a primary key made by the database do not learn it."""
+
+    rows: Sequence[Model]
+
+
+Step = Write | Insert
+
+
+def execute_together(*steps: Step) -> list[Row]:
+    """Execute the writes, all of them or none, and return the rows that the first one returns by RETURNING.
+
+    If the first one returns nothing, SQLite does not execute the others. PostgreSQL does, so they must read the rows of
+    the first one, or the caller must roll back.
+    """
+    return _in_one_statement(steps) if connection.vendor == "postgresql" else _one_by_one(steps)
+
+
+def _in_one_statement(steps: Sequence[Step]) -> list[Row]:
+    names = [step.name if isinstance(step, Write) and step.name else f"step_{n}" for n, step in enumerate(steps)]
+    places = dict(zip(names, names, strict=True))
+    expressions, parameters = [], []
+    for name, step in zip(names, steps, strict=True):
+        if isinstance(step, Write):
+            expressions.append(f"{name} AS ({_fill_in(step.sql, places)})")
+            parameters += step.parameters
+        elif step.rows:
+            sql, values = compile_insert(step.rows)
+            expressions.append(f"{name} AS ({sql})")
+            parameters += values
+    with connection.cursor() as cursor:
+        # Every expression is executed, also those that the SELECT does not read.
+        cursor.execute(f"WITH {', '.join(expressions)} SELECT * FROM {names[0]}", parameters)
+        return list(cursor.fetchall())
+
+
+def _one_by_one(steps: Sequence[Step]) -> list[Row]:
+    places = {step.name: step.table for step in steps if isinstance(step, Write)}
+    first: list[Row] = []
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        for number, step in enumerate(steps):
+            if isinstance(step, Write):
+                cursor.execute(_fill_in(step.sql, places), step.parameters)
+                if number == 0 and not (first := list(cursor.fetchall())):
+                    break
+            elif step.rows:
+                type(step.rows[0])._default_manager.bulk_create(step.rows)
+    return first
+
+
+def compile_insert(rows: Sequence[Model]) -> tuple[str, list[Any]]:
+    """Return the INSERT of these rows, with its parameters: the same values as `bulk_create` would write."""
+    table, fields, placeholders = _insert_of(type(rows[0]), rows[0].pk is not None)
+    parameters = [field.get_db_prep_save(field.pre_save(row, True), connection) for row in rows for field in fields]
+    for row in rows:
+        # As `save` does.
+        row._state.adding, row._state.db = False, connection.alias
+    return f"{table} VALUES {', '.join([placeholders] * len(rows))}", parameters
+
+
+@cache
+def _insert_of(model: type[Model], has_key: bool) -> tuple[str, tuple[Any, ...], str]:
+    fields = tuple(field for field in model._meta.concrete_fields if has_key or not field.primary_key)
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    return f'INSERT INTO "{model._meta.db_table}" ({columns})', fields, f"({', '.join(['%s'] * len(fields))})"
+
+
+def to_database(moment: datetime | None) -> Any:
+    """Return a moment as a parameter of SQL: SQLite stores text."""
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def _fill_in(sql: str, places: Mapping[str, str]) -> str:
+    for name, place in places.items():
+        sql = sql.replace(f"{{{name}}}", place)
+    return sql
