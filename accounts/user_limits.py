@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The limits that apply to one account. 0: unlimited."""
