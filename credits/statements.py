@@ -24,6 +24,9 @@ _INSERT_HOLD_ENTRIES = """
     WHERE hold.reference IN ({references})"""
 
 
+_KIND_OF_CAPTURE = "CASE WHEN hold.captured = 0 AND hold.amount > 0 THEN 'release' ELSE 'capture' END"
+
+
 def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> bool:
     """Reserve credits of an account, one amount for each reference. All of them, or none.
 
@@ -76,6 +79,9 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ro
         The columns of the settled hold; None if it is not open, or smaller than `captured`.
     """
     now = to_database(timezone.now())
+    # What was captured becomes revenue; without a capture no credits leave the account, and there is no other side.
+    # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one.
+    kind = "'release'" if is_release else _KIND_OF_CAPTURE
     hold = Write(
         """
         UPDATE credits_hold SET captured = COALESCE(CAST(%s AS bigint), amount),
@@ -94,13 +100,6 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ro
         [reference],
         name="account",
         table="credits_account",
-    )
-    # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one. What
-    # was captured becomes revenue; without a capture no credits leave the account, and there is no other side.
-    kind = (
-        "'release'"
-        if is_release
-        else "CASE WHEN hold.captured = 0 AND hold.amount > 0 THEN 'release' ELSE 'capture' END"
     )
     entry = Write(
         f"""

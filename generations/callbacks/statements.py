@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from database.statements import to_database
 from generations.models import Submission
 
 # Three lookups by unique indexes: the submission by its primary key, other submissions by the request id, and the
@@ -60,7 +59,7 @@ def store_callback(
         "account_is_known": account_is_known,
         "body": connection.Database.Binary(body),
         "body_sha256": body_sha256,
-        "now": to_database(timezone.now()),
+        "now": connection.ops.adapt_datetimefield_value(timezone.now()),
     }
     with connection.cursor() as cursor:
         cursor.execute(_STORE, parameters)

@@ -37,7 +37,6 @@ from generations.fal.webhooks import (
     read_headers,
     verify,
 )
-from generations.jobs import failpoints
 from generations.models import FalAccount, ProviderCallback, Submission
 from generations.provider import clients
 from generations.workers import tasks
@@ -84,7 +83,6 @@ def fal_callback(request: HttpRequest, submission_id: UUID, token: str) -> HttpR
         log_response(*line, response=response, request=request, logger=logger, level="warning")
         return response
     if outcome == ProviderCallback.Outcome.RECEIVED:
-        failpoints.reach("kept")
         tasks.wake("callback_inbox")
     return HttpResponse(status=200)
 

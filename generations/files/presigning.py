@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # The characters that SigV4 does not encode; in a path the slash as well.

@@ -14,7 +14,6 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from accounts import api_keys
 from credits import ledger
 from credits.models import Account
 from database.statements import Insert
@@ -115,11 +114,9 @@ def lock_account(account: Account) -> Account:
 
 
 def _read_context(account: Account, model: str, order: Order | None = None) -> OrderContext:
-    key = api_keys.current()
     return order_context(
         account.pk,
         model=model,
-        api_key_id=key.pk if key else None,
         idempotency_key=order.idempotency_key if order else None,
         arguments_hash=None if order is None or order.allow_duplicate else order.arguments_hash,
         alike_since=timezone.now() - DUPLICATE_WITHIN,
@@ -182,7 +179,7 @@ def _new_generation(account: Account, order: Order, known: OrderContext, batch: 
     return Generation(
         account=account,
         batch=batch,
-        api_key=api_keys.current(),
+        api_key_id=known.api_key_id,
         model=order.model.slug,
         endpoint=order.model.endpoint,
         kind=order.model.kind,

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from accounts import api_keys
 from database.statements import to_database
 
 
@@ -36,6 +37,8 @@ class OrderContext:
     is_breaker_open: bool
     others_wait: bool
     """Whether a queued generation of any account is due."""
+    api_key_id: int | None
+    """The API key of the request; the next three are its limits and what was spent with it."""
     key_models: Sequence[str]
     key_credits_max: int | None
     key_spent: int
@@ -85,21 +88,22 @@ def order_context(
     account_id: int,
     *,
     model: str,
-    api_key_id: int | None,
     idempotency_key: str | None,
     arguments_hash: str | None,
     alike_since: datetime,
 ) -> OrderContext:
-    """Read what decides about an order.
+    """Read what decides about an order with the API key of the current request, if it came with one.
 
     Args:
         arguments_hash: Looks for an earlier order of the same since `alike_since`. None: there is no need to.
     """
-    now = timezone.now()
-    month = now.astimezone(UTC).date().replace(day=1)
+    now, key = timezone.now(), api_keys.current()
+    api_key_id = key.pk if key else None
+    today = now.astimezone(UTC).date()
+    month = today.replace(day=1)
     parameters: dict[str, Any] = {
         "account": account_id,
-        "today": _day(now.astimezone(UTC).date()),
+        "today": _day(today),
         "month": _day(month),
         "next_month": _day((month + timedelta(days=32)).replace(day=1)),
         "now": to_database(now),
@@ -111,10 +115,14 @@ def order_context(
     }
     with connection.cursor() as cursor:
         cursor.execute(_ORDER_CONTEXT, parameters)
-        row = cursor.fetchone()
+        return _read(now, api_key_id, cursor.fetchone())
+
+
+def _read(now: datetime, api_key_id: int | None, row: Sequence[Any]) -> OrderContext:
     slugs, offered = row[9], row[13]
     return OrderContext(
         now=now,
+        api_key_id=api_key_id,
         running_max=row[0],
         credits_per_day=row[1],
         credits_per_month=row[2],

@@ -48,8 +48,6 @@ def run_once(*, limit: int) -> int:
         outcomes = [outcome for stored in list(received[:limit]) if (outcome := _process_alone(stored))]
     if Outcome.APPLIED in outcomes:
         tasks.wake("copier")
-    if Outcome.UNCLEAR in outcomes:
-        tasks.wake("reconciler")
     return len(outcomes)
 
 
@@ -81,6 +79,7 @@ def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None
     outcomes: dict[Outcome, list[ProviderCallback]] = defaultdict(list)
     generations: dict[object, Generation] = {}
     for stored in found:
+        failpoints.reach("kept")
         submission = stored.submission
         # Two callbacks of one generation must see each other's changes.
         submission.generation = generations.setdefault(submission.generation_id, submission.generation)
@@ -114,6 +113,7 @@ def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
         case wire.NoVerdict(why=why):
             # The reconciler asks fal instead.
             logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
+            tasks.enqueue_reconcile(generation.pk)
             return Outcome.UNCLEAR
     return Outcome.APPLIED if moved else Outcome.IGNORED
 

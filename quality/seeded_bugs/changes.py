@@ -7,7 +7,6 @@ renames the code shows at once which bug has to follow.
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,22 @@ class ReplaceCode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplaceText:
+    """Replaces a piece of text, such as a part of an SQL statement."""
+
+    module: str
+    old: str
+    new: str
+
+    def apply(self, files: SourceFiles) -> None:
+        path = _path(self.module)
+        source = files.read(path)
+        if (found := source.count(self.old)) != 1:
+            raise DoesNotApply(f"{path}: {found} matches of {self.old}")
+        files.write(path, source.replace(self.old, self.new))
+
+
+@dataclass(frozen=True, kw_only=True)
 class AddDecorator:
     """Decorates a function."""
 
@@ -63,28 +78,6 @@ class AddDecorator:
         lines = source.splitlines(keepends=True)
         lines.insert(definition.lineno - 1, f"{' ' * definition.col_offset}@{self.decorator}\n")
         files.write(path, code_pattern.add_import("".join(lines), self.imports))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemoveDecorator:
-    """Takes a decorator from a function."""
-
-    module: str
-    function: str
-    decorator: str
-
-    def apply(self, files: SourceFiles) -> None:
-        path = _path(self.module)
-        source = files.read(path)
-        definition = code_pattern.find_definition(source, self.function)
-        decorators = definition.decorator_list if definition is not None else []
-        lines = source.splitlines(keepends=True)
-        for decorator in decorators:
-            if ast.unparse(decorator) == self.decorator:
-                del lines[decorator.lineno - 1 : decorator.end_lineno]
-                files.write(path, "".join(lines))
-                return
-        raise DoesNotApply(f"{path}: {self.function} is not decorated with {self.decorator}")
 
 
 @dataclass(frozen=True, kw_only=True)

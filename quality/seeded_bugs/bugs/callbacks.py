@@ -24,9 +24,9 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=VIEW,
-                old="stored = _store(submission, callback, body)",
-                new="threading.Thread(target=_store, args=(submission, callback, body)).start()\n"
-                "stored = ProviderCallback(outcome=ProviderCallback.Outcome.IGNORED)",
+                old="outcome = _store(submission_id, token, callback.request_id, signed, body)",
+                new="arguments = (submission_id, token, callback.request_id, signed, body)\n"
+                "outcome = threading.Thread(target=_store, args=arguments).start()",
                 imports="import threading",
             ),
         ),

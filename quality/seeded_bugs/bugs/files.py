@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug
-from quality.seeded_bugs.changes import ReplaceCode
+from quality.seeded_bugs.changes import ReplaceCode, ReplaceText
 
 COPIER = "generations.workers.copier"
 ANSWERING = "generations.lifecycle.answering"
@@ -28,10 +28,10 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=ANSWERING,
-                within="answered",
+                within="answer_locked",
                 old="return True",
-                new="return completed(generation, promised=len(files), delivered=len(files), flagged=0)",
-                imports="from generations.lifecycle.ending import completed",
+                new="return complete(generation, promised=len(files), delivered=len(files), flagged=0)",
+                imports="from generations.lifecycle.ending import complete",
             ),
         ),
         caught_by=("test_a_genuine_callback_is_applied", "test_c23_the_bucket_holds_exactly_the_outputs"),
@@ -39,13 +39,7 @@ BUGS = (
     Bug(
         number="10b",
         sentence="A generation is completed when the first of several files is copied",
-        changes=(
-            ReplaceCode(
-                module=STORING,
-                old="sum(output.state == Output.State.PENDING for output in outputs)",
-                new="all(output.state == Output.State.PENDING for output in outputs)",
-            ),
-        ),
+        changes=(ReplaceText(module=STORING, old="if outputs.pending:", new="if outputs.pending == outputs.total:"),),
         caught_by=("test_a_generation_is_not_completed_while_an_output_is_pending",),
     ),
     Bug(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug
-from quality.seeded_bugs.changes import RemoveConstraint, RemoveDecorator, RemoveTrigger, ReplaceCode
+from quality.seeded_bugs.changes import RemoveConstraint, RemoveTrigger, ReplaceCode, ReplaceText
 
 LEDGER = "credits.ledger"
 TRANSITIONS = "generations.lifecycle.transitions"
 INBOX = "generations.workers.callback_inbox"
-VIEW = "generations.callbacks.views"
 IMPORT_TRANSACTION = "from django.db import transaction"
 
 LATE_DUPLICATE = "test_b8_a_callback_that_is_repeated_after_the_end_charges_nothing"
@@ -21,27 +20,32 @@ CALLBACK_CONSTRAINTS = "tests/generations::test_the_database_enforces_each_const
 
 MOVE_FROM_ANY_PHASE = ReplaceCode(
     module=TRANSITIONS,
-    old="Generation.objects.filter(guard, pk=generation.pk)",
-    new="Generation.objects.filter(pk=generation.pk)",
+    within="move",
+    old="generation.phase not in (CAME_FROM[to] if only_from is None else only_from)",
+    new="False",
 )
 NO_FINAL_TRIGGER = RemoveTrigger(app="generations", table="generations_generation", kind="final")
 APPLY_ANY_OUTCOME = ReplaceCode(
-    module=VIEW,
-    old="stored.outcome == ProviderCallback.Outcome.RECEIVED",
-    new="stored.outcome != ProviderCallback.Outcome.ORPHAN",
+    module=INBOX,
+    within="due",
+    old="ProviderCallback.objects.filter(outcome=Outcome.RECEIVED)",
+    new="ProviderCallback.objects.exclude(submission=None)",
 )
-APPLY_AGAIN = ReplaceCode(module=INBOX, old="not unprocessed.exists()", new="False")
-STORE_EACH_REPEAT = ReplaceCode(
-    module=VIEW,
-    old="ProviderCallback.objects.get_or_create(**identity, defaults=defaults)",
-    new="ProviderCallback.objects.create(**{**identity, **defaults}), True",
+APPLY_AGAIN = ReplaceCode(
+    module=INBOX,
+    within="process",
+    old="ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)",
+    new="ProviderCallback.objects.filter(pk=stored.pk)",
+)
+STORE_EACH_REPEAT = ReplaceText(
+    module="generations.callbacks.statements",
+    old="""
+    ON CONFLICT (submission_id, body_sha256) WHERE submission_id IS NOT NULL
+        DO UPDATE SET repeats = generations_providercallback.repeats + 1""",
+    new="",
 )
 NO_CALLBACK_CONSTRAINT = RemoveConstraint(app="generations", model="providercallback", name="generations_callback_once")
-SETTLE_AGAIN = ReplaceCode(
-    module=LEDGER,
-    old="Hold.objects.filter(pk=hold.pk, settled_at=None)",
-    new="Hold.objects.filter(pk=hold.pk)",
-)
+SETTLE_AGAIN = ReplaceText(module="credits.statements", old=" AND settled_at IS NULL", new="")
 NO_SETTLE_CONSTRAINT = RemoveConstraint(app="credits", model="entry", name="credits_hold_settles_once")
 
 BUGS = (
@@ -124,8 +128,12 @@ BUGS = (
         number="5",
         sentence="A balance is changed outside the transaction of its ledger entry",
         changes=(
-            RemoveDecorator(module=LEDGER, function="capture", decorator="transaction.atomic"),
-            RemoveDecorator(module=LEDGER, function="hold", decorator="transaction.atomic"),
+            ReplaceCode(
+                module="database.statements",
+                old="transaction.atomic(savepoint=False)",
+                new="nullcontext()",
+                imports="from contextlib import nullcontext",
+            ),
         ),
         caught_by=("test_nothing_is_written_without_the_entry",),
     ),
@@ -156,6 +164,7 @@ BUGS = (
                 module=TRANSITIONS,
                 old="event_recorded(generation, event)",
                 new="transaction.on_commit(lambda: event_recorded(generation, event))",
+                matches=2,
                 imports=IMPORT_TRANSACTION,
             ),
         ),
@@ -167,8 +176,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=TRANSITIONS,
-                old="Event.objects.create",
-                new="(lambda **columns: [event := Event(**columns), transaction.on_commit(event.save)][0])",
+                old="[Insert([event])] if event else []",
+                new="[event and transaction.on_commit(event.save)][:0]",
                 imports=IMPORT_TRANSACTION,
             ),
         ),

@@ -54,8 +54,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.lifecycle.submitting",
-                old="Submission.objects.filter(request_id=receipt.request_id)",
-                new="generation.submissions.filter(request_id=receipt.request_id)",
+                old="any(each.request_id == receipt.request_id for each in known)",
+                new="any(each.request_id == receipt.request_id for each in generation.submissions.all())",
             ),
         ),
         caught_by=("test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error",),

@@ -8,7 +8,8 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from accounts.models import ApiKey, UserLimits
+from accounts import api_keys
+from accounts.models import UserLimits
 from credits.models import Account
 from generations import lifecycle
 from generations.models import (
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.django_db
 def context_of(account: Account, **arguments: object) -> OrderContext:
     options: dict[str, object] = {
         "model": "flux-schnell",
-        "api_key_id": None,
         "idempotency_key": None,
         "arguments_hash": None,
         "alike_since": timezone.now() - timedelta(minutes=5),
@@ -64,7 +64,8 @@ def test_limits_prices_switches_and_keys_are_read(alice: Account) -> None:
     key = key_of(alice, credits_max=50, model_slugs=["flux-dev"])
     KeySpending.objects.create(api_key=key, credits=7)
 
-    context = context_of(alice, api_key_id=key.pk)
+    api_keys.set_current(key)
+    context = context_of(alice)
 
     assert (context.running_max, context.credits_per_day, context.credits_per_month) == (1, 2, 3)
     assert (context.is_paused, context.is_breaker_open, context.percent) == (True, True, 150)
@@ -91,8 +92,3 @@ def test_a_failed_or_old_order_is_not_alike(alice: Account, order: PlaceOrder) -
 
     assert context_of(alice, arguments_hash=failed.arguments_hash).alike is None
     assert context_of(alice, arguments_hash=order().arguments_hash, alike_since=timezone.now()).alike is None
-
-
-def test_the_key_of_a_request_is_charged(alice: Account, order: PlaceOrder) -> None:
-    assert not ApiKey.objects.exists()
-    assert context_of(alice, api_key_id=None).key_spent == 0

@@ -8,7 +8,7 @@ import pytest
 
 from quality.seeded_bugs import code_pattern
 from quality.seeded_bugs.bug import DoesNotApply, SourceFiles
-from quality.seeded_bugs.changes import AddDecorator, RemoveDecorator, ReplaceCode
+from quality.seeded_bugs.changes import AddDecorator, ReplaceCode
 
 pytestmark = pytest.mark.once
 
@@ -66,12 +66,10 @@ def test_code_is_replaced_with_its_indentation_and_import(files: SourceFiles) ->
     assert "from __future__ import annotations\nimport a\n" in text
 
 
-def test_decorators_are_added_and_removed(files: SourceFiles) -> None:
-    RemoveDecorator(module="product", function="refuse", decorator="atomic").apply(files)
+def test_decorators_are_added(files: SourceFiles) -> None:
     AddDecorator(module="product", function="Copier.run", decorator="cache", imports="import cache").apply(files)
 
     text = files.changed[Path("product.py")]
-    assert "@atomic" not in text
     assert "class Copier:\n    @cache\n    def run" in text
 
 
