@@ -56,7 +56,8 @@ def execute_together(*steps: Step) -> list[Row]:
 def _in_one_statement(steps: Sequence[Step]) -> list[Row]:
     names = [step.name if isinstance(step, Write) and step.name else f"step_{n}" for n, step in enumerate(steps)]
     places = dict(zip(names, names, strict=True))
-    expressions, parameters = [], []
+    expressions: list[str] = []
+    parameters: list[Any] = []
     for name, step in zip(names, steps, strict=True):
         if isinstance(step, Write):
             expressions.append(f"{name} AS ({_fill_in(step.sql, places)})")

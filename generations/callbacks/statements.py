@@ -57,7 +57,7 @@ def store_callback(
         "request_id": request_id,
         "user_id": user_id,
         "account_is_known": account_is_known,
-        "body": connection.Database.Binary(body),
+        "body": body,
         "body_sha256": body_sha256,
         "now": connection.ops.adapt_datetimefield_value(timezone.now()),
     }

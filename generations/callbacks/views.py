@@ -153,7 +153,7 @@ def _store(submission_id: UUID, token: str, request_id: str, signed: SignedHeade
     fal signs for every customer of fal, and the URL is not signed. So a valid signature alone proves nothing. Storing
     waits for no lock of a generation.
     """
-    details = {
+    details: dict[str, Any] = {
         "submission_id": submission_id,
         "token": token,
         "request_id": request_id,

@@ -120,7 +120,7 @@ def end_output(output: Output, changes: Mapping[str, Any]) -> Outputs | None:
 
 def _assignments(model: type[Model], changes: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """Return the SET clause for these values of a model's fields, and its parameters."""
-    fields = [model._meta.get_field(name) for name in changes]
+    fields: list[Any] = [model._meta.get_field(name) for name in changes]
     values = zip(fields, changes.values(), strict=True)
     return (
         ", ".join(f"{field.column} = %s" for field in fields),

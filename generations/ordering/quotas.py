@@ -116,9 +116,9 @@ def check(known: OrderContext, *, credits: Sequence[int], model: str) -> None:
             raise SpendCapReached(period=period, cap=cap, spent=spent, needed=needed, until=until)
     if known.key_models and model not in known.key_models:
         raise ModelNotAllowed(model)
-    cap = known.key_credits_max
-    if cap is not None and known.key_spent + needed > cap:
-        raise SpendCapReached(period="key", cap=cap, spent=known.key_spent, needed=needed, until=None)
+    key_cap = known.key_credits_max
+    if key_cap is not None and known.key_spent + needed > key_cap:
+        raise SpendCapReached(period="key", cap=key_cap, spent=known.key_spent, needed=needed, until=None)
 
 
 def with_credits_spent(keys: ApiKeyQuerySet) -> QuerySet[ApiKey]:

@@ -59,8 +59,6 @@ def catch_up(generation: Generation) -> bool:
 
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
     """Process one callback. IGNORED if that was done before. Raises ValueError for one without a submission."""
-    if stored.submission_id is None:
-        raise ValueError("a callback without a submission cannot be processed")
     received = ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)
     return next(iter(_process_together(received)), Outcome.IGNORED)
 
@@ -81,6 +79,8 @@ def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None
     for stored in found:
         failpoints.reach("kept")
         submission = stored.submission
+        if submission is None:
+            raise ValueError("a callback without a submission cannot be processed")
         # Two callbacks of one generation must see each other's changes.
         submission.generation = generations.setdefault(submission.generation_id, submission.generation)
         submission.generation.now = stored.now
@@ -127,7 +127,7 @@ def _process_alone(stored: ProviderCallback) -> Outcome | None:
     except Exception:
         logger.exception("a callback could not be processed", extra={"callback": stored.pk})
         _set_aside.add(stored.pk)
-        tasks.enqueue_reconcile(Submission.objects.get(pk=stored.submission_id).generation_id)
+        tasks.enqueue_reconcile(Submission.objects.get(callbacks=stored).generation_id)
         return None
 
 
