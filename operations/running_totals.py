@@ -52,7 +52,7 @@ class IncrementalSum:
 
     def sums(self, *, deadline: float) -> Counter[Key]:
         """Return the sums over all rows. Raises NotReady when `deadline` passes, a time of `time.monotonic()`."""
-        while self._lags(stored := StoredSums.objects.filter(name=self.name).first() or StoredSums(name=self.name)):
+        while self._lags((stored := self._stored()).last_id):
             if time.monotonic() > deadline:
                 raise NotReady
             if not self.advance():
@@ -76,9 +76,12 @@ class IncrementalSum:
         unchanged.update(last_id=end, sums=_encode(_decode(stored.sums) + slice_sums))
         return True
 
-    def _lags(self, stored: StoredSums) -> bool:
-        """Return whether more than LAG_ROWS_MAX rows are not in the stored sums, and a row after these is settled."""
-        beyond = self.rows.filter(id__gt=stored.last_id + LAG_ROWS_MAX).order_by("id")
+    def _stored(self) -> StoredSums:
+        return StoredSums.objects.filter(name=self.name).first() or StoredSums(name=self.name)
+
+    def _lags(self, last_id: int) -> bool:
+        """Return whether more than LAG_ROWS_MAX rows follow this one, and a row after these is settled."""
+        beyond = self.rows.filter(id__gt=last_id + LAG_ROWS_MAX).order_by("id")
         written_at = beyond.values_list(self.time_field, flat=True).first()
         return written_at is not None and written_at < timezone.now() - SETTLED_AFTER
 
@@ -90,7 +93,7 @@ class IncrementalSum:
             return None
         end, now = first + SLICE_ROWS - 1, timezone.now()
         # If a row far behind is settled, all of them are, also those that a wrong clock dated into the future.
-        if not self._lags(stored):
+        if not self._lags(first - 1):
             old = self.rows.filter(id__range=(first, end), **{f"{self.time_field}__lt": now - SETTLED_AFTER})
             end = old.order_by("-id").values_list("id", flat=True).first() or 0
         if end and self.unfinished is not None:
