@@ -17,6 +17,7 @@ CLIENTS = 8
 # Of the first thousand: one user orders half, every twentieth job fails, every tenth carries metadata.
 HEAVY_USER_SHARE, FAILURE_SHARE, METADATA_SHARE = 2, 20, 10
 COPIES_AT_ONCE = 50
+PERIOD_MILLISECONDS = 30 * 24 * 3600 * 1000
 # In the order of their foreign keys.
 TABLES = (
     "generations_generation",
@@ -106,9 +107,11 @@ def multiply(connection: psycopg.Connection, copies: int) -> None:
     for table in TABLES:
         connection.execute(f"CREATE TEMP TABLE first_{table} AS SELECT * FROM {table} {CONDITIONS.get(table, '')}")  # noqa: S608
     connection.execute(CHANGES)
-    # The newest copy ends before the first original begins, the next newest before that one, and so on.
+    # The newest copy ends before the first original begins, the next newest before that one, and so on. All are spread
+    # over a month, so that the larger database has the same jobs of the last hour, and a longer past.
     age = "SELECT 1000 + 1000 * ceil(extract(epoch FROM max(created_at) - min(created_at)))::bigint FROM {}"
-    span = _number(connection, age.format("generations_generation"))
+    least = _number(connection, age.format("generations_generation"))
+    span = max(least, PERIOD_MILLISECONDS // max(copies, 1))
     strides = {table: _number(connection, f"SELECT coalesce(max(id), 0) FROM {table}") for table in _numbered()}  # noqa: S608
     strides["number"] = _number(connection, "SELECT coalesce(max(number), 0) FROM generations_event")
     statements = {table: _statement(connection, table, strides) for table in TABLES}
