@@ -13,13 +13,23 @@ from datetime import timedelta
 from itertools import islice
 
 from django.db import connection, transaction
-from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, When
-from django.db.models.functions import Now
+from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Sum, When
+from django.db.models.functions import Now, TruncDate
 from django.utils import timezone
 
 from credits.audit import Finding, audit
 from credits.models import Hold
-from generations.models import Event, Generation, Output, Phase, Status, Submission
+from generations.models import (
+    SPENDING,
+    DailySpending,
+    Event,
+    Generation,
+    KeySpending,
+    Output,
+    Phase,
+    Status,
+    Submission,
+)
 from notifications import outbox
 from notifications.models import WebhookAttempt, WebhookDelivery
 
@@ -101,6 +111,22 @@ def holds() -> Iterator[Finding]:
         yield Finding(rule="I3", subject="all", detail=f"{count} holds for {expected} generations")
 
 
+def spending() -> Iterator[Finding]:
+    """Yield the violations of I3: what counts as spent is the sum of what the generations hold or have cost."""
+    generations = Generation.objects.order_by()
+    by_day = generations.values_list("account_id", TruncDate("created_at")).annotate(spent=Sum(SPENDING))
+    by_key = generations.exclude(api_key=None).values_list("api_key_id").annotate(spent=Sum(SPENDING))
+    for name, expected, rows in (
+        ("account and day", by_day, DailySpending.objects.values_list("account_id", "day", "credits")),
+        ("API key", by_key, KeySpending.objects.values_list("api_key_id", "credits")),
+    ):
+        sums, kept = ({tuple(keys): spent for *keys, spent in found} for found in (expected, rows))
+        wrong = (key for key in sums.keys() | kept.keys() if sums.get(key, 0) != kept.get(key, 0))
+        for key in islice(wrong, SHOWN_MAX):
+            detail = f"spent {sums.get(key, 0)}, and {kept.get(key, 0)} is kept"
+            yield Finding(rule="I3", subject=f"{name} {' '.join(map(str, key))}", detail=detail)
+
+
 def completed_generations() -> Iterator[Finding]:
     """Yield the violations of I5: a completed generation has a stored file that counts, and none still to copy."""
     outputs = Output.objects.filter(generation=OuterRef("pk"))
@@ -166,6 +192,7 @@ def deliveries() -> Iterator[Finding]:
 RULES: tuple[Callable[[], Iterable[Finding]], ...] = (
     balances,
     holds,
+    spending,
     completed_generations,
     failed_generations,
     timelines,

@@ -13,7 +13,7 @@ from credits.audit import Finding
 from credits.models import Account, Hold
 from generations import lifecycle
 from generations.lifecycle import failure
-from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
+from generations.models import DailySpending, Event, FailureCode, Generation, Output, Phase, Status, Submission
 from operations import invariants
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
@@ -36,6 +36,10 @@ def add_hold_without_generation(generation: Generation) -> None:
 
 def raise_balance_without_entry(generation: Generation) -> None:
     Account.objects.update(balance=F("balance") + 1)
+
+
+def spend_without_generation(generation: Generation) -> None:
+    DailySpending.objects.update(credits=F("credits") + 1)
 
 
 def complete_without_file(generation: Generation) -> None:
@@ -64,6 +68,7 @@ def accept_two_submissions(generation: Generation) -> None:
 VIOLATIONS: list[tuple[Callable[[Generation], None], str]] = [
     (change_price_without_hold, "I3"),
     (add_hold_without_generation, "I3"),
+    (spend_without_generation, "I3"),
     (raise_balance_without_entry, "I1"),
     (complete_without_file, "I5"),
     (complete_without_file, "I7"),
