@@ -158,7 +158,7 @@ class Limn:
         model, inputs = find("flux-schnell"), {"prompt": "a cat"}
         order = Order(model=model, inputs=model.read(inputs), raw_input=inputs)
         account = Account.objects.get(user__username="user0")
-        generation, _ = self._lifecycle.order(account, order, actor="benchmark")
+        generation, *_ = self._lifecycle.order(account, order, actor="benchmark")
         submission = self._lifecycle.submitting(generation)
         if submission is None:
             raise RuntimeError("the generation cannot be submitted")
