@@ -59,6 +59,8 @@ def catch_up(generation: Generation) -> bool:
 
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
     """Process one callback. IGNORED if that was done before. Raises ValueError for one without a submission."""
+    if stored.submission_id is None:
+        raise ValueError("a callback without a submission cannot be processed")
     received = ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)
     return next(iter(_process_together(received)), Outcome.IGNORED)
 
@@ -70,7 +72,8 @@ def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None
     A process that dies in it leaves all of them to the next one. The rows of the callbacks and of their generations are
     locked, so none is reported twice. Without a limit it waits for rows that other processes have locked.
     """
-    locked = received.select_for_update(
+    # PostgreSQL locks no row of an outer join. The condition makes inner joins of those to submission and generation.
+    locked = received.filter(submission__generation__isnull=False).select_for_update(
         skip_locked=limit is not None, of=("self", "submission__generation"), no_key=True
     )
     found = locked.select_related("submission__generation").annotate(now=Now())[:limit]
