@@ -134,7 +134,7 @@ class Entry(models.Model):
     SETTLING = (Kind.CAPTURE, Kind.RELEASE)
     """The kinds that settle a hold."""
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
     kind = models.CharField(max_length=8, choices=Kind)
     balance_change = models.BigIntegerField(default=0)
     held_change = models.BigIntegerField(default=0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -32,8 +32,6 @@ class Line:
     text: str
     generation: Generation | None
     """The generation that the entry is about, if it is about one that the user may see."""
-    available: int
-    """The credits that were available after the entry."""
 
     @property
     def subject(self) -> str:
@@ -55,27 +53,19 @@ def statement(request: UserRequest) -> HttpResponse:
     account = Account.objects.for_user(request.user)
     entries = account.entries.select_related("hold")
     page = pagination.newest(entries, before=request.GET.get("before"), size=LINES_PER_PAGE)
-    lines = statement_lines(account, page.rows, Generation.objects.visible_to(request.user))
+    lines = statement_lines(page.rows, Generation.objects.visible_to(request.user))
     return render(request, "pages/statement.html", {"account": account, "page": page, "lines": lines})
 
 
-def statement_lines(account: Account, entries: Sequence[Entry], visible: QuerySet[Generation]) -> list[Line]:
-    """Return the statement for consecutive entries of the account, newest first. Two queries, however many entries."""
-    if not entries:
-        return []
+def statement_lines(entries: Sequence[Entry], visible: QuerySet[Generation]) -> list[Line]:
+    """Return the statement for these entries. One query, however many entries."""
     ids = [_generation_id(entry) for entry in entries]
     # Through the visible generations only: the statement must not reveal one that the user may not open.
     generations = visible.in_bulk([generation_id for generation_id in ids if generation_id])
-    # Counted back from the current balance, so a page does not have to add up every entry since the first.
-    newer = account.entries.filter(pk__gt=entries[0].pk)
-    change = newer.aggregate(sum=Sum(F("balance_change") - F("held_change")))["sum"] or 0
-    available, lines = account.available - change, []
-    for entry, generation_id in zip(entries, ids, strict=True):
-        generation = generations.get(generation_id) if generation_id else None
-        lines.append(Line(entry=entry, text=labels.entry_text(entry), generation=generation, available=available))
-        # The next line is older, so this change had not happened yet.
-        available -= entry.balance_change - entry.held_change
-    return lines
+    return [
+        Line(entry=entry, text=labels.entry_text(entry), generation=generations.get(key) if key else None)
+        for entry, key in zip(entries, ids, strict=True)
+    ]
 
 
 def _generation_id(entry: Entry) -> UUID | None:

@@ -22,7 +22,7 @@ INDEX = models.Index(fields=["owner", "-id"], name="jobs_of_owner", condition=mo
 OWNER = models.ForeignKey("auth.User", models.PROTECT, null=True)
 NAME = models.CharField(max_length=50, unique=True)
 APPEND_ONLY = append_only("jobs", message="A job stays.")
-OUR_APPS = ("accounts", "generations", "notifications", "operations")
+OUR_APPS = ("accounts", "credits", "generations", "notifications", "operations")
 
 
 @dataclass

@@ -36,10 +36,10 @@ def test_each_line_shows_the_available_credits_after_it(alice: User, finished: P
     account = Account.objects.for_user(alice)
     entries = list(account.entries.select_related("hold").newest_first())
 
-    lines = statement_lines(account, entries, Generation.objects.visible_to(alice))
+    lines = statement_lines(entries, Generation.objects.visible_to(alice))
 
-    assert [line.available for line in lines] == [985, 997, 997, 1000]
-    assert lines[0].available == account.available
+    assert [line.entry.available_after for line in lines] == [985, 997, 997, 1000]
+    assert lines[0].entry.available_after == account.available
 
 
 def test_an_older_page_continues_where_the_newer_one_ended(browser_of_alice: Client, alice: User) -> None:
@@ -49,8 +49,8 @@ def test_an_older_page_continues_where_the_newer_one_ended(browser_of_alice: Cli
     newer = browser_of_alice.get("/credits/")
     older = browser_of_alice.get(f"/credits/?before={newer.context['page'].before}")
 
-    assert newer.context["lines"][-1].available - older.context["lines"][0].available == 1
-    assert older.context["lines"][-1].available == 1000
+    assert newer.context["lines"][-1].entry.available_after - older.context["lines"][0].entry.available_after == 1
+    assert older.context["lines"][-1].entry.available_after == 1000
     assert "gift 9." in older.text
 
 
