@@ -73,11 +73,13 @@ class Explainer:
         if sql.lstrip(" (\n").upper().startswith(EXPLAINED):
             connection: BaseDatabaseWrapper = context["connection"]
             connection.execute_wrappers.remove(self._explain)
-            # EXPLAIN ANALYZE executes the statement, so its changes are rolled back.
-            with suppress(_Explained), transaction.atomic(), connection.cursor() as cursor:
-                self._record(cursor, sql, params)
-                raise _Explained
-            connection.execute_wrappers.append(self._explain)
+            try:
+                # EXPLAIN ANALYZE executes the statement, so its changes are rolled back.
+                with suppress(_Explained), transaction.atomic(), connection.cursor() as cursor:
+                    self._record(cursor, sql, params)
+                    raise _Explained
+            finally:
+                connection.execute_wrappers.append(self._explain)
         return execute(sql, params, many, context)
 
     def _record(self, cursor: CursorWrapper, sql: str, params: Any) -> None:
