@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,7 +27,7 @@ from generations import services
 from generations.api.order_requests import BatchRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.serializers import BatchSerializer, BatchSummarySerializer
-from generations.api.statements import find_batch_with_key
+from generations.api.statements import Found, find_batch_with_key
 from generations.http.authentication import authenticated_user
 from generations.http.idempotency import RequestIdentity
 from generations.http.login_required import actor_of
@@ -45,7 +46,9 @@ class BatchesView(ListAPIView[Batch]):
     pagination_class = NewestFirst
 
     def get_queryset(self) -> QuerySet[Batch]:
-        return Batch.objects.visible_to(self.request.user).prefetch_related("generations")
+        # A page may have thousands of generations, of which only the totals are shown.
+        totals = Generation.objects.only("batch_id", "status", "phase", "credits", "captured", "released")
+        return Batch.objects.visible_to(self.request.user).prefetch_related(Prefetch("generations", totals))
 
     @extend_schema(operation_id="list_batches", responses={200: BatchSummarySerializer, **problems(400)})
     def get(self, request: Request) -> Response:
@@ -77,17 +80,16 @@ class BatchesView(ListAPIView[Batch]):
 
 
 class BatchView(APIView):
-    _batch: Batch | None = None
-    """What `find_key` has found. None: the request came without a key, or the key's user has no such batch."""
+    _found: Found[Batch] | None = None
+    """What `find_key` has found. None: the request came without a usable key."""
 
     def find_key(self, plain: str) -> ApiKey | None:
         """Find the key of the request, and the state of the batch that its URL names, with one statement."""
-        found = find_batch_with_key(api_keys.digest(plain), self.kwargs["batch_id"])
-        if found is None:
+        self._found = find_batch_with_key(api_keys.digest(plain), self.kwargs["batch_id"])
+        if self._found is None:
             return None
-        api_keys.record_use(found.key)
-        self._batch = found.row
-        return found.key
+        api_keys.record_use(self._found.key)
+        return self._found.key
 
     @extend_schema(
         operation_id="read_batch",
@@ -96,7 +98,12 @@ class BatchView(APIView):
     )
     def get(self, request: Request, batch_id: UUID) -> HttpResponseBase:
         """The current state of its generations. `Retry-After` is absent once all of them have ended."""
-        batch = self._batch or get_object_or_404(_with_state(Batch.objects.visible_to(request.user)), pk=batch_id)
+        if self._found is not None:
+            batch = self._found.row
+        else:
+            batch = _with_state(Batch.objects.visible_to(request.user)).filter(pk=batch_id).first()
+        if batch is None:
+            raise NotFound
         etag = f'"{batch.versions}"'  # type: ignore[attr-defined]
         unchanged = get_conditional_response(request, etag=etag)
         if unchanged is not None:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,7 +29,7 @@ from generations.api.order_requests import OrderRequest, RetryRequest, located_i
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.representation import Links, represent, represent_found
 from generations.api.serializers import ErasureSerializer, GenerationSerializer
-from generations.api.statements import find_generation_with_key
+from generations.api.statements import Found, find_generation_with_key
 from generations.errors import AlreadyFinished, DomainError
 from generations.http import long_polling
 from generations.http.authentication import authenticated_user
@@ -99,22 +99,21 @@ class GenerationsView(ListAPIView[Generation]):
 
 
 class GenerationView(APIView):
-    _generation: Generation | None = None
-    """What `find_key` has found. None: the request came without a key, or the key's user has no such generation."""
+    _found: Found[Generation] | None = None
+    """What `find_key` has found. None: the request came without a usable key."""
 
     def find_key(self, plain: str) -> ApiKey | None:
         """Find the key of the request, and the generation that its URL names, with one statement."""
-        found = find_generation_with_key(
+        self._found = find_generation_with_key(
             api_keys.digest(plain),
             self.kwargs["generation_id"],
             # A client that names the state that it has probably has the current one. The rest is read if it has not.
             STATE if "HTTP_IF_NONE_MATCH" in self.request.META else everything(),
         )
-        if found is None:
+        if self._found is None:
             return None
-        api_keys.record_use(found.key)
-        self._generation = found.row
-        return found.key
+        api_keys.record_use(self._found.key)
+        return self._found.key
 
     @extend_schema(
         operation_id="read_generation",
@@ -123,7 +122,9 @@ class GenerationView(APIView):
     )
     def get(self, request: Request, generation_id: UUID) -> HttpResponseBase:
         """The current state. `Retry-After` says when to poll again; it is absent once the generation has ended."""
-        generation = self._generation or _find(request, generation_id)
+        generation = _find(request, generation_id) if self._found is None else self._found.row
+        if generation is None:
+            raise NotFound
         unchanged = get_conditional_response(request, etag=_etag(generation))
         if unchanged is not None:
             return _add_headers(unchanged, generation)

@@ -81,6 +81,13 @@ def test_polling_a_changed_generation(read: Reader, running: PlaceOrder) -> None
     assert cost.calls <= 3000
 
 
+def test_a_generation_that_does_not_exist(read: Reader) -> None:
+    cost = read(f"{GENERATIONS}01890a5d-ac96-774b-bcce-b302099a8057/")
+
+    assert cost.response.status == 404
+    assert len(cost.statements) == 1
+
+
 def test_a_list_of_twenty(read: Reader, completed: PlaceOrder) -> None:
     for _ in range(20):
         completed()
@@ -111,3 +118,11 @@ def test_a_batch_of_two_hundred(read: Reader, large_batch: Batch) -> None:
     assert unchanged.response.headers["Retry-After"] == cost.response.headers["Retry-After"]
     assert len(unchanged.statements) == 1
     assert unchanged.calls <= 2000
+
+
+def test_a_list_with_a_batch_of_two_hundred(read: Reader, large_batch: Batch) -> None:
+    cost = read("/api/v1/batches/")
+
+    assert json.loads(cost.response.content)["results"][0]["progress"]["total"] == 200
+    assert len(cost.statements) == 3
+    assert cost.calls <= 25_000
