@@ -17,8 +17,8 @@ from tests.fixtures.orders import PlaceOrder
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 TABLES = (Generation, Submission, ProviderCallback, Event, Output, WebhookDelivery, WebhookAttempt)
-# It contains unfinished work only.
-PARTIAL = "generations_surplus"
+# They contain unfinished work only.
+PARTIAL = ("generations_surplus", "generations_callbacks_received")
 
 
 def scans_of(sql: str, params: Any) -> list[str]:
