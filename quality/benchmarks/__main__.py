@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from quality.benchmarks import page, servers
+from quality.benchmarks import engines, page, servers
 from quality.benchmarks.environment import Environment
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Result, as_text
@@ -38,14 +38,14 @@ ROWS: dict[str, Row] = {
 }
 USUAL = tuple(name for name in ROWS if name != "growth")
 """Without names these are measured; they take about a quarter of an hour. To fill a million rows takes longer."""
-# It compares web servers, needs none of the services, and prints a table of its own.
-SERVERS = "servers"
+# They compare web servers, and engines behind Django Tasks. Each starts what it needs, and prints a table of its own.
+COMPARISONS = {"servers": servers.main, "engines": engines.main}
 
 
 def main(arguments: Sequence[str]) -> int:
     parsed = read_arguments(arguments)
-    if parsed.names == [SERVERS]:
-        servers.main()
+    if len(parsed.names) == 1 and parsed.names[0] in COMPARISONS:
+        COMPARISONS[parsed.names[0]]()
         return 0
     if parsed.publish_file:
         page.publish(json.loads(parsed.publish_file.read_text()))
@@ -97,7 +97,7 @@ def measure(names: Sequence[str], environment: Environment, options: Options) ->
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line. Exits with 2 if something is wrong with it."""
-    names = [*ROWS, SERVERS]
+    names = [*ROWS, *COMPARISONS]
     parser = argparse.ArgumentParser(prog='make bench ARGS="…"', description=__doc__)
     parser.add_argument("names", nargs="*", metavar="ROW", help=", ".join(names))
     parser.add_argument("--output", type=Path, default=ROOT / "var/bench.json", help="file for the results, as JSON")
