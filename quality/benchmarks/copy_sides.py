@@ -140,6 +140,7 @@ class Limn:
             # A copier that handles one row does so in the calling thread.
             while self._copier.run_once(limit=1):
                 connection.close()
+            connection.close()
 
         def copy_all() -> None:
             with ThreadPoolExecutor(at_once) as pool:
