@@ -21,6 +21,7 @@ from generations.workers.loops import Loops
 from notifications.models import WebhookAttempt, WebhookDelivery
 from operations import running_totals
 from operations.models import StoredSums
+from simulator import Simulator
 from tests.fixtures.batches import token_of
 from tests.fixtures.orders import PlaceOrder, customer
 from tests.helpers import lifecycle_facts
@@ -67,7 +68,7 @@ class Months:
 
 
 @pytest.fixture
-def months(order: PlaceOrder, alice: Account) -> Months:
+def months(order: PlaceOrder, alice: Account, fal: Simulator) -> Months:
     generation = order()
     submission = generation.submissions.get()
     lifecycle_facts.reach_storing(submission)
@@ -84,6 +85,10 @@ def months(order: PlaceOrder, alice: Account) -> Months:
     fill(generation, [alice.pk, *(other.pk for other in others)], count=GENERATIONS)
     for name, table in (("events", Event), ("callbacks", ProviderCallback)):
         StoredSums.objects.create(name=name, last_id=table.objects.latest("id").pk - UNSETTLED_EVENTS)
+    # Work for the loops: one order to submit, and one to ask fal about.
+    order(prompt="queued")
+    lifecycle_facts.reach_waiting(order(prompt="waiting").submissions.get())
+    Generation.objects.in_progress().update(next_attempt_at=timezone.now())
     return Months(
         old=Generation.objects.filter(account=alice).order_by("-id")[GENERATIONS // 5],
         old_entry=alice.entries.order_by("-id")[GENERATIONS // 2],
