@@ -25,11 +25,11 @@ from generations.models.output import Output
 Row = TypeVar("Row", Generation, Batch)
 
 _STATE = Columns(Generation, "id", "account_id", "version", "phase", "created_at", alias="generation")
-# Everything that is rendered, and `api_key_id`, which decides who may erase.
+# Everything that the API renders of a row.
 COLUMNS = (
     *("id", "account_id", "model", "kind", "status", "phase", "version", "input", "metadata", "queue_position"),
     *("percent", "message", "details", "failure_code", "failure_message", "failure_errors", "retryable", "rule"),
-    *("credits", "captured", "released", "batch_id", "retry_of_id", "api_key_id", "idempotency_key", "created_at"),
+    *("credits", "captured", "released", "batch_id", "retry_of_id", "idempotency_key", "created_at"),
     *("submitted_at", "answered_at", "finished_at", "erased_at"),
 )
 _ROW = Columns(Generation, *COLUMNS, alias="generation")

@@ -96,7 +96,8 @@ def test_the_fal_request_id_is_that_of_the_latest_submission(api: APIClient, run
 
 
 def test_a_generation_that_has_ended_has_no_estimate(api: APIClient, order: PlaceOrder, failed: PlaceOrder) -> None:
-    assert read(api, order())["progress"]["eta_seconds"] == 3
+    # On a busy machine a second or two pass between the order and the response.
+    assert 1 <= read(api, order())["progress"]["eta_seconds"] <= 3
     assert read(api, failed())["progress"]["eta_seconds"] is None
 
 
