@@ -9,7 +9,7 @@ sent at least once, or given up visibly to its owner.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -50,18 +50,27 @@ RETENTION = timedelta(days=30)
 # --- Events -------------------------------------------------------------------------------------------------------
 
 
-def record(generation: Generation, event: Event) -> None:
-    """Write the notifications about an event, in the transaction of that event. The listener of the event hook."""
-    fact = event.fact
-    if fact not in NOTIFIED_FACTS and fact != "ordered":
+def record(events: Sequence[Event]) -> None:
+    """Write the notifications about events of one account, in their transaction. The listener of the event hook."""
+    notified = [event for event in events if event.fact in NOTIFIED_FACTS]
+    held = sum(event.held_change for event in events if event.fact == "ordered")
+    if not notified and not held:
         return
     # An account without notification settings costs this one query by an index, and has no endpoints.
-    email_preference = statements.email_preference(generation.account_id)
-    if fact == "ordered":
-        if email_preference is not None:
-            # The order has just opened a hold, and its transaction has the lock of the account.
-            _check_thresholds(generation.account_id, held=event.held_change)
-        return
+    email_preference = statements.email_preference(events[0].account_id)
+    if held and email_preference is not None:
+        # The order has just opened a hold, and its transaction has the lock of the account.
+        _check_thresholds(events[0].account_id, held=held)
+    for event in notified:
+        _notify(event.generation, event.fact, email_preference)
+
+
+def _notify(generation: Generation, fact: str, email_preference: str | None) -> None:
+    """Write the deliveries and the e-mail about one event.
+
+    Args:
+        email_preference: None if the account has no notification settings.
+    """
     _write_deliveries(generation, NOTIFIED_FACTS[fact], has_settings=email_preference is not None)
     wants_email = email_preference == Subscriber.EmailPreference.ALWAYS
     if fact in ENDINGS and wants_email:

@@ -26,7 +26,7 @@ from generations.models import Batch, Generation, InputFile, Output, Phase, Stat
 from generations.ordering import input_files, price_book, quotas
 from generations.ordering.orders import BatchOrder, DuplicateOrder, Order, find_batch, find_generation
 from generations.ordering.statements import OrderContext, order_context
-from generations.progress.event_hook import event_recorded
+from generations.progress.event_hook import events_recorded
 from generations.provider import circuit_breaker, dispatch_queue
 
 # The same order again within this time, without an idempotency key, is probably a second click.
@@ -170,8 +170,7 @@ def _create(
             *([dispatch_queue.served(account.pk)] if is_sent else []),
         ],
     )
-    for event in events:
-        event_recorded(event.generation, event)
+    events_recorded(events)
     return generations, submissions
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from database.statements import Insert, Step, execute_together
 from generations.lifecycle import statements
 from generations.models import Event, Generation, Phase, Status, Submission
-from generations.progress.event_hook import event_recorded
+from generations.progress.event_hook import events_recorded
 
 STATUS_OF = {
     Phase.QUEUED: Status.PENDING,
@@ -140,14 +140,14 @@ def _write(
     if not written:
         raise StaleGeneration(f"{generation} was changed without its lock")
     if event:
-        event_recorded(generation, event)
+        events_recorded([event])
 
 
 def record_event(generation: Generation, fact: Fact) -> None:
     """Add an event that changes nothing, in the transaction of what it describes."""
     event = new_event(generation, fact)
     event.save(force_insert=True)
-    event_recorded(generation, event)
+    events_recorded([event])
 
 
 def new_event(generation: Generation, fact: Fact) -> Event:

@@ -6,12 +6,12 @@ committed. The lifecycle itself does not know who listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from generations.models import Event, Generation
+from generations.models import Event
 
-EventListener = Callable[[Generation, Event], None]
-"""Called with the generation as it is after the move, and the event. What it raises rolls the move back."""
+EventListener = Callable[[Sequence[Event]], None]
+"""Called with events of one account, each with its generation as it is after the move. What it raises rolls it back."""
 
 _listeners: list[EventListener] = []
 
@@ -22,7 +22,7 @@ def on_event(listener: EventListener) -> None:
         _listeners.append(listener)
 
 
-def event_recorded(generation: Generation, event: Event) -> None:
-    """Call every listener. The caller is inside the transaction of the event."""
+def events_recorded(events: Sequence[Event]) -> None:
+    """Call every listener with events of one account. The caller is inside their transaction."""
     for listener in _listeners:
-        listener(generation, event)
+        listener(events)

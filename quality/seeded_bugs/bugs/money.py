@@ -162,8 +162,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=TRANSITIONS,
-                old="event_recorded(generation, event)",
-                new="transaction.on_commit(lambda: event_recorded(generation, event))",
+                old="events_recorded([event])",
+                new="transaction.on_commit(lambda: events_recorded([event]))",
                 matches=2,
                 imports=IMPORT_TRANSACTION,
             ),

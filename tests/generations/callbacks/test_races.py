@@ -107,7 +107,7 @@ def test_b36_if_the_process_is_killed_before_the_commit_the_next_delivery_has_th
     callbacks: CallbackSender, submitted: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(transitions, "event_recorded", kill)
+        patch.setattr(transitions, "events_recorded", kill)
         with pytest.raises(Killed):
             callbacks.send(submitted)
     assert Generation.objects.get().phase == Phase.WAITING
