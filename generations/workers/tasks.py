@@ -42,11 +42,6 @@ def enqueue_reconcile(generation_id: UUID) -> None:
     wake("reconciler")
 
 
-def enqueue_copy(generation_id: UUID) -> None:
-    """Wake the copier, since outputs of the generation are due."""
-    wake("copier")
-
-
 def run_here(events: Mapping[str, threading.Event]) -> None:
     """Make wake-ups of these loops set their events, because the loops run in this process."""
     _events.update(events)
