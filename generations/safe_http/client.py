@@ -44,7 +44,7 @@ __all__ = [
     "stream",
 ]
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024**2
 RETRY_AFTER_SECONDS_MAX = 3600
 T = TypeVar("T")
 

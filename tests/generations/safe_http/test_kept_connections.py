@@ -30,7 +30,7 @@ def fetch(
     server: Server, *, keeps: bool = True, host: str = "127.0.0.1", pattern: str = "", scheme: str = "http"
 ) -> bytes:
     sink = io.BytesIO()
-    http_client.fetch(
+    http_client.stream(
         f"{scheme}://{host}:{server.port}/file",
         sink,
         hosts=[pattern or f"{host}:{server.port}"],
@@ -165,7 +165,7 @@ def test_a_slow_answer_over_a_kept_connection_ends_at_the_deadline() -> None:
         fetch(server)
 
         with pytest.raises(TryLater, match="it took too long"):
-            http_client.fetch(
+            http_client.stream(
                 f"{server.url}/file",
                 io.BytesIO(),
                 hosts=[server.host],
