@@ -44,7 +44,7 @@ def updated(page: str, results: Sequence[Mapping[str, Any]]) -> str:
 
 def as_markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """Return where and when was measured, the table of the results, and that of the CPU times."""
-    lines = [_about(about) for about in _distinct([result["about"] for result in results])]
+    lines = [_about(about, results) for about in _distinct([result["about"] for result in results])]
     lines += ["", _line(HEADINGS), _line(["---"] * len(HEADINGS))]
     lines += [_line(_cells(result)) for result in results]
     lines += ["", "CPU time of each request or job, in milliseconds:", "", _line(["what", "process", "ms"])]
@@ -75,10 +75,12 @@ def _spread(summary: Mapping[str, float] | None) -> str:
     return middle if least == greatest else f"{middle} ({least}–{greatest})"
 
 
-def _about(about: Mapping[str, Any]) -> str:
+def _about(about: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
+    """Describe a run. Rows that a later run has replaced are not named."""
+    rows = list(dict.fromkeys(result["row"] for result in results if result["about"] == about))
     before, after = (", ".join(f"{value:.1f}" for value in about[f"load {when}"]) for when in ("before", "after"))
     return (
-        f"Commit {about['commit']}, measured at {about['at']} ({', '.join(about['rows'])}): {about['cores']} cores, "
+        f"Commit {about['commit']}, measured at {about['at']} ({', '.join(rows)}): {about['cores']} cores, "
         f"PostgreSQL {about['postgresql']}, Python {about['python']}; load before {before}, after {after}.\n"
     )
 

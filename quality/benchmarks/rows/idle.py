@@ -14,6 +14,8 @@ from quality.benchmarks.environment import CpuMeter, Environment
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 
+# How much of a frequent statement is shown.
+STATEMENT_CHARACTERS = 40
 _STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]*): (.*)")
 
 
@@ -64,7 +66,7 @@ def most_frequent(statements: list[str], seconds: float) -> str:
     """Return the three most frequent statements with their rates."""
     counted: dict[str, int] = {}
     for statement in statements:
-        start = " ".join(statement.replace('"', "").split()[:4])
+        start = " ".join(statement.replace('"', "").split())[:STATEMENT_CHARACTERS]
         counted[start] = counted.get(start, 0) + 1
     top = sorted(counted.items(), key=lambda item: -item[1])[:3]
     return "; ".join(f"{start} … {count / seconds:.1f}/s" for start, count in top)
