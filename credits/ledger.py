@@ -192,7 +192,7 @@ def refund(reference: str, amount: int, *, key: str, actor: str, reason: str) ->
 def _settle(reference: str, *, captured: int | None, is_release: bool) -> Hold:
     settled = statements.settle_hold(reference, captured=captured, is_release=is_release)
     if settled is not None:
-        return Hold(*settled)
+        return settled
     hold = _find_hold(reference)
     if captured is not None:
         _require_amount(captured, minimum=0, maximum=hold.amount)

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from django.utils import timezone
 
-from database.statements import Row, Step, Write, execute_together, to_database
+from credits.models import Hold
+from database.columns import Columns
+from database.statements import Step, Write, execute_together, to_database
 
 # Of several holds each entry shows what was available after it. The references are conditions for SQLite, where the
 # last step reads the whole table.
@@ -24,6 +26,7 @@ _INSERT_HOLD_ENTRIES = """
     WHERE hold.reference IN ({references})"""
 
 
+_HOLD = Columns(Hold, alias="credits_hold")
 _KIND_OF_CAPTURE = "CASE WHEN hold.captured = 0 AND hold.amount > 0 THEN 'release' ELSE 'capture' END"
 
 
@@ -65,7 +68,7 @@ def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequenc
     return bool(execute_together(account, hold, entries, *together))
 
 
-def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Row | None:
+def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Hold | None:
     """Close an open hold: charge `captured` of its credits, release the rest.
 
     Of concurrent settlements one finds the hold open. Should this condition ever be lost, the unique constraint
@@ -76,7 +79,7 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ro
         is_release: Whether the statement shows it as a release, even if the hold reserved nothing.
 
     Returns:
-        The columns of the settled hold; None if it is not open, or smaller than `captured`.
+        The settled hold; None if it is not open, or smaller than `captured`.
     """
     now = to_database(timezone.now())
     # What was captured becomes revenue; without a capture no credits leave the account, and there is no other side.
@@ -87,7 +90,8 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ro
         UPDATE credits_hold SET captured = COALESCE(CAST(%s AS bigint), amount),
             released = amount - COALESCE(CAST(%s AS bigint), amount), settled_at = %s
         WHERE reference = %s AND settled_at IS NULL AND amount >= COALESCE(CAST(%s AS bigint), 0)
-        RETURNING id, account_id, reference, amount, captured, released, refunded, opened_at, settled_at""",
+        RETURNING """
+        + _HOLD.sql,
         [captured, captured, now, reference, captured],
         name="hold",
         table="credits_hold",
@@ -111,4 +115,4 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ro
         [now, reference],
     )
     settled = execute_together(hold, account, entry)
-    return settled[0] if settled else None
+    return _HOLD.read(settled[0]) if settled else None

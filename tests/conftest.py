@@ -55,9 +55,13 @@ def django_db_setup(django_db_setup: None) -> None:
 @pytest.fixture
 def fal(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     """The simulator of fal in this process: its queue, CDN and keys. It is reset for each test."""
+    from generations.provider import clients  # noqa: PLC0415  (Django has not loaded the models yet)
+
     simulator = request.config.stash[plugin.simulator]
     simulator.reset()
     yield simulator
+    # An unclosed socket fails the test that runs when Python collects it.
+    clients.close()
     # Reset at the end as well, because a callback that is still under way would reach the database of the next test.
     simulator.reset()
 

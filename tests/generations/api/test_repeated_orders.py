@@ -81,7 +81,7 @@ class TestConcurrentDuplicates:
         """Negative control: neither order is written before both have looked for a duplicate."""
         both_have_looked = threading.Barrier(2)
         monkeypatch.setattr(placing, "lock_account", lambda account: account)
-        monkeypatch.setattr(quotas, "check", lambda generation: both_have_looked.wait(HANG_SECONDS))
+        monkeypatch.setattr(quotas, "check", lambda *_, **__: both_have_looked.wait(HANG_SECONDS))
 
         assert self._post_concurrently(alice, count=2) == [202, 202]
 
