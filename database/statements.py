@@ -8,7 +8,7 @@ The apps keep their SQL in modules of the same name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,8 @@ from django.db import connection, transaction
 from django.db.models import Model
 
 Row = tuple[Any, ...]
+# Of SQLite since version 3.32 (32,766). PostgreSQL takes twice as many, which a batch of 200 does not reach.
+PARAMETERS_MAX = 32_000
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,17 @@ def _one_by_one(steps: Sequence[Step]) -> list[Row]:
                 cursor.execute(_fill_in(step.sql, places), step.parameters)
                 if number == 0 and not (first := list(cursor.fetchall())):
                     break
-            elif step.rows:
-                type(step.rows[0])._default_manager.bulk_create(step.rows)
+            else:
+                for rows in _in_parts(step.rows):
+                    cursor.execute(*compile_insert(rows))
     return first
+
+
+def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:
+    """Yield the rows in parts that have no more values than SQLite takes in one statement."""
+    size = PARAMETERS_MAX // len(rows[0]._meta.concrete_fields) if rows else 1
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def compile_insert(rows: Sequence[Model]) -> tuple[str, list[Any]]:

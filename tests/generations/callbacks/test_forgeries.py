@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cProfile
 import random
 from collections import Counter
 from uuid import uuid4
@@ -11,9 +10,8 @@ import pytest
 from django.test import RequestFactory
 
 from generations.callbacks.views import fal_callback
-from generations.models import Generation, Phase, ProviderCallback, Submission
+from generations.models import Generation, Phase, ProviderCallback
 from simulator import Simulator
-from simulator.signing import KeyName
 from tests.fixtures.callbacks import SubmitMany
 from tests.generations.callbacks.key_clock import KeyClock
 from tests.helpers.callback_sender import CallbackSender
@@ -103,32 +101,3 @@ def test_b5_a_token_is_valid_for_its_own_submission_only(submit_many: SubmitMany
     assert Generation.objects.filter(phase=Phase.WAITING).count() == 20
     assert [callbacks.send(owner, body) for owner, body, _ in signed] == [200] * 20
     assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
-
-
-# --- The cost of a forgery ---
-
-
-@pytest.mark.django_db(transaction=True)
-def test_b40_a_forgery_costs_less_than_half_of_a_genuine_callback(
-    submit_many: SubmitMany, callbacks: CallbackSender, key_clock: KeyClock
-) -> None:
-    """The costliest forgery is well-formed and for Limn's account. The cost is the number of function calls."""
-    submissions = submit_many(40)
-    warm_up, forged, genuine = submissions[:2], submissions[2:20], submissions[20:38]
-    for submission in warm_up:
-        callbacks.send(submission)
-    # The first unknown signature of a minute causes a fetch of the keys. The others do not cost that.
-    callbacks.send(warm_up[0], key="unknown")
-
-    forgery = calls_each(callbacks, forged, key="unknown", status=401)
-
-    assert forgery < calls_each(callbacks, genuine, key="current", status=200) / 2
-
-
-def calls_each(callbacks: CallbackSender, submissions: list[Submission], *, key: KeyName, status: int) -> float:
-    """How many functions are called for each of these callbacks, which must all be answered with this status."""
-    requests = [(row.pk, row.token, *callbacks.signed(row, key=key)) for row in submissions]
-    with cProfile.Profile() as profile:
-        answers = {callbacks.post(*request) for request in requests}
-    assert answers == {status}
-    return sum(entry.callcount for entry in profile.getstats()) / len(submissions)

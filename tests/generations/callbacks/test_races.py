@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from credits.models import Account, Entry
@@ -51,9 +52,11 @@ def test_b9_without_the_guard_of_the_transition_there_are_several_effects(
     monkeypatch.setitem(transitions.CAME_FROM, Phase.STORING, {*transitions.CAME_FROM[Phase.STORING], Phase.STORING})
     generation = Generation.objects.get()
 
-    moves = at_once(20, lambda _: transitions.move(generation, Phase.STORING))
+    def move(_: int) -> bool:
+        with transaction.atomic():
+            return transitions.move(transitions.lock(generation.pk), Phase.STORING)
 
-    assert sum(moves) > 1
+    assert sum(at_once(20, move)) > 1
 
 
 # --- Contradictory verdicts ---
