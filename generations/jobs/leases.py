@@ -157,7 +157,7 @@ class _Renewer:
                 self._due = {_named(row): monotonic() + seconds / 3 for row, seconds in rows}
             self._renew(rows)
 
-    def _renew(self, rows: list[tuple[Leased, float]]) -> None:
+    def _renew(self, rows: Sequence[tuple[Leased, float]]) -> None:
         groups: dict[tuple[type[Leased], float], list[Leased]] = {}
         for row, seconds in rows:
             groups.setdefault((type(row), seconds), []).append(row)
