@@ -93,6 +93,9 @@ def hold_all(account: Account, amounts: Mapping[str, int], *, together: Sequence
         if not amounts or statements.open_holds(account.pk, amounts, together=together):
             return
     except IntegrityError as error:
+        if together:
+            # It may be about those rows.
+            raise
         # A concurrent transaction has just taken one of the references.
         raise HoldExists(f"One of {', '.join(amounts)} already has a hold.") from error
     needed, available = sum(amounts.values()), _read_available(account)

@@ -207,14 +207,14 @@ def _input_files(account: Account, orders: Sequence[Order], generations: Sequenc
     """
     named = {
         # In a batch, the location of an error begins with the index of its order.
-        (replace(place, loc=(index, *place.loc)) if len(orders) > 1 else place): generations[index]
+        (replace(place, loc=(index, *place.loc)) if len(orders) > 1 else place): (generations[index], place.path)
         for index, order in enumerate(orders)
         for place in order.file_inputs
     }
     return [
         InputFile(
-            generation=named[place],
-            path=place.path,
+            generation=named[place][0],
+            path=named[place][1],
             upload=file if isinstance(file, Upload) else None,
             output=file if isinstance(file, Output) else None,
         )

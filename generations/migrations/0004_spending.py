@@ -1,11 +1,16 @@
 """Adds what was spent per account and day, and per API key, and fills it from the generations."""
 
+import importlib
+
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 from django.db.models import BigIntegerField, Case, F, Sum, When
 from django.db.models.functions import TruncDate
 
+from database.triggers import CreateTrigger
+
+ENDED_GENERATIONS_ARE_FINAL = importlib.import_module("generations.migrations.0001_initial").ENDED_GENERATIONS_ARE_FINAL
 SPENDING = Case(When(phase="done", then=F("captured")), default=F("credits"), output_field=BigIntegerField())
 
 
@@ -77,5 +82,7 @@ class Migration(migrations.Migration):
             "created_at",
             models.DateTimeField(default=django.utils.timezone.now, editable=False),
         ),
+        # SQLite has rebuilt the table of the generations, and a rebuilt table has no triggers.
+        CreateTrigger(ENDED_GENERATIONS_ARE_FINAL),
         migrations.RunPython(fill, migrations.RunPython.noop, elidable=True),
     ]

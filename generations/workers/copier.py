@@ -108,7 +108,7 @@ def _copy(output: Output) -> None:
         # Final: the same URL is refused again, and the same file is too large again.
         logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
         lifecycle.output_lost(output, detail=str(error))
-    except (http_client.Missing, Broken) as error:
+    except (http_client.Missing, Broken, storage.StoredOtherwise) as error:
         _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
     except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
         _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)

@@ -15,6 +15,7 @@ from django.test import Client
 
 from config.management.ports import free_port
 from generations.models import Heartbeat, ProviderCallback, Submission
+from generations.workers import callback_inbox
 from simulator import Simulator
 from tests.fixtures.callbacks import SubmitMany, submit_many
 from tests.helpers.threads import at_once
@@ -64,6 +65,7 @@ def test_j12_a_restart_under_load_loses_no_callback_and_causes_no_5xx(
     statuses = [status for of_thread in at_once(5, act) for status in of_thread]
 
     assert statuses == [200] * 20
+    assert callback_inbox.run_once(limit=100) == 20
     assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 20
 
 

@@ -9,15 +9,23 @@ from contextlib import closing, contextmanager
 import pytest
 
 from generations.fal import AnswerLost, FalClient
+from generations.fal import client as fal_client
 from generations.fal.client import KEPT_SECONDS
 from tests.generations.fal.test_client import submit
 from tests.helpers.scripted_servers import Connection, Server, serving
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 # How long the usual servers keep an idle connection, at the least (uvicorn, Node.js).
 SERVERS_KEEP_SECONDS = 5.0
 
 Answer = Callable[[Connection], None]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine, more than KEPT_SECONDS may pass between two submissions."""
+    monkeypatch.setattr(fal_client, "KEPT_SECONDS", HANG_SECONDS)
 
 
 def receipt(connection: Connection) -> None:

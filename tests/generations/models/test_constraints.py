@@ -14,6 +14,7 @@ from generations import lifecycle
 from generations.models import (
     Batch,
     CircuitBreaker,
+    DailySpending,
     Event,
     FailureCode,
     FalAccount,
@@ -130,6 +131,10 @@ def provider_rows(submission: Submission) -> list[WrongRow]:
         ("generations_orphan_callback_once", insert_callback(None)),
         ("generations_one_fal_account", lambda: FalAccount.objects.create(id=2, pinned_by=submission)),
         ("generations_one_circuit_breaker", lambda: CircuitBreaker.objects.create(id=2)),
+        (
+            "generations_spending_of_day",
+            lambda: DailySpending.objects.create(account=submission.generation.account, day=timezone.now().date()),
+        ),
         ("generations_one_order_intake", lambda: OrderIntake.objects.create(id=2)),
         (
             "generations_percent_is_sane",

@@ -61,7 +61,7 @@ def test_limits_prices_switches_and_keys_are_read(alice: Account) -> None:
     PriceBookEntry.objects.create(
         model="flux-schnell", percent=900, actor="test", effective_from=timezone.now() + timedelta(hours=1)
     )
-    key = key_of(alice, credits_max=50, model_slugs=["flux-dev"])
+    key = key_of(alice, credits_max=50, models=frozenset({"flux-dev"}))
     KeySpending.objects.create(api_key=key, credits=7)
 
     api_keys.set_current(key)
