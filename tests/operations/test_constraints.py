@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from operations.models import AlertEpisode, Charge
+from operations.models import AlertEpisode, Charge, StoredSums
 from tests.helpers.constraints import assert_enforced
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,15 @@ def test_the_database_enforces_each_constraint() -> None:
         for _ in range(2):
             AlertEpisode.objects.create(name="spending", subject="alice", last_seen_at=now)
 
+    def store_twice() -> None:
+        for _ in range(2):
+            StoredSums.objects.create(name="events")
+
     assert_enforced(
         "operations",
-        [("operations_charge_once", charge_twice), ("operations_one_episode", begin_twice)],
+        [
+            ("operations_charge_once", charge_twice),
+            ("operations_one_episode", begin_twice),
+            ("operations_sums_once", store_twice),
+        ],
     )
