@@ -11,22 +11,8 @@ _STILL_ATOMIC = (
 EQUIVALENT = {
     "ledger._post: _lock(account)  →  pass": f"{_NO_ROW_LOCKS}: seeded bug 5b.",
     "placing.order: lock_account(account)  →  pass": f"{_NO_ROW_LOCKS}: tests/generations/api/test_repeated_orders.py.",
-    "placing._create:  order.file_inputs, lock=True)  →   order.file_inputs, lock=False)": (
-        f"{_NO_ROW_LOCKS}: tests/generations/ordering/input_files/test_input_files.py."
-    ),
     "erasing.erase: list(generation.outputs.select_for_update().order_by('pk'))  →  pass": (
         f"{_NO_ROW_LOCKS}: tests/generations/lifecycle/test_erasing.py."
-    ),
-    "submitting.rejected: lock(submission.generation_id)  →  pass": (
-        "SQLite has no row locks. On PostgreSQL the lock keeps the order in which rows are locked (the generation "
-        "before its submission), which prevents deadlocks."
-    ),
-    (
-        "submitting.submitting: ter(generation=generation, state=Submission.State.PLANNED).latest('numbe  →  "
-        "ter(generation=generation).latest('numbe"
-    ): "Equivalent: the newest submission of a queued order is its planned one.",
-    "answering.answered: .State.ACCEPTED).exclude(pk=submission.pk)  →  .State.ACCEPTED).exclude()": (
-        "Equivalent: the next statement sets the row of this submission again."
     ),
     (
         "orders.Order.arguments_hash: lf.arguments], sort_keys=True, separators=(  →  lf.arguments], sort_keys=False, "
@@ -35,7 +21,6 @@ EQUIVALENT = {
         "Equivalent: the arguments come in the order of their declaration. Sorting is for a catalogue that declares "
         "them in another order."
     ),
-    "ending.top: @transaction.atomic def provider_fa  →  def provider_fa": _STILL_ATOMIC,
     "ending.top: @transaction.atomic def give_up  →  def give_up": _STILL_ATOMIC,
     "answering.top: @transaction.atomic def answered_er  →  def answered_er": _STILL_ATOMIC,
     "cancelling.top: @transaction.atomic def cancel_sent  →  def cancel_sent": _STILL_ATOMIC,
