@@ -58,7 +58,7 @@ def catch_up(generation: Generation) -> bool:
 
 
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
-    """Process one callback. IGNORED if that was done before. Raises ValueError for one without a submission."""
+    """Process one callback. IGNORED if that was done before, or if it belongs to no submission."""
     if stored.submission_id is None:
         raise ValueError("a callback without a submission cannot be processed")
     received = ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)
@@ -79,11 +79,10 @@ def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None
     found = locked.select_related("submission__generation").annotate(now=Now())[:limit]
     outcomes: dict[Outcome, list[ProviderCallback]] = defaultdict(list)
     generations: dict[object, Generation] = {}
-    for stored in found:
+    # An end locks the row of its account. In one order, so that two workers do not wait for each other.
+    for stored in sorted(found, key=_account_of):
         failpoints.reach("kept")
-        submission = stored.submission
-        if submission is None:
-            raise ValueError("a callback without a submission cannot be processed")
+        submission = _submission_of(stored)
         # Two callbacks of one generation must see each other's changes.
         submission.generation = generations.setdefault(submission.generation_id, submission.generation)
         submission.generation.now = stored.now
@@ -92,6 +91,16 @@ def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None
         ProviderCallback.objects.filter(pk__in=[stored.pk for stored in callbacks]).update(outcome=outcome)
         _forget_erased(callbacks)
     return [outcome for outcome, callbacks in outcomes.items() for _ in callbacks]
+
+
+def _submission_of(stored: ProviderCallback) -> Submission:
+    if stored.submission is None:
+        raise ValueError("a callback without a submission cannot be processed")
+    return stored.submission
+
+
+def _account_of(stored: ProviderCallback) -> int:
+    return _submission_of(stored).generation.account_id
 
 
 def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
