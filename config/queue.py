@@ -138,6 +138,10 @@ class PostgresQueue(_WithoutResults, PostgresStorage):  # type: ignore[misc]
     def dequeue(self) -> bytes | None:
         """Return the next message; None if there is none, after a wait if notifications arrive."""
         self.blocking = monotonic() >= self._polls_until
+        if self.blocking:
+            # Before the table is read, so that each later message is notified to a connection that listens.
+            self._listen_conn()
+            self.blocking = monotonic() >= self._polls_until
         message: bytes | None = super().dequeue()
         return message
 

@@ -55,15 +55,9 @@ def django_db_setup(django_db_setup: None) -> None:
 @pytest.fixture
 def fal(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     """The simulator of fal in this process: its queue, CDN and keys. It is reset for each test."""
-    from generations.provider import clients  # noqa: PLC0415  (Django has not loaded the models yet)
-    from generations.safe_http import connections  # noqa: PLC0415
-
     simulator = request.config.stash[plugin.simulator]
     simulator.reset()
     yield simulator
-    # An unclosed socket fails the test that runs when Python collects it.
-    clients.close()
-    connections.close_kept()
     # Reset at the end as well, because a callback that is still under way would reach the database of the next test.
     simulator.reset()
 
@@ -74,6 +68,20 @@ def forget_slowness() -> None:
     from generations.workers.submitter import slowness  # noqa: PLC0415  (Django has not loaded the models yet)
 
     slowness.forget()
+
+
+@pytest.fixture(autouse=True)
+def close_connections() -> Iterator[None]:
+    """Closes the connections to fal and to media hosts that the process keeps.
+
+    An unclosed socket fails the test that runs when Python collects it.
+    """
+    from generations.provider import clients  # noqa: PLC0415  (Django has not loaded the models yet)
+    from generations.safe_http import connections  # noqa: PLC0415
+
+    yield
+    clients.close()
+    connections.close_kept()
 
 
 # --- Limn ---

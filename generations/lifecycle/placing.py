@@ -68,6 +68,7 @@ def order(account: Account, order: Order, *, actor: str, max_credits: int | None
         _require_provider(known)
         if max_credits is not None and order.credits > max_credits:
             raise MaxCreditsExceeded(needed=order.credits, max_credits=max_credits)
+        quotas.check(known, credits=[order.credits], model=order.model.slug)
         is_sent = send and not known.others_wait and not known.is_breaker_open and dispatch_queue.acquire()
         (generation,), (submission,) = _create(account, [order], known=known, actor=actor, is_sent=is_sent)
         return Placed(generation, is_new=True, submission=submission if is_sent else None)
@@ -102,6 +103,7 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
             idempotency_key=order.idempotency_key,
             request_hash=order.request_hash,
         )
+        quotas.check(known, credits=[each.credits for each in order.orders], model=order.orders[0].model.slug)
         _create(account, order.orders, known=known, actor=actor, batch=batch)
         return batch, True
 
@@ -142,7 +144,6 @@ def _create(
     Args:
         is_sent: The submissions are recorded as sent, and their generations as submitting.
     """
-    quotas.check(known, credits=[order.credits for order in orders], model=orders[0].model.slug)
     generations = [_new_generation(account, order, known, batch) for order in orders]
     submissions = [Submission(generation=generation) for generation in generations]
     events = [

@@ -76,6 +76,7 @@ def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
     assert isinstance(unique, models.CharField)
     plain = models.CharField(max_length=unique.max_length, null=unique.null)
     plain.set_attributes_from_name(name)
+    indexes = _indexes_of(model)
     with connection.schema_editor() as editor:
         editor.alter_field(model, unique, plain)
     try:
@@ -84,3 +85,10 @@ def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
         call_command("flush", interactive=False, verbosity=0)
         with connection.schema_editor() as editor:
             editor.alter_field(model, plain, unique)
+        # Django adds an index for LIKE, which the migrations have dropped.
+        execute(*(f'DROP INDEX "{index}"' for index in _indexes_of(model) - indexes if index.endswith("_like")))
+
+
+def _indexes_of(model: type[models.Model]) -> set[str]:
+    with connection.cursor() as cursor:
+        return set(connection.introspection.get_constraints(cursor, model._meta.db_table))

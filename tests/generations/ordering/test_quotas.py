@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 import time_machine
@@ -220,7 +221,13 @@ def test_without_the_lock_concurrent_orders_exceed_a_limit(settings, monkeypatch
     settings.USER_RUNNING_MAX = 1
     both_have_counted = threading.Barrier(2)
     monkeypatch.setattr(placing, "lock_account", lambda account: account)
-    monkeypatch.setattr(quotas, "_check_spending", lambda *_: both_have_counted.wait(HANG_SECONDS))
+    check = quotas.check
+
+    def check_and_wait(*arguments: Any, **options: Any) -> None:
+        check(*arguments, **options)
+        both_have_counted.wait(HANG_SECONDS)
+
+    monkeypatch.setattr(quotas, "check", check_and_wait)
 
     results = race(*([or_refusal(order)] * 2))
 

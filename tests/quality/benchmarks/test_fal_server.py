@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -59,8 +60,11 @@ def test_a_submission_gets_a_receipt_and_is_counted_once(fal: Fal, client: FalCl
 
 
 def test_another_key_is_refused(fal: Fal) -> None:
-    with pytest.raises(Forbidden):
-        submit(FalClient(key="another:key", queue_url=f"http://127.0.0.1:{fal.port}"))
+    with (
+        closing(FalClient(key="another:key", queue_url=f"http://127.0.0.1:{fal.port}")) as stranger,
+        pytest.raises(Forbidden),
+    ):
+        submit(stranger)
 
 
 def test_the_file_has_the_chosen_size_and_is_an_image(fal: Fal, client: FalClient) -> None:
