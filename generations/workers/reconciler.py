@@ -1,7 +1,7 @@
 """Asks fal about the generations that it has. A callback that is lost or late costs seconds, never a result.
 
 It claims generations in the phases submitting, unknown, waiting and running, reports to the lifecycle what fal says,
-and enforces deadlines. `workers.tasks` calls `reconcile_one`; the loop of `manage.py work` calls `run_once`.
+and enforces deadlines. The loop of `manage.py work` calls `run_once`; `workers.tasks` wakes it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import timedelta
-from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -58,12 +57,6 @@ def run_once(*, limit: int) -> int:
     """Reconcile up to `limit` due generations. Returns how many."""
     due = leases.claim(Generation.objects.to_reconcile(), limit=limit, seconds=LEASE_SECONDS)
     return parallel.run(due, _reconcile, give_up=_give_up)
-
-
-def reconcile_one(generation_id: UUID) -> int:
-    """Reconcile this generation now, if it is due and no other worker holds it. Returns 1 or 0."""
-    due = Generation.objects.to_reconcile().filter(pk=generation_id)
-    return parallel.run(leases.claim(due, limit=1, seconds=LEASE_SECONDS), _reconcile, give_up=_give_up)
 
 
 def _reconcile(generation: Generation) -> None:

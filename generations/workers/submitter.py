@@ -1,6 +1,6 @@
 """Sends planned submissions to fal: one row, one POST. What becomes of it is reported to the lifecycle.
 
-`services` calls `submit_now` for a new order; the loop of `manage.py work` calls `run_once` for everything that waits.
+`services` calls `send_new` for a new order; the loop of `manage.py work` calls `run_once` for everything that waits.
 """
 
 from __future__ import annotations
