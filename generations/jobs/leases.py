@@ -5,6 +5,8 @@ worker that slept longer than its lease changes nothing. The database's clock de
 
 A lease that was neither released nor renewed means that its worker died or raised. The next claim counts that in
 `crashes`; a proper release sets it back to zero. After CRASHES_MAX in a row the row itself is taken to be the cause.
+A worker that lives takes the count back if it lost its lease to an outage of the database, or because it slept: that is
+not the fault of the row.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ _Name = tuple[type[Leased], UUID | None, Any]
 _held: dict[_Name, Leased] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
+# How soon after an error of the database a row is returned, and how often that is tried.
+RETURN_SECONDS = 1.0
 
 
 def lease_free() -> Q:
@@ -96,6 +100,11 @@ def release_all() -> None:
         _own(row).update(lease=None, leased_until=None)
 
 
+def return_later(row: Leased) -> None:
+    """Return a row whose work an error of the database has ended, as soon as the database permits. Not a crash."""
+    _renewer.return_later(row)
+
+
 @contextmanager
 def renewing(row: Leased, *, seconds: float) -> Iterator[None]:
     """Renew the lease while the block runs.
@@ -115,11 +124,12 @@ def renew_until_forgotten(rows: Sequence[Leased], *, seconds: float) -> None:
 
 
 class _Renewer:
-    """The thread of this process that renews leases. It runs while there are any to be renewed."""
+    """The thread of this process that renews leases and returns rows. It runs while there are any."""
 
     def __init__(self) -> None:
         self._rows: dict[_Name, tuple[Leased, float]] = {}
         """The rows, and for how many seconds each lease is renewed."""
+        self._returned: dict[_Name, Leased] = {}
         self._due: dict[_Name, float] = {}
         self._wakes_at = 0.0
         self._changed = threading.Condition()
@@ -127,21 +137,31 @@ class _Renewer:
 
     def add(self, rows: Sequence[Leased], seconds: float) -> None:
         with self._changed:
-            due = monotonic() + seconds / 3
             self._rows.update({_named(row): (row, seconds) for row in rows})
-            self._due.update(dict.fromkeys(map(_named, rows), due))
-            # A process that was forked has no thread. The thread of a process sleeps until the first renewal.
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, daemon=True, name="lease")
-                self._thread.start()
-            elif due < self._wakes_at:
-                self._changed.notify_all()
+            self._look_at(rows, in_seconds=seconds / 3)
 
     def remove(self, row: Leased) -> None:
         with self._changed:
             # The thread finds out when it wakes up: most work ends before the first renewal.
             self._rows.pop(_named(row), None)
-            self._due.pop(_named(row), None)
+            if _named(row) not in self._returned:
+                self._due.pop(_named(row), None)
+
+    def return_later(self, row: Leased) -> None:
+        with self._changed:
+            self._rows.pop(_named(row), None)
+            self._returned[_named(row)] = row
+            self._look_at([row], in_seconds=RETURN_SECONDS)
+
+    def _look_at(self, rows: Sequence[Leased], *, in_seconds: float) -> None:
+        due = monotonic() + in_seconds
+        self._due.update(dict.fromkeys(map(_named, rows), due))
+        # A process that was forked has no thread. The thread of a process sleeps until the first row is due.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, daemon=True, name="lease")
+            self._thread.start()
+        elif due < self._wakes_at:
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -153,9 +173,16 @@ class _Renewer:
                     self._thread = None
                     return
                 # All of them: those that are not due yet cost nothing in the same statement.
-                rows = list(self._rows.values())
+                rows, returned = list(self._rows.values()), list(self._returned.values())
                 self._due = {_named(row): monotonic() + seconds / 3 for row, seconds in rows}
-            self._renew(rows)
+                self._due.update(dict.fromkeys(map(_named, returned), monotonic() + RETURN_SECONDS))
+            try:
+                self._renew(rows)
+                for row in returned:
+                    self._return(row)
+            finally:
+                # The thread has a connection of its own.
+                connection.close()
 
     def _renew(self, rows: Sequence[tuple[Leased, float]]) -> None:
         groups: dict[tuple[type[Leased], float], list[Leased]] = {}
@@ -170,17 +197,26 @@ class _Renewer:
                 renewed = statements.update_unlocked(mine, leased_until=from_now(seconds))
                 if len(renewed) < len(group):
                     still_own = {_named(row) for row in mine}
-                    # The lease is lost; the result of the work will be refused.
+                    # The lease is lost; the result of the work will be refused. But this process lives.
                     for row in group:
                         if _named(row) not in still_own:
-                            self.remove(row)
+                            self.return_later(row)
             except Exception:
                 # Two more attempts follow before they run out. The thread must go on for the other rows.
                 rows_named = " ".join(str(row.pk) for row in group)
                 logger.warning("leases could not be renewed", extra={"rows": rows_named}, exc_info=True)
-            finally:
-                # The thread has a connection of its own.
-                connection.close()
+
+    def _return(self, row: Leased) -> None:
+        try:
+            if not release(row, crashes=row.crashes):
+                # Another worker has claimed it since, and counted a crash.
+                _uncount_crash(row)
+        except Exception:
+            logger.warning("a row could not be returned", extra={"row": str(row.pk)}, exc_info=True)
+            return
+        with self._changed:
+            self._returned.pop(_named(row), None)
+            self._due.pop(_named(row), None)
 
 
 _renewer = _Renewer()
@@ -189,6 +225,11 @@ _renewer = _Renewer()
 def _named(row: Leased) -> _Name:
     """Return the name of a lease of a row. A row that was claimed again has another one."""
     return type(row), row.lease, row.pk
+
+
+def _uncount_crash(row: Leased) -> None:
+    counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
+    counted.update(crashes=F("crashes") - 1)
 
 
 def _own(row: Leased) -> QuerySet[Leased]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from generations.jobs import leases
 from generations.jobs.leased_model import Leased
@@ -24,8 +24,8 @@ Row = TypeVar("Row", bound=Leased)
 def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
     """Call `handle` for each claimed row, and return how many there were.
 
-    A row whose handler raises is logged, and its lease runs out by itself. A row that CRASHES_MAX workers in a row
-    failed to handle is passed to `give_up` instead.
+    A row whose handler raises is logged, and its lease runs out by itself; after an error of the database the row is
+    returned. A row that CRASHES_MAX workers in a row failed to handle is passed to `give_up` instead.
     """
 
     def threaded(row: Row) -> None:
@@ -102,6 +102,9 @@ def _handle(row: Row, handle: Callable[[Row], None], give_up: Callable[[Row], No
             give_up(row)
         else:
             handle(row)
+    except (OperationalError, InterfaceError):
+        logger.exception("the database failed while a row was handled", extra=named)
+        leases.return_later(row)
     except Exception:
         # One row must not stop the others, whatever is wrong with it.
         logger.exception("a row could not be handled", extra=named)

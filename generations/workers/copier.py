@@ -32,8 +32,7 @@ from generations.safe_http import client as http_client
 logger = logging.getLogger(__name__)
 
 # Short, because it is renewed while the copy runs: the files of a killed worker are copied again within seconds.
-# Longer than an outage of the database that the chaos test causes: a lease that runs out counts as a crash.
-LEASE_SECONDS = scaled(15, at_least=6)
+LEASE_SECONDS = scaled(15)
 FETCH_SECONDS_MAX = scaled(900)
 FILE_BYTES_MAX = 2 * 1024**3
 LONGEST_RETRY_SECONDS = scaled(60)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
 from generations.fal import Completed, FalClient
-from generations.jobs import leases
+from generations.jobs import leases, parallel
 from generations.jobs.leased_model import Leased
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 from generations.provider import clients
@@ -98,6 +99,33 @@ def test_e2_a_release_at_the_end_of_the_process_is_no_crash(order: PlaceOrder) -
     leases.release_all()
 
     assert claim().crashes == 0
+
+
+def test_a_worker_that_lives_and_lost_its_lease_takes_the_crash_back(order: PlaceOrder) -> None:
+    """As after an outage of the database, during which no lease could be renewed."""
+    order()
+    (lost,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1)
+    held = claim()
+    assert held.crashes == 1
+
+    leases.renew_until_forgotten([lost], seconds=0.03)
+
+    until(lambda: Generation.objects.get().crashes == 0)
+    assert Generation.objects.get().lease == held.lease
+
+
+@pytest.mark.parametrize("error", [OperationalError("the connection is lost"), InterfaceError("it is closed")])
+def test_an_error_of_the_database_is_no_crash_and_the_row_is_returned(error: Exception, order: PlaceOrder) -> None:
+    order()
+    claim()
+
+    def fail(row: Generation) -> None:
+        raise error
+
+    parallel.run(leases.claim(Generation.objects.in_progress(), limit=1, seconds=30), fail, give_up=fail)
+
+    until(lambda: Generation.objects.get().lease is None)
+    assert claim().crashes == 1
 
 
 def test_a_row_is_poison_after_five_crashes_in_a_row(order: PlaceOrder) -> None:
