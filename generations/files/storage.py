@@ -20,7 +20,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
-from generations.files import presigning, proven_writes
+from generations.files import proven_writes, request_signing
 from generations.files.spool import Spool
 
 # The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
@@ -163,7 +163,7 @@ def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> 
     bucket = _bucket()
     if bucket is None:
         return None
-    return presigning.url_for_reading(bucket, key, query=_response(file_name, content_type), seconds=seconds)
+    return request_signing.url_for_reading(bucket, key, query=_response(file_name, content_type), seconds=seconds)
 
 
 def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
@@ -176,7 +176,7 @@ def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str,
     if bucket is None:
         return None
     query = _response(file_name, content_type)
-    return presigning.url_for_reading(bucket, key, query=query, seconds=seconds, base_url=f"https://{domain}")
+    return request_signing.url_for_reading(bucket, key, query=query, seconds=seconds, base_url=f"https://{domain}")
 
 
 def _response(file_name: str, content_type: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from generations.files import proven_writes, spool, storage
 from generations.files.storage import StoredOtherwise
+from tests.generations.workers.storage_proxy import storage_proxy
 from tests.helpers.careless_bucket import CarelessServer, careless_server
 from tests.services.seaweed import Bucket
 
@@ -100,6 +101,17 @@ def test_an_object_whose_checksum_the_server_does_not_confirm_is_read_back(
 
     with pytest.raises(StoredOtherwise):
         put(SMALL)
+
+
+def test_a_busy_server_is_asked_again_at_once(settings, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storage_proxy(bucket) as proxy:
+        settings.STORAGES = {**settings.STORAGES, "default": proxy.bucket.storage}
+        monkeypatch.setitem(proven_writes._verdicts, (proxy.bucket.endpoint_url, bucket.name), True)
+        proxy.busy_times = 1
+
+        put(SMALL)
+
+        assert (proxy.busy_times, bucket.read(KEY)) == (0, SMALL)
 
 
 def test_an_unavailable_server_is_asked_again(settings) -> None:
