@@ -76,7 +76,7 @@ class Bucket(models.Model):
     """A token bucket, stored as the moment when it will be full again. See `accounts.token_bucket`."""
 
     name = models.CharField(max_length=100, primary_key=True)
-    full_at = models.DateTimeField(db_index=True)
+    full_at = models.DateTimeField()
 
     def __str__(self) -> str:
         return self.name

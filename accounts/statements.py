@@ -15,8 +15,8 @@ from django.db import connection
 
 from accounts.models import ApiKey, UserLimits
 from credits.models import Account
+from database import prepared
 from database.columns import Columns
-from database.prepared import Prepared
 
 _KEY = Columns(
     *(ApiKey, "id", "user_id", "scopes", "expires_at", "credits_max", "model_slugs", "last_used_at"), alias="api_key"
@@ -39,8 +39,6 @@ class Extra(NamedTuple):
     columns: str
     joins: str
     """Outer joins that find the tables of the columns. They may refer to `account`."""
-    types: tuple[str, ...]
-    """The types of the parameters of the joins, in PostgreSQL."""
 
 
 class FoundKey(NamedTuple):
@@ -60,7 +58,7 @@ def find_key(digest: str, *, extra: Extra | None = None, parameters: Sequence[An
         extra: What to read in the same statement.
         parameters: The parameters of its joins.
     """
-    row = _statement(connection.vendor, extra).fetch_one([*parameters, digest])
+    row = prepared.fetch_one(_statement(connection.vendor, extra), [*parameters, digest])
     if row is None:
         return None
     key, user = _KEY.read(row[:_END_OF_KEY]), _USER.read(row[_END_OF_KEY:_END_OF_USER])
@@ -78,17 +76,13 @@ def find_key(digest: str, *, extra: Extra | None = None, parameters: Sequence[An
 
 
 @cache
-def _statement(vendor: str, extra: Extra | None) -> Prepared:
-    columns, joins, types = extra or Extra("", "", ())
-    return Prepared(
-        f"""SELECT {_KEY.sql}, {_USER.sql}, {_ACCOUNT.sql}, {_LIMITS.sql}{columns and ", "}{columns}
+def _statement(vendor: str, extra: Extra | None) -> str:
+    columns, joins = extra or Extra("", "")
+    return f"""SELECT {_KEY.sql}, {_USER.sql}, {_ACCOUNT.sql}, {_LIMITS.sql}{columns and ", "}{columns}
         FROM accounts_apikey AS api_key
         JOIN auth_user AS api_user ON api_user.id = api_key.user_id
         LEFT JOIN credits_account AS account ON account.user_id = api_key.user_id
         LEFT JOIN accounts_userlimits AS limits ON limits.account_id = account.id
         {joins}
         WHERE api_key.digest = %s AND api_key.revoked_at IS NULL AND api_user.is_active
-          AND (api_key.expires_at IS NULL OR api_key.expires_at > {_NOW[vendor]})""",
-        *types,
-        "text",
-    )
+          AND (api_key.expires_at IS NULL OR api_key.expires_at > {_NOW[vendor]})"""

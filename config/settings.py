@@ -75,6 +75,9 @@ if _on_postgresql:
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         "connect_timeout": 3,
+        # How often a hand-written statement is executed on a connection before it is prepared (`database.prepared`).
+        # What is executed once or twice, such as a batch of a certain size, is not worth it.
+        "prepare_threshold": 2,
         # Gives up early and starts over: the pauses of the pool between its attempts grow to minutes.
         "pool": {
             "min_size": 1,

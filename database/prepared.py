@@ -1,76 +1,92 @@
 """Statements that PostgreSQL plans once per connection, not with each execution.
 
-Planning a statement that finds a few rows by their keys takes longer than executing it. `Prepared` sends `PREPARE` to a
-connection the first time, and `EXECUTE` from then on, both through Django's cursors. The name of a statement is a hash
-of its text, so it means the same on every connection. Behind a pooler that gives each transaction another connection,
-such as PgBouncer, a prepared statement may be missing: then it is executed in the ordinary way, and the process
-prepares nothing from then on. SQLite has no prepared statements on the server.
+Planning a statement that finds or writes a few rows by their keys takes longer than executing it. Django puts the
+parameters into the text of a statement, so no two texts are the same. The cursors of this module send them apart, and
+psycopg then prepares a text that it has sent to a connection a few times (`prepare_threshold` in the settings). So they
+are meant for hand-written statements, whose text is always the same. Behind a pooler nothing is prepared
+(`database.timeouts`). SQLite has no server to be told.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import threading
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
-from psycopg import errors
+from psycopg import RawCursor, errors
 
-logger = logging.getLogger(__name__)
+Parameters = Sequence[Any] | Mapping[str, Any]
 
-# Set when a connection did not have what was prepared on it.
-is_behind_pooler = threading.Event()
+# %s, %(name)s, and %% for a percent sign.
+_PLACEHOLDER = re.compile(r"%(?:s|%|\((?P<name>\w+)\)s)")
 
 
-class Prepared:
-    """A SELECT for one row."""
+def cursor() -> CursorWrapper:
+    """Return a cursor as `connection.cursor()` does, whose statements are prepared."""
+    wrapper: CursorWrapper = connection.cursor()
+    if connection.vendor == "postgresql":
+        wrapper.cursor.close()
+        wrapper.cursor = _Cursor(connection.connection)
+    return wrapper
 
-    def __init__(self, sql: str, *types: str) -> None:
-        """Declare a statement.
 
-        Args:
-            sql: The statement, with a `%s` for each parameter, in the order of the types.
-            types: The types of the parameters in PostgreSQL.
-        """
-        self._sql = sql
-        numbered = sql % tuple(f"${number}" for number in range(1, len(types) + 1))
-        self.name = f"limn_{hashlib.sha256(numbered.encode()).hexdigest()[:32]}"
-        self._prepare_sql = f"PREPARE {self.name} ({', '.join(types)}) AS {numbered}"
-        self._execute_sql = f"EXECUTE {self.name} ({', '.join(['%s'] * len(types))})"
+def fetch_one(sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
+    """Execute a SELECT, and return its first row, or None without one."""
+    try:
+        return _fetch_one(sql, parameters)
+    except DatabaseError as error:
+        # A migration has changed the type of a column since the connection prepared the statement. Within a transaction
+        # nothing can be tried again; its rollback makes psycopg forget what was prepared.
+        if not isinstance(error.__cause__, errors.FeatureNotSupported) or connection.in_atomic_block:
+            raise
+        with connection.cursor() as opened:
+            opened.execute("DEALLOCATE ALL")
+        return _fetch_one(sql, parameters)
 
-    def fetch_one(self, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Execute the statement, and return the first row, or None without one."""
-        with connection.cursor() as cursor:
-            # A statement that fails ends a transaction, so within one nothing is tried.
-            can_be_prepared = connection.vendor == "postgresql" and not connection.in_atomic_block
-            if not can_be_prepared or is_behind_pooler.is_set() or not self._execute(cursor, parameters):
-                cursor.execute(self._sql, parameters)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
 
-    def _execute(self, cursor: CursorWrapper, parameters: Sequence[Any]) -> bool:
-        """Return whether the server has executed the prepared statement."""
-        # psycopg's connection is the one to the server; Django's uses another one of the pool for each request.
-        prepared: set[str] = vars(connection.connection).setdefault("limn_prepared", set())
-        try:
-            if self.name not in prepared:
-                cursor.execute(self._prepare_sql)
-                prepared.add(self.name)
-            cursor.execute(self._execute_sql, parameters)
-        except DatabaseError as error:
-            match error.__cause__:
-                case errors.InvalidSqlStatementName() | errors.DuplicatePreparedStatement():
-                    # The set of names says nothing about the connection, and it is not asked again.
-                    is_behind_pooler.set()
-                    logger.warning("prepared statements are off: a pooler changes the connections to the database")
-                case errors.FeatureNotSupported():
-                    # A migration has changed a column since. The next execution prepares it again.
-                    cursor.execute(f"DEALLOCATE {self.name}")
-                    prepared.discard(self.name)
-                case _:
-                    raise
-            return False
-        return True
+def _fetch_one(sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
+    with cursor() as opened:
+        opened.execute(sql, parameters)
+        row: tuple[Any, ...] | None = opened.fetchone()
+    return row
+
+
+class _Cursor(RawCursor[Any]):
+    """Sends statements with the placeholders of PostgreSQL.
+
+    psycopg can translate Django's placeholders as well, but does it again each time for more than fifty parameters.
+    """
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> _Cursor:
+        numbered, names = _numbered(query)
+        super().execute(numbered, [params[name] for name in names] if names else params, **options)
+        if self._query is None:
+            # Django logs this, and psycopg does not set it if the statement was prepared.
+            self._query = SimpleNamespace(query=numbered.encode())  # type: ignore[assignment]
+        return self
+
+
+@lru_cache(maxsize=1000)
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement with numbered placeholders, and the names of its parameters in their order, if it names any.
+
+    A parameter that is named twice has one number.
+    """
+    names: dict[str, int] = {}
+    count = 0
+
+    def number(match: re.Match[str]) -> str:
+        nonlocal count
+        if match[0] == "%%":
+            return "%"
+        if match["name"] is None:
+            count += 1
+            return f"${count}"
+        return f"${names.setdefault(match['name'], len(names) + 1)}"
+
+    numbered = _PLACEHOLDER.sub(number, sql)
+    return numbered, tuple(names)

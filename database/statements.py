@@ -17,6 +17,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Model
 
+from database import prepared
+
 Row = tuple[Any, ...]
 # Of SQLite since version 3.32 (32,766). PostgreSQL takes twice as many, which a batch of 200 does not reach.
 PARAMETERS_MAX = 32_000
@@ -68,7 +70,7 @@ def _in_one_statement(steps: Sequence[Step]) -> list[Row]:
             sql, values = compile_insert(step.rows)
             expressions.append(f"{name} AS ({sql})")
             parameters += values
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         # Every expression is executed, also those that the SELECT does not read.
         cursor.execute(f"WITH {', '.join(expressions)} SELECT * FROM {names[0]}", parameters)
         return list(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Limits how long a request waits for the database, so that its client gets a 503 within five seconds.
+"""The connections to the database. They limit how long a request waits, so that its client gets a 503 within 5 seconds.
 
 PostgreSQL ends a wait for a lock and a slow statement itself (`lock_timeout`, `statement_timeout` in the settings). A
 server that is stopped or cut off ends nothing; for that case `Connection` counts the time that a request waits.
@@ -66,7 +66,20 @@ def limited(seconds: float = REQUEST_SECONDS_MAX) -> Iterator[None]:
 
 
 class Connection(psycopg.Connection[Row_co]):
-    """A connection to PostgreSQL that stops waiting for a silent server when the request's time is used up."""
+    """A connection to PostgreSQL that stops waiting for a silent server when the request's time is used up.
+
+    It prepares statements (`database.prepared`) unless a pooler stands between.
+    """
+
+    @classmethod
+    def connect(cls, *args: Any, **options: Any) -> Any:
+        connection = super().connect(*args, **options)
+        # A pooler such as PgBouncer invents the process id that it reports. The server that executes a statement may
+        # then be another one for each transaction, and would not know what was prepared.
+        answer = connection.pgconn.exec_(b"SELECT pg_backend_pid()")
+        if answer.get_value(0, 0) != str(connection.info.backend_pid).encode():
+            connection.prepare_threshold = None
+        return connection
 
     def execute(self, query: Any, params: Params | None = None, **options: Any) -> psycopg.Cursor[Row_co]:
         # The pool checks a connection with an empty statement before each use, which takes as long as a real one. A

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from django.db import connection
+from database import prepared
 
 
 def email_preference(account_id: int) -> str | None:
@@ -14,7 +14,7 @@ def email_preference(account_id: int) -> str | None:
     The ORM takes eight hundred calls for it, and an order causes three events. The plan is the unique index of
     subscribers by account.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT email_preference FROM notifications_subscriber WHERE account_id = %s", [account_id])
-        row = cursor.fetchone()
+    row = prepared.fetch_one(
+        "SELECT email_preference FROM notifications_subscriber WHERE account_id = %s", [account_id]
+    )
     return row[0] if row else None

@@ -1,4 +1,7 @@
-"""Drops PostgreSQL's second indexes of unique texts, which only LIKE uses."""
+"""Drops PostgreSQL's second indexes of unique texts, which only LIKE uses, and the index of a bucket's time.
+
+Every order changes that time. While it is indexed, each change leaves a dead row for the next one to read.
+"""
 
 from django.db import migrations, models
 
@@ -14,4 +17,5 @@ class Migration(migrations.Migration):
     operations = [
         DropFieldIndexes('apikey', 'digest', models.CharField(max_length=64, unique=True, editable=False)),
         DropFieldIndexes('bucket', 'name', models.CharField(max_length=100, primary_key=True, serialize=False)),
+        DropFieldIndexes('bucket', 'full_at', models.DateTimeField()),
     ]

@@ -42,9 +42,7 @@ def find_batch_with_key(digest: str, batch_id: UUID) -> Found[Batch] | None:
 
 def _find(table: str, digest: str, row_id: UUID, selection: Selection[Row]) -> Found[Row] | None:
     joins = f"LEFT JOIN generations_{table} AS {table} ON {table}.id = %s AND {table}.account_id = account.id"
-    found = statements.find_key(
-        digest, extra=Extra(selection.sql, joins, ("uuid",)), parameters=[key_parameter(row_id)]
-    )
+    found = statements.find_key(digest, extra=Extra(selection.sql, joins), parameters=[key_parameter(row_id)])
     if found is None:
         return None
     key, row = found

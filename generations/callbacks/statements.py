@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from database import prepared
 from generations.models import Submission
 
 # Three lookups by unique indexes: the submission by its primary key, other submissions by the request id, and the
@@ -19,7 +20,7 @@ from generations.models import Submission
 _STORE = """
     INSERT INTO generations_providercallback
         (submission_id, request_id, body, body_sha256, outcome, repeats, received_at)
-    SELECT submission.id, %(request_id)s, %(body)s, %(body_sha256)s, 'received', 0, %(now)s
+    SELECT submission.id, CAST(%(request_id)s AS text), %(body)s, %(body_sha256)s, 'received', 0, %(now)s
     FROM generations_submission submission
     WHERE submission.id = %(submission)s AND submission.token = %(token)s AND submission.state <> 'planned'
         AND NOT EXISTS (
@@ -61,7 +62,5 @@ def store_callback(
         "body_sha256": body_sha256,
         "now": connection.ops.adapt_datetimefield_value(timezone.now()),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE, parameters)
-        row = cursor.fetchone()
+    row = prepared.fetch_one(_STORE, parameters)
     return row[0] if row else None

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
+from database import prepared
 from database.columns import Columns
 from database.statements import Write
 from generations.models import Generation, Output, Submission
@@ -32,9 +33,7 @@ def lock_generation(generation_id: UUID) -> Generation:
     is_postgresql = connection.vendor == "postgresql"
     extra, lock = (", STATEMENT_TIMESTAMP()", "FOR NO KEY UPDATE") if is_postgresql else ("", "")
     sql = f"SELECT {_GENERATION.sql}{extra} FROM generations_generation AS generation WHERE generation.id = %s {lock}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [Generation._meta.pk.get_db_prep_save(generation_id, connection)])
-        row = cursor.fetchone()
+    row = prepared.fetch_one(sql, [Generation._meta.pk.get_db_prep_save(generation_id, connection)])
     if row is None:
         raise Generation.DoesNotExist(f"There is no generation {generation_id}.")
     generation: Generation = _GENERATION.read(row[: len(_GENERATION)])
@@ -48,7 +47,7 @@ def submissions_of(generation: Generation, *, request_id: str) -> list[Submissio
     The plan is two look-ups, by the index of submissions by generation and by the unique request id.
     """
     sql = f"SELECT {_SUBMISSION.sql} FROM generations_submission AS submission"
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(f"{sql} WHERE generation_id = %s OR request_id = %s", [_key(generation), request_id])
         return [_SUBMISSION.read(row) for row in cursor.fetchall()]
 
@@ -101,9 +100,7 @@ def end_output(output: Output, changes: Mapping[str, Any]) -> Outputs | None:
             (SELECT COUNT(*) {others} AND o.counts AND o.state = 'stored' AND o.flagged),
             (SELECT MIN(o.detail) {others} AND o.counts AND o.detail <> '')"""
     lease = [] if output.lease is None else [Output._meta.get_field("lease").get_db_prep_save(output.lease, connection)]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*parameters, _key(output), *lease])
-        row = cursor.fetchone()
+    row = prepared.fetch_one(sql, [*parameters, _key(output), *lease])
     if row is None:
         return None
     counts, state, flagged, detail, total, pending, paid, delivered, black, other_detail = row

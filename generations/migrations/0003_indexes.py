@@ -28,7 +28,11 @@ class Migration(migrations.Migration):
             "generations_generation USING gin (metadata jsonb_path_ops) WITH (fastupdate = off) "
             "WHERE NOT (metadata = '{}'::jsonb)",
         ),
-        # --- Loops of the workers ---
+        # --- Orders, and loops of the workers ---
+        AddIndex(
+            'generation',
+            models.Index(fields=['next_attempt_at'], name='generations_queued', condition=Q(phase='queued')),
+        ),
         AddIndex(
             'generation',
             models.Index(fields=['arguments_hash', 'account', '-id'], name='generations_same_arguments'),

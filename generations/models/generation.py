@@ -150,6 +150,8 @@ class Generation(Leased):
             # An account's own duplicates, and those of any account that the reconciler must tell apart.
             models.Index(fields=["arguments_hash", "account", "-id"], name="generations_same_arguments"),
             models.Index(fields=["next_attempt_at"], name="generations_due", condition=~Q(phase="done")),
+            # Every order asks whether another one waits for fal. `generations_due` has those that fal works on as well.
+            models.Index(fields=["next_attempt_at"], name="generations_queued", condition=Q(phase="queued")),
             models.Index(fields=["-finished_at"], name="generations_ended", condition=Q(phase="done")),
             models.Index(
                 fields=["account", "finished_at"],

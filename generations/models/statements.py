@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.expressions import RawSQL
 
+from database import prepared
 from database.columns import Columns
 from generations.models.batch import Batch
 from generations.models.generation import Generation, GenerationQuerySet
@@ -92,9 +93,7 @@ def read_all(generation_id: UUID) -> Generation:
         Generation.DoesNotExist: There is none with this id.
     """
     statement = f"SELECT {everything().sql} FROM generations_generation AS generation WHERE id = %s"
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [key_parameter(generation_id)])
-        row = cursor.fetchone()
+    row = prepared.fetch_one(statement, [key_parameter(generation_id)])
     if row is None:
         raise Generation.DoesNotExist(generation_id)
     return _read(row)

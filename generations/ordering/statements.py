@@ -17,6 +17,8 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import api_keys
+from credits.models import Account
+from database import prepared
 from database.statements import to_database
 
 
@@ -64,7 +66,7 @@ _ORDER_CONTEXT = """
         EXISTS (SELECT 1 FROM generations_orderintake WHERE paused_at IS NOT NULL),
         EXISTS (SELECT 1 FROM generations_circuitbreaker WHERE opened_at IS NOT NULL),
         EXISTS (SELECT 1 FROM generations_generation
-            WHERE NOT (phase = 'done') AND phase = 'queued' AND next_attempt_at <= %(now)s),
+            WHERE phase = 'queued' AND next_attempt_at <= %(now)s),
         api_key.model_slugs, api_key.credits_max, COALESCE(spending.credits, 0),
         terms.percent, terms.offered,
         (SELECT id FROM generations_generation
@@ -113,9 +115,10 @@ def order_context(
         "alike_since": to_database(alike_since),
         "model": model,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_ORDER_CONTEXT, parameters)
-        return _read(now, api_key_id, cursor.fetchone())
+    row = prepared.fetch_one(_ORDER_CONTEXT, parameters)
+    if row is None:
+        raise Account.DoesNotExist(account_id)
+    return _read(now, api_key_id, row)
 
 
 def _read(now: datetime, api_key_id: int | None, row: Sequence[Any]) -> OrderContext:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
+
+from database import prepared
 
 
 class DueNames:
@@ -33,6 +34,6 @@ class DueNames:
         """Return the names whose queries find a row now."""
         if not self._sql:
             return []
-        with connection.cursor() as cursor:
+        with prepared.cursor() as cursor:
             cursor.execute(self._sql, self._parameters)
             return [name for (name,) in cursor.fetchall()]

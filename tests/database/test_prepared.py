@@ -1,8 +1,9 @@
-"""`Prepared` plans a statement once per connection, and works where a pooler changes the connections."""
+"""`prepared` makes PostgreSQL plan a statement once per connection, and works behind a pooler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -12,89 +13,146 @@ from django.test.utils import CaptureQueriesContext
 
 from database import prepared
 from database.ids import new_id
-from database.prepared import Prepared
+from database.timeouts import Connection
 from tests.conftest import url_of_the_test_database
 from tests.services.pgbouncer import pgbouncer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Words = Callable[[], list[str]]
+Execute = Callable[[], None]
+# The setting `prepare_threshold` is 2: the third execution prepares.
+EXECUTIONS = 3
 
 
 @pytest.fixture
-def words() -> Iterator[Words]:
-    """Executes a statement twice. Returns the first words of what was sent."""
+def name() -> str:
+    """A word that occurs in no statement of another test."""
+    return f"a{new_id().hex}"
+
+
+@pytest.fixture
+def execute(name: str) -> Execute:
+    """Executes a statement as often as it takes until it is prepared."""
     User.objects.create_user("alice")
-    # Connections of earlier tests do not know it.
-    name = f"a{new_id().hex}"
     sql = f"SELECT username, 100 %% 7 AS {name} FROM auth_user WHERE username = %s AND is_active = %s"  # noqa: S608
-    statement = Prepared(sql, "text", "boolean")
 
-    def execute() -> list[str]:
-        with CaptureQueriesContext(connection) as captured:
-            assert statement.fetch_one(["alice", True]) == ("alice", 2)
-            assert statement.fetch_one(["bob", True]) is None
-        return [query["sql"].split()[0] for query in captured]
+    def run() -> None:
+        for _ in range(EXECUTIONS):
+            assert prepared.fetch_one(sql, ["alice", True]) == ("alice", 2)
+        assert prepared.fetch_one(sql, ["bob", True]) is None
 
-    yield execute
-    prepared.is_behind_pooler.clear()
+    return run
 
 
-def test_a_statement_is_executed_with_its_parameters(words: Words) -> None:
-    assert words()[-1] == ("EXECUTE" if connection.vendor == "postgresql" else "SELECT")
-    assert not prepared.is_behind_pooler.is_set()
-
-
-@pytest.mark.only_postgresql
-def test_a_connection_prepares_a_statement_once(words: Words) -> None:
-    assert words() == ["PREPARE", "EXECUTE", "EXECUTE"]
-    assert words() == ["EXECUTE", "EXECUTE"]
-
-
-@pytest.mark.only_postgresql
-def test_nothing_is_prepared_within_a_transaction(words: Words) -> None:
-    with transaction.atomic():
-        assert words() == ["SELECT", "SELECT"]
-
-
-@pytest.mark.only_postgresql
-def test_a_change_of_a_column_is_no_error(words: Words) -> None:
-    words()
+def is_prepared(name: str) -> bool:
+    """Whether this connection to PostgreSQL has prepared a statement with this word."""
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(151)")
-        try:
-            assert words() == ["EXECUTE", "DEALLOCATE", "SELECT", "PREPARE", "EXECUTE"]
-        finally:
-            cursor.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(150)")
-    assert not prepared.is_behind_pooler.is_set()
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s", [f"% AS {name} FROM %"])
+        return cursor.fetchone()[0] == 1
+
+
+def test_a_statement_is_executed_with_its_parameters(execute: Execute) -> None:
+    execute()
+
+
+def test_parameters_may_have_names_and_a_name_may_occur_twice() -> None:
+    sql = "SELECT CAST(%(a)s AS integer) + %(b)s, CAST(%(a)s AS integer) - %(b)s"
+
+    assert [prepared.fetch_one(sql, {"b": 3, "a": 5}) for _ in range(EXECUTIONS)] == [(8, 2)] * EXECUTIONS
+
+
+def test_a_prepared_statement_appears_in_the_log_of_django(execute: Execute, name: str) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        execute()
+
+    assert [name in query["sql"] for query in captured] == [True] * (EXECUTIONS + 1)
 
 
 @pytest.mark.only_postgresql
-def test_any_other_error_is_raised_and_leaves_the_statement_prepared() -> None:
-    quotient = Prepared("SELECT 6 / %s", "integer")
+def test_a_connection_prepares_a_statement_that_it_executes_again(execute: Execute, name: str) -> None:
+    execute()
 
-    for _ in range(2):
+    assert is_prepared(name)
+
+
+@pytest.mark.only_postgresql
+def test_a_statement_is_prepared_within_a_transaction_as_well(execute: Execute, name: str) -> None:
+    with transaction.atomic():
+        execute()
+
+    assert is_prepared(name)
+
+
+@pytest.mark.only_postgresql
+def test_after_a_rollback_it_is_prepared_again(execute: Execute, name: str) -> None:
+    with transaction.atomic():
+        execute()
+        transaction.set_rollback(True)
+
+    execute()
+
+    assert is_prepared(name)
+
+
+@pytest.mark.only_postgresql
+def test_a_change_of_a_column_is_no_error(execute: Execute) -> None:
+    execute()
+    with psycopg.connect(url_of_the_test_database(), autocommit=True) as other:
+        other.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(151)")
+        try:
+            execute()
+        finally:
+            other.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(150)")
+    execute()
+
+
+@pytest.mark.only_postgresql
+def test_any_other_error_is_raised() -> None:
+    for _ in range(EXECUTIONS + 1):
         with pytest.raises(DatabaseError, match="division by zero"):
-            quotient.fetch_one([0])
+            prepared.fetch_one("SELECT 6 / %s::integer", [0])
 
-    assert quotient.fetch_one([2]) == (3,)
-    assert not prepared.is_behind_pooler.is_set()
+    assert prepared.fetch_one("SELECT 6 / %s::integer", [2]) == (3,)
+
+
+@contextmanager
+def connected_to(url: str) -> Iterator[None]:
+    """Makes the thread use a connection of its own to this server."""
+    direct = connections["default"]
+    through = connections.create_connection("default")
+    port = psycopg.conninfo.conninfo_to_dict(url)["port"]
+    options = {name: value for name, value in direct.settings_dict["OPTIONS"].items() if name != "options"}
+    through.settings_dict = {**direct.settings_dict, "PORT": port, "OPTIONS": options}
+    through.alias = "through"
+    connections["default"] = through
+    try:
+        yield
+    finally:
+        through.close()
+        through.close_pool()
+        connections["default"] = direct
 
 
 @pytest.mark.only_postgresql
-def test_behind_pgbouncer_a_statement_is_executed_on_a_connection_that_does_not_know_it(words: Words) -> None:
-    direct = connections["default"]
-    with pgbouncer(url_of_the_test_database()) as url, psycopg.connect(url) as other:
-        through = connections.create_connection("default")
-        port = psycopg.conninfo.conninfo_to_dict(url)["port"]
-        through.settings_dict = {**direct.settings_dict, "PORT": port, "OPTIONS": {}}
-        connections["default"] = through
-        try:
-            assert words() == ["PREPARE", "EXECUTE", "EXECUTE"]
-            # The transaction of another client has the connection that knows the statement.
-            other.execute("SELECT 1")
-            assert words() == ["EXECUTE", "SELECT", "SELECT"]
-        finally:
-            through.close()
-            connections["default"] = direct
-    assert prepared.is_behind_pooler.is_set()
+def test_behind_pgbouncer_nothing_is_prepared(execute: Execute, name: str) -> None:
+    with pgbouncer(url_of_the_test_database()) as url, psycopg.connect(url) as other, connected_to(url):
+        execute()
+        # The transaction of another client has the connection that has executed the statement.
+        other.execute("SELECT 1")
+        execute()
+
+        assert not is_prepared(name)
+
+
+@pytest.mark.only_postgresql
+def test_behind_pgbouncer_a_prepared_statement_is_lost(
+    execute: Execute, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: PgBouncer is taken for the server."""
+    monkeypatch.setattr(Connection, "connect", psycopg.Connection.connect)
+    with pgbouncer(url_of_the_test_database()) as url, psycopg.connect(url) as other, connected_to(url):
+        execute()
+        other.execute("SELECT 1")
+
+        with pytest.raises(DatabaseError, match="prepared statement"):
+            execute()
