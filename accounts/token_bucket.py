@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db import connection
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Greatest, Now
 
+from accounts import statements
 from accounts.models import Bucket
 from database.clock import from_now
 from database.time_scale import scaled
@@ -69,11 +71,12 @@ def available(name: str, rate: Rate) -> int:
 
 def _try_acquire(name: str, rate: Rate, count: int) -> bool:
     # One statement checks the bucket and changes it, so the second of two callers sees what the first has left.
-    latest = from_now((rate.burst - count) * rate.interval_seconds)
-    enough = Bucket.objects.filter(name=name, full_at__lte=latest)
+    ahead_max, cost = (rate.burst - count) * rate.interval_seconds, count * rate.interval_seconds
+    if connection.vendor == "postgresql":
+        return statements.take_tokens(name, ahead_max=timedelta(seconds=ahead_max), cost=timedelta(seconds=cost))
+    enough = Bucket.objects.filter(name=name, full_at__lte=from_now(ahead_max))
     # A bucket that is full fills no further: taking counts from now, not from when it became full.
-    full_at = _later(Greatest(F("full_at"), Now()), count * rate.interval_seconds)
-    return enough.update(full_at=full_at) == 1
+    return enough.update(full_at=_later(Greatest(F("full_at"), Now()), cost)) == 1
 
 
 def _later(moment: Combinable, seconds: float) -> ExpressionWrapper[Combinable]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from django.db import connection
 from django.utils import timezone
 
-from credits.models import Hold
+from credits.models import Account, Hold
+from database import prepared
 from database.columns import Columns
 from database.statements import Step, Write, execute_together, to_database
 
@@ -26,8 +28,22 @@ _INSERT_HOLD_ENTRIES = """
     WHERE hold.reference IN ({references})"""
 
 
+_ACCOUNT = Columns(Account, alias="credits_account")
 _HOLD = Columns(Hold, alias="credits_hold")
 _KIND_OF_CAPTURE = "CASE WHEN hold.captured = 0 AND hold.amount > 0 THEN 'release' ELSE 'capture' END"
+
+
+def lock(account_id: int) -> Account:
+    """Lock the row of an account until the transaction ends, and return it.
+
+    The lock does not conflict with rows that refer to it: other transactions insert events and entries meanwhile. The
+    plan is the primary key. SQLite locks the whole database instead.
+    """
+    sql = f"SELECT {_ACCOUNT.sql} FROM credits_account WHERE id = %s"
+    row = prepared.fetch_one(sql + (" FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""), [account_id])
+    if row is None:
+        raise Account.DoesNotExist(f"There is no account {account_id}.")
+    return _ACCOUNT.read(row)
 
 
 def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> bool:

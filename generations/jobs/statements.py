@@ -10,10 +10,14 @@ with the ORM's.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db import connection, models
 from django.db.models.sql import UpdateQuery
+
+from database import prepared
+from database.columns import Columns
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -36,6 +40,12 @@ def update_unlocked(rows: models.QuerySet[Row], **changes: Any) -> list[Row]:
     else:
         # SQLite has one writer at a time, so no row is locked by another.
         where = f"{key} IN ({keys_sql})"
-    columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
-    sql = f"{set_sql} WHERE {where} RETURNING {columns}"
-    return list(model._default_manager.raw(sql, [*set_params, *keys_params]))
+    columns = _columns_of(model)
+    with prepared.cursor() as cursor:
+        cursor.execute(f"{set_sql} WHERE {where} RETURNING {columns.sql}", [*set_params, *keys_params])
+        return [columns.read(row) for row in cursor.fetchall()]
+
+
+@cache
+def _columns_of(model: type[Row]) -> Columns[Row]:
+    return Columns(model)

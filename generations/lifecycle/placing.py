@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account
+from credits.statements import lock
 from database.statements import Insert
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
@@ -110,9 +111,7 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
 
 def lock_account(account: Account) -> Account:
     """Lock the account's row, so its orders are placed one after another: quotas checked under it stay true."""
-    # Not against rows that refer to it: events and entries of other transactions are inserted meanwhile.
-    locked = Account.objects.select_for_update(no_key=True)
-    return locked.get(pk=account.pk)
+    return lock(account.pk)
 
 
 def _read_context(account: Account, model: str, order: Order | None = None) -> OrderContext:
@@ -176,7 +175,7 @@ def _create(
 
 
 def _new_generation(account: Account, order: Order, known: OrderContext, batch: Batch | None) -> Generation:
-    return Generation(
+    generation = Generation(
         account=account,
         batch=batch,
         api_key_id=known.api_key_id,
@@ -199,6 +198,8 @@ def _new_generation(account: Account, order: Order, known: OrderContext, batch: 
         next_attempt_at=known.now,
         deadline_at=known.now + timedelta(seconds=order.model.deadline_seconds),
     )
+    generation.now = known.now
+    return generation
 
 
 def _input_files(account: Account, orders: Sequence[Order], generations: Sequence[Generation]) -> list[InputFile]:

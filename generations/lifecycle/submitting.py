@@ -8,8 +8,9 @@ deadline decides.
 from __future__ import annotations
 
 import logging
+from copy import copy
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from database.statements import Insert, Step, execute_together
@@ -20,7 +21,15 @@ from generations.lifecycle import statements
 from generations.lifecycle.ending import fail
 from generations.lifecycle.erasing import reopen_erasure
 from generations.lifecycle.failures import Failure
-from generations.lifecycle.transitions import Fact, lock, lock_of, move, record_event, seconds_after
+from generations.lifecycle.transitions import (
+    Fact,
+    StaleGeneration,
+    lock,
+    lock_of,
+    move,
+    record_event,
+    seconds_after,
+)
 from generations.models import Generation, Phase, Submission
 
 logger = logging.getLogger(__name__)
@@ -52,17 +61,45 @@ def submitting(generation: Generation) -> Submission | None:
     return submission if moved else None
 
 
-@transaction.atomic
 def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
     """Record that fal has accepted the submission, as the receipt, a callback or fal's record shows.
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
     """
-    moved = submitted_locked(lock_of(submission), submission, receipt)
+    moved = _is_sender(submission) and _submitted_unchanged(submission, receipt)
+    if not moved:
+        with transaction.atomic():
+            moved = submitted_locked(lock_of(submission), submission, receipt)
     if moved:
         # For the caller, who shows it.
         submission.state, submission.request_id = Submission.State.ACCEPTED, receipt.request_id
     return moved
+
+
+def _is_sender(submission: Submission) -> bool:
+    """Return whether the caller has recorded the submission as sent, and has the generation as that left it."""
+    return (
+        submission.state == Submission.State.SENT
+        and Submission.generation.is_cached(submission)
+        and submission.generation.phase == Phase.SUBMITTING
+        and hasattr(submission.generation, "now")
+    )
+
+
+def _submitted_unchanged(submission: Submission, receipt: ProviderReceipt) -> bool:
+    """Record the receipt of a submission without reading anything, if nothing has happened since it was sent.
+
+    Everything that could decide otherwise, such as a callback, a cancellation or another job, has raised the version of
+    the generation or has stored the request id. Then nothing is written, and the receipt is recorded under the lock.
+    """
+    generation, sent = submission.generation, copy(submission)
+    if sent.sent_at is not None:
+        generation.now += timezone.now() - sent.sent_at
+    try:
+        with transaction.atomic():
+            return _accept(generation, sent, receipt)
+    except (StaleGeneration, IntegrityError):
+        return False
 
 
 def submitted_locked(generation: Generation, submission: Submission, receipt: ProviderReceipt) -> bool:
@@ -79,21 +116,29 @@ def submitted_locked(generation: Generation, submission: Submission, receipt: Pr
         submission = Submission.objects.create(generation=generation, number=1 + len(known))
     submission.state = Submission.State.SURPLUS if is_served else Submission.State.ACCEPTED
     submission.generation = generation
-    recorded = _receipt_of(submission, receipt)
     if is_served:
         # The operator pays for a surplus job. It is cancelled at fal, and staff see it.
-        execute_together(recorded)
+        execute_together(_receipt_of(submission, receipt))
         reopen_erasure(generation)
         staff_note = f"request {receipt.request_id} is paid by the operator"
         record_event(generation, Fact(name="surplus", actor="fal", staff_note=staff_note))
         extra = {"generation": str(generation.pk), "request_id": receipt.request_id}
         logger.error("fal has a surplus job, which the operator pays", extra=extra)
         return False
+    if _accept(generation, submission, receipt):
+        return True
+    execute_together(_receipt_of(submission, receipt))
+    return False
+
+
+def _accept(generation: Generation, submission: Submission, receipt: ProviderReceipt) -> bool:
+    """Make the submission the accepted one of its generation. False if the phase of the generation forbids it."""
+    submission.state = Submission.State.ACCEPTED
     # fal gets the full time of the model, however long the order has waited. A model that this process does not know
     # (removed, or not deployed here yet) keeps the deadline it has.
     model = MODELS.get(generation.model)
     deadline = {"deadline_at": seconds_after(generation, model.deadline_seconds)} if model else {}
-    moved = move(
+    return move(
         generation,
         Phase.WAITING,
         Fact(name="submitted", actor="fal", staff_note=f"request {receipt.request_id}"),
@@ -101,12 +146,9 @@ def submitted_locked(generation: Generation, submission: Submission, receipt: Pr
         submitted_at=generation.now,
         # A cancellation that was requested meanwhile is passed on at once.
         next_attempt_at=generation.now if generation.cancel_asked_at else seconds_after(generation, FIRST_POLL_SECONDS),
-        together=[recorded],
+        together=[_receipt_of(submission, receipt)],
         **deadline,
     )
-    if not moved:
-        execute_together(recorded)
-    return moved
 
 
 def _receipt_of(submission: Submission, receipt: ProviderReceipt) -> Step:
