@@ -28,10 +28,21 @@ def inspect(file: IO[bytes], size_bytes: int) -> MediaInfo:
         NotMedia: It is of no known type, broken or incomplete.
     """
     reader = ByteReader(file, size_bytes)
-    for recognises, inspect_format in _FORMATS:
+    for recognises, _, inspect_format in _FORMATS:
         if recognises(reader.head):
             return inspect_format(reader)
     raise NotMedia("not an image, video, audio or 3D file of a known type")
+
+
+def expected_extension(head: bytes) -> str | None:
+    """Return the extension that `inspect` will probably find for a file that begins so, or None if it will refuse it.
+
+    This only compares bytes, so it is safe for files from outside. It proves nothing about the file.
+
+    Args:
+        head: The first HEAD_BYTES of the file.
+    """
+    return next((extension for recognises, extension, _ in _FORMATS if recognises(head)), None)
 
 
 def is_safetensors(beginning: bytes) -> bool:
@@ -53,17 +64,20 @@ def _header_only(extension: str) -> Callable[[ByteReader], MediaInfo]:
     return lambda reader: MediaInfo.of_type(extension)
 
 
-_FORMATS: list[tuple[Callable[[bytes], bool], Callable[[ByteReader], MediaInfo]]] = [
-    (_starts_with(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"), inspect_image),
-    (_is_riff(b"WEBP"), inspect_image),
-    (_is_riff(b"WAVE"), inspect_wav),
-    (lambda head: head[4:8] == b"ftyp", inspect_mp4),
-    (_starts_with(b"\x1a\x45\xdf\xa3"), inspect_webm),
-    (_starts_with(b"glTF\x02\x00\x00\x00"), inspect_glb),
-    (_starts_with(b"Kaydara FBX Binary  \x00"), _header_only("fbx")),
-    (_starts_with(b"PK\x03\x04"), inspect_usdz),
-    (_starts_with(b"#", b"mtllib ", b"newmtl ", b"o ", b"g ", b"v "), inspect_wavefront),
-    (_starts_with(b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"), inspect_mp3),
-    (_starts_with(b"OggS"), _header_only("ogg")),
-    (_starts_with(b"fLaC"), _header_only("flac")),
+_FORMATS: list[tuple[Callable[[bytes], bool], str, Callable[[ByteReader], MediaInfo]]] = [
+    (_starts_with(b"\x89PNG\r\n\x1a\n"), "png", inspect_image),
+    (_starts_with(b"\xff\xd8\xff"), "jpg", inspect_image),
+    (_starts_with(b"GIF87a", b"GIF89a"), "gif", inspect_image),
+    (_is_riff(b"WEBP"), "webp", inspect_image),
+    (_is_riff(b"WAVE"), "wav", inspect_wav),
+    (lambda head: head[4:8] == b"ftyp", "mp4", inspect_mp4),
+    (_starts_with(b"\x1a\x45\xdf\xa3"), "webm", inspect_webm),
+    (_starts_with(b"glTF\x02\x00\x00\x00"), "glb", inspect_glb),
+    (_starts_with(b"Kaydara FBX Binary  \x00"), "fbx", _header_only("fbx")),
+    (_starts_with(b"PK\x03\x04"), "usdz", inspect_usdz),
+    (_starts_with(b"#", b"mtllib ", b"newmtl ", b"o ", b"g ", b"v "), "obj", inspect_wavefront),
+    (_starts_with(b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"), "mp3", inspect_mp3),
+    (_starts_with(b"OggS"), "ogg", _header_only("ogg")),
+    (_starts_with(b"fLaC"), "flac", _header_only("flac")),
 ]
+"""How a format is recognised by the first bytes, the extension of nearly all its files, and its inspection."""

@@ -1,94 +1,183 @@
 """Writes files to a bucket whose server proves by SHA-256 checksums what it has stored, so nothing is read back.
 
-Many S3 servers verify the checksums that a client sends; some ignore them. `verifies` finds out with wrong checksums:
-only a server that refuses these is believed. `storage` reads back what it has written to any other.
+`checksum_support` tells which servers do. A small file is sent with one request when it is complete. A large one is
+sent in parts while it still arrives, and becomes an object only with the last request: a file that is refused, or that
+breaks off, leaves nothing in the bucket. The checksums are those of the bytes as they arrived. If the disk returns
+others, the server refuses them.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import IO, Any
-from uuid import uuid4
 
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from generations.files import request_signing
-from generations.files.spool import PART_BYTES, Spool
+from generations.files.checksum_support import encode
+from generations.files.formats.byte_reader import HEAD_BYTES
+from generations.files.inspection import expected_extension
+from generations.files.media_types import TYPES
+from generations.files.spool import Spool
 
-# How servers refuse a body that does not match its checksum: S3, Cloudflare and SeaweedFS; MinIO; Ceph.
-MISMATCH_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+# A file of this size or more is sent in parts of it. They are read from disk, so they are larger than what is kept in
+# memory. Smaller ones would have the server do more work.
+PART_BYTES = 32 * 1024**2
 CHUNK_BYTES = 256 * 1024
-PROBE = b"Limn verifies that this server compares checksums."
-_verdicts: dict[tuple[str, str], bool] = {}
-"""What each bucket's server did with a wrong checksum, by its URL and the bucket's name."""
-_lock = threading.Lock()
+# Of all files together. A part that waits for a thread is on disk.
+THREADS = 8
 
 
-def verifies(bucket: Any, prefix: str) -> bool:
-    """Return whether the server refuses objects and parts of objects with a wrong checksum.
+class ProvenSpool(Spool):
+    """A spool whose file goes to a bucket, and in parts, while it is being written, if it is large.
 
-    It is asked once in the life of a process, with two writes below `prefix` of which nothing remains.
+    An upload that `put` does not complete is aborted on exit.
 
-    Raises:
-        BotoCoreError, ClientError: The server is unavailable, or refuses all writes.
+    Args:
+        bucket: The bucket as an object of boto3. Its server verifies checksums.
+        key_of: Returns the key of the file, given its extension.
+        expected_bytes: The size that the file is said to have.
     """
-    client = bucket.meta.client
-    server = (client.meta.endpoint_url, bucket.name)
-    if server not in _verdicts:
-        with _lock:
-            if server not in _verdicts:
-                where = {"Bucket": bucket.name, "Key": f"{prefix}checksum-probe-{uuid4()}"}
-                _verdicts[server] = _refuses_wrong_object(client, where) and _refuses_wrong_part(client, where)
-    return _verdicts[server]
+
+    def __init__(self, bucket: Any, key_of: Callable[[str], str], *, expected_bytes: int | None) -> None:
+        super().__init__(expected_bytes=expected_bytes)
+        self._bucket, self._key_of = bucket, key_of
+        self._part = hashlib.sha256()
+        self._digests: list[bytes] = []
+        """Of the parts that are complete."""
+        self._upload: _Upload | None = None
+
+    def __exit__(self, *error: object) -> None:
+        self._abort()
+        super().__exit__(*error)
+
+    def write(self, chunk: bytes | memoryview) -> int:
+        """Append `chunk`.
+
+        Raises:
+            BotoCoreError, ClientError: A part of the file could not be sent.
+        """
+        rest = memoryview(chunk)
+        while rest:
+            piece = rest[: PART_BYTES - self.size_bytes % PART_BYTES]
+            super().write(piece)
+            # The hash of the first part is that of the whole file so far.
+            if self._digests:
+                self._part.update(piece)
+            if self.size_bytes % PART_BYTES == 0:
+                self._end_part()
+            rest = rest[len(piece) :]
+        return len(chunk)
+
+    def put(self, key: str, *, content_type: str) -> bool:
+        """Store the file, which is complete.
+
+        Returns:
+            Whether the server has confirmed the checksum of the whole object. If not, the object must be read back.
+
+        Raises:
+            BotoCoreError, ClientError: It is not stored. Among the reasons is that other bytes arrived than were sent.
+        """
+        if not self._digests:
+            return _put_object(self._bucket, key, self, content_type=content_type)
+        if self.size_bytes % PART_BYTES:
+            self._end_part()
+        if self._upload is None or self._upload.name != (key, content_type):
+            # The beginning of the file did not tell its type.
+            self._abort()
+            self._upload = _Upload(self._bucket, key, content_type)
+            for number, digest in enumerate(self._digests):
+                self._send(self._upload, number, digest)
+        is_confirmed = self._upload.complete(self._digests)
+        self._upload = None
+        return is_confirmed
+
+    def _end_part(self) -> None:
+        digest = self._part.digest() if self._digests else self.digest
+        self._digests.append(digest)
+        self._part = hashlib.sha256()
+        self.file.flush()
+        if len(self._digests) == 1:
+            extension = expected_extension(os.pread(self.file.fileno(), HEAD_BYTES, 0))
+            if extension is not None:
+                self._upload = _Upload(self._bucket, self._key_of(extension), TYPES[extension][1])
+        if self._upload is not None:
+            self._send(self._upload, len(self._digests) - 1, digest)
+
+    def _send(self, upload: _Upload, number: int, digest: bytes) -> None:
+        start = number * PART_BYTES
+        upload.send(_Region(self.file, start, min(PART_BYTES, self.size_bytes - start)), digest)
+
+    def _abort(self) -> None:
+        if self._upload is not None:
+            self._upload.abort()
+            self._upload = None
 
 
-def put(bucket: Any, key: str, spool: Spool, *, content_type: str) -> bool:
-    """Store a file of a bucket that `verifies`.
+class _Upload:
+    """A multipart upload, of which several threads send parts at the same time."""
 
-    The checksums are those of the bytes as they arrived. If the disk returns others, the server refuses them.
+    def __init__(self, bucket: Any, key: str, content_type: str) -> None:
+        self.name = key, content_type
+        self._client, self._where = bucket.meta.client, {"Bucket": bucket.name, "Key": key}
+        created = self._client.create_multipart_upload(
+            **self._where, ContentType=content_type, ChecksumAlgorithm="SHA256"
+        )
+        self._where["UploadId"] = created["UploadId"]
+        self._parts: list[Future[dict[str, Any]]] = []
 
-    Returns:
-        Whether the server has confirmed the checksum of the whole object. If not, the object must be read back.
+    def send(self, body: _Region, digest: bytes) -> None:
+        """Send the next part, and do not wait for it. Raises the error of an earlier part that has failed."""
+        for sent in self._parts:
+            if sent.done():
+                sent.result()
+        part = {"PartNumber": len(self._parts) + 1, "ChecksumSHA256": encode(digest)}
+        self._parts.append(_threads.submit(self._send, part, body))
 
-    Raises:
-        BotoCoreError, ClientError: It is not stored. Among the reasons is that other bytes arrived than were sent.
-    """
-    client, where = bucket.meta.client, {"Bucket": bucket.name, "Key": key}
-    digests = spool.part_digests
-    if len(digests) == 1:
-        checksum = _encode(spool.digest)
-        if spool.content is not None and (confirmed := _put_small(bucket, key, spool.content, content_type, checksum)):
-            return confirmed == checksum
-        body = _Region(spool.file, 0, spool.size_bytes) if spool.content is None else spool.content
-        stored = client.put_object(**where, Body=body, ContentType=content_type, ChecksumSHA256=checksum)
-        return bool(stored.get("ChecksumSHA256") == checksum)
-    upload = client.create_multipart_upload(**where, ContentType=content_type, ChecksumAlgorithm="SHA256")
-    where["UploadId"] = upload["UploadId"]
-    try:
-        parts = []
-        for number, digest in enumerate(digests):
-            body = _Region(spool.file, number * PART_BYTES, min(PART_BYTES, spool.size_bytes - number * PART_BYTES))
-            part = {"PartNumber": number + 1, "ChecksumSHA256": _encode(digest)}
-            parts.append({**part, "ETag": client.upload_part(**where, **part, Body=body)["ETag"]})
-        completed = client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
-    except BaseException:
+    def complete(self, digests: list[bytes]) -> bool:
+        """Wait for all parts, and make them an object. Returns whether the server has confirmed its checksum."""
+        parts = [part.result() for part in self._parts]
+        completed = self._client.complete_multipart_upload(**self._where, MultipartUpload={"Parts": parts})
+        # S3's checksum of such an object is the hash of the hashes of its parts.
+        expected = f"{encode(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
+        return bool(completed.get("ChecksumSHA256") == expected)
+
+    def abort(self) -> None:
+        """Have the server delete the parts."""
+        # A part that arrives after the others were deleted would stay.
+        wait([part for part in self._parts if not part.cancel()])
         # What is left if this fails as well, the storage cleaner aborts within a day.
         with suppress(BotoCoreError, ClientError):
-            client.abort_multipart_upload(**where)
-        raise
-    # S3's checksum of such an object is the hash of the hashes of its parts.
-    expected = f"{_encode(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
-    return bool(completed.get("ChecksumSHA256") == expected)
+            self._client.abort_multipart_upload(**self._where)
+
+    def _send(self, part: dict[str, Any], body: _Region) -> dict[str, Any]:
+        return {**part, "ETag": self._client.upload_part(**self._where, **part, Body=body)["ETag"]}
 
 
-def _put_small(bucket: Any, key: str, content: bytes, content_type: str, checksum: str) -> str | None:
-    """Try once to store a file. Returns the checksum that the server has confirmed, or None if it was not stored.
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="upload")
+
+
+def _put_object(bucket: Any, key: str, spool: Spool, *, content_type: str) -> bool:
+    """Store a file with one request. Returns whether the server has confirmed its checksum."""
+    checksum, content = encode(spool.digest), spool.content
+    if content is not None:
+        is_confirmed = _put_small(bucket, key, content, content_type, checksum)
+        if is_confirmed is not None:
+            return is_confirmed
+    body = _Region(spool.file, 0, spool.size_bytes) if content is None else content
+    stored = bucket.meta.client.put_object(
+        Bucket=bucket.name, Key=key, Body=body, ContentType=content_type, ChecksumSHA256=checksum
+    )
+    return bool(stored.get("ChecksumSHA256") == checksum)
+
+
+def _put_small(bucket: Any, key: str, content: bytes, content_type: str, checksum: str) -> bool | None:
+    """Try once to store a file. Returns whether the server has confirmed its checksum, or None if it is not stored.
 
     The request goes over the connections of boto3, with its limits of time, but past its other layers, which take two
     milliseconds of CPU time. These are for requests that fail: they know what to repeat, and which error to raise.
@@ -100,7 +189,7 @@ def _put_small(bucket: Any, key: str, content: bytes, content_type: str, checksu
         response = bucket.meta.client._endpoint.http_session.send(request)
     except BotoCoreError:
         return None
-    return str(response.headers.get("x-amz-checksum-sha256", "")) if response.status_code == 200 else None
+    return response.headers.get("x-amz-checksum-sha256") == checksum if response.status_code == 200 else None
 
 
 class _Region:
@@ -130,53 +219,3 @@ class _Region:
         """Continue from another position. Called if a request is repeated."""
         self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         return self._position
-
-
-def _refuses_wrong_object(client: Any, where: dict[str, str]) -> bool:
-    def put_wrong(checksum: str) -> None:
-        client.put_object(**where, Body=PROBE, ChecksumSHA256=checksum)
-        # The server has stored it all the same. If it may not be deleted here, the storage cleaner tries as well.
-        with suppress(ClientError):
-            client.delete_object(**where)
-
-    return _is_refused(put_wrong)
-
-
-def _refuses_wrong_part(client: Any, where: dict[str, str]) -> bool:
-    try:
-        upload = client.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
-    except ClientError as error:
-        if _is_final(error):
-            return False
-        raise
-
-    def put_wrong(checksum: str) -> None:
-        client.upload_part(**where, UploadId=upload, PartNumber=1, Body=PROBE, ChecksumSHA256=checksum)
-
-    try:
-        return _is_refused(put_wrong)
-    finally:
-        with suppress(ClientError):
-            client.abort_multipart_upload(**where, UploadId=upload)
-
-
-def _is_refused(put_wrong: Callable[[str], None]) -> bool:
-    try:
-        put_wrong(_encode(hashlib.sha256(PROBE + b"?").digest()))
-    except ClientError as error:
-        if error.response["Error"]["Code"] in MISMATCH_CODES:
-            return True
-        if _is_final(error):
-            return False
-        raise
-    return False
-
-
-def _is_final(error: ClientError) -> bool:
-    """Return whether the server does not know the request, so that it would answer the same again."""
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return status in (400, 501)
-
-
-def _encode(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()

@@ -15,8 +15,6 @@ from typing import IO
 # Most images have a few megabytes. A larger file is not worth its memory.
 FILE_BYTES_MAX = 8 * 1024**2
 MEMORY_BYTES_MAX = 32 * 1024**2
-# A larger file is sent in parts, because a transfer that breaks off then repeats one part only.
-PART_BYTES = 32 * 1024**2
 
 
 class MemoryBudget:
@@ -52,16 +50,13 @@ class Spool:
 
     Args:
         expected_bytes: The size that the file is said to have. A large one goes to disk from its first byte.
-        hashes_parts: Also hash the parts of a file that is larger than PART_BYTES.
     """
 
-    def __init__(self, *, expected_bytes: int | None = None, hashes_parts: bool = False) -> None:
+    def __init__(self, *, expected_bytes: int | None = None) -> None:
         self.file: IO[bytes] = io.BytesIO()
         """All that was written."""
         self.size_bytes = 0
-        self.hashes_parts = hashes_parts
-        self._whole, self._part = hashlib.sha256(), hashlib.sha256()
-        self._digests: list[bytes] = []
+        self._hash = hashlib.sha256()
         self._is_in_memory, self._memory_bytes = True, 0
         if (expected_bytes or 0) > FILE_BYTES_MAX:
             self._move_to_disk()
@@ -82,36 +77,15 @@ class Spool:
     @property
     def digest(self) -> bytes:
         """The SHA-256 of all that was written."""
-        return self._whole.digest()
+        return self._hash.digest()
 
-    @property
-    def part_digests(self) -> list[bytes]:
-        """The SHA-256 of each PART_BYTES of the file, the last of which may be shorter."""
-        if self.size_bytes <= PART_BYTES:
-            return [self.digest]
-        return [*self._digests, self._part.digest()] if self.size_bytes % PART_BYTES else self._digests
-
-    def write(self, chunk: bytes) -> int:
+    def write(self, chunk: bytes | memoryview) -> int:
         """Append `chunk`."""
         if self._is_in_memory and not self._fits(len(chunk)):
             self._move_to_disk()
-        rest = memoryview(chunk)
-        while rest:
-            piece = rest[: PART_BYTES - self.size_bytes % PART_BYTES]
-            self._hash(piece)
-            rest = rest[len(piece) :]
+        self._hash.update(chunk)
+        self.size_bytes += len(chunk)
         return self.file.write(chunk)
-
-    def _hash(self, piece: memoryview) -> None:
-        """Hash bytes that belong to one part."""
-        self._whole.update(piece)
-        # The hash of the first part is that of the whole file so far.
-        if self.hashes_parts and self.size_bytes >= PART_BYTES:
-            self._part.update(piece)
-        self.size_bytes += len(piece)
-        if self.size_bytes % PART_BYTES == 0:
-            self._digests.append((self._part if self._digests else self._whole).digest())
-            self._part = hashlib.sha256()
 
     def _fits(self, count: int) -> bool:
         if self.size_bytes + count > FILE_BYTES_MAX or not MEMORY.try_take(count):

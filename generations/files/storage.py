@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
-from generations.files import proven_writes, request_signing
+from generations.files import checksum_support, request_signing
+from generations.files.proven_writes import ProvenSpool
 from generations.files.spool import Spool
 
 # The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
@@ -64,11 +65,17 @@ def put(key: str, file: IO[bytes], *, content_type: str) -> None:
         raise OSError(f"storage wrote {written} instead of {key}")
 
 
-def new_spool(*, expected_bytes: int | None) -> Spool:
-    """Return an empty spool for a file that `put_proven` will store. `expected_bytes` is its size, as far as known."""
+def new_spool(key_of: Callable[[str], str], *, expected_bytes: int | None) -> Spool:
+    """Return an empty spool for a file that `put_proven` will store.
+
+    Args:
+        key_of: Returns the key of the file, given its extension. No other file has had such a key.
+        expected_bytes: The size of the file, as far as it is known.
+    """
     bucket = _bucket()
-    hashes_parts = bucket is not None and proven_writes.verifies(bucket, OUTPUTS_PREFIX)
-    return Spool(expected_bytes=expected_bytes, hashes_parts=hashes_parts)
+    if bucket is not None and checksum_support.verifies(bucket, OUTPUTS_PREFIX):
+        return ProvenSpool(bucket, key_of, expected_bytes=expected_bytes)
+    return Spool(expected_bytes=expected_bytes)
 
 
 def put_proven(key: str, spool: Spool, *, content_type: str) -> None:
@@ -78,15 +85,14 @@ def put_proven(key: str, spool: Spool, *, content_type: str) -> None:
     checksums, is read back.
 
     Args:
-        key: A key that no other file has had.
+        key: What the `key_of` of the spool returns for its type.
 
     Raises:
         StoredOtherwise: The storage holds other bytes.
         OSError, BotoCoreError, ClientError: It is not stored.
     """
-    bucket = _bucket()
-    if bucket is not None and spool.hashes_parts:
-        if proven_writes.put(bucket, key, spool, content_type=content_type):
+    if isinstance(spool, ProvenSpool):
+        if spool.put(key, content_type=content_type):
             return
     else:
         put(key, spool.file, content_type=content_type)

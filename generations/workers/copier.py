@@ -10,6 +10,7 @@ import base64
 import binascii
 import logging
 from concurrent.futures import Future
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -102,7 +103,7 @@ def _give_up(output: Output) -> None:
 
 def _copy(output: Output) -> None:
     try:
-        with storage.new_spool(expected_bytes=output.claimed_size_bytes) as spool:
+        with storage.new_spool(partial(key_of, output), expected_bytes=output.claimed_size_bytes) as spool:
             lifecycle.stored(output, _transfer(output, spool))
     except (http_client.AddressRefused, http_client.TooLarge) as error:
         # Final: the same URL is refused again, and the same file is too large again.

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from generations.files.formats import mp4
-from generations.files.inspection import inspect
+from generations.files.formats.byte_reader import HEAD_BYTES
+from generations.files.inspection import expected_extension, inspect
 from generations.files.media_types import PIXELS_MAX, TYPES, MediaInfo, NotMedia
 from tests.generations.files.example_files import (
     FILES,
@@ -58,6 +59,17 @@ def test_a_file_is_identified_by_its_bytes(extension: str) -> None:
 
     assert (found.extension, found.kind, found.content_type) == (extension, *TYPES[extension])
     assert (found.width, found.height) == SIZES.get(extension, (None, None))
+
+
+@pytest.mark.parametrize("extension", FILES)
+def test_the_first_bytes_of_most_files_tell_the_type(extension: str) -> None:
+    another = {"mov": "mp4", "m4a": "mp4", "mtl": "obj"}
+
+    assert expected_extension(FILES[extension][:HEAD_BYTES]) == another.get(extension, extension)
+
+
+def test_the_first_bytes_of_an_unknown_file_tell_nothing() -> None:
+    assert expected_extension(b"MZ") is None
 
 
 def test_an_image_may_have_any_colour_depth() -> None:

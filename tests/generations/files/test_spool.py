@@ -10,14 +10,12 @@ import pytest
 from generations.files import spool
 from generations.files.spool import MemoryBudget, Spool
 
-PART = 1_000_000
 CHUNK = os.urandom(64 * 1024)
 
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> MemoryBudget:
     budget = MemoryBudget(spool.MEMORY_BYTES_MAX)
-    monkeypatch.setattr(spool, "PART_BYTES", PART)
     monkeypatch.setattr(spool, "MEMORY", budget)
     return budget
 
@@ -47,18 +45,12 @@ def test_a_large_file_is_on_disk_and_takes_no_memory(budget: MemoryBudget, expec
         assert large.file.read() == content
 
 
-@pytest.mark.parametrize("size_bytes", [1000, PART, PART + 1, 2 * PART, 3 * PART - 1])
-@pytest.mark.parametrize("expected_bytes", [None, 2 * PART])
-def test_the_file_and_its_parts_are_hashed(
-    size_bytes: int, expected_bytes: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spool, "FILE_BYTES_MAX", PART // 2)
-    with Spool(expected_bytes=expected_bytes, hashes_parts=True) as large:
-        content = fill(large, size_bytes)
+@pytest.mark.parametrize("size_bytes", [1000, 9 * 1024**2])
+def test_the_file_is_hashed(size_bytes: int) -> None:
+    with Spool() as spooled:
+        content = fill(spooled, size_bytes)
 
-        parts = [content[start : start + PART] for start in range(0, size_bytes, PART)]
-        assert large.digest == hashlib.sha256(content).digest()
-        assert large.part_digests == [hashlib.sha256(part).digest() for part in parts]
+        assert spooled.digest == hashlib.sha256(content).digest()
 
 
 def test_many_files_share_the_memory(budget: MemoryBudget) -> None:

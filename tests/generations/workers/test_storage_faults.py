@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from generations.files import proven_writes, spool, storage
+from generations.files import checksum_support, spool, storage
 from generations.models import Generation, Output, Status
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import box, film
@@ -110,7 +110,7 @@ def test_c23_a_generation_is_not_completed_while_its_file_is_stored_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that compares checksums refuses the file. From any other it is read back."""
-    monkeypatch.setitem(proven_writes._verdicts, (proxy.bucket.endpoint_url, proxy.bucket.name), server_verifies)
+    monkeypatch.setitem(checksum_support._verdicts, (proxy.bucket.endpoint_url, proxy.bucket.name), server_verifies)
     setattr(proxy, direction, True)
     generation = order_answered_with(f"{film_server.url}/film")
     work.until(lambda: has_failed(times=3))
