@@ -94,10 +94,11 @@ if _on_postgresql:
     # A connection that a restart of the server has closed is detected before it is used.
     _database["CONN_HEALTH_CHECKS"] = True
 else:
-    # With IMMEDIATE, writers wait for each other at BEGIN instead of failing in the middle. The timeout is for workers;
-    # requests have less (database.timeouts).
+    _database["ENGINE"] = "database.sqlite"
     _database["OPTIONS"] = {
+        # Writers wait for each other at BEGIN instead of failing in the middle.
         "transaction_mode": "IMMEDIATE",
+        # Seconds, for workers. Requests have a limit of their own (database.timeouts).
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
         # Otherwise INSERT OR REPLACE would bypass the trigger that makes entries append-only.

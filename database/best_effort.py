@@ -6,12 +6,14 @@ They are worth a short wait, but a request that only reads must neither wait lon
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
 
 from django.db import Error, connection, transaction
 from psycopg_pool import PoolTimeout
+
+from database import timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +32,14 @@ def try_write(write: Callable[[], Result], *, default: Result) -> Result:
     Raises:
         django.db.Error, PoolTimeout: There is no connection to the database.
     """
-    milliseconds = int(WAIT_SECONDS_MAX * 1000)
+    is_sqlite = connection.vendor == "sqlite"
     try:
-        with _sqlite_busy_timeout(milliseconds), transaction.atomic():
-            if connection.vendor == "postgresql":
-                # `true`: for this transaction only.
-                _fetch_value(f"SELECT set_config('lock_timeout', '{milliseconds}ms', true)")
+        # SQLite waits for its only writer at the beginning of the transaction.
+        with timeouts.limited(WAIT_SECONDS_MAX) if is_sqlite else nullcontext(), transaction.atomic():
+            if not is_sqlite:
+                with connection.cursor() as cursor:
+                    # `true`: for this transaction only.
+                    cursor.execute(f"SELECT set_config('lock_timeout', '{int(WAIT_SECONDS_MAX * 1000)}ms', true)")
             return write()
     except (Error, PoolTimeout) as error:
         # Without a connection every later query of the request fails as well, and each waits as long for one. Raising
@@ -44,23 +48,3 @@ def try_write(write: Callable[[], Result], *, default: Result) -> Result:
             raise
         logger.info("skipped a non-essential write", extra={"error": f"{error}"[:200]})
         return default
-
-
-@contextmanager
-def _sqlite_busy_timeout(milliseconds: int) -> Iterator[None]:
-    """Limit how long SQLite waits for its only writer. It waits at BEGIN, so this surrounds the transaction."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    before = _fetch_value("PRAGMA busy_timeout")
-    _fetch_value(f"PRAGMA busy_timeout = {milliseconds}")
-    try:
-        yield
-    finally:
-        _fetch_value(f"PRAGMA busy_timeout = {int(before)}")
-
-
-def _fetch_value(statement: str) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchone()[0]

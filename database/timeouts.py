@@ -1,9 +1,10 @@
-"""The connections to the database. They limit how long a request waits, so that its client gets a 503 within 5 seconds.
+"""The connections to the database. They limit how long a request waits, so its client gets a 503 and not no answer.
 
-PostgreSQL ends a wait for a lock and a slow statement itself (`lock_timeout`, `statement_timeout` in the settings). A
-server that is stopped or cut off ends nothing; for that case `Connection` counts the time that a request waits.
+On PostgreSQL that is within five seconds. PostgreSQL ends a wait for a lock and a slow statement itself
+(`lock_timeout`, `statement_timeout` in the settings). A server that is stopped or cut off ends nothing; for that case
+`Connection` counts the time that a request waits. On SQLite, `database.sqlite` counts it.
 `config.health.DatabaseUnavailableMiddleware` surrounds every request with `limited`. Workers have no client that waits,
-so only PostgreSQL's own limits apply to them.
+so only the limits of the settings apply to them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection
@@ -25,12 +26,11 @@ from psycopg.abc import Params, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
 
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
 # For all statements of one request together. It exceeds PostgreSQL's lock_timeout of 3 s, so a locked row is reported
 # as what it is.
 REQUEST_SECONDS_MAX = 4.0
+# On SQLite, a request waits for its turns in a queue that moves on (`database.sqlite`). Proxies wait for a minute.
+SQLITE_REQUEST_SECONDS_MAX = 20.0
 # How long a request waits for a connection of the pool.
 CONNECTION_SECONDS_MAX = 4.0
 # The same limits while the database is unreachable. Requests would otherwise queue up for the pool, each behind the
@@ -54,8 +54,14 @@ _is_unreachable = threading.Event()
 
 
 @contextmanager
-def limited(seconds: float = REQUEST_SECONDS_MAX) -> Iterator[None]:
-    """Limit the time that all statements within the block may wait for the database, in seconds."""
+def limited(seconds: float | None = None) -> Iterator[None]:
+    """Limit the time that all statements within the block may wait for the database, in seconds.
+
+    Within another such block its limit stays in force as well. Without `seconds` it is the limit of a request.
+    """
+    if seconds is None:
+        seconds = SQLITE_REQUEST_SECONDS_MAX if connection.vendor == "sqlite" else REQUEST_SECONDS_MAX
+    seconds = seconds_left(at_most=seconds)
     if _is_unreachable.is_set():
         seconds = min(seconds, UNREACHABLE_SECONDS_MAX)
     token = _request_budget.set(_TimeBudget(seconds))
@@ -63,6 +69,18 @@ def limited(seconds: float = REQUEST_SECONDS_MAX) -> Iterator[None]:
         yield
     finally:
         _request_budget.reset(token)
+
+
+def seconds_left(*, at_most: float) -> float:
+    """Return how many seconds the next statement may wait: `at_most`, or less if the request has less left."""
+    budget = _request_budget.get()
+    return at_most if budget is None else min(at_most, max(budget.seconds_left, 0.0))
+
+
+def spend(seconds: float) -> None:
+    """Record that a statement of this request has taken so many seconds."""
+    if (budget := _request_budget.get()) is not None:
+        budget.seconds_left -= seconds
 
 
 class Connection(psycopg.Connection[Row_co]):
@@ -129,12 +147,3 @@ def _set_pool_timeout(seconds: float) -> None:
     # Only connections to PostgreSQL come from a pool.
     if (pool := getattr(connection, "pool", None)) is not None:
         pool.timeout = seconds
-
-
-@receiver(connection_created)
-def _limit_sqlite(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Apply the limit to SQLite, where each request makes a connection, and the connection carries the time-out."""
-    budget = _request_budget.get()
-    if budget is not None and connection.vendor == "sqlite":
-        # A setting of the connection itself: nothing is sent to a server, so it is not logged as a statement.
-        connection.connection.execute(f"PRAGMA busy_timeout = {int(budget.seconds_left * 1000)}")

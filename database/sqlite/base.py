@@ -1,0 +1,117 @@
+"""Django's backend for SQLite, whose writers wait in a queue.
+
+A transaction begins with BEGIN IMMEDIATE, so it waits before its first statement; a statement outside of transactions
+waits as well. Both stand in the `WriteQueue` until SQLite has its lock free for them, and fail with `OperationalError`
+("database is locked") when the time of the request (`database.timeouts`), or else the option `timeout`, is over.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from time import monotonic, sleep
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+from database import timeouts
+from database.sqlite.write_queue import PAUSE_SECONDS, WriteQueue, queue_of
+
+# What takes SQLite's lock when no transaction runs. Any other such statement waits for the lock outside of the queue.
+_WRITES = re.compile(r"\s*(BEGIN|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP)\b", re.IGNORECASE)
+_LOCKED = "database is locked"
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection to SQLite."""
+
+    _turn: WriteQueue | None = None
+    """The queue in which the connection has the turn."""
+
+    @property
+    def write_queue(self) -> WriteQueue | None:
+        """The queue of the database; None in memory, where no other process writes."""
+        return None if self.is_in_memory_db() else queue_of(str(self.settings_dict["NAME"]))
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super().get_new_connection(conn_params)
+        # From now on `execute_in_turn` waits, because its limit differs from statement to statement.
+        connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+    def create_cursor(self, name: str | None = None) -> Cursor:
+        cursor: Cursor = self.connection.cursor(factory=lambda connection: Cursor(connection, self))
+        return cursor
+
+    def execute_in_turn(self, statement: str, execute: Callable[[], Any]) -> Any:
+        """Call `execute` when it is the statement's turn. A transaction that it begins keeps the turn to its end."""
+        queue, started = self.write_queue, monotonic()
+        deadline = started + timeouts.seconds_left(at_most=self.settings_dict["OPTIONS"]["timeout"])
+        try:
+            if queue is None or self.connection.in_transaction or not _WRITES.match(statement):
+                return _repeat(execute, deadline)
+            if not queue.enter(deadline):
+                raise sqlite3.OperationalError(_LOCKED)
+            self._turn = queue
+            try:
+                with queue.first(deadline) as is_first:
+                    if not is_first:
+                        raise sqlite3.OperationalError(_LOCKED)
+                    return _repeat(execute, deadline)
+            finally:
+                if not self.connection.in_transaction:
+                    self._leave_queue()
+        finally:
+            timeouts.spend(monotonic() - started)
+
+    def _commit(self) -> None:
+        # After an error the transaction still runs, and Django rolls it back.
+        super()._commit()  # type: ignore[misc]
+        self._leave_queue()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()  # type: ignore[misc]
+        finally:
+            self._leave_queue()
+
+    def _close(self) -> None:
+        try:
+            super()._close()  # type: ignore[misc]
+        finally:
+            self._leave_queue()
+
+    def _leave_queue(self) -> None:
+        queue, self._turn = self._turn, None
+        if queue is not None:
+            queue.leave()
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    """A cursor whose statements wait for their turn."""
+
+    def __init__(self, connection: sqlite3.Connection, wrapper: DatabaseWrapper) -> None:
+        super().__init__(connection)
+        self._wrapper = wrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        return self._wrapper.execute_in_turn(query, lambda: base.SQLiteCursorWrapper.execute(self, query, params))
+
+    def executemany(self, query: str, param_list: Iterable[Any]) -> Any:
+        # It may be an iterator, and the statement may be repeated.
+        rows = list(param_list)
+        return self._wrapper.execute_in_turn(query, lambda: base.SQLiteCursorWrapper.executemany(self, query, rows))
+
+
+def _repeat(execute: Callable[[], Any], deadline: float) -> Any:
+    """Execute a statement until the database is not locked, or the deadline has come."""
+    while True:
+        try:
+            return execute()
+        except sqlite3.OperationalError as error:
+            # The statement had no effect. Another error, such as SQLITE_BUSY_SNAPSHOT, is not one that passes.
+            is_locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            if not is_locked or monotonic() >= deadline:
+                raise
+        sleep(PAUSE_SECONDS)

@@ -1,0 +1,105 @@
+"""The queue in which the writers of a SQLite database wait for their turn.
+
+SQLite has one writer at a time and keeps no order among those that wait: each tries again after pauses that grow to
+100 ms, and the first to try when the lock is free gets it. Under load a writer then waits for seconds, although no
+transaction takes longer than milliseconds. `WriteQueue` lets the threads of a process write in the order in which they
+came, and the processes take turns. It only decides who tries next. SQLite's own lock protects the data, so a program
+that does not use the queue may write as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from time import monotonic, sleep
+
+# Between two attempts of the first in the queue. One thread in each process makes attempts; the others sleep.
+PAUSE_SECONDS = 0.001
+
+
+class WriteQueue:
+    """The queue of one database, as one process sees it."""
+
+    def __init__(self, file: Path) -> None:
+        """Create nothing yet.
+
+        Args:
+            file: An empty file for the lock among processes. It is created when it is needed, and never removed.
+        """
+        self._file = file
+        self._mutex = threading.Lock()
+        self._is_taken = False
+        self._waiting: deque[threading.Lock] = deque()
+        self.turns = 0
+        """How many turns have ended. Each is one write transaction."""
+
+    def __len__(self) -> int:
+        """Return how many threads of this process write or wait."""
+        with self._mutex:
+            return self._is_taken + len(self._waiting)
+
+    def enter(self, deadline: float) -> bool:
+        """Wait until it is the caller's turn in this process. Returns False at the deadline, by the monotonic clock.
+
+        After True the caller calls `leave`. Another thread may do it.
+        """
+        with self._mutex:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=max(0.0, deadline - monotonic())):
+            return True
+        with self._mutex:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+            # `leave` passed the turn on at the last moment.
+            return True
+
+    def leave(self) -> None:
+        """Pass the turn to the thread that has waited longest."""
+        with self._mutex:
+            self.turns += 1
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_taken = False
+
+    @contextmanager
+    def first(self, deadline: float) -> Iterator[bool]:
+        """Be the first of all processes within the block. Yields False if another one was it until the deadline.
+
+        The caller has its turn in this process, and tries to write within the block. A process whose transaction has
+        just ended waits here too, so its next thread cannot overtake the first.
+        """
+        # Opened each time: closing it releases the lock, also when this process is killed.
+        handle = os.open(self._file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while not (is_first := _try_lock(handle)) and monotonic() < deadline:
+                sleep(PAUSE_SECONDS)
+            yield is_first
+        finally:
+            os.close(handle)
+
+
+@cache
+def queue_of(database: str) -> WriteQueue:
+    """Return the queue of a database file in this process."""
+    return WriteQueue(Path(f"{database}-queue"))
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

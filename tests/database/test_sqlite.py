@@ -1,0 +1,177 @@
+"""Those who write to SQLite wait in a queue, and those that have waited too long fail."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection, connections, transaction
+
+from database import timeouts
+from database.sqlite.base import DatabaseWrapper
+from database.sqlite.write_queue import WriteQueue
+from tests.services.waiting import HANG_SECONDS, until
+
+pytestmark = pytest.mark.once
+
+
+def soon() -> float:
+    return monotonic() + HANG_SECONDS
+
+
+# --- The queue ---
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> WriteQueue:
+    return WriteQueue(tmp_path / "queue")
+
+
+def test_threads_have_their_turns_in_the_order_in_which_they_came(queue: WriteQueue) -> None:
+    came: list[int] = []
+
+    def write(number: int) -> None:
+        assert queue.enter(soon())
+        came.append(number)
+        queue.leave()
+
+    def waits(threads: int) -> bool:
+        return len(queue) == threads
+
+    queue.enter(soon())
+    threads = [threading.Thread(target=write, args=[number]) for number in range(6)]
+    for number, thread in enumerate(threads):
+        thread.start()
+        until(partial(waits, number + 2), what="a thread that waits")
+    queue.leave()
+    for thread in threads:
+        thread.join()
+
+    assert came == [0, 1, 2, 3, 4, 5]
+    assert len(queue) == 0
+
+
+def test_a_thread_that_gives_up_leaves_the_turn_to_the_next(queue: WriteQueue) -> None:
+    queue.enter(soon())
+
+    assert not queue.enter(monotonic())
+
+    queue.leave()
+    assert queue.enter(monotonic())
+
+
+def test_one_process_is_the_first(queue: WriteQueue, tmp_path: Path) -> None:
+    """Each open file has a lock of its own, so a second queue stands for another process."""
+    of_another_process = WriteQueue(tmp_path / "queue")
+
+    with queue.first(soon()) as is_first, of_another_process.first(monotonic()) as is_first_too:
+        assert (is_first, is_first_too) == (True, False)
+
+    with of_another_process.first(monotonic()) as is_first:
+        assert is_first
+
+
+# --- Transactions and statements of Django ---
+
+
+@pytest.fixture
+def writer(transactional_db: None) -> Iterator[sqlite3.Connection]:
+    """A program without a queue, such as the command line of SQLite, in a transaction that does not end."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def create_in_a_transaction() -> None:
+    with transaction.atomic():
+        Group.objects.create(name="painters")
+
+
+def create_at_once() -> None:
+    """Write one statement outside of transactions."""
+    Group.objects.bulk_create([Group(name="painters")])
+
+
+def get_queue() -> WriteQueue:
+    wrapper = connections["default"]
+    assert isinstance(wrapper, DatabaseWrapper)
+    assert wrapper.write_queue is not None
+    return wrapper.write_queue
+
+
+def in_a_thread(act: Callable[[], None]) -> None:
+    try:
+        act()
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.parametrize("create", [create_in_a_transaction, create_at_once])
+def test_a_write_waits_for_another_one(create: Callable[[], None], writer: sqlite3.Connection) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        created = threads.submit(in_a_thread, create)
+        until(lambda: len(get_queue()) == 1, what="a thread that writes")
+        assert not Group.objects.exists()
+        writer.rollback()
+        created.result(HANG_SECONDS)
+
+    assert Group.objects.count() == 1
+    assert len(get_queue()) == 0
+
+
+@pytest.mark.parametrize("create", [create_in_a_transaction, create_at_once])
+def test_a_write_fails_when_the_time_of_its_request_is_over(
+    create: Callable[[], None], writer: sqlite3.Connection
+) -> None:
+    with timeouts.limited(0.01), pytest.raises(OperationalError, match="database is locked"):
+        create()
+
+    assert len(get_queue()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_has_the_turn_until_it_ends() -> None:
+    with transaction.atomic():
+        assert len(get_queue()) == 1
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        raise ZeroDivisionError
+
+    assert len(get_queue()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_closed_connection_gives_the_turn_away() -> None:
+    with transaction.atomic():
+        connection.close()
+
+    assert len(get_queue()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_that_the_database_refuses_gives_the_turn_away() -> None:
+    Group.objects.create(name="painters")
+
+    with connection.cursor() as cursor, pytest.raises(Exception, match="UNIQUE"):
+        cursor.execute("INSERT INTO auth_group (name) VALUES ('painters')")
+
+    assert len(get_queue()) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_of_one_request_share_its_time() -> None:
+    with timeouts.limited(60):
+        before = timeouts.seconds_left(at_most=60)
+        assert Group.objects.count() == 0
+        assert timeouts.seconds_left(at_most=60) < before
+        with timeouts.limited(0.5):
+            assert timeouts.seconds_left(at_most=60) <= 0.5
+        with timeouts.limited(1000):
+            assert timeouts.seconds_left(at_most=1000) < 60
