@@ -95,6 +95,8 @@ if _on_postgresql:
     _database["CONN_HEALTH_CHECKS"] = True
 else:
     _database["ENGINE"] = "database.sqlite"
+    # Threads keep their connections: to open one takes longer than most requests wait for their statements.
+    _database["CONN_MAX_AGE"] = None
     _database["OPTIONS"] = {
         # Writers wait for each other at BEGIN instead of failing in the middle.
         "transaction_mode": "IMMEDIATE",

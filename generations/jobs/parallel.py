@@ -87,8 +87,8 @@ class Pool(Generic[Row]):
         try:
             _handle(row, self._handle, self._give_up)
         finally:
-            # Each thread has a connection of its own.
-            connection.close()
+            # Each thread has a connection of its own. On SQLite it keeps it; on PostgreSQL it goes back to the pool.
+            connection.close_if_unusable_or_obsolete()
             with self._changed:
                 self._busy -= 1
                 self._changed.notify_all()
