@@ -102,7 +102,8 @@ else:
         "transaction_mode": "IMMEDIATE",
         # Seconds, for workers. Requests have a limit of their own (database.timeouts).
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+        # FULL: a commit waits for the disk, so what was answered, and what fal is paid for, survives a power failure.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
         # Otherwise INSERT OR REPLACE would bypass the trigger that makes entries append-only.
         "PRAGMA recursive_triggers=ON;",
     }

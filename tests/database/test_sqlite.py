@@ -175,3 +175,11 @@ def test_statements_of_one_request_share_its_time() -> None:
             assert timeouts.seconds_left(at_most=60) <= 0.5
         with timeouts.limited(1000):
             assert timeouts.seconds_left(at_most=1000) < 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_waits_for_the_disk() -> None:
+    with connection.cursor() as cursor:
+        settings = [cursor.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
+
+    assert settings == [("wal",), (2,)]  # 2 is FULL.
