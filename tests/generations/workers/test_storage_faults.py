@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
-from generations.files import checksum_support, spool, storage
+from generations.files import checksum_support, proven_writes, spool, storage
 from generations.models import Generation, Output, Status
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import box, film
@@ -143,6 +143,13 @@ def send_large_film(connection: Connection) -> None:
         connection.send(megabyte)
 
 
+def send_cut_film(connection: Connection) -> None:
+    """Sends a film whose last box is said to be longer than the file."""
+    start = film() + LARGE_BYTES.to_bytes(4, "big") + b"free"
+    content = start + bytes(proven_writes.PART_BYTES)
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+
+
 def peak_memory_bytes() -> int:
     """The most memory that this process has used since `/proc/self/clear_refs` was written."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
@@ -162,6 +169,21 @@ def test_a_large_file_is_copied_in_constant_memory(
 
     assert generation.outputs.get().size_bytes == LARGE_BYTES + len(film()) + 8
     assert peak_memory_bytes() - before < 64 * MEGABYTE
+    assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)
+
+
+def test_a_large_file_that_is_refused_leaves_nothing_in_the_bucket(
+    settings, bucket: Bucket, order_answered_with: OrderAnsweredWith, work: Work
+) -> None:
+    with serving(send_cut_film) as server:
+        settings.FAL_MEDIA_HOSTS = [server.host]
+        order_answered_with(f"{server.url}/film")
+
+        work.copy()
+
+    assert has_failed(times=1)
+    assert "incomplete MP4" in Output.objects.get().detail
+    assert bucket.keys() == []
     assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)
 
 
