@@ -7,12 +7,15 @@ requests as there are jobs, and a few more if fal does not answer.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from generations.fal import Completed, Failed, FalError, Gone
@@ -34,10 +37,14 @@ PLACES = Decimal(1).scaleb(-9)
 
 def record_units(submission: Submission, units: Decimal | None) -> None:
     """Record the units that fal's result names; None if it names none. It is not asked about again."""
+    _record(Submission.objects.filter(pk=submission.pk), units)
+
+
+def _record(submissions: QuerySet[Submission], units: Decimal | None) -> None:
     changes: dict[str, Any] = {"units_due_at": None}
     if units is not None:
         changes["billable_units"] = units.quantize(PLACES)
-    Submission.objects.filter(pk=submission.pk).update(**changes)
+    submissions.update(**changes)
 
 
 def run_once(*, limit: int) -> int:
@@ -63,7 +70,7 @@ def ask(submissions: Sequence[Submission]) -> None:
     # The threads wait for fal, and use no connection to the database.
     with ThreadPoolExecutor(max_workers=REQUESTS_AT_ONCE, thread_name_prefix="units") as pool:
         answers = list(pool.map(_read_result, postponed))
-    settled = []
+    settled: dict[Decimal | None, list[UUID]] = defaultdict(list)
     for submission, answer in zip(postponed, answers, strict=True):
         if isinstance(answer, FalError) and not isinstance(answer, Gone):
             logger.info("the billed units could not be read", extra={"error": f"{answer}"[:200]})
@@ -71,11 +78,10 @@ def ask(submissions: Sequence[Submission]) -> None:
             ended_at = generation.finished_at or generation.answered_at or generation.created_at
             if timezone.now() - ended_at <= RESULT_KEPT:
                 continue
-        elif not isinstance(answer, FalError) and answer.billable_units is not None:
-            submission.billable_units = answer.billable_units.quantize(PLACES)
-        submission.units_due_at = None
-        settled.append(submission)
-    Submission.objects.bulk_update(settled, ["units_due_at", "billable_units"])
+        settled[None if isinstance(answer, FalError) else answer.billable_units].append(submission.pk)
+    # Most images of a model are the same number of units.
+    for units, keys in settled.items():
+        _record(Submission.objects.filter(pk__in=keys), units)
 
 
 def _postpone(submissions: Sequence[Submission]) -> Sequence[Submission]:

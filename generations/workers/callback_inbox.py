@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from generations import lifecycle
 from generations.fal import Completed, Failed, wire
 from generations.jobs import failpoints
 from generations.models import Generation, ProviderCallback, Submission
 from generations.provider import clients
-from generations.workers import tasks
+from generations.workers import statements, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +35,16 @@ def due() -> QuerySet[ProviderCallback]:
 
 def run_once(*, limit: int) -> int:
     """Process up to `limit` received callbacks, those that came first. Returns how many."""
-    received = due().order_by("pk")
     try:
-        outcomes = _process_together(received, limit=limit)
+        outcomes = _process_together(lambda: statements.lock_next_received(limit=limit, without=_set_aside))
     except (OperationalError, InterfaceError):
         # The database is unavailable or busy: the loop tries again.
         raise
     except Exception:
         # One of them must not hold up the others, whatever is wrong with it.
         logger.exception("callbacks could not be processed together")
-        outcomes = [outcome for stored in list(received[:limit]) if (outcome := _process_alone(stored))]
+        received = list(due().order_by("pk")[:limit])
+        outcomes = [outcome for stored in received if (outcome := _process_alone(stored))]
     if Outcome.APPLIED in outcomes:
         tasks.wake("copier")
     return len(outcomes)
@@ -53,42 +52,37 @@ def run_once(*, limit: int) -> int:
 
 def catch_up(generation: Generation) -> bool:
     """Process the received callbacks of one generation. Returns whether one of them moved it."""
-    received = ProviderCallback.objects.filter(submission__generation=generation, outcome=Outcome.RECEIVED)
-    return Outcome.APPLIED in _process_together(received.order_by("pk"))
+    return Outcome.APPLIED in _process_together(lambda: statements.lock_received("generation.id", generation.pk))
 
 
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
     """Process one callback. IGNORED if that was done before, or if it belongs to no submission."""
     if stored.submission_id is None:
         raise ValueError("a callback without a submission cannot be processed")
-    received = ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)
-    return next(iter(_process_together(received)), Outcome.IGNORED)
+    return next(iter(_process_together(lambda: statements.lock_received("callback.id", stored.pk))), Outcome.IGNORED)
 
 
 @transaction.atomic
-def _process_together(received: QuerySet[ProviderCallback], *, limit: int | None = None) -> list[Outcome]:
+def _process_together(lock: Callable[[], list[ProviderCallback]]) -> list[Outcome]:
     """Report received callbacks to the lifecycle, in one transaction, and return their outcomes.
 
     A process that dies in it leaves all of them to the next one. The rows of the callbacks and of their generations are
-    locked, so none is reported twice. Without a limit it waits for rows that other processes have locked.
+    locked, so none is reported twice.
+
+    Args:
+        lock: Locks received callbacks, and returns them with their submissions and generations.
     """
-    # PostgreSQL locks no row of an outer join. The condition makes inner joins of those to submission and generation.
-    locked = received.filter(submission__generation__isnull=False).select_for_update(
-        skip_locked=limit is not None, of=("self", "submission__generation"), no_key=True
-    )
-    found = locked.select_related("submission__generation").annotate(now=Now())[:limit]
     outcomes: dict[Outcome, list[ProviderCallback]] = defaultdict(list)
     generations: dict[object, Generation] = {}
     # An end locks the row of its account. In one order, so that two workers do not wait for each other.
-    for stored in sorted(found, key=_account_of):
+    for stored in sorted(lock(), key=_account_of):
         failpoints.reach("kept")
         submission = _submission_of(stored)
         # Two callbacks of one generation must see each other's changes.
         submission.generation = generations.setdefault(submission.generation_id, submission.generation)
-        submission.generation.now = stored.now
         outcomes[_report(stored, submission)].append(stored)
     for outcome, callbacks in outcomes.items():
-        ProviderCallback.objects.filter(pk__in=[stored.pk for stored in callbacks]).update(outcome=outcome)
+        statements.record_outcome(callbacks, outcome)
         _forget_erased(callbacks)
     return [outcome for outcome, callbacks in outcomes.items() for _ in callbacks]
 

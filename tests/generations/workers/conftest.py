@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.fixtures.callbacks import callbacks, submit_many
 from tests.fixtures.storage import (
     alice,
     close_fal_clients,
@@ -13,4 +14,15 @@ from tests.fixtures.storage import (
     work,
 )
 
-__all__ = ["alice", "close_fal_clients", "each_storage", "folder", "order", "order_answered_with", "submitted", "work"]
+__all__ = [
+    "alice",
+    "callbacks",
+    "close_fal_clients",
+    "each_storage",
+    "folder",
+    "order",
+    "order_answered_with",
+    "submit_many",
+    "submitted",
+    "work",
+]
