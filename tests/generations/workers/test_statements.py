@@ -35,11 +35,11 @@ def values(row: models.Model) -> dict[str, object]:
     return {name: bytes(value) if isinstance(value, memoryview) else value for name, value in found.items()}
 
 
-@transaction.atomic
 def test_the_callbacks_that_came_first_are_locked_with_their_generations(receive: Receive) -> None:
     first, second, third, _ = receive(4)
 
-    found = statements.lock_next_received(limit=2, without={second.pk})
+    with transaction.atomic():
+        found = statements.lock_next_received(limit=2, without={second.pk})
 
     by_orm = ProviderCallback.objects.select_related("submission__generation")
     assert [row.pk for row in found] == [first.pk, third.pk]
@@ -52,21 +52,21 @@ def test_the_callbacks_that_came_first_are_locked_with_their_generations(receive
         assert row.submission.generation.now is not None
 
 
-@transaction.atomic
 def test_the_callbacks_of_one_generation_are_locked(receive: Receive) -> None:
     first, second = receive(2)
     generation_id = Submission.objects.get(callbacks=second).generation_id
 
-    assert statements.lock_received("callback.id", first.pk) == [first]
-    assert statements.lock_received("generation.id", generation_id) == [second]
+    with transaction.atomic():
+        assert statements.lock_received("callback.id", first.pk) == [first]
+        assert statements.lock_received("generation.id", generation_id) == [second]
 
 
-@transaction.atomic
 def test_a_processed_callback_is_not_locked(receive: Receive) -> None:
     first, second, third = receive(3)
 
-    statements.record_outcome([first, third], ProviderCallback.Outcome.APPLIED)
+    with transaction.atomic():
+        statements.record_outcome([first, third], ProviderCallback.Outcome.APPLIED)
 
-    assert statements.lock_next_received(limit=9, without=()) == [second]
-    assert statements.lock_received("callback.id", first.pk) == []
+        assert statements.lock_next_received(limit=9, without=()) == [second]
+        assert statements.lock_received("callback.id", first.pk) == []
     assert list(ProviderCallback.objects.filter(outcome="applied").order_by("pk")) == [first, third]
