@@ -45,12 +45,6 @@ def served(account_id: int) -> Write:
     return Write(sql, [account_id, now])
 
 
-def has_room_for(generation: Generation) -> bool:
-    """Return whether a new generation may be submitted at once: the rate limit suffices for all that wait already."""
-    room = available()
-    return Generation.objects.to_submit().exclude(pk=generation.pk)[:room].count() < room
-
-
 def claim_round_robin(due: GenerationQuerySet, *, limit: int, seconds: float) -> list[Generation]:
     """Lease up to `limit` generations of `due` for `seconds`: each account's first, then each one's second, and so on.
 

@@ -55,7 +55,7 @@ def run_once(*, limit: int) -> int:
     """
 
     def submit(generation: Generation) -> None:
-        submit_now(generation, is_claimed=True)
+        submit_now(generation)
         leases.release(generation)
 
     def give_up(generation: Generation) -> None:
@@ -90,17 +90,11 @@ def send_new(submission: Submission, *, has_own_files: bool) -> None:
         send(submission.generation, submission, has_own_files=has_own_files, is_breaker_closed=True)
 
 
-def submit_now(generation: Generation, *, is_claimed: bool = False) -> None:
+def submit_now(generation: Generation) -> None:
     """Send the planned submission, unless another process does. Takes at most SUBMIT_SECONDS_MAX.
 
-    What cannot be sent now stays queued for the workers, and no error of fal is raised. Without `is_claimed`, as for a
-    new order, the generation also stays queued if others wait for the rate limit, or while fal is slow. A process
-    without FAL_KEY, such as a shell, leaves everything to the workers, and does not open the circuit breaker.
+    What cannot be sent now stays queued, and no error of fal is raised.
     """
-    if not settings.FAL_KEY:
-        return
-    if not is_claimed and (slowness.lasts() or not dispatch_queue.has_room_for(generation)):
-        return
     submission = _begin(generation)
     if submission is not None:
         with slowness.measured():

@@ -19,7 +19,8 @@ from tests.services.pgbouncer import pgbouncer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Execute = Callable[[], None]
+Execute = Callable[[], list[object]]
+ANSWERS = [("alice", 2)] * 3 + [None]
 # The setting `prepare_threshold` is 2: the third execution prepares.
 EXECUTIONS = 3
 
@@ -32,14 +33,12 @@ def name() -> str:
 
 @pytest.fixture
 def execute(name: str) -> Execute:
-    """Executes a statement as often as it takes until it is prepared."""
+    """Executes a statement as often as it takes until it is prepared, and once more. Returns the answers."""
     User.objects.create_user("alice")
     sql = f"SELECT username, 100 %% 7 AS {name} FROM auth_user WHERE username = %s AND is_active = %s"  # noqa: S608
 
-    def run() -> None:
-        for _ in range(EXECUTIONS):
-            assert prepared.fetch_one(sql, ["alice", True]) == ("alice", 2)
-        assert prepared.fetch_one(sql, ["bob", True]) is None
+    def run() -> list[object]:
+        return [prepared.fetch_one(sql, [user, True]) for user in ("alice", "alice", "alice", "bob")]
 
     return run
 
@@ -52,7 +51,7 @@ def is_prepared(name: str) -> bool:
 
 
 def test_a_statement_is_executed_with_its_parameters(execute: Execute) -> None:
-    execute()
+    assert execute() == ANSWERS
 
 
 def test_parameters_may_have_names_and_a_name_may_occur_twice() -> None:
@@ -100,10 +99,10 @@ def test_a_change_of_a_column_is_no_error(execute: Execute) -> None:
     with psycopg.connect(url_of_the_test_database(), autocommit=True) as other:
         other.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(151)")
         try:
-            execute()
+            assert execute() == ANSWERS
         finally:
             other.execute("ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(150)")
-    execute()
+    assert execute() == ANSWERS
 
 
 @pytest.mark.only_postgresql
@@ -139,8 +138,8 @@ def test_behind_pgbouncer_nothing_is_prepared(execute: Execute, name: str) -> No
         execute()
         # The transaction of another client has the connection that has executed the statement.
         other.execute("SELECT 1")
-        execute()
 
+        assert execute() == ANSWERS
         assert not is_prepared(name)
 
 

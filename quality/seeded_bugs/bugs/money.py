@@ -7,7 +7,6 @@ from quality.seeded_bugs.changes import RemoveConstraint, RemoveTrigger, Replace
 
 LEDGER = "credits.ledger"
 TRANSITIONS = "generations.lifecycle.transitions"
-INBOX = "generations.workers.callback_inbox"
 IMPORT_TRANSACTION = "from django.db import transaction"
 
 LATE_DUPLICATE = "test_b8_a_callback_that_is_repeated_after_the_end_charges_nothing"
@@ -25,17 +24,8 @@ MOVE_FROM_ANY_PHASE = ReplaceCode(
     new="False",
 )
 NO_FINAL_TRIGGER = RemoveTrigger(app="generations", table="generations_generation", kind="final")
-APPLY_ANY_OUTCOME = ReplaceCode(
-    module=INBOX,
-    within="due",
-    old="ProviderCallback.objects.filter(outcome=Outcome.RECEIVED)",
-    new="ProviderCallback.objects.exclude(submission=None)",
-)
-APPLY_AGAIN = ReplaceCode(
-    module=INBOX,
-    within="process",
-    old="ProviderCallback.objects.filter(pk=stored.pk, outcome=Outcome.RECEIVED)",
-    new="ProviderCallback.objects.filter(pk=stored.pk)",
+APPLY_AGAIN = ReplaceText(
+    module="generations.workers.statements", old="WHERE callback.outcome = 'received' {", new="WHERE 1 = 1 {"
 )
 STORE_EACH_REPEAT = ReplaceText(
     module="generations.callbacks.statements",
@@ -75,20 +65,17 @@ BUGS = (
     ),
     Bug(
         number="2b",
-        sentence="A callback is applied again after it waited for the lock of one that was applied",
+        sentence="A callback that was applied is applied again",
         changes=(APPLY_AGAIN,),
-        caught_by=("test_b7_a_processed_callback_is_not_processed_again",),
-    ),
-    Bug(
-        number="2c",
-        sentence="An applied callback is applied again when it is repeated",
-        changes=(APPLY_ANY_OUTCOME, APPLY_AGAIN),
-        caught_by=("test_b7_b15_a_repeated_callback_without_a_verdict_does_not_make_the_row_due",),
+        caught_by=(
+            "test_b7_a_processed_callback_is_not_processed_again",
+            "test_b7_b15_a_repeated_callback_without_a_verdict_does_not_make_the_row_due",
+        ),
     ),
     Bug(
         number="2",
         sentence="Every repeated callback is stored and applied as a new one",
-        changes=(STORE_EACH_REPEAT, NO_CALLBACK_CONSTRAINT, APPLY_ANY_OUTCOME, APPLY_AGAIN),
+        changes=(STORE_EACH_REPEAT, NO_CALLBACK_CONSTRAINT, APPLY_AGAIN),
         caught_by=("test_b7_a_repeated_callback_has_no_second_effect", CALLBACK_CONSTRAINTS),
     ),
     Bug(
@@ -117,7 +104,6 @@ BUGS = (
             NO_FINAL_TRIGGER,
             STORE_EACH_REPEAT,
             NO_CALLBACK_CONSTRAINT,
-            APPLY_ANY_OUTCOME,
             APPLY_AGAIN,
             SETTLE_AGAIN,
             NO_SETTLE_CONSTRAINT,

@@ -12,7 +12,6 @@ from generations import lifecycle
 from generations.errors import ProviderUnfunded
 from generations.models import CircuitBreaker, FailureCode, Generation, Phase, Status
 from generations.provider import circuit_breaker
-from generations.workers import submitter
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
@@ -66,9 +65,7 @@ def test_a_process_without_fals_key_does_not_open_the_breaker(
 ) -> None:
     """A shell may run without FAL_KEY. Its order is left to the workers."""
     key, settings.FAL_KEY = settings.FAL_KEY, ""
-    generation = order()
-
-    submitter.submit_now(generation)
+    generation = order(send=True)
 
     assert (circuit_breaker.is_open(), len(fal.log.posts())) == (False, 0)
     settings.FAL_KEY = key

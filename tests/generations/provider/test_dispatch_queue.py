@@ -108,7 +108,7 @@ def test_concurrent_submitters_share_one_budget(
     set_budget(1, burst=3)
     generations = [order() for _ in range(8)]
 
-    race(*(partial(submitter.submit_now, generation, is_claimed=True) for generation in generations))
+    race(*(partial(submitter.submit_now, generation) for generation in generations))
 
     assert (len(patient_fal.log.posts()), queued()) == (3, 5)
 
@@ -118,7 +118,7 @@ def test_a_generation_beyond_the_budget_is_unchanged(fal: Simulator, order: Plac
     submitter.submit_now(order())
     waiting = order()
 
-    submitter.submit_now(waiting, is_claimed=True)
+    submitter.submit_now(waiting)
 
     # First the object that the caller has, then its row.
     assert (waiting.phase, waiting.version) == (Phase.QUEUED, 1)
@@ -213,14 +213,24 @@ def test_a_worker_finds_generations_behind_those_that_others_hold(order: PlaceOr
     assert [len(claim) for claim in claims] == [1] * 6
 
 
-@pytest.mark.parametrize("burst, posts", [(2, 0), (3, 1)])
-def test_a_new_order_is_submitted_at_once_only_if_the_budget_suffices_for_all_before_it(
-    patient_fal: Simulator, bob: Account, order: PlaceOrder, set_budget: SetBudget, burst: int, posts: int
+@pytest.mark.parametrize("waiting, posts", [(0, 1), (1, 0)])
+def test_a_new_order_is_sent_at_once_only_if_no_other_one_waits(
+    patient_fal: Simulator, bob: Account, order: PlaceOrder, waiting: int, posts: int
 ) -> None:
-    set_budget(1, burst=burst)
-    for _ in range(2):
+    for _ in range(waiting):
         order()
 
-    submitter.submit_now(order(account=bob))
+    order(account=bob, send=True)
 
     assert len(patient_fal.log.posts()) == posts
+
+
+def test_a_new_order_beyond_the_budget_is_left_to_the_workers(
+    patient_fal: Simulator, order: PlaceOrder, set_budget: SetBudget
+) -> None:
+    set_budget(1, burst=1)
+
+    sent, waiting = order(send=True), order(prompt="another", send=True)
+
+    assert [sent.phase, waiting.phase] == [Phase.WAITING, Phase.QUEUED]
+    assert len(patient_fal.log.posts()) == 1

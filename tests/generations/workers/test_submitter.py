@@ -49,7 +49,7 @@ def submit_with(fal: Simulator, order: PlaceOrder) -> SubmitWith:
         circuit_breaker.reset()
         fal.script(fault)
         generation = order()
-        submitter.submit_now(generation, is_claimed=True)
+        submitter.submit_now(generation)
         generation.refresh_from_db()
         return generation
 
