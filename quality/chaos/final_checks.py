@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from generations.models import FailureCode, Generation, Output, ProviderCallback, Status, Submission
+from django.utils import timezone
+
+from generations.models import FailureCode, Generation, Heartbeat, Output, ProviderCallback, Status, Submission
+from generations.workers import storage_cleaner
 from operations import invariants
 from quality.chaos.counters import Counters
 from quality.chaos.environment import SECRETS, Environment
@@ -25,6 +28,7 @@ from quality.chaos.load_clients import LoadClient
 from quality.chaos.log_check import check_log
 from simulator.log import Log
 from simulator.records import Request
+from tests.services.seaweed import Bucket
 
 CALLBACK_PATH = re.compile(r"/hooks/fal/(?P<submission>[0-9a-f-]{36})/")
 # The scenarios, by the beginning of their name, that explain why a generation failed although fal's job did not.
@@ -189,30 +193,44 @@ def check_callbacks(evidence: Evidence) -> None:
 
 
 def check_bucket(evidence: Evidence) -> None:
-    """Check I13: the bucket holds every stored output and only files and multipart uploads of outputs."""
+    """Check I13: after a pass of the storage cleaner, the bucket holds exactly the stored outputs."""
     counters, bucket = evidence.counters, evidence.environment.bucket
-    s3 = bucket.client
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
-    objects = {item["Key"] for page in pages for item in page.get("Contents", [])}
+    before = _content(bucket)
+    _clean_storage()
+    left = _content(bucket)
     stored = set(Output.objects.stored().values_list("key", flat=True))
-    for key in stored - objects:
+    for key in stored - left.objects:
         counters.add_violation("I13", f"{key} is not in the bucket")
-    # An attempt that failed half-way may leave its file, also if a later one stored the output. The key of each attempt
-    # begins with the place of its output and ends with the attempt's lease.
-    places = {f"generations/{row.generation_id}/{row.index}" for row in Output.objects.only("generation_id", "index")}
-    for key in objects - stored:
-        folder, _, name = key.rpartition("/")
-        if f"{folder}/{name.partition('-')[0]}" in places:
-            counters.count_event("files left over from failed copies")
-        else:
-            counters.add_violation("I13", f"{key} belongs to no output")
-    uploads = s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
-    for upload in uploads:
-        # A process that was killed leaves one behind. The storage cleaner aborts those below the prefixes of Limn.
-        if upload["Key"].startswith(("generations/", "uploads/")):
-            counters.count_event("multipart uploads left over from killed processes")
-        else:
-            counters.add_violation("I13", f"the multipart upload of {upload['Key']} is open")
+    for key in left.objects - stored:
+        counters.add_violation("I13", f"{key} belongs to no output")
+    for key in left.uploads:
+        counters.add_violation("I13", f"the multipart upload of {key} is open")
+    # Attempts that failed, and processes that were killed, leave them. Each attempt has a key of its own.
+    counters.count_event("files deleted by the storage cleaner", len(before.objects - left.objects))
+    counters.count_event("multipart uploads aborted by the storage cleaner", len(before.uploads))
+
+
+class _Content(NamedTuple):
+    objects: set[str]
+    uploads: list[str]
+    """The keys of multipart uploads that are open."""
+
+
+def _content(bucket: Bucket) -> _Content:
+    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
+    uploads = bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+    return _Content(
+        objects={item["Key"] for page in pages for item in page.get("Contents", [])},
+        uploads=[upload["Key"] for upload in uploads],
+    )
+
+
+def _clean_storage() -> None:
+    """Pass through the storage as the cleaner does some days later, when no file is too young to be deleted."""
+    Heartbeat.objects.filter(name=storage_cleaner.PASS).delete()
+    cleaner = storage_cleaner.StorageCleaner(clock=lambda: timezone.now() + 3 * storage_cleaner.AGE_MIN)
+    while cleaner.run_once(limit=10):
+        pass
 
 
 def check_file_contents(evidence: Evidence) -> None:
