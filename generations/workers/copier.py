@@ -1,7 +1,8 @@
 """Copies outputs from fal into the operator's storage.
 
 A file is fetched by the safe HTTP client, recognised by its bytes in the sandbox, and stored so that the storage proves
-its size and SHA-256. Only then is it reported to the lifecycle. The loop of `manage.py work` calls `start_due`.
+its size and SHA-256. Only then is it reported to the lifecycle. Parts of a large file are sent while it is fetched, and
+become an object only if it is recognised. The loop of `manage.py work` calls `start_due`.
 """
 
 from __future__ import annotations
