@@ -7,12 +7,15 @@ waits as well. Both stand in the `WriteQueue` until SQLite has its lock free for
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from time import monotonic, sleep
 from typing import Any
 
+from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 from database import timeouts
@@ -45,7 +48,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return cursor
 
     def execute_in_turn(self, statement: str, execute: Callable[[], Any]) -> Any:
-        """Call `execute` when it is the statement's turn. A transaction that it begins keeps the turn to its end."""
+        """Call `execute` when it is the statement's turn. A transaction that it begins keeps the turn to its end.
+
+        `execute` completes a statement outside of transactions, so that it is committed.
+        """
         queue, started = self.write_queue, monotonic()
         deadline = started + timeouts.seconds_left(at_most=self.settings_dict["OPTIONS"]["timeout"])
         try:
@@ -58,17 +64,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 with queue.first(deadline) as is_first:
                     if not is_first:
                         raise sqlite3.OperationalError(_LOCKED)
-                    return _repeat(execute, deadline)
+                    result = _repeat(execute, deadline)
             finally:
                 if not self.connection.in_transaction:
                     self._leave_queue()
+            if not self.connection.in_transaction:
+                self._wait_for_disk()
+            return result
         finally:
             timeouts.spend(monotonic() - started)
 
     def _commit(self) -> None:
         # After an error the transaction still runs, and Django rolls it back.
         super()._commit()  # type: ignore[misc]
-        self._leave_queue()
+        if self._turn is not None:
+            self._leave_queue()
+            self._wait_for_disk()
 
     def _rollback(self) -> None:
         try:
@@ -82,6 +93,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             self._leave_queue()
 
+    def _wait_for_disk(self) -> None:
+        """Wait until what was committed is on the disk.
+
+        `synchronous=FULL` would wait as well, but before other writers have their turns. Whatever they write meanwhile
+        is behind it in the same file, so it is never on the disk without it.
+        """
+        try:
+            # SQLite locks other files, so closing this one releases no lock. It exists as long as this connection.
+            handle = os.open(f"{self.settings_dict['NAME']}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise OperationalError(f"the commit may be lost: {error}") from error
+
     def _leave_queue(self) -> None:
         queue, self._turn = self._turn, None
         if queue is not None:
@@ -91,17 +118,40 @@ class DatabaseWrapper(base.DatabaseWrapper):
 class Cursor(base.SQLiteCursorWrapper):
     """A cursor whose statements wait for their turn."""
 
+    _returned: Iterator[Any] | None = None
+    """What a statement outside of transactions has returned. Otherwise SQLite has the rows."""
+
     def __init__(self, connection: sqlite3.Connection, wrapper: DatabaseWrapper) -> None:
         super().__init__(connection)
         self._wrapper = wrapper
 
     def execute(self, query: str, params: Any = None) -> Any:
-        return self._wrapper.execute_in_turn(query, lambda: base.SQLiteCursorWrapper.execute(self, query, params))
+        def execute() -> Any:
+            base.SQLiteCursorWrapper.execute(self, query, params)
+            # SQLite commits a statement with RETURNING when its last row has been read.
+            is_read = self.connection.in_transaction or not _WRITES.match(query)
+            self._returned = None if is_read or self.description is None else iter(super(Cursor, self).fetchall())
+            return self
+
+        return self._wrapper.execute_in_turn(query, execute)
 
     def executemany(self, query: str, param_list: Iterable[Any]) -> Any:
         # It may be an iterator, and the statement may be repeated.
         rows = list(param_list)
         return self._wrapper.execute_in_turn(query, lambda: base.SQLiteCursorWrapper.executemany(self, query, rows))
+
+    def fetchone(self) -> Any:
+        return super().fetchone() if self._returned is None else next(self._returned, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        size = self.arraysize if size is None else size
+        return super().fetchmany(size) if self._returned is None else list(islice(self._returned, size))
+
+    def fetchall(self) -> list[Any]:
+        return super().fetchall() if self._returned is None else list(self._returned)
+
+    def __next__(self) -> Any:
+        return super().__next__() if self._returned is None else next(self._returned)
 
 
 def _repeat(execute: Callable[[], Any], deadline: float) -> Any:

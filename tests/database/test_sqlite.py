@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -177,9 +178,64 @@ def test_statements_of_one_request_share_its_time() -> None:
             assert timeouts.seconds_left(at_most=1000) < 60
 
 
+# --- The disk ---
+
+
+@pytest.fixture
+def syncs(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many groups another connection saw each time that this process waited for the disk."""
+    seen: list[int] = []
+    wait = os.fdatasync
+
+    def count_and_wait(handle: int) -> None:
+        with closing(sqlite3.connect(connection.settings_dict["NAME"])) as other:
+            seen.append(other.execute("SELECT count(*) FROM auth_group").fetchone()[0])
+        wait(handle)
+
+    monkeypatch.setattr(os, "fdatasync", count_and_wait)
+    return seen
+
+
+def create_and_return() -> None:
+    """SQLite commits such a statement when its last row has been read."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO auth_group (name) VALUES ('a'), ('b') RETURNING name")
+        rows = [cursor.fetchone(), *cursor.fetchmany(1), *cursor.fetchall()]
+
+    assert rows == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize("create, groups", [(create_in_a_transaction, 1), (create_at_once, 1), (create_and_return, 2)])
+def test_what_is_committed_is_on_the_disk(create: Callable[[], None], groups: int, syncs: list[int]) -> None:
+    create()
+
+    assert syncs == [groups]
+
+
+def test_what_is_read_or_rolled_back_does_not_wait_for_the_disk(syncs: list[int]) -> None:
+    """Negative control."""
+    with transaction.atomic():
+        Group.objects.create(name="painters")
+        transaction.set_rollback(True)
+
+    assert (Group.objects.count(), syncs) == (0, [])
+
+
+def test_a_commit_that_is_not_on_the_disk_is_an_error(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: int) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        with pytest.raises(OperationalError, match="may be lost"):
+            create_in_a_transaction()
+
+    assert len(get_queue()) == 0
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_commit_waits_for_the_disk() -> None:
+def test_the_journal_is_a_write_ahead_log() -> None:
     with connection.cursor() as cursor:
         settings = [cursor.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
 
-    assert settings == [("wal",), (2,)]  # 2 is FULL.
+    assert settings == [("wal",), (1,)]  # 1 is NORMAL: the backend waits for the disk itself.
