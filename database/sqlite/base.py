@@ -103,7 +103,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # SQLite locks other files, so closing this one releases no lock. It exists as long as this connection.
             handle = os.open(f"{self.settings_dict['NAME']}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.fdatasync(handle)
+                # macOS has fsync only.
+                getattr(os, "fdatasync", os.fsync)(handle)
             finally:
                 os.close(handle)
         except OSError as error:
