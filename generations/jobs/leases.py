@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Case, F, PositiveIntegerField, Q, QuerySet, When
@@ -51,19 +51,35 @@ def claim(
     due: QuerySet[Row], *, limit: int, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
 ) -> list[Row]:
     """Lease up to `limit` rows of `due` for `seconds`; by default those that have waited longest."""
-    candidates = unleased(due).order_by(*order_by)
-    if not connection.features.has_select_for_update_skip_locked and not candidates.exists():
-        # SQLite would lock the database for an UPDATE of no row.
-        return []
-    claimed = statements.update_unlocked(
-        candidates[:limit],
-        lease=uuid4(),
-        leased_until=from_now(seconds),
-        attempts=F("attempts") + 1,
-        crashes=F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField()),
-    )
-    hold(claimed)
-    return claimed
+    return Claim(due, seconds=seconds, order_by=order_by).claim(limit=limit)
+
+
+class Claim(Generic[Row]):
+    """Claims rows as `claim` does. For a loop that claims often: the statement is compiled once.
+
+    So `due` must take the time from the database.
+    """
+
+    def __init__(
+        self, due: QuerySet[Row], *, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
+    ) -> None:
+        self._candidates = unleased(due).order_by(*order_by)
+        self._update = statements.UpdateUnlocked(
+            self._candidates,
+            new_uuid="lease",
+            leased_until=from_now(seconds),
+            attempts=F("attempts") + 1,
+            crashes=F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField()),
+        )
+
+    def claim(self, *, limit: int) -> list[Row]:
+        """Lease up to `limit` rows."""
+        if not connection.features.has_select_for_update_skip_locked and not self._candidates.exists():
+            # SQLite would lock the database for an UPDATE of no row.
+            return []
+        claimed = self._update.execute(limit=limit)
+        hold(claimed)
+        return claimed
 
 
 def hold(rows: Sequence[Leased]) -> None:

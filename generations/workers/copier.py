@@ -11,7 +11,7 @@ import base64
 import binascii
 import logging
 from concurrent.futures import Future
-from functools import partial
+from functools import cache, partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -60,6 +60,11 @@ def due() -> QuerySet[Output]:
     return leases.unleased(Output.objects.to_copy())
 
 
+@cache
+def _claim() -> leases.Claim[Output]:
+    return leases.Claim(Output.objects.to_copy(), seconds=LEASE_SECONDS)
+
+
 def start_due(*, limit: int) -> int:
     """Start to copy up to `limit` due outputs in the threads of this process. Returns how many.
 
@@ -68,7 +73,7 @@ def start_due(*, limit: int) -> int:
     started = 0
     while started < limit and (free := _threads.wait_for_free(seconds=FREE_SECONDS_MAX)):
         wanted = min(limit - started, free)
-        claimed = leases.claim(Output.objects.to_copy(), limit=wanted, seconds=LEASE_SECONDS)
+        claimed = _claim().claim(limit=wanted)
         started += len(start_claimed(claimed))
         if len(claimed) < wanted:
             break
@@ -83,14 +88,9 @@ def start_claimed(outputs: list[Output]) -> list[Future[None]]:
     return _threads.start(outputs)
 
 
-def free_threads() -> int:
-    """Return how many more outputs this process could copy at once."""
-    return _threads.wait_for_free(seconds=0)
-
-
 def run_once(*, limit: int) -> int:
     """Copy up to `limit` due outputs, in parallel, and wait for them. Returns how many."""
-    return copy_claimed(leases.claim(Output.objects.to_copy(), limit=limit, seconds=LEASE_SECONDS))
+    return copy_claimed(_claim().claim(limit=limit))
 
 
 def copy_claimed(outputs: list[Output]) -> int:
