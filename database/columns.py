@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models.base import DEFERRED
 
 Row = TypeVar("Row", bound=models.Model)
@@ -52,9 +52,11 @@ class Columns(Generic[Row]):
         row = self._unselected.copy()
         for position, value in zip(self._positions, values, strict=True):
             row[position] = value
+        # `connection` is a proxy that looks up the connection of the thread for each attribute.
+        direct = connections[DEFAULT_DB_ALIAS]
         for position, column, converters in self._converters:
             for convert in converters:
-                row[position] = convert(row[position], column, connection)
+                row[position] = convert(row[position], column, direct)
         return self._instance(row)
 
     def read_json(self, values: Sequence[Any]) -> Row:
@@ -69,7 +71,7 @@ class Columns(Generic[Row]):
         return self._instance(row)
 
     def _instance(self, row: list[Any]) -> Row:
-        return self._model.from_db(connection.alias, [], row)
+        return self._model.from_db(DEFAULT_DB_ALIAS, [], row)
 
     @cached_property
     def _converters(self) -> list[tuple[int, Any, list[Callable[[Any, Any, Any], Any]]]]:

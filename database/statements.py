@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Model
 
 from database import prepared
@@ -101,10 +101,12 @@ def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:
 def compile_insert(rows: Sequence[Model]) -> tuple[str, list[Any]]:
     """Return the INSERT of these rows, with its parameters: the same values as `bulk_create` would write."""
     table, fields, placeholders = _insert_of(type(rows[0]), rows[0].pk is not None)
-    parameters = [field.get_db_prep_save(field.pre_save(row, True), connection) for row in rows for field in fields]
+    # `connection` is a proxy that looks up the connection of the thread for each attribute. Fields take several.
+    direct = connections[DEFAULT_DB_ALIAS]
+    parameters = [field.get_db_prep_save(field.pre_save(row, True), direct) for row in rows for field in fields]
     for row in rows:
         # As `save` does.
-        row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
     return f"{table} VALUES {', '.join([placeholders] * len(rows))}", parameters
 
 

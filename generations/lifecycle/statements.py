@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
 from django.utils import timezone
 
@@ -119,9 +119,10 @@ def _assignments(model: type[Model], changes: Mapping[str, Any]) -> tuple[str, l
     """Return the SET clause for these values of a model's fields, and its parameters."""
     fields: list[Any] = [model._meta.get_field(name) for name in changes]
     values = zip(fields, changes.values(), strict=True)
+    direct = connections[DEFAULT_DB_ALIAS]
     return (
         ", ".join(f"{field.column} = %s" for field in fields),
-        [field.get_db_prep_save(value, connection) for field, value in values],
+        [field.get_db_prep_save(value, direct) for field, value in values],
     )
 
 
