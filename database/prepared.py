@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
 from django.db.backends.utils import CursorWrapper
 from psycopg import RawCursor, errors
 
@@ -27,11 +27,14 @@ _PLACEHOLDER = re.compile(r"%(?:s|%|\((?P<name>\w+)\)s)")
 
 def cursor() -> CursorWrapper:
     """Return a cursor as `connection.cursor()` does, whose statements are prepared."""
-    wrapper: CursorWrapper = connection.cursor()
-    if connection.vendor == "postgresql":
-        wrapper.cursor.close()
-        wrapper.cursor = _Cursor(connection.connection)
-    return wrapper
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    # As `connection.cursor()` does, with another class of cursor.
+    direct = connections[DEFAULT_DB_ALIAS]
+    direct.close_if_health_check_failed()
+    direct.ensure_connection()
+    opened: Any = _Cursor(direct.connection)
+    return direct.make_debug_cursor(opened) if direct.queries_logged else direct.make_cursor(opened)
 
 
 def fetch_one(sql: str, parameters: Parameters) -> tuple[Any, ...] | None:

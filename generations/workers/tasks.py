@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 # After a message, the thread collects wake-ups for this time. So a burst of callbacks costs a few messages, and the
 # first one of a burst is not delayed.
-COLLECT_SECONDS = 0.02
+COLLECT_SECONDS = 0.04
 
 _events: dict[str, threading.Event] = {}
 """The events of the loops that run in this process, by the name of the loop."""

@@ -37,7 +37,8 @@ from operations import alerting, metric_sums
 STOP_SECONDS_MAX = 1.5
 WORKERS = (
     # Many callbacks share a transaction.
-    Worker(name="callback_inbox", run_once=callback_inbox.run_once, due=callback_inbox.due, rows=32),
+    # The pause collects the callbacks of a burst, which share a transaction. The first one does not wait.
+    Worker(name="callback_inbox", run_once=callback_inbox.run_once, due=callback_inbox.due, rows=32, busy_seconds=0.03),
     Worker(name="submitter", run_once=submitter.run_once, due=submitter.due),
     # However long the backlog, one process asks fal about at most 32 running jobs a second.
     Worker(name="reconciler", run_once=reconciler.run_once, due=reconciler.due, busy_seconds=0.25),
