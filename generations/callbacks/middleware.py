@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
 
@@ -26,5 +26,8 @@ class CallbackMiddleware:
         # Django would answer an unknown Host with 400.
         request.META["HTTP_HOST"] = urlsplit(settings.SITE_URL).netloc
         match = request.resolver_match = resolve(request.path_info)
-        response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        # Django's own middleware for this is passed by. Without a length the end of the response comes in a packet of
+        # its own.
+        response.headers["Content-Length"] = str(len(response.content))
         return response

@@ -300,8 +300,14 @@ class Outbound(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 or self._job is None:
             return
+        # Its last chunk may come in a packet of its own, which must not be taken for the next answer.
+        is_chunked = b"transfer-encoding: chunked" in self._buffer[:end].lower()
         length = _CONTENT_LENGTH.search(self._buffer[:end])
-        if len(self._buffer) >= end + 4 + (int(length[1]) if length else 0):
+        if (
+            self._buffer.endswith(b"0\r\n\r\n")
+            if is_chunked
+            else len(self._buffer) >= end + 4 + (int(length[1]) if length else 0)
+        ):
             job, self._job = self._job, None
             self._client.finished(job, int(self._buffer[9:12]), self)
 

@@ -44,6 +44,19 @@ def test_b38_the_url_works_with_and_without_a_slash(callbacks: CallbackSender, s
         assert callbacks.post(submitted.pk, submitted.token, body, headers, slash=slash) == 200
 
 
+@pytest.mark.parametrize("token, status", [(None, 200), ("another", 404)])
+def test_the_answer_has_a_length(
+    token: str | None, status: int, callbacks: CallbackSender, submitted: Submission
+) -> None:
+    """Otherwise the server sends it in chunks, the last of which comes in a packet of its own."""
+    body, headers = callbacks.signed(submitted)
+    url = f"/hooks/fal/{submitted.pk}/{token or submitted.token}"
+
+    response = callbacks.client.post(url, body, content_type="application/json", headers=headers)
+
+    assert (response.status_code, response["Content-Length"]) == (status, "0")
+
+
 def test_b11_a_callback_before_the_receipt_is_applied(
     fal: Simulator, live_limn: object, order: PlaceOrder, work: Work
 ) -> None:

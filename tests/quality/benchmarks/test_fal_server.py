@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
@@ -18,7 +19,7 @@ from generations.fal.wire import Finished, Running, read_callback
 from generations.files import inspection
 from quality.benchmarks import http_load
 from quality.benchmarks.environment import Fal
-from quality.benchmarks.fal_server import FAILURE, FAL_KEY, Job, State, png
+from quality.benchmarks.fal_server import FAILURE, FAL_KEY, CallbackClient, Job, Outbound, State, png
 from quality.benchmarks.signing import USER_ID, Signer, new_private_key
 from quality.chaos import processes
 from tests.services.waiting import until
@@ -114,3 +115,23 @@ def test_the_callback_of_a_failed_job_names_an_error() -> None:
     body = state.callback(Job("one", "http://127.0.0.1:9/x", 0, fails=True)).partition(b"\r\n\r\n")[2]
 
     assert json.loads(body)["status"] == "ERROR"
+
+
+class Wire(asyncio.Transport):
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+
+def test_the_end_of_a_chunked_answer_is_not_taken_for_the_next_answer() -> None:
+    state = State("http://127.0.0.1:9", Signer(new_private_key()))
+    client = CallbackClient(state)
+    connection = Outbound(client, state)
+    connection.connection_made(Wire())
+    job = Job("one", "http://127.0.0.1:9/x", 0)
+
+    connection.send(job)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    assert job.answered_at is None
+    connection.data_received(b"0\r\n\r\n")
+
+    assert (job.status, job.answered_at is not None) == (200, True)
