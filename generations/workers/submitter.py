@@ -86,8 +86,7 @@ def send_new(submission: Submission, *, has_own_files: bool) -> None:
     Args:
         has_own_files: Whether it uses uploads or outputs, for which fal needs URLs.
     """
-    with slowness.measured():
-        send(submission.generation, submission, has_own_files=has_own_files, is_breaker_closed=True)
+    send(submission.generation, submission, has_own_files=has_own_files, is_breaker_closed=True)
 
 
 def submit_now(generation: Generation) -> None:
@@ -97,8 +96,7 @@ def submit_now(generation: Generation) -> None:
     """
     submission = _begin(generation)
     if submission is not None:
-        with slowness.measured():
-            send(generation, submission)
+        send(generation, submission)
 
 
 @dataclass
@@ -158,12 +156,14 @@ def send(
         # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.
         return
     try:
-        receipt = clients.fal().submit(
-            generation.endpoint,
-            input_files.arguments_for_fal(generation) if has_own_files else generation.arguments,
-            webhook_url=clients.callback_url(submission),
-            start_timeout_seconds=find(generation.model).start_timeout_seconds,
-        )
+        arguments = input_files.arguments_for_fal(generation) if has_own_files else generation.arguments
+        with slowness.measured():
+            receipt = clients.fal().submit(
+                generation.endpoint,
+                arguments,
+                webhook_url=clients.callback_url(submission),
+                start_timeout_seconds=find(generation.model).start_timeout_seconds,
+            )
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))
     except Rejected as error:

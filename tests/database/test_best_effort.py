@@ -49,7 +49,7 @@ def test_a_skipped_write_leaves_the_connection_usable(group: Group) -> None:
 def test_the_short_limit_belongs_to_the_write_alone_on_sqlite(group: Group) -> None:
     """A later write of the same request waits for its turn."""
     with timeouts.limited(20):
-        assert best_effort.try_write(lambda: timeouts.seconds_left(at_most=20), default=20) <= 0.25
+        assert best_effort.try_write(lambda: timeouts.seconds_left(at_most=20), default=20.0) <= 0.25
 
         assert timeouts.seconds_left(at_most=20) > 0.25
 

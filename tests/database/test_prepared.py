@@ -47,7 +47,7 @@ def is_prepared(name: str) -> bool:
     """Whether this connection to PostgreSQL has prepared a statement with this word."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s", [f"% AS {name} FROM %"])
-        return cursor.fetchone()[0] == 1
+        return bool(cursor.fetchone()[0] == 1)
 
 
 def test_a_statement_is_executed_with_its_parameters(execute: Execute) -> None:
@@ -128,7 +128,7 @@ def connected_to(url: str) -> Iterator[None]:
         yield
     finally:
         through.close()
-        through.close_pool()
+        through.close_pool()  # type: ignore[attr-defined]
         connections["default"] = direct
 
 
