@@ -73,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Look static files up when they are requested. Otherwise each test client lists all of them, which takes 50 ms.
     settings.WHITENOISE_AUTOREFRESH = True
+    config.pluginmanager.register(_LongTestsFirst())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -89,6 +90,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected = [item for item in items if item.get_closest_marker(excluded)]
     items[:] = [item for item in items if item not in set(deselected)]
     config.hook.pytest_deselected(items=deselected)
+
+
+class _LongTestsFirst:
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Move long tests to the beginning, after pytest-randomly has shuffled them."""
+        items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 # --- Coverage of the pass on SQLite, reported by the last pass ---

@@ -185,6 +185,7 @@ class LedgerAndModel(RuleBasedStateMachine):
         assert audit().findings == []
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 def test_the_ledger_agrees_with_its_model() -> None:
     """Cases D1 to D11 of docs/failure-modes.md, in any order."""

@@ -29,7 +29,7 @@ from tests.helpers.many_rows import fill
 from tests.helpers.metrics import HERE
 from tests.helpers.query_cost import Explainer
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.only_postgresql, pytest.mark.long]
 
 GENERATIONS = 100_000
 CUSTOMERS = 20

@@ -195,6 +195,7 @@ class LifecycleAndModel(RuleBasedStateMachine):
         return submissions[min(number, len(submissions) - 1)]
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 def test_the_lifecycle_agrees_with_its_model() -> None:
     sized = settings(

@@ -15,7 +15,7 @@ from quality.benchmarks.__main__ import ROWS
 from quality.chaos.processes import ROOT
 
 # The run starts services of its own; running it once is enough.
-pytestmark = [pytest.mark.only_postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.only_postgresql, pytest.mark.slow, pytest.mark.long]
 
 # dj-stripe is installed from PyPI, and the old commit needs the history of the repository.
 WITHOUT = ("--no-peer", "--no-old")

@@ -12,7 +12,7 @@ import pytest
 from quality.chaos.processes import ROOT
 
 # The run starts a PostgreSQL of its own; running it once is enough.
-pytestmark = [pytest.mark.only_postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.only_postgresql, pytest.mark.slow, pytest.mark.long]
 
 SEED = 20261121
 # Only a hang reaches this: with a dozen busy loops on two cores the run takes two minutes.
