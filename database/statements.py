@@ -48,16 +48,27 @@ class Insert:
 Step = Write | Insert
 
 
-def execute_together(*steps: Step) -> list[Row]:
+@dataclass(frozen=True)
+class Read:
+    """A subquery in SQL for one value that the writes do not change."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
+def execute_together(*steps: Step, reads: Sequence[Read] = ()) -> list[Row]:
     """Execute the writes, all of them or none, and return the rows that the first one returns by RETURNING.
 
     If the first one returns nothing, SQLite does not execute the others. PostgreSQL does, so they must read the rows of
     the first one, or the caller must roll back.
+
+    Args:
+        reads: What to read beside: its values are added at the end of each row.
     """
-    return _in_one_statement(steps) if connection.vendor == "postgresql" else _one_by_one(steps)
+    return _in_one_statement(steps, reads) if connection.vendor == "postgresql" else _one_by_one(steps, reads)
 
 
-def _in_one_statement(steps: Sequence[Step]) -> list[Row]:
+def _in_one_statement(steps: Sequence[Step], reads: Sequence[Read]) -> list[Row]:
     names = [step.name if isinstance(step, Write) and step.name else f"step_{n}" for n, step in enumerate(steps)]
     places = dict(zip(names, names, strict=True))
     expressions: list[str] = []
@@ -72,11 +83,12 @@ def _in_one_statement(steps: Sequence[Step]) -> list[Row]:
             parameters += values
     with prepared.cursor() as cursor:
         # Every expression is executed, also those that the SELECT does not read.
-        cursor.execute(f"WITH {', '.join(expressions)} SELECT * FROM {names[0]}", parameters)
+        selected = ", ".join([f"{names[0]}.*", *(read.sql for read in reads)])
+        cursor.execute(f"WITH {', '.join(expressions)} SELECT {selected} FROM {names[0]}", parameters + _values(reads))
         return list(cursor.fetchall())
 
 
-def _one_by_one(steps: Sequence[Step]) -> list[Row]:
+def _one_by_one(steps: Sequence[Step], reads: Sequence[Read]) -> list[Row]:
     places = {step.name: step.table for step in steps if isinstance(step, Write)}
     first: list[Row] = []
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
@@ -88,7 +100,15 @@ def _one_by_one(steps: Sequence[Step]) -> list[Row]:
             else:
                 for rows in _in_parts(step.rows):
                     cursor.execute(*compile_insert(rows))
+        if first and reads:
+            cursor.execute(f"SELECT {', '.join(read.sql for read in reads)}", _values(reads))
+            read = cursor.fetchone()
+            first = [(*row, *read) for row in first]
     return first
+
+
+def _values(reads: Sequence[Read]) -> list[Any]:
+    return [value for read in reads for value in read.parameters]
 
 
 def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:

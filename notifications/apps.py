@@ -11,6 +11,6 @@ class NotificationsConfig(AppConfig):
         """Register the outbox with the lifecycle, so that every event is offered to it in its own transaction."""
         # Imported here, because both need the models, which Django has loaded only now.
         from generations.progress.event_hook import on_event  # noqa: PLC0415
-        from notifications import outbox  # noqa: PLC0415
+        from notifications import outbox, statements  # noqa: PLC0415
 
-        on_event(outbox.record)
+        on_event(outbox.record, reads=statements.EMAIL_PREFERENCE)

@@ -24,7 +24,6 @@ from database.clock import from_now
 from database.ids import new_id
 from database.time_scale import scaled
 from generations.models import Batch, Event, Generation
-from notifications import statements
 from notifications.models import (
     EmailNotification,
     Subscriber,
@@ -50,14 +49,14 @@ RETENTION = timedelta(days=30)
 # --- Events -------------------------------------------------------------------------------------------------------
 
 
-def record(events: Sequence[Event]) -> None:
-    """Write the notifications about events of one account, in their transaction. The listener of the event hook."""
+def record(events: Sequence[Event], email_preference: str | None) -> None:
+    """Write the notifications about events of one account, in their transaction. The listener of the event hook.
+
+    Args:
+        email_preference: What EMAIL_PREFERENCE reads.
+    """
     notified = [event for event in events if event.fact in NOTIFIED_FACTS]
     held = sum(event.held_change for event in events if event.fact == "ordered")
-    if not notified and not held:
-        return
-    # An account without notification settings costs this one query by an index, and has no endpoints.
-    email_preference = statements.email_preference(events[0].account_id)
     if held and email_preference is not None:
         # The order has just opened a hold, and its transaction has the lock of the account.
         _check_thresholds(events[0].account_id, held=held)

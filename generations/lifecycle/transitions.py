@@ -16,7 +16,7 @@ from uuid import UUID
 from database.statements import Insert, Step, execute_together
 from generations.lifecycle import statements
 from generations.models import Event, Generation, Phase, Status, Submission
-from generations.progress.event_hook import events_recorded
+from generations.progress.event_hook import events_recorded, reads_of
 
 STATUS_OF = {
     Phase.QUEUED: Status.PENDING,
@@ -134,13 +134,15 @@ def _write(
     # `version` is the ETag of the API: every change that a client can see raises it.
     generation.version += 1
     event = new_event(generation, fact) if fact else None
+    reads = reads_of(generation.account_id) if event else []
     written = execute_together(
-        statements.update_generation(generation, changes), *([Insert([event])] if event else []), *together
+        statements.update_generation(generation, changes), *([Insert([event])] if event else []), *together, reads=reads
     )
     if not written:
         raise StaleGeneration(f"{generation} was changed without its lock")
     if event:
-        events_recorded([event])
+        _, *values = written[0]
+        events_recorded([event], values)
 
 
 def record_event(generation: Generation, fact: Fact) -> None:

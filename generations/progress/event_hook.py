@@ -1,28 +1,50 @@
 """The one hook of the lifecycle: it is called with every event, in the transaction that writes the event.
 
 `notifications` registers here when Django starts, so that a customer is notified if, and only if, the event is
-committed. The lifecycle itself does not know who listens.
+committed. The lifecycle itself does not know who listens. A listener says what it wants to know about the account, and
+the statement that writes an event reads that as well: a query of its own would take as long as writing the event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from database import prepared
+from database.statements import Read
 from generations.models import Event
 
-EventListener = Callable[[Sequence[Event]], None]
-"""Called with events of one account, each with its generation as it is after the move. What it raises rolls it back."""
+EventListener = Callable[[Sequence[Event], Any], None]
+"""Called with events of one account, each with its generation as it is after the move, and with what was read about the
+account. What it raises rolls the transaction back."""
 
-_listeners: list[EventListener] = []
-
-
-def on_event(listener: EventListener) -> None:
-    """Register a listener for all events. Called from `AppConfig.ready`; registering twice has no effect."""
-    if listener not in _listeners:
-        _listeners.append(listener)
+_listeners: dict[EventListener, str] = {}
+"""What each listener reads."""
 
 
-def events_recorded(events: Sequence[Event]) -> None:
-    """Call every listener with events of one account. The caller is inside their transaction."""
-    for listener in _listeners:
-        listener(events)
+def on_event(listener: EventListener, *, reads: str) -> None:
+    """Register a listener for all events. Called from `AppConfig.ready`; registering twice has no effect.
+
+    Args:
+        reads: A subquery for one value about an account, with a placeholder for the account's id.
+    """
+    _listeners[listener] = reads
+
+
+def reads_of(account_id: int) -> list[Read]:
+    """Return what the statement that writes an event of this account is to read, for `events_recorded`."""
+    return [Read(sql, [account_id]) for sql in _listeners.values()]
+
+
+def events_recorded(events: Sequence[Event], values: Sequence[Any] | None = None) -> None:
+    """Call every listener with events of one account. The caller is inside their transaction.
+
+    Args:
+        values: What was read of `reads_of`. None: it is read now.
+    """
+    if values is None:
+        reads = reads_of(events[0].account_id)
+        sql = ", ".join(read.sql for read in reads)
+        values = prepared.fetch_one(f"SELECT {sql}", [value for read in reads for value in read.parameters]) or ()
+    for listener, value in zip(_listeners, values, strict=True):
+        listener(events, value)

@@ -148,10 +148,14 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=TRANSITIONS,
+                old="events_recorded([event], values)",
+                new="transaction.on_commit(lambda: events_recorded([event], values))",
+                imports=IMPORT_TRANSACTION,
+            ),
+            ReplaceCode(
+                module=TRANSITIONS,
                 old="events_recorded([event])",
                 new="transaction.on_commit(lambda: events_recorded([event]))",
-                matches=2,
-                imports=IMPORT_TRANSACTION,
             ),
         ),
         caught_by=("test_h11_an_event_that_is_rolled_back_causes_no_delivery",),
