@@ -15,11 +15,15 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.utils import CursorWrapper
-from psycopg import RawCursor, errors
+from psycopg import RawCursor, errors, pq
 
 Parameters = Sequence[Any] | Mapping[str, Any]
+
+# A statement with more parameters is not prepared. It writes many rows, and each number of rows is another statement,
+# for which a connection of the server would keep megabytes.
+PARAMETERS_MAX = 300
 
 # %s, %(name)s, and %% for a percent sign.
 _PLACEHOLDER = re.compile(r"%(?:s|%|\((?P<name>\w+)\)s)")
@@ -39,19 +43,6 @@ def cursor() -> CursorWrapper:
 
 def fetch_one(sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
     """Execute a SELECT, and return its first row, or None without one."""
-    try:
-        return _fetch_one(sql, parameters)
-    except DatabaseError as error:
-        # A migration has changed the type of a column since the connection prepared the statement. Within a transaction
-        # nothing can be tried again; its rollback makes psycopg forget what was prepared.
-        if not isinstance(error.__cause__, errors.FeatureNotSupported) or connection.in_atomic_block:
-            raise
-        with connection.cursor() as opened:
-            opened.execute("DEALLOCATE ALL")
-        return _fetch_one(sql, parameters)
-
-
-def _fetch_one(sql: str, parameters: Parameters) -> tuple[Any, ...] | None:
     with cursor() as opened:
         opened.execute(sql, parameters)
         row: tuple[Any, ...] | None = opened.fetchone()
@@ -66,7 +57,18 @@ class _Cursor(RawCursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> _Cursor:
         numbered, names = _numbered(query)
-        super().execute(numbered, [params[name] for name in names] if names else params, **options)
+        parameters = [params[name] for name in names] if names else params
+        if parameters is not None and len(parameters) > PARAMETERS_MAX:
+            options["prepare"] = False
+        try:
+            super().execute(numbered, parameters, **options)
+        except errors.FeatureNotSupported:
+            # A migration has changed the type of a column since the connection prepared the statement. Within a
+            # transaction nothing can be tried again; its rollback makes psycopg forget what was prepared.
+            if self.connection.info.transaction_status != pq.TransactionStatus.IDLE:
+                raise
+            self.connection.execute("DEALLOCATE ALL")
+            super().execute(numbered, parameters, **options)
         if self._query is None:
             # Django logs this, and psycopg does not set it if the statement was prepared.
             self._query = SimpleNamespace(query=numbered.encode())  # type: ignore[assignment]

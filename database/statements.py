@@ -48,12 +48,8 @@ class Insert:
 Step = Write | Insert
 
 
-@dataclass(frozen=True)
-class Read:
-    """A subquery in SQL for one value that the writes do not change."""
-
-    sql: str
-    parameters: Sequence[Any]
+Read = tuple[str, Sequence[Any]]
+"""A subquery in SQL for one value that the writes do not change, and its parameters."""
 
 
 def execute_together(*steps: Step, reads: Sequence[Read] = ()) -> list[Row]:
@@ -83,8 +79,9 @@ def _in_one_statement(steps: Sequence[Step], reads: Sequence[Read]) -> list[Row]
             parameters += values
     with prepared.cursor() as cursor:
         # Every expression is executed, also those that the SELECT does not read.
-        selected = ", ".join([f"{names[0]}.*", *(read.sql for read in reads)])
-        cursor.execute(f"WITH {', '.join(expressions)} SELECT {selected} FROM {names[0]}", parameters + _values(reads))
+        selected = ", ".join([f"{names[0]}.*", *(sql for sql, _ in reads)])
+        parameters += [value for _, values in reads for value in values]
+        cursor.execute(f"WITH {', '.join(expressions)} SELECT {selected} FROM {names[0]}", parameters)
         return list(cursor.fetchall())
 
 
@@ -101,14 +98,15 @@ def _one_by_one(steps: Sequence[Step], reads: Sequence[Read]) -> list[Row]:
                 for rows in _in_parts(step.rows):
                     cursor.execute(*compile_insert(rows))
         if first and reads:
-            cursor.execute(f"SELECT {', '.join(read.sql for read in reads)}", _values(reads))
-            read = cursor.fetchone()
-            first = [(*row, *read) for row in first]
+            values = read_values(reads)
+            first = [(*row, *values) for row in first]
     return first
 
 
-def _values(reads: Sequence[Read]) -> list[Any]:
-    return [value for read in reads for value in read.parameters]
+def read_values(reads: Sequence[Read]) -> Row:
+    """Return the values of subqueries that are not read by the statement of a write."""
+    parameters = [value for _, values in reads for value in values]
+    return prepared.fetch_one(f"SELECT {', '.join(sql for sql, _ in reads)}", parameters) or () if reads else ()
 
 
 def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:

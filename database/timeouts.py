@@ -22,6 +22,7 @@ import psycopg
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
+from psycopg import generators
 from psycopg.abc import Params, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
@@ -33,9 +34,12 @@ REQUEST_SECONDS_MAX = 4.0
 SQLITE_REQUEST_SECONDS_MAX = 20.0
 # How long a request waits for a connection of the pool.
 CONNECTION_SECONDS_MAX = 4.0
+# How long a new connection may take to answer its first statement.
+ANSWER_SECONDS_MAX = 3.0
 # The same limits while the database is unreachable. Requests would otherwise queue up for the pool, each behind the
 # waits of those before it.
 UNREACHABLE_SECONDS_MAX = 0.5
+_ASK_FOR_THE_PROCESS = b"SELECT pg_backend_pid()"
 # psycopg wakes up this often while it waits, so that Ctrl-C works. This is psycopg's own default.
 _INTERVAL_SECONDS = 0.1
 
@@ -94,7 +98,13 @@ class Connection(psycopg.Connection[Row_co]):
         connection = super().connect(*args, **options)
         # A pooler such as PgBouncer invents the process id that it reports. The server that executes a statement may
         # then be another one for each transaction, and would not know what was prepared.
-        answer = connection.pgconn.exec_(b"SELECT pg_backend_pid()")
+        try:
+            connection.pgconn.send_query(_ASK_FOR_THE_PROCESS)
+            # A pooler accepts connections also while it has no server to execute a statement.
+            [answer] = connection.wait(generators.execute(connection.pgconn), timeout=ANSWER_SECONDS_MAX)
+        except _WaitTimeout as error:
+            connection.close()
+            raise psycopg.errors.ConnectionTimeout("the server accepts connections, but does not answer") from error
         if answer.get_value(0, 0) != str(connection.info.backend_pid).encode():
             connection.prepare_threshold = None
         return connection

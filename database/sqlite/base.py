@@ -24,6 +24,8 @@ from database.sqlite.write_queue import PAUSE_SECONDS, WriteQueue, queue_of
 # What takes SQLite's lock when no transaction runs. Any other such statement waits for the lock outside of the queue.
 _WRITES = re.compile(r"\s*(BEGIN|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP)\b", re.IGNORECASE)
 _LOCKED = "database is locked"
+# The second: another process repairs what a killed one has left, which takes milliseconds.
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -100,8 +102,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         is behind it in the same file, so it is never on the disk without it.
         """
         try:
-            # SQLite locks other files, so closing this one releases no lock. It exists as long as this connection.
-            handle = os.open(f"{self.settings_dict['NAME']}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            # SQLite locks other files, so closing this one releases no lock. It exists as long as this connection,
+            # unless the file system is one on which SQLite has no such file, and writes to the database itself.
+            file = f"{self.settings_dict['NAME']}-wal"
+            if not os.path.exists(file):
+                file = self.settings_dict["NAME"]
+            handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 # macOS has fsync only.
                 getattr(os, "fdatasync", os.fsync)(handle)
@@ -162,7 +168,7 @@ def _repeat(execute: Callable[[], Any], deadline: float) -> Any:
             return execute()
         except sqlite3.OperationalError as error:
             # The statement had no effect. Another error, such as SQLITE_BUSY_SNAPSHOT, is not one that passes.
-            is_locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            is_locked = getattr(error, "sqlite_errorcode", None) in _PASSING
             if not is_locked or monotonic() >= deadline:
                 raise
         sleep(PAUSE_SECONDS)

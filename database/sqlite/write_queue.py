@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
@@ -26,13 +27,14 @@ PAUSE_SECONDS = 0.001
 class WriteQueue:
     """The queue of one database, as one process sees it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, database: Path) -> None:
         """Create nothing yet.
 
         Args:
-            file: An empty file for the lock among processes. It is created when it is needed, and never removed.
+            database: The file of the database. The lock among processes is an empty file beside it, `<database>-queue`,
+                which is created when it is needed, and never removed.
         """
-        self._file = file
+        self._database, self._file = database, Path(f"{database}-queue")
         self._mutex = threading.Lock()
         self._is_taken = False
         self._waiting: deque[threading.Lock] = deque()
@@ -56,14 +58,24 @@ class WriteQueue:
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        if turn.acquire(timeout=max(0.0, deadline - monotonic())):
-            return True
+        try:
+            if turn.acquire(timeout=max(0.0, deadline - monotonic())):
+                return True
+        except BaseException:
+            # A signal handler has raised. The turn must not be passed to a thread that does not wait any more.
+            if not self._withdraw(turn):
+                self.leave()
+            raise
+        # Otherwise `leave` passed the turn on at the last moment.
+        return not self._withdraw(turn)
+
+    def _withdraw(self, turn: threading.Lock) -> bool:
+        """Wait no longer. Returns False if the turn was passed to the caller meanwhile."""
         with self._mutex:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-                return False
-            # `leave` passed the turn on at the last moment.
-            return True
+                return True
+            return False
 
     def leave(self) -> None:
         """Pass the turn to the thread that has waited longest."""
@@ -82,7 +94,7 @@ class WriteQueue:
         just ended waits here too, so its next thread cannot overtake the first.
         """
         # Opened each time: closing it releases the lock, also when this process is killed.
-        handle = os.open(self._file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = self._open()
         try:
             while not (is_first := _try_lock(handle)) and monotonic() < deadline:
                 sleep(PAUSE_SECONDS)
@@ -90,11 +102,22 @@ class WriteQueue:
         finally:
             os.close(handle)
 
+    def _open(self) -> int:
+        with suppress(FileNotFoundError):
+            return os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(self._file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # As SQLite does with its own files: every user who may write the database may wait, also if root came first.
+        with suppress(OSError):
+            owner = os.stat(self._database)
+            os.fchmod(handle, stat.S_IMODE(owner.st_mode))
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+        return handle
+
 
 @cache
 def queue_of(database: str) -> WriteQueue:
     """Return the queue of a database file in this process."""
-    return WriteQueue(Path(f"{database}-queue"))
+    return WriteQueue(Path(database))
 
 
 def _try_lock(handle: int) -> bool:

@@ -199,7 +199,8 @@ class _Region:
         file.flush()
         self._descriptor, self._start, self._length = file.fileno(), start, length
         self._position = 0
-        self._buffer = memoryview(bytearray(min(length, CHUNK_BYTES)))
+        # Made with the first read, since many parts of a file may wait for a thread.
+        self._buffer = memoryview(b"")
 
     def __len__(self) -> int:
         return self._length
@@ -207,6 +208,8 @@ class _Region:
     def read(self, size: int = -1) -> memoryview:
         """Return the next bytes, until the next call. They may be more than `size`, which is smaller than a network
         connection likes."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(min(self._length, CHUNK_BYTES)))
         wanted = self._buffer[: self._length - self._position]
         count = os.preadv(self._descriptor, [wanted], self._start + self._position)
         self._position += count

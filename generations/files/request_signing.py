@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from botocore.exceptions import NoCredentialsError
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # The content is not hashed for the signature. The checksum of a write is a header of its own, which is signed.
 _CONTENT_HASH = "UNSIGNED-PAYLOAD"
@@ -83,7 +85,10 @@ class _Signer:
     def __init__(self, bucket: Any) -> None:
         client = bucket.meta.client
         # boto3 has no public access to them. Temporary credentials are refreshed here if they are about to expire.
-        credentials = client._request_signer._credentials.get_frozen_credentials()
+        credentials = client._request_signer._credentials
+        if credentials is None:
+            raise NoCredentialsError
+        credentials = credentials.get_frozen_credentials()
         self.time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self.token: str | None = credentials.token
         self._scope = f"{self.time[:8]}/{client.meta.region_name}/s3/aws4_request"

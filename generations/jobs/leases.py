@@ -193,14 +193,15 @@ class _Renewer:
                 self._due = {_named(row): monotonic() + seconds / 3 for row, seconds in rows}
                 self._due.update(dict.fromkeys(map(_named, returned), monotonic() + RETURN_SECONDS))
             try:
-                self._renew(rows)
-                for row in returned:
+                for row in [*returned, *self._renew(rows)]:
                     self._return(row)
             finally:
                 # The thread has a connection of its own.
                 connection.close()
 
-    def _renew(self, rows: Sequence[tuple[Leased, float]]) -> None:
+    def _renew(self, rows: Sequence[tuple[Leased, float]]) -> list[Leased]:
+        """Renew the leases, and return the rows whose lease is lost."""
+        lost: list[Leased] = []
         groups: dict[tuple[type[Leased], float], list[Leased]] = {}
         for row, seconds in rows:
             groups.setdefault((type(row), seconds), []).append(row)
@@ -213,14 +214,13 @@ class _Renewer:
                 renewed = statements.update_unlocked(mine, leased_until=from_now(seconds))
                 if len(renewed) < len(group):
                     still_own = {_named(row) for row in mine}
-                    # The lease is lost; the result of the work will be refused. But this process lives.
-                    for row in group:
-                        if _named(row) not in still_own:
-                            self.return_later(row)
+                    # The result of the work will be refused. But this process lives.
+                    lost += [row for row in group if _named(row) not in still_own]
             except Exception:
                 # Two more attempts follow before they run out. The thread must go on for the other rows.
                 rows_named = " ".join(str(row.pk) for row in group)
                 logger.warning("leases could not be renewed", extra={"rows": rows_named}, exc_info=True)
+        return lost
 
     def _return(self, row: Leased) -> None:
         try:
@@ -229,8 +229,10 @@ class _Renewer:
                 _uncount_crash(row)
         except Exception:
             logger.warning("a row could not be returned", extra={"row": str(row.pk)}, exc_info=True)
+            self.return_later(row)
             return
         with self._changed:
+            self._rows.pop(_named(row), None)
             self._returned.pop(_named(row), None)
             self._due.pop(_named(row), None)
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
+from psycopg import errors
 
 from generations.jobs import leases
 from generations.jobs.leased_model import Leased
@@ -102,9 +103,11 @@ def _handle(row: Row, handle: Callable[[Row], None], give_up: Callable[[Row], No
             give_up(row)
         else:
             handle(row)
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
         logger.exception("the database failed while a row was handled", extra=named)
-        leases.return_later(row)
+        # A statement that takes too long may do so because of the row.
+        if not isinstance(error.__cause__, errors.QueryCanceled):
+            leases.return_later(row)
     except Exception:
         # One row must not stop the others, whatever is wrong with it.
         logger.exception("a row could not be handled", extra=named)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from credits import ledger
 from credits.models import Account
 from credits.statements import lock
-from database.statements import Insert
+from database.statements import Insert, read_values
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
 from generations.lifecycle import statements
@@ -27,7 +27,7 @@ from generations.models import Batch, Generation, InputFile, Output, Phase, Stat
 from generations.ordering import input_files, price_book, quotas
 from generations.ordering.orders import BatchOrder, DuplicateOrder, Order, find_batch, find_generation
 from generations.ordering.statements import OrderContext, order_context
-from generations.progress.event_hook import events_recorded
+from generations.progress.event_hook import events_recorded, reads_of
 from generations.provider import circuit_breaker, dispatch_queue
 
 # The same order again within this time, without an idempotency key, is probably a second click.
@@ -170,7 +170,7 @@ def _create(
             *([dispatch_queue.served(account.pk)] if is_sent else []),
         ],
     )
-    events_recorded(events)
+    events_recorded(events, read_values(reads_of(account.pk)))
     return generations, submissions
 
 
@@ -198,7 +198,7 @@ def _new_generation(account: Account, order: Order, known: OrderContext, batch: 
         next_attempt_at=known.now,
         deadline_at=known.now + timedelta(seconds=order.model.deadline_seconds),
     )
-    generation.now = known.now
+    generation.set_now(known.now)
     return generation
 
 

@@ -37,7 +37,7 @@ def lock_generation(generation_id: UUID) -> Generation:
     if row is None:
         raise Generation.DoesNotExist(f"There is no generation {generation_id}.")
     generation: Generation = _GENERATION.read(row[: len(_GENERATION)])
-    generation.now = row[-1] if is_postgresql else timezone.now()
+    generation.set_now(row[-1] if is_postgresql else timezone.now())
     return generation
 
 

@@ -77,7 +77,10 @@ def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
 
 
 def _is_sender(submission: Submission) -> bool:
-    """Return whether the caller has recorded the submission as sent, and has the generation as that left it."""
+    """Return whether the caller has recorded the submission as sent, and has the generation as that left it.
+
+    `now` is set only by what has locked or written the row.
+    """
     return (
         submission.state == Submission.State.SENT
         and Submission.generation.is_cached(submission)
@@ -93,8 +96,7 @@ def _submitted_unchanged(submission: Submission, receipt: ProviderReceipt) -> bo
     the generation or has stored the request id. Then nothing is written, and the receipt is recorded under the lock.
     """
     generation, sent = submission.generation, copy(submission)
-    if sent.sent_at is not None:
-        generation.now += timezone.now() - sent.sent_at
+    generation.advance_now()
     try:
         with transaction.atomic():
             return _accept(generation, sent, receipt)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from database.statements import Insert, Step, execute_together
+from database.statements import Insert, Step, execute_together, read_values
 from generations.lifecycle import statements
 from generations.models import Event, Generation, Phase, Status, Submission
 from generations.progress.event_hook import events_recorded, reads_of
@@ -149,7 +149,7 @@ def record_event(generation: Generation, fact: Fact) -> None:
     """Add an event that changes nothing, in the transaction of what it describes."""
     event = new_event(generation, fact)
     event.save(force_insert=True)
-    events_recorded([event])
+    events_recorded([event], read_values(reads_of(event.account_id)))
 
 
 def new_event(generation: Generation, fact: Fact) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,8 +19,6 @@ from generations.models.batch import Batch
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from django.contrib.auth.models import AnonymousUser, User
 
 WEBHOOK_URL_CHARACTERS_MAX = 2000
@@ -121,6 +120,7 @@ class Generation(Leased):
 
     if TYPE_CHECKING:
         now: datetime  # By the database's clock, when the row was locked (`lifecycle.transitions.lock`).
+        _now_set_at: float
 
     objects = GenerationQuerySet.as_manager()
 
@@ -164,6 +164,14 @@ class Generation(Leased):
             models.Index(fields=["batch"], name="generations_of_batch", condition=Q(batch__isnull=False)),
             models.Index(fields=["api_key"], name="generations_of_api_key", condition=Q(api_key__isnull=False)),
         ]
+
+    def set_now(self, now: datetime) -> None:
+        """Set `now` to the present time of the database."""
+        self.now, self._now_set_at = now, monotonic()
+
+    def advance_now(self) -> None:
+        """Add the time that has passed since `now` was set, whatever happens to the clock of this machine."""
+        self.set_now(self.now + timedelta(seconds=monotonic() - self._now_set_at))
 
     def __str__(self) -> str:
         return f"{self.model} {self.id}"

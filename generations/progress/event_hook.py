@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from database import prepared
-from database.statements import Read
 from generations.models import Event
 
 EventListener = Callable[[Sequence[Event], Any], None]
@@ -31,20 +29,16 @@ def on_event(listener: EventListener, *, reads: str) -> None:
     _listeners[listener] = reads
 
 
-def reads_of(account_id: int) -> list[Read]:
-    """Return what the statement that writes an event of this account is to read, for `events_recorded`."""
-    return [Read(sql, [account_id]) for sql in _listeners.values()]
+def reads_of(account_id: int) -> list[tuple[str, Sequence[Any]]]:
+    """Return what the statement that writes an event of this account is to read: subqueries with their parameters."""
+    return [(sql, [account_id]) for sql in _listeners.values()]
 
 
-def events_recorded(events: Sequence[Event], values: Sequence[Any] | None = None) -> None:
+def events_recorded(events: Sequence[Event], values: Sequence[Any]) -> None:
     """Call every listener with events of one account. The caller is inside their transaction.
 
     Args:
-        values: What was read of `reads_of`. None: it is read now.
+        values: What the subqueries of `reads_of` have read.
     """
-    if values is None:
-        reads = reads_of(events[0].account_id)
-        sql = ", ".join(read.sql for read in reads)
-        values = prepared.fetch_one(f"SELECT {sql}", [value for read in reads for value in read.parameters]) or ()
     for listener, value in zip(_listeners, values, strict=True):
         listener(events, value)

@@ -48,7 +48,8 @@ class DueNames:
         """Return the names whose queries find a row now."""
         if not self._sql:
             return []
-        with prepared.cursor() as cursor:
+        # Not prepared: without the values of its parameters PostgreSQL could not use the partial indexes.
+        with connection.cursor() as cursor:
             cursor.execute(self._sql, self._parameters)
             return [name for (name,) in cursor.fetchall()]
 
@@ -118,5 +119,5 @@ def _callback(row: tuple[Any, ...], now: Any) -> ProviderCallback:
     callback = _CALLBACK.read(row[:_END_OF_CALLBACK])
     callback.submission = _SUBMISSION.read(row[_END_OF_CALLBACK:_END_OF_SUBMISSION])
     callback.submission.generation = _GENERATION.read(row[_END_OF_SUBMISSION:_END_OF_GENERATION])
-    callback.submission.generation.now = now
+    callback.submission.generation.set_now(now)
     return callback

@@ -201,13 +201,21 @@ def check_bucket(evidence: Evidence) -> None:
     stored = set(Output.objects.stored().values_list("key", flat=True))
     for key in stored - left.objects:
         counters.add_violation("I13", f"{key} is not in the bucket")
-    for key in left.objects - stored:
+    # An attempt to copy that failed may leave its file. Its key begins with the place of its output.
+    places = {f"generations/{row.generation_id}/{row.index}" for row in Output.objects.only("generation_id", "index")}
+    unknown = {key for key in before.objects - stored if _place_of(key) not in places}
+    for key in (left.objects - stored) | unknown:
         counters.add_violation("I13", f"{key} belongs to no output")
     for key in left.uploads:
         counters.add_violation("I13", f"the multipart upload of {key} is open")
     # Attempts that failed, and processes that were killed, leave them. Each attempt has a key of its own.
     counters.count_event("files deleted by the storage cleaner", len(before.objects - left.objects))
     counters.count_event("multipart uploads aborted by the storage cleaner", len(before.uploads))
+
+
+def _place_of(key: str) -> str:
+    folder, _, name = key.rpartition("/")
+    return f"{folder}/{name.partition('-')[0]}"
 
 
 class _Content(NamedTuple):

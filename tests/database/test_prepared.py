@@ -11,9 +11,12 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from database import prepared
+from database import prepared, timeouts
 from database.ids import new_id
+from database.prepared import PARAMETERS_MAX
 from database.timeouts import Connection
+from generations.jobs import leases
+from generations.models import Output
 from tests.conftest import url_of_the_test_database
 from tests.services.pgbouncer import pgbouncer
 
@@ -150,8 +153,48 @@ def test_behind_pgbouncer_a_prepared_statement_is_lost(
     """Negative control: PgBouncer is taken for the server."""
     monkeypatch.setattr(Connection, "connect", psycopg.Connection.connect)
     with pgbouncer(url_of_the_test_database()) as url, psycopg.connect(url) as other, connected_to(url):
-        execute()
-        other.execute("SELECT 1")
+
+        def take_turns() -> None:
+            for _ in range(3):
+                execute()
+                other.execute("SELECT 1")
 
         with pytest.raises(DatabaseError, match="prepared statement"):
-            execute()
+            take_turns()
+
+
+@pytest.mark.only_postgresql
+@pytest.mark.parametrize("parameters, expected", [(PARAMETERS_MAX, True), (PARAMETERS_MAX + 1, False)])
+def test_a_statement_about_many_rows_is_not_prepared(name: str, parameters: int, expected: bool) -> None:
+    """A batch of another size is another statement, and the server would keep megabytes for each."""
+    sql = f"SELECT 1 AS {name} FROM auth_user WHERE username IN ({', '.join(['%s'] * parameters)})"  # noqa: S608
+
+    for _ in range(EXECUTIONS):
+        prepared.fetch_one(sql, ["alice"] * parameters)
+
+    assert is_prepared(name) == expected
+
+
+@pytest.mark.only_postgresql
+def test_a_claim_goes_on_after_a_change_of_a_column() -> None:
+    claim = leases.Claim(Output.objects.to_copy(), seconds=1)
+    for _ in range(EXECUTIONS):
+        claim.claim(limit=1)
+    with psycopg.connect(url_of_the_test_database(), autocommit=True) as other:
+        other.execute("ALTER TABLE generations_output ALTER COLUMN role TYPE varchar(201)")
+        try:
+            assert claim.claim(limit=1) == []
+        finally:
+            other.execute("ALTER TABLE generations_output ALTER COLUMN role TYPE varchar(200)")
+
+
+@pytest.mark.only_postgresql
+def test_a_server_that_accepts_a_connection_and_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As PgBouncer does while it has no connection to the server."""
+    monkeypatch.setattr(timeouts, "ANSWER_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(timeouts, "_ASK_FOR_THE_PROCESS", b"SELECT pg_sleep(1)")
+
+    with pytest.raises(psycopg.OperationalError, match="does not answer"):
+        Connection.connect(url_of_the_test_database())

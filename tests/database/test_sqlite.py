@@ -17,7 +17,7 @@ from django.contrib.auth.models import Group
 from django.db import OperationalError, connection, connections, transaction
 
 from database import timeouts
-from database.sqlite.base import DatabaseWrapper
+from database.sqlite.base import DatabaseWrapper, _repeat
 from database.sqlite.write_queue import WriteQueue
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -67,6 +67,36 @@ def test_a_thread_that_gives_up_leaves_the_turn_to_the_next(queue: WriteQueue) -
 
     queue.leave()
     assert queue.enter(monotonic())
+
+
+def test_a_thread_that_a_signal_interrupts_waits_no_longer(queue: WriteQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        """A lock for which the main thread waits when Ctrl-C comes."""
+
+        def acquire(self, timeout: float | None = None) -> None:
+            if timeout is not None:
+                raise KeyboardInterrupt
+
+    queue.enter(soon())
+    monkeypatch.setattr("database.sqlite.write_queue.threading.Lock", Interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        queue.enter(soon())
+    queue.leave()
+
+    assert len(queue) == 0
+
+
+def test_who_may_write_the_database_may_wait_in_its_queue(tmp_path: Path) -> None:
+    database = tmp_path / "limn.sqlite3"
+    database.touch()
+    database.chmod(0o664)
+    queue = WriteQueue(database)
+
+    with queue.first(soon()) as is_first:
+        assert is_first
+
+    assert (tmp_path / "limn.sqlite3-queue").stat().st_mode & 0o777 == 0o664
 
 
 def test_one_process_is_the_first(queue: WriteQueue, tmp_path: Path) -> None:
@@ -239,3 +269,16 @@ def test_the_journal_is_a_write_ahead_log() -> None:
         settings = [cursor.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
 
     assert settings == [("wal",), (1,)]  # 1 is NORMAL: the backend waits for the disk itself.
+
+
+def test_a_statement_waits_while_another_process_recovers_the_log() -> None:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY_RECOVERY
+    answers = iter([error, error])
+
+    def execute() -> str:
+        if (raised := next(answers, None)) is not None:
+            raise raised
+        return "answer"
+
+    assert _repeat(execute, soon()) == "answer"

@@ -154,8 +154,8 @@ BUGS = (
             ),
             ReplaceCode(
                 module=TRANSITIONS,
-                old="events_recorded([event])",
-                new="transaction.on_commit(lambda: events_recorded([event]))",
+                old="events_recorded([event], read_values(reads_of(event.account_id)))",
+                new="transaction.on_commit(lambda: events_recorded([event], read_values(reads_of(event.account_id))))",
             ),
         ),
         caught_by=("test_h11_an_event_that_is_rolled_back_causes_no_delivery",),

@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.exceptions import NoCredentialsError
 from storages.backends.s3 import S3Storage
 from urllib3 import HTTPResponse
 
@@ -118,3 +119,12 @@ def _answer(sent: list[AWSPreparedRequest], request: AWSPreparedRequest, **_: An
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def test_without_credentials_it_raises_what_boto3_raises() -> None:
+    """The copier waits and repeats after such an error. Any other would count as a crash, and give the file up."""
+    bucket = bucket_at("http://minio:9000", "us-east-1")
+    bucket.meta.client._request_signer._credentials = None
+
+    with pytest.raises(NoCredentialsError):
+        request_signing.put_request(bucket, "key", {})
