@@ -63,8 +63,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise sqlite3.OperationalError(_LOCKED)
             self._turn = queue
             try:
-                with queue.first(deadline) as is_first:
-                    if not is_first:
+                with queue.hold_process_lock(deadline) as has_lock:
+                    if not has_lock:
                         raise sqlite3.OperationalError(_LOCKED)
                     result = _repeat(execute, deadline)
             finally:

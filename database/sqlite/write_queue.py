@@ -87,8 +87,8 @@ class WriteQueue:
                 self._is_taken = False
 
     @contextmanager
-    def first(self, deadline: float) -> Iterator[bool]:
-        """Be the first of all processes within the block. Yields False if another one was it until the deadline.
+    def hold_process_lock(self, deadline: float) -> Iterator[bool]:
+        """Hold the lock among processes within the block. Yields False if another one held it until the deadline.
 
         The caller has its turn in this process, and tries to write within the block. A process whose transaction has
         just ended waits here too, so its next thread cannot overtake the first.
@@ -96,9 +96,9 @@ class WriteQueue:
         # Opened each time: closing it releases the lock, also when this process is killed.
         handle = self._open()
         try:
-            while not (is_first := _try_lock(handle)) and monotonic() < deadline:
+            while not (has_lock := _try_lock(handle)) and monotonic() < deadline:
                 sleep(PAUSE_SECONDS)
-            yield is_first
+            yield has_lock
         finally:
             os.close(handle)
 

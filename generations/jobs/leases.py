@@ -78,13 +78,8 @@ class Claim(Generic[Row]):
             # SQLite would lock the database for an UPDATE of no row.
             return []
         claimed = self._update.execute(limit=limit)
-        hold(claimed)
+        _held.update({_named(row): row for row in claimed})
         return claimed
-
-
-def hold(rows: Sequence[Leased]) -> None:
-    """Record that this process holds these leased rows, as `claim` does. For rows that were created with a lease."""
-    _held.update({_named(row): row for row in rows})
 
 
 def has_crashed_too_often(row: Leased) -> bool:
@@ -154,7 +149,7 @@ class _Renewer:
     def add(self, rows: Sequence[Leased], seconds: float) -> None:
         with self._changed:
             self._rows.update({_named(row): (row, seconds) for row in rows})
-            self._look_at(rows, in_seconds=seconds / 3)
+            self._schedule(rows, in_seconds=seconds / 3)
 
     def remove(self, row: Leased) -> None:
         with self._changed:
@@ -167,9 +162,9 @@ class _Renewer:
         with self._changed:
             self._rows.pop(_named(row), None)
             self._returned[_named(row)] = row
-            self._look_at([row], in_seconds=RETURN_SECONDS)
+            self._schedule([row], in_seconds=RETURN_SECONDS)
 
-    def _look_at(self, rows: Sequence[Leased], *, in_seconds: float) -> None:
+    def _schedule(self, rows: Sequence[Leased], *, in_seconds: float) -> None:
         due = monotonic() + in_seconds
         self._due.update(dict.fromkeys(map(_named, rows), due))
         # A process that was forked has no thread. The thread of a process sleeps until the first row is due.
@@ -226,7 +221,8 @@ class _Renewer:
         try:
             if not release(row, crashes=row.crashes):
                 # Another worker has claimed it since, and counted a crash.
-                _uncount_crash(row)
+                counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
+                counted.update(crashes=F("crashes") - 1)
         except Exception:
             logger.warning("a row could not be returned", extra={"row": str(row.pk)}, exc_info=True)
             self.return_later(row)
@@ -243,11 +239,6 @@ _renewer = _Renewer()
 def _named(row: Leased) -> _Name:
     """Return the name of a lease of a row. A row that was claimed again has another one."""
     return type(row), row.lease, row.pk
-
-
-def _uncount_crash(row: Leased) -> None:
-    counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
-    counted.update(crashes=F("crashes") - 1)
 
 
 def _own(row: Leased) -> QuerySet[Leased]:

@@ -55,12 +55,12 @@ class UpdateUnlocked(Generic[Row]):
         self._sql, self._parameters = _compile(rows, {**changes, new_uuid: placeholder}, limit="LIMIT %s")
         # SQLite has no type for a UUID.
         self._to_database = rows.model._meta.get_field(new_uuid).get_db_prep_save  # type: ignore[union-attr]
-        self._at = self._parameters.index(self._to_database(placeholder, connection))
+        self._uuid_index = self._parameters.index(self._to_database(placeholder, connection))
 
     def execute(self, *, limit: int) -> list[Row]:
         """Update up to `limit` rows, and return them with their new values."""
         parameters = [*self._parameters, limit]
-        parameters[self._at] = self._to_database(uuid4(), connection)
+        parameters[self._uuid_index] = self._to_database(uuid4(), connection)
         return _execute(self._model, self._sql, parameters)
 
 

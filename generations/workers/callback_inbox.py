@@ -56,7 +56,7 @@ def catch_up(generation: Generation) -> bool:
 
 
 def process(stored: ProviderCallback) -> ProviderCallback.Outcome:
-    """Process one callback. IGNORED if that was done before, or if it belongs to no submission."""
+    """Process one callback. IGNORED if that was done before. Raises ValueError if it belongs to no submission."""
     if stored.submission_id is None:
         raise ValueError("a callback without a submission cannot be processed")
     return next(iter(_process_together(lambda: statements.lock_received("callback.id", stored.pk))), Outcome.IGNORED)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from concurrent.futures import Future
 from functools import cache, partial
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -75,18 +74,10 @@ def start_due(*, limit: int) -> int:
     while started < limit and (free := _threads.wait_for_free(seconds=FREE_SECONDS_MAX)):
         wanted = min(limit - started, free)
         claimed = _claim().claim(limit=wanted)
-        started += len(start_claimed(claimed))
+        started += len(_threads.start(claimed))
         if len(claimed) < wanted:
             break
     return started
-
-
-def start_claimed(outputs: list[Output]) -> list[Future[None]]:
-    """Start to copy outputs that this process has leased for LEASE_SECONDS, and do not wait for them.
-
-    They may be more than there are threads. Leases are renewed from now on.
-    """
-    return _threads.start(outputs)
 
 
 def run_once(*, limit: int) -> int:

@@ -93,21 +93,21 @@ def test_who_may_write_the_database_may_wait_in_its_queue(tmp_path: Path) -> Non
     database.chmod(0o664)
     queue = WriteQueue(database)
 
-    with queue.first(soon()) as is_first:
-        assert is_first
+    with queue.hold_process_lock(soon()) as has_lock:
+        assert has_lock
 
     assert (tmp_path / "limn.sqlite3-queue").stat().st_mode & 0o777 == 0o664
 
 
-def test_one_process_is_the_first(queue: WriteQueue, tmp_path: Path) -> None:
+def test_one_process_has_the_lock(queue: WriteQueue, tmp_path: Path) -> None:
     """Each open file has a lock of its own, so a second queue stands for another process."""
     of_another_process = WriteQueue(tmp_path / "queue")
 
-    with queue.first(soon()) as is_first, of_another_process.first(monotonic()) as is_first_too:
-        assert (is_first, is_first_too) == (True, False)
+    with queue.hold_process_lock(soon()) as has_lock, of_another_process.hold_process_lock(monotonic()) as has_lock_too:
+        assert (has_lock, has_lock_too) == (True, False)
 
-    with of_another_process.first(monotonic()) as is_first:
-        assert is_first
+    with of_another_process.hold_process_lock(monotonic()) as has_lock:
+        assert has_lock
 
 
 # --- Transactions and statements of Django ---

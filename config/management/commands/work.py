@@ -36,7 +36,6 @@ from operations import alerting, metric_sums
 # After SIGTERM, for the calls that are running.
 STOP_SECONDS_MAX = 1.5
 WORKERS = (
-    # Many callbacks share a transaction.
     # The pause collects the callbacks of a burst, which share a transaction. The first one does not wait.
     Worker(name="callback_inbox", run_once=callback_inbox.run_once, due=callback_inbox.due, rows=32, busy_seconds=0.03),
     Worker(name="submitter", run_once=submitter.run_once, due=submitter.due),
