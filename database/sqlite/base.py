@@ -24,6 +24,9 @@ from database.sqlite.write_queue import PAUSE_SECONDS, WriteQueue, queue_of
 # What takes SQLite's lock when no transaction runs. Any other such statement waits for the lock outside of the queue.
 _WRITES = re.compile(r"\s*(BEGIN|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP)\b", re.IGNORECASE)
 _LOCKED = "database is locked"
+# After some errors, such as a full disk, SQLite itself rolls the transaction back. Django does not notice, and would
+# commit further statements of the block one by one.
+_ROLLED_BACK = "the transaction was rolled back by SQLite after an error"
 # The second: another process repairs what a killed one has left, which takes milliseconds.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
 
@@ -57,6 +60,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         queue, started = self.write_queue, monotonic()
         deadline = started + timeouts.seconds_left(at_most=self.settings_dict["OPTIONS"]["timeout"])
         try:
+            if self._turn is not None and not self.connection.in_transaction:
+                raise sqlite3.OperationalError(_ROLLED_BACK)
             if queue is None or self.connection.in_transaction or not _WRITES.match(statement):
                 return _repeat(execute, deadline)
             if not queue.enter(deadline):

@@ -9,6 +9,7 @@ that does not use the queue may write as well.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -22,6 +23,7 @@ from time import monotonic, sleep
 
 # Between two attempts of the first in the queue. One thread in each process makes attempts; the others sleep.
 PAUSE_SECONDS = 0.001
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class WriteQueue:
@@ -125,4 +127,8 @@ def _try_lock(handle: int) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        # Some network file systems have no such locks. Then the processes have no order, and SQLite decides.
+        if error.errno not in _NO_LOCKS:
+            raise
     return True

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from database import timeouts
 from database.sqlite.base import DatabaseWrapper, _repeat
@@ -110,6 +112,18 @@ def test_one_process_has_the_lock(queue: WriteQueue, tmp_path: Path) -> None:
         assert has_lock
 
 
+def test_on_a_file_system_without_locks_every_process_has_its_turn(
+    queue: WriteQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with queue.hold_process_lock(monotonic()) as has_lock:
+        assert has_lock
+
+
 # --- Transactions and statements of Django ---
 
 
@@ -187,6 +201,23 @@ def test_a_closed_connection_gives_the_turn_away() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_after_a_rollback_of_sqlite_itself_the_rest_of_the_block_is_refused_at_once() -> None:
+    """As on a full disk. Otherwise the rest would be committed, one statement after the other."""
+    Group.objects.create(name="painters")
+
+    @transaction.atomic
+    def write_on() -> None:
+        with connection.cursor() as cursor, suppress(IntegrityError):
+            cursor.execute("INSERT OR ROLLBACK INTO auth_group (name) VALUES ('painters')")
+        Group.objects.create(name="sculptors")
+
+    with pytest.raises(OperationalError, match="rolled back by SQLite"):
+        write_on()
+
+    assert (Group.objects.count(), len(get_queue())) == (1, 0)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_write_that_the_database_refuses_gives_the_turn_away() -> None:
     Group.objects.create(name="painters")
 
@@ -206,6 +237,10 @@ def test_statements_of_one_request_share_its_time() -> None:
             assert timeouts.seconds_left(at_most=60) <= 0.5
         with timeouts.limited(1000):
             assert timeouts.seconds_left(at_most=1000) < 60
+        before = timeouts.seconds_left(at_most=60)
+        with timeouts.limited(1000):
+            assert Group.objects.count() == 0
+        assert timeouts.seconds_left(at_most=60) < before
 
 
 # --- The disk ---
