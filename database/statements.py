@@ -21,7 +21,7 @@ from database import prepared
 
 Row = tuple[Any, ...]
 # Of SQLite since version 3.32 (32,766). PostgreSQL takes twice as many, which a batch of 200 does not reach.
-PARAMETERS_MAX = 32_000
+INSERT_PARAMETERS_MAX = 32_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def read_values(reads: Sequence[Read]) -> Row:
 
 def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:
     """Yield the rows in parts that have no more values than SQLite takes in one statement."""
-    size = PARAMETERS_MAX // len(rows[0]._meta.concrete_fields) if rows else 1
+    size = INSERT_PARAMETERS_MAX // len(rows[0]._meta.concrete_fields) if rows else 1
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

@@ -61,18 +61,21 @@ _is_unreachable = threading.Event()
 def limited(seconds: float | None = None) -> Iterator[None]:
     """Limit the time that all statements within the block may wait for the database, in seconds.
 
-    Within another such block its limit stays in force as well. Without `seconds` it is the limit of a request.
+    Within another such block its limit stays in force as well, and both count the time. Without `seconds` it is the
+    limit of a request.
     """
     if seconds is None:
         seconds = SQLITE_REQUEST_SECONDS_MAX if connection.vendor == "sqlite" else REQUEST_SECONDS_MAX
     seconds = seconds_left(at_most=seconds)
     if _is_unreachable.is_set():
         seconds = min(seconds, UNREACHABLE_SECONDS_MAX)
-    token = _request_budget.set(_TimeBudget(seconds))
+    budget = _TimeBudget(seconds)
+    token = _request_budget.set(budget)
     try:
         yield
     finally:
         _request_budget.reset(token)
+        spend(seconds - budget.seconds_left)
 
 
 def seconds_left(*, at_most: float) -> float:
