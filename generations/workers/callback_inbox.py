@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
+from psycopg.errors import LockNotAvailable
 
 from generations import lifecycle
 from generations.fal import Completed, Failed, wire
@@ -37,10 +38,10 @@ def run_once(*, limit: int) -> int:
     """Process up to `limit` received callbacks, those that came first. Returns how many."""
     try:
         outcomes = _process_together(lambda: statements.lock_next_received(limit=limit, without=_set_aside))
-    except (OperationalError, InterfaceError):
-        # The database is unavailable or busy: the loop tries again.
-        raise
-    except Exception:
+    except Exception as error:
+        if _is_outage(error):
+            # The loop tries again.
+            raise
         # One of them must not hold up the others, whatever is wrong with it.
         logger.exception("callbacks could not be processed together")
         received = list(due().order_by("pk")[:limit])
@@ -128,13 +129,23 @@ def _process_alone(stored: ProviderCallback) -> Outcome | None:
     """Process one callback. If that raises, leave it to the reconciler, which gives a row up that raises again."""
     try:
         return process(stored)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+    except Exception as error:
+        if _is_outage(error):
+            raise
+        if isinstance(error.__cause__, LockNotAvailable):
+            # The next call tries again.
+            logger.warning("a callback waits for a locked row", extra={"callback": stored.pk})
+            return None
         logger.exception("a callback could not be processed", extra={"callback": stored.pk})
         _set_aside.add(stored.pk)
         tasks.enqueue_reconcile(Submission.objects.get(callbacks=stored).generation_id)
         return None
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether the database is unavailable or busy. A wait for a lock is the matter of one callback."""
+    is_failure_of_database = isinstance(error, OperationalError | InterfaceError)
+    return is_failure_of_database and not isinstance(error.__cause__, LockNotAvailable)
 
 
 def _forget_erased(callbacks: Iterable[ProviderCallback]) -> None:

@@ -21,9 +21,10 @@ def execute(*statements: str) -> None:
 
 @contextmanager
 def locked(row: models.Model) -> Iterator[None]:
-    """Lock a row from another connection. On SQLite, which locks no rows, lock the whole database for writing.
+    """Lock a row from another connection, as an UPDATE does.
 
-    The row must be committed, so the test needs `django_db(transaction=True)`.
+    On SQLite, which locks no rows, lock the whole database for writing. The row must be committed, so the
+    test needs `django_db(transaction=True)`.
     """
     server = connection.settings_dict
     if connection.vendor == "sqlite":
@@ -33,7 +34,7 @@ def locked(row: models.Model) -> Iterator[None]:
         return
     address = {"host": server["HOST"], "port": server["PORT"], "user": server["USER"], "dbname": server["NAME"]}
     with psycopg.connect(**address) as other_session:
-        statement = sql.SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE")
+        statement = sql.SQL("SELECT 1 FROM {} WHERE id = %s FOR NO KEY UPDATE")
         other_session.execute(statement.format(sql.Identifier(row._meta.db_table)), [row.pk])
         yield
 

@@ -6,14 +6,18 @@ Case ids: docs/failure-modes.md, group B.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
+from credits.models import Account
 from generations.models import Generation, Output, ProviderCallback, Submission
 from generations.workers import callback_inbox
+from simulator import Simulator
+from tests.fixtures.callbacks import SubmitMany
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
-from tests.helpers.database_guards import rejecting_inserts
+from tests.helpers.database_guards import execute, locked, rejecting_inserts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,3 +71,29 @@ def test_b35_a_callback_that_could_not_be_processed_is_tried_again_by_the_reconc
     work.reconcile()
 
     assert submitted.generation.outputs.count() == 1
+
+
+@pytest.fixture
+def short_lock_timeout() -> Iterator[None]:
+    execute("SET lock_timeout = '100ms'")
+    yield
+    execute("RESET lock_timeout")
+
+
+@pytest.mark.only_postgresql
+def test_a_callback_that_waits_for_a_locked_account_holds_up_no_other(
+    submit_many: SubmitMany, callbacks: CallbackSender, fal: Simulator, alice: Account, short_lock_timeout: None
+) -> None:
+    """Only the refund of the failed generation needs the account."""
+    failed, answered = submit_many(2)
+    sender = CallbackSender(fal=fal, client=callbacks.client, is_processed=False)
+    sender.send(failed, json.dumps({"request_id": failed.request_id, "status": "ERROR", "error": "x"}).encode())
+    fal.finish(str(answered.request_id))
+    sender.send(answered)
+
+    with locked(alice):
+        callback_inbox.run_once(limit=9)
+        assert ProviderCallback.objects.get(outcome=ProviderCallback.Outcome.APPLIED).submission == answered
+
+    callback_inbox.run_once(limit=9)
+    assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 2
