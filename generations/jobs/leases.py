@@ -90,7 +90,7 @@ def has_crashed_too_often(row: Leased) -> bool:
 def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0) -> bool:
     """Release the row, and make it due in `retry_in_seconds`; None leaves its due time. False if the lease is lost."""
     changes = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
-    return _own(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
+    return _still_held(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
 
 
 def forget(row: Leased) -> None:
@@ -108,7 +108,7 @@ def release_all() -> None:
     Called when the process ends. What its threads still write about these rows is refused.
     """
     for row in list(_held.values()):
-        _own(row).update(lease=None, leased_until=None)
+        _still_held(row).update(lease=None, leased_until=None)
 
 
 def return_later(row: Leased) -> None:
@@ -201,16 +201,16 @@ class _Renewer:
         for row, seconds in rows:
             groups.setdefault((type(row), seconds), []).append(row)
         for (model, seconds), group in groups.items():
-            own = Q(*(Q(pk=row.pk, lease=row.lease) for row in group), _connector=Q.OR)
-            mine = model._default_manager.filter(own)
+            any_of_group = Q(*(Q(pk=row.pk, lease=row.lease) for row in group), _connector=Q.OR)
+            held = model._default_manager.filter(any_of_group)
             try:
                 # A row that another transaction has locked is left for the next time. Waiting for it while others are
                 # locked here could be a deadlock.
-                renewed = statements.update_unlocked(mine, leased_until=from_now(seconds))
+                renewed = statements.update_unlocked(held, leased_until=from_now(seconds))
                 if len(renewed) < len(group):
-                    still_own = {_named(row) for row in mine}
+                    still_held = {_named(row) for row in held}
                     # The result of the work will be refused. But this process lives.
-                    lost += [row for row in group if _named(row) not in still_own]
+                    lost += [row for row in group if _named(row) not in still_held]
             except Exception:
                 # Two more attempts follow before they run out. The thread must go on for the other rows.
                 rows_named = " ".join(str(row.pk) for row in group)
@@ -241,6 +241,6 @@ def _named(row: Leased) -> _Name:
     return type(row), row.lease, row.pk
 
 
-def _own(row: Leased) -> QuerySet[Leased]:
+def _still_held(row: Leased) -> QuerySet[Leased]:
     """Return the row, as long as it still carries the lease that `row` was claimed with."""
     return type(row)._default_manager.filter(pk=row.pk, lease=row.lease)

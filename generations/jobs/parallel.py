@@ -20,6 +20,8 @@ from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
 Row = TypeVar("Row", bound=Leased)
+# What PostgreSQL says may be due to the row: a statement takes too long, or a value is too large for an index.
+_ERRORS_OF_ROWS = (errors.QueryCanceled, errors.ProgramLimitExceeded)
 
 
 def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
@@ -105,8 +107,7 @@ def _handle(row: Row, handle: Callable[[Row], None], give_up: Callable[[Row], No
             handle(row)
     except (OperationalError, InterfaceError) as error:
         logger.exception("the database failed while a row was handled", extra=named)
-        # A statement that takes too long may do so because of the row.
-        if not isinstance(error.__cause__, errors.QueryCanceled):
+        if not isinstance(error.__cause__, _ERRORS_OF_ROWS):
             leases.return_later(row)
     except Exception:
         # One row must not stop the others, whatever is wrong with it.

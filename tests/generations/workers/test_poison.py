@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
+from psycopg import errors
 
 from credits.models import Account
 from generations import lifecycle
@@ -125,6 +126,18 @@ def test_an_error_of_the_database_is_no_crash_and_the_row_is_returned(error: Exc
     parallel.run(leases.claim(Generation.objects.in_progress(), limit=1, seconds=30), fail, give_up=fail)
 
     until(lambda: Generation.objects.get().lease is None)
+    assert claim().crashes == 1
+
+
+@pytest.mark.parametrize("cause", [errors.QueryCanceled(), errors.ProgramLimitExceeded()])
+def test_a_statement_that_fails_because_of_the_row_is_a_crash(cause: Exception, order: PlaceOrder) -> None:
+    order()
+
+    def fail(row: Generation) -> None:
+        raise OperationalError("the statement took too long") from cause
+
+    parallel.run(leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1), fail, give_up=fail)
+
     assert claim().crashes == 1
 
 
