@@ -221,12 +221,10 @@ class FalClient:
     def _call(self, method: str, url: str, *, with_key: bool = True) -> httpx.Response:
         if with_key:
             self._require_key()
-        request = self._free.build_request(method, url)
-        if not with_key:
-            # The header is a default of the shared client.
-            del request.headers["Authorization"]
+        headers = _headers(self.key) if with_key else {"User-Agent": USER_AGENT}
+        request = httpx.Request(method, url, headers=headers, extensions={"timeout": ASK_TIMEOUT.as_dict()})
         try:
-            return _within(ASK_SECONDS_MAX, lambda: self._free.send(request))
+            return _within(ASK_SECONDS_MAX, lambda: self._free.handle_request(request))
         except TimeoutError as error:
             raise Unavailable(f"no response within {ASK_SECONDS_MAX} s") from error
         except httpx.HTTPError as error:
@@ -248,13 +246,9 @@ class FalClient:
         return _PaidClient(key=self.key, queue_url=self.queue_url, default_timeout=cast(float, SUBMIT_TIMEOUT))
 
     @cached_property
-    def _free(self) -> httpx.Client:
-        return httpx.Client(
-            transport=_Bounded(BackupDomainTransport()),
-            headers=_headers(self.key),
-            timeout=ASK_TIMEOUT,
-            follow_redirects=False,
-        )
+    def _free(self) -> httpx.BaseTransport:
+        # The transport alone: a call needs no cookies, redirects or other services of httpx.Client.
+        return _Bounded(BackupDomainTransport())
 
 
 @dataclass(frozen=True)

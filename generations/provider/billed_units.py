@@ -34,6 +34,8 @@ SETTLED = (Phase.STORING, Phase.DONE)
 # The units of a bill have at most six decimals; the column keeps nine.
 PLACES = Decimal(1).scaleb(-9)
 
+_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="units")
+
 
 def record_units(submission: Submission, units: Decimal | None) -> None:
     """Record the units that fal's result names; None if it names none. It is not asked about again."""
@@ -68,8 +70,7 @@ def ask(submissions: Sequence[Submission]) -> None:
     if not postponed:
         return
     # The threads wait for fal, and use no connection to the database.
-    with ThreadPoolExecutor(max_workers=REQUESTS_AT_ONCE, thread_name_prefix="units") as pool:
-        answers = list(pool.map(_read_result, postponed))
+    answers = list(_threads.map(_read_result, postponed))
     settled: dict[Decimal | None, list[UUID]] = defaultdict(list)
     for submission, answer in zip(postponed, answers, strict=True):
         if isinstance(answer, FalError) and not isinstance(answer, Gone):
