@@ -46,6 +46,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.host = f"127.0.0.1:{self.port}"
         self.connections = 0
+        self.closed = 0
+        """How many connections the server has closed."""
         self.requests: list[bytes] = []
         self._threads[0].start()
 
@@ -76,6 +78,7 @@ class Server:
                 client = Connection(stream, self.stopping)
                 self.requests.append(client.request)
                 self._handle(client)
+        self.closed += 1
 
 
 @contextmanager

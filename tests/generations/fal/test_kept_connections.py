@@ -14,7 +14,7 @@ from generations.fal import client as fal_client
 from generations.fal.client import KEPT_SECONDS
 from tests.generations.fal.test_client import submit
 from tests.helpers.scripted_servers import Connection, Server, serving
-from tests.services.waiting import HANG_SECONDS
+from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 # How long the usual servers keep an idle connection, at the least (uvicorn, Node.js).
@@ -72,6 +72,7 @@ def test_a_connection_that_fal_has_closed_is_not_used() -> None:
     with fal_that(accept) as (client, server):
         for _ in range(3):
             submit(client)
+            until(lambda: server.closed == server.connections, what="the end of the connection")
 
         assert server.connections == 3
 
