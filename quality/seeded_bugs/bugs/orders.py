@@ -92,7 +92,7 @@ BUGS = (
             ReplaceCode(
                 module=LEASES,
                 within="release",
-                old="_own(row)",
+                old="_still_held(row)",
                 new="type(row)._default_manager.filter(pk=row.pk)",
             ),
         ),
