@@ -115,14 +115,12 @@ class Connection(psycopg.Connection[Row_co]):
     def execute(self, query: Any, params: Params | None = None, **options: Any) -> psycopg.Cursor[Row_co]:
         # The pool checks a connection with an empty statement before each use, which takes as long as a real one. A
         # server that has closed the connection has sent something. Only then is the statement sent, and fails.
-        if query == "" and not self._has_been_sent_something():
-            return self.cursor()
+        if query == "":
+            received = select.poll()
+            received.register(self.pgconn.socket, select.POLLIN)
+            if not received.poll(0):
+                return self.cursor()
         return super().execute(query, params, **options)
-
-    def _has_been_sent_something(self) -> bool:
-        waiting = select.poll()
-        waiting.register(self.pgconn.socket, select.POLLIN)
-        return bool(waiting.poll(0))
 
     def wait(self, gen: PQGen[Value], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> Value:
         budget = _request_budget.get()

@@ -66,7 +66,7 @@ def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
 
     False if that was known, or if the generation needs no further job: then the job is surplus.
     """
-    moved = _is_sender(submission) and _submitted_unchanged(submission, receipt)
+    moved = _is_sender(submission) and _submitted_if_unchanged(submission, receipt)
     if not moved:
         with transaction.atomic():
             moved = submitted_locked(lock_of(submission), submission, receipt)
@@ -89,7 +89,7 @@ def _is_sender(submission: Submission) -> bool:
     )
 
 
-def _submitted_unchanged(submission: Submission, receipt: ProviderReceipt) -> bool:
+def _submitted_if_unchanged(submission: Submission, receipt: ProviderReceipt) -> bool:
     """Record the receipt of a submission without reading anything, if nothing has happened since it was sent.
 
     Everything that could decide otherwise, such as a callback, a cancellation or another job, has raised the version of

@@ -76,7 +76,7 @@ def _process_together(lock: Callable[[], list[ProviderCallback]]) -> list[Outcom
     outcomes: dict[Outcome, list[ProviderCallback]] = defaultdict(list)
     generations: dict[object, Generation] = {}
     # An end locks the row of its account. In one order, so that two workers do not wait for each other.
-    for stored in sorted(lock(), key=_account_of):
+    for stored in sorted(lock(), key=lambda stored: _submission_of(stored).generation.account_id):
         failpoints.reach("kept")
         submission = _submission_of(stored)
         # Two callbacks of one generation must see each other's changes.
@@ -92,10 +92,6 @@ def _submission_of(stored: ProviderCallback) -> Submission:
     if stored.submission is None:
         raise ValueError("a callback without a submission cannot be processed")
     return stored.submission
-
-
-def _account_of(stored: ProviderCallback) -> int:
-    return _submission_of(stored).generation.account_id
 
 
 def _report(stored: ProviderCallback, submission: Submission) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -71,7 +72,10 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: signals.put(number))
         self.stdout.write("Working.")
-        while not _came(signals, within_seconds=WATCH_SECONDS):
+        while True:
+            with suppress(Empty):
+                signals.get(timeout=WATCH_SECONDS)
+                break
             loops.watch()
         # Work that ends within the time is finished. The rest is released, and another process takes it at once.
         consumer.stop()
@@ -83,11 +87,3 @@ class Command(BaseCommand):
         logging.shutdown()
         # Not sys.exit, which would wait for a thread that copies a large file.
         os._exit(0)
-
-
-def _came(signals: SimpleQueue[int], *, within_seconds: float) -> bool:
-    try:
-        signals.get(timeout=within_seconds)
-    except Empty:
-        return False
-    return True
