@@ -35,6 +35,7 @@ STORE_EACH_REPEAT = ReplaceText(
     new="",
 )
 NO_CALLBACK_CONSTRAINT = RemoveConstraint(app="generations", model="providercallback", name="generations_callback_once")
+NO_OUTPUT_CONSTRAINT = RemoveConstraint(app="generations", model="output", name="generations_output_index_once")
 SETTLE_AGAIN = ReplaceText(module="credits.statements", old=" AND settled_at IS NULL", new="")
 NO_SETTLE_CONSTRAINT = RemoveConstraint(app="credits", model="entry", name="credits_hold_settles_once")
 
@@ -98,8 +99,9 @@ BUGS = (
     ),
     Bug(
         number="4",
-        sentence="Bugs 1 to 3 together, with late duplicates",
+        sentence="Bugs 1 to 3 together, with late duplicates, whose files are stored once more",
         changes=(
+            NO_OUTPUT_CONSTRAINT,
             MOVE_FROM_ANY_PHASE,
             NO_FINAL_TRIGGER,
             STORE_EACH_REPEAT,

@@ -10,6 +10,7 @@ import json
 import pytest
 from django.test import Client
 
+from credits import ledger
 from credits.models import Account, Entry
 from generations.models import FailureCode, Generation, Phase, ProviderCallback, Status, Submission
 from generations.provider import clients
@@ -145,12 +146,15 @@ def test_b8_a_callback_that_is_repeated_after_the_end_charges_nothing(
     body, _ = callbacks.signed(submitted)
     callbacks.send(submitted, body)
     work.until_done(submitted.generation)
+    # The credits of another job, which a second settlement of this one would take.
+    ledger.hold(alice, 5, reference="another")
     entries = Entry.objects.count()
 
     assert callbacks.send(submitted, body) == 200
+    work.copy()
 
     alice.refresh_from_db()
-    assert (alice.balance, alice.held, Entry.objects.count()) == (997, 0, entries)
+    assert (alice.balance, alice.held, Entry.objects.count()) == (997, 5, entries)
 
 
 def test_b9_twenty_identical_callbacks_at_once_have_one_effect(
