@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils.duration import duration_microseconds
 
 from accounts.models import ApiKey, UserLimits
 from credits.models import Account
@@ -32,6 +33,17 @@ _END_OF_LIMITS = _END_OF_ACCOUNT + len(_LIMITS)
 
 # As `ApiKeyQuerySet.usable` has it. The present time is the database's, as everywhere.
 _NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"}
+
+# A bucket that is full fills no further: taking counts from now, not from when it became full.
+_TAKE_TOKENS = {
+    "postgresql": f"""
+        UPDATE accounts_bucket SET full_at = GREATEST(full_at, {_NOW["postgresql"]}) + %s
+        WHERE name = %s AND full_at <= {_NOW["postgresql"]} + %s RETURNING name""",
+    # A moment is a text here. Django provides the function that adds microseconds to it.
+    "sqlite": f"""
+        UPDATE accounts_bucket SET full_at = DJANGO_FORMAT_DTDELTA('+', MAX(full_at, {_NOW["sqlite"]}), %s)
+        WHERE name = %s AND full_at <= DJANGO_FORMAT_DTDELTA('+', {_NOW["sqlite"]}, %s) RETURNING name""",
+}
 
 
 class Extra(NamedTuple):
@@ -90,7 +102,7 @@ def _statement(vendor: str, extra: Extra | None) -> str:
 
 
 def take_tokens(name: str, *, ahead_max: timedelta, cost: timedelta) -> bool:
-    """Take tokens from a bucket of `accounts.token_bucket`, on PostgreSQL. False if it has too few, or does not exist.
+    """Take tokens from a bucket of `accounts.token_bucket`. False if it has too few, or does not exist.
 
     The ORM takes eight hundred calls to compile it, for every order. The plan is the primary key.
 
@@ -98,7 +110,7 @@ def take_tokens(name: str, *, ahead_max: timedelta, cost: timedelta) -> bool:
         ahead_max: How far from now the bucket may be full at the latest.
         cost: How much later it will be full.
     """
-    sql = """
-        UPDATE accounts_bucket SET full_at = GREATEST(full_at, STATEMENT_TIMESTAMP()) + %s
-        WHERE name = %s AND full_at <= STATEMENT_TIMESTAMP() + %s RETURNING name"""
-    return prepared.fetch_one(sql, [cost, name, ahead_max]) is not None
+    durations: list[Any] = [cost, ahead_max]
+    if connection.vendor == "sqlite":
+        durations = [duration_microseconds(duration) for duration in durations]
+    return prepared.fetch_one(_TAKE_TOKENS[connection.vendor], [durations[0], name, durations[1]]) is not None

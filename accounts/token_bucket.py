@@ -12,10 +12,8 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Now
 
 from accounts import statements
 from accounts.models import Bucket
@@ -61,7 +59,8 @@ def acquire(name: str, rate: Rate, *, count: int = 1) -> float:
 
 def give_back(name: str, rate: Rate) -> None:
     """Put back one token that was taken but not used."""
-    Bucket.objects.filter(name=name).update(full_at=_later(F("full_at"), -rate.interval_seconds))
+    earlier = ExpressionWrapper(F("full_at") - timedelta(seconds=rate.interval_seconds), output_field=DateTimeField())
+    Bucket.objects.filter(name=name).update(full_at=earlier)
 
 
 def available(name: str, rate: Rate) -> int:
@@ -72,15 +71,7 @@ def available(name: str, rate: Rate) -> int:
 def _try_acquire(name: str, rate: Rate, count: int) -> bool:
     # One statement checks the bucket and changes it, so the second of two callers sees what the first has left.
     ahead_max, cost = (rate.burst - count) * rate.interval_seconds, count * rate.interval_seconds
-    if connection.vendor == "postgresql":
-        return statements.take_tokens(name, ahead_max=timedelta(seconds=ahead_max), cost=timedelta(seconds=cost))
-    enough = Bucket.objects.filter(name=name, full_at__lte=from_now(ahead_max))
-    # A bucket that is full fills no further: taking counts from now, not from when it became full.
-    return enough.update(full_at=_later(Greatest(F("full_at"), Now()), cost)) == 1
-
-
-def _later(moment: Combinable, seconds: float) -> ExpressionWrapper[Combinable]:
-    return ExpressionWrapper(moment + timedelta(seconds=seconds), output_field=DateTimeField())
+    return statements.take_tokens(name, ahead_max=timedelta(seconds=ahead_max), cost=timedelta(seconds=cost))
 
 
 def _seconds_until_full(name: str) -> float:

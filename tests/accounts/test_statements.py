@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import Model
+from django.db.models import DateTimeField, ExpressionWrapper, F, Model
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from accounts import api_keys, statements
-from accounts.models import ApiKey, UserLimits
+from accounts.models import ApiKey, Bucket, UserLimits
 from credits.models import Account
+from database.clock import from_now
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -68,3 +71,18 @@ def test_the_keys_that_are_found_are_the_usable_ones(alice: User, chief: User) -
 def _loaded(row: Model) -> dict[str, Any]:
     """The columns that were read."""
     return {name: value for name, value in vars(row).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("seconds, is_taken", [(-3600, True), (30.000001, True), (90, False)])
+def test_tokens_are_taken_as_the_orm_would_take_them(seconds: float, is_taken: bool) -> None:
+    full_at = timezone.now() + timedelta(seconds=seconds)
+    Bucket.objects.bulk_create([Bucket(name="statement", full_at=full_at), Bucket(name="orm", full_at=full_at)])
+
+    taken = statements.take_tokens("statement", ahead_max=timedelta(seconds=60), cost=timedelta(seconds=1.5))
+    later = ExpressionWrapper(Greatest(F("full_at"), Now()) + timedelta(seconds=1.5), output_field=DateTimeField())
+    enough = Bucket.objects.filter(name="orm", full_at__lte=from_now(60))
+
+    assert taken == bool(enough.update(full_at=later)) == is_taken
+    moments = dict(Bucket.objects.values_list("name", "full_at"))
+    # The two statements are executed one after the other.
+    assert abs(moments["statement"] - moments["orm"]) < timedelta(seconds=HANG_SECONDS if seconds < 0 else 0.000001)
