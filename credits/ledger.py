@@ -26,7 +26,7 @@ from django.db.models import F
 
 from credits import statements
 from credits.models import CREDITS_MAX, KEY_CHARACTERS_MAX, Account, Entry, Hold
-from database.statements import Step
+from database.statements import Read, Row, Step
 from errors import DomainError
 
 
@@ -78,20 +78,29 @@ def hold(account: Account, amount: int, *, reference: str) -> None:
     hold_all(account, {reference: amount})
 
 
-def hold_all(account: Account, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> None:
+def hold_all(
+    account: Account, amounts: Mapping[str, int], *, together: Sequence[Step] = (), reads: Sequence[Read] = ()
+) -> Row:
     """Reserve credits for several references, as `hold` does for one. All of them, or none.
 
     Args:
+        account: The account that pays.
+        amounts: By reference; at least one.
         together: What else to write in the same statement: what the credits are for. The caller is in a transaction,
             and rolls it back if this raises.
+        reads: What to read in the same statement.
+
+    Returns:
+        The values of `reads`.
 
     Raises what `hold` raises; InsufficientCredits names the sum.
     """
     for amount in amounts.values():
         _require_amount(amount, minimum=0)
     try:
-        if not amounts or statements.open_holds(account.pk, amounts, together=together):
-            return
+        values = statements.open_holds(account.pk, amounts, together=together, reads=reads)
+        if values is not None:
+            return values
     except IntegrityError as error:
         if together:
             # It may be about those rows.

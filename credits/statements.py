@@ -15,7 +15,7 @@ from django.utils import timezone
 from credits.models import Account, Hold
 from database import prepared
 from database.columns import Columns
-from database.statements import Step, Write, execute_together, to_database
+from database.statements import Read, Row, Step, Write, execute_together, to_database
 
 # Of several holds each entry shows what was available after it. The references are conditions for SQLite, where the
 # last step reads the whole table.
@@ -46,16 +46,19 @@ def lock(account_id: int) -> Account:
     return _ACCOUNT.read(row)
 
 
-def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequence[Step] = ()) -> bool:
+def open_holds(
+    account_id: int, amounts: Mapping[str, int], *, together: Sequence[Step] = (), reads: Sequence[Read] = ()
+) -> Row | None:
     """Reserve credits of an account, one amount for each reference. All of them, or none.
 
     One UPDATE checks the balance and changes it, so concurrent holds cannot spend the same credits twice.
 
     Args:
         together: What else to write in the same statement.
+        reads: What to read in it.
 
     Returns:
-        False if fewer credits are available, or one of the references has a hold.
+        The values of `reads`; None if fewer credits are available, or one of the references has a hold.
     """
     now, total = to_database(timezone.now()), sum(amounts.values())
     references = ", ".join(["%s"] * len(amounts))
@@ -81,7 +84,11 @@ def open_holds(account_id: int, amounts: Mapping[str, int], *, together: Sequenc
         table="credits_hold",
     )
     entries = Write(_INSERT_HOLD_ENTRIES.replace("{references}", references), [total, now, *amounts])
-    return bool(execute_together(account, hold, entries, *together))
+    opened = execute_together(account, hold, entries, *together, reads=reads)
+    if not opened:
+        return None
+    _id, _balance, _held, *found = opened[0]
+    return tuple(found)
 
 
 def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Hold | None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from credits import ledger
 from credits.models import Account
 from credits.statements import lock
-from database.statements import Insert, read_values
+from database.statements import Insert
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
 from generations.lifecycle import statements
@@ -157,7 +157,7 @@ def _create(
             generation.next_attempt_at = known.now + timedelta(seconds=SUBMITTING_SECONDS_MAX)
             events.append(new_event(generation, Fact(name="submitting", actor="limn")))
     failpoints.reach("created")
-    ledger.hold_all(
+    values = ledger.hold_all(
         account,
         {generation.reference: generation.credits for generation in generations},
         together=[
@@ -169,8 +169,9 @@ def _create(
             *statements.add_spending(generations),
             *([dispatch_queue.served(account.pk)] if is_sent else []),
         ],
+        reads=reads_of(account.pk),
     )
-    events_recorded(events, read_values(reads_of(account.pk)))
+    events_recorded(events, values)
     return generations, submissions
 
 

@@ -37,7 +37,7 @@ ROWS: dict[str, Row] = {
     "growth": growth.measure,
 }
 USUAL = tuple(name for name in ROWS if name != "growth")
-"""Without names these are measured; they take about a quarter of an hour. To fill a million rows takes longer."""
+"""Without names these are measured; they take about twenty minutes. To fill a million rows takes longer."""
 # They compare web servers, and engines behind Django Tasks. Each starts what it needs, and prints a table of its own.
 COMPARISONS = {"servers": servers.main, "engines": engines.main}
 

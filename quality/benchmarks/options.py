@@ -27,7 +27,8 @@ class Options:
     idle_seconds: float = 10.0
     idle_settle_seconds: float = 20.0
     """Before an idle worker is measured."""
-    sqlite_jobs: int = 60
+    sqlite_jobs: int = 360
+    """Many, because the old commit accepts orders faster than it completes them."""
     growth_from: int = 1_000
     growth_to: int = 1_000_000
     """Numbers of generations between which the growth is measured."""
