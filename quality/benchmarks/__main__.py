@@ -109,7 +109,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         kind: Any = {"int": int, "float": float}.get(str(each.type))
         if kind is not None:
             parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, help=f"default: {each.default}")
-    parser.add_argument("--no-old", action="store_true", help="do not measure the old commit on SQLite")
+    parser.add_argument("--no-old", action="store_true", help="do not measure the old commit")
     parser.add_argument("--no-peer", action="store_true", help="do not install and measure dj-stripe")
     parsed = parser.parse_args(arguments)
     if unknown := set(parsed.names) - set(names):

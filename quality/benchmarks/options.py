@@ -39,4 +39,4 @@ class Options:
     peer: bool = True
     """Compare with dj-stripe, whose environment is installed from PyPI."""
     old: bool = True
-    """Compare SQLite with an older commit."""
+    """Compare with an older commit."""

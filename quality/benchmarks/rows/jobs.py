@@ -7,11 +7,13 @@ process of the web server: on two cores that all programs share, a second one co
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from quality.benchmarks import http_load
-from quality.benchmarks.environment import CpuMeter, Environment, meter
-from quality.benchmarks.installation import Limn
+from quality.benchmarks import http_load, old_commit
+from quality.benchmarks.environment import Environment, meter
+from quality.benchmarks.installation import Limn, create_users, running
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 
@@ -35,26 +37,48 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         row="jobs",
         what="CPU time of a job, all processes",
         unit="ms",
+        against=f"commit {old_commit.NAME}",
         aim=Aim(of="value", comparison="≤", limit=30),
         note="web, work, PostgreSQL and S3; the stand-in for fal and the load generator are listed apart",
     )
+    root = old_commit.exported(environment)
     environment.fal.behave(file_bytes=FILE_BYTES)
-    with environment.limn(environment.limn_database("jobs"), web=1) as limn:
+    with ExitStack() as stack:
+        limn = stack.enter_context(environment.limn(environment.limn_database("jobs"), web=1))
+        old = stack.enter_context(_old_limn(environment, root)) if options.old and root is not None else None
         for _ in range(options.alternations):
-            for workers, values in ((1, one.limn), (2, rate.limn)):
-                environment.fal.forget()
-                for _ in range(workers):
-                    limn.start_worker()
-                run(limn, min(WARM_UP, options.jobs))
-                used, load = _timed(meter(environment, limn), limn, options.jobs)
-                values.append(options.jobs / used["elapsed"])
-                if workers == 1:
-                    cpu.limn.append(1000 * sum(used[name] for name in LIMN_PROCESSES) / options.jobs)
-                    shown = {name: used[name] for name in (*LIMN_PROCESSES, "fal")} | {"load": load.client_cpu_seconds}
-                    cpu.cpu_ms = {name: 1000 * seconds / options.jobs for name, seconds in shown.items()}
-                limn.stop_workers()
+            used = _job_ms(environment, limn, 1, options.jobs)
+            one.limn.append(1000 / used.pop("elapsed"))
+            cpu.limn.append(sum(used[name] for name in LIMN_PROCESSES))
+            cpu.cpu_ms = used
+            rate.limn.append(1000 / _job_ms(environment, limn, 2, options.jobs)["elapsed"])
+            if old is not None:
+                used = _job_ms(environment, old, 1, options.jobs)
+                cpu.other.append(sum(used[name] for name in LIMN_PROCESSES))
     rate.other = one.limn
     return [one, rate, cpu]
+
+
+@contextmanager
+def _old_limn(environment: Environment, root: Path) -> Iterator[Limn]:
+    variables = environment.variables(environment.database("jobs-old"))
+    users = create_users(root, variables, len(environment.users))
+    with running(Limn(root, environment.folder, variables, users), web=1, workers=0) as limn:
+        yield limn
+
+
+def _job_ms(environment: Environment, limn: Limn, workers: int, count: int) -> dict[str, float]:
+    """Run so many jobs with so many workers. Returns milliseconds of a job: `elapsed`, and CPU time by the process."""
+    environment.fal.forget()
+    for _ in range(workers):
+        limn.start_worker()
+    run(limn, min(WARM_UP, count))
+    cpu = meter(environment, limn)
+    cpu.start()
+    load = run(limn, count)
+    used = cpu.stop() | {"load": load.client_cpu_seconds}
+    limn.stop_workers()
+    return {name: 1000 * used[name] / count for name in (*LIMN_PROCESSES, "fal", "load", "elapsed")}
 
 
 def run(limn: Limn, count: int) -> http_load.Load:
@@ -66,11 +90,3 @@ def run(limn: Limn, count: int) -> http_load.Load:
         raise http_load.LoadError(f"{load.statuses[503]} orders were answered with 503")
     limn.wait_for_completed(before + count)
     return load
-
-
-def _timed(cpu: CpuMeter, limn: Limn, count: int) -> tuple[dict[str, float], http_load.Load]:
-    cpu.start()
-    began = time.perf_counter()
-    load = run(limn, count)
-    elapsed = time.perf_counter() - began
-    return {**cpu.stop(), "elapsed": elapsed}, load

@@ -1,27 +1,23 @@
 """Limn out of the box: SQLite and a folder for the files, one web process, one worker, eight clients.
 
-It is compared with an older commit, which runs from its own files in the environment of this checkout.
+It is compared with an older commit.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import subprocess
-import tarfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from quality.benchmarks import http_load, installation
+from quality.benchmarks import http_load, installation, old_commit
 from quality.benchmarks.environment import Environment
 from quality.benchmarks.installation import Limn, User
 from quality.benchmarks.options import Options
 from quality.benchmarks.results import Aim, Result
 from quality.benchmarks.rows import jobs
 
-OLD_COMMIT = "8ec138d"
 OLD_PER_SECOND = 4.7
 AIM_PER_SECOND = 25
 
@@ -32,7 +28,7 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         row="sqlite",
         what="SQLite out of the box, jobs",
         unit="per second",
-        against=f"commit {OLD_COMMIT}",
+        against=f"commit {old_commit.NAME}",
         # 25 a second where the old commit manages 4.7.
         aim=Aim(of="ratio", comparison="≥", limit=round(AIM_PER_SECOND / OLD_PER_SECOND, 1)),
     )
@@ -40,13 +36,13 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         row="sqlite",
         what=f"orders answered with 503, of {options.sqlite_jobs}",
         unit="orders",
-        against=f"commit {OLD_COMMIT}",
+        against=f"commit {old_commit.NAME}",
         has_ratio=False,
         aim=Aim(of="value", comparison="≤", limit=0),
     )
-    old = exported(environment) if options.old else None
+    old = old_commit.exported(environment) if options.old else None
     if options.old and old is None:
-        rate.note = f"The history of this repository does not have commit {OLD_COMMIT}, so nothing is compared."
+        rate.note = f"The history of this repository does not have commit {old_commit.NAME}, so nothing is compared."
     environment.fal.behave(file_bytes=jobs.FILE_BYTES)
     for _ in range(options.alternations):
         for root, rates, refusals in (
@@ -58,18 +54,6 @@ def measure(environment: Environment, options: Options) -> list[Result]:
                 rates.append(per_second)
                 refusals.append(count)
     return [rate, refused]
-
-
-def exported(environment: Environment) -> Path | None:
-    """Write the files of the old commit to a folder. None if the repository does not have it."""
-    command = ["git", "-C", str(environment.root), "archive", OLD_COMMIT]
-    archive = subprocess.run(command, capture_output=True, check=False)
-    if archive.returncode:
-        return None
-    folder = environment.folder / OLD_COMMIT
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        files.extractall(folder, filter="data")
-    return folder
 
 
 def jobs_per_second(environment: Environment, root: Path, count: int) -> tuple[float, int]:
