@@ -1,6 +1,9 @@
 """The end of a generation: completed and captured, or failed and released, in one transaction and once.
 
 The other modules of the lifecycle call it, and workers call `failed` and `give_up`.
+
+The ledger comes first, because it locks the row of the account. An order locks that row before everything else of the
+account, such as its spending of the day: so an order and the end of another job cannot wait for each other.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from credits import ledger
 from generations.jobs import failpoints
 from generations.lifecycle import charging_rules, statements
 from generations.lifecycle.failures import Failure, failure
-from generations.lifecycle.transitions import Fact, finish, lock, record_event
+from generations.lifecycle.transitions import Fact, can_finish, finish, lock, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
 # fal works on such a submission, or may. Its verdict or the deadline of its generation is needed.
@@ -29,10 +32,15 @@ def complete(generation: Generation, *, promised: int, delivered: int, flagged: 
 
     False if the generation has ended already.
     """
+    if not can_finish(generation, Status.COMPLETED):
+        return False
     counts = {"promised": promised, "delivered": delivered, "flagged": flagged}
     captured = charging_rules.price_of(generation.credits, **counts)
     released = generation.credits - captured
-    moved = finish(
+    ledger.capture(generation.reference, captured)
+    # The ledger and the row are committed together. Dying here rolls both back.
+    failpoints.reach("completed")
+    finish(
         generation,
         Status.COMPLETED,
         Fact(
@@ -47,11 +55,7 @@ def complete(generation: Generation, *, promised: int, delivered: int, flagged: 
         rule=charging_rules.for_delivery(**counts),
         together=statements.take_back_spending(generation, released),
     )
-    if moved:
-        # The row and the ledger are committed together. Dying here rolls both back.
-        failpoints.reach("completed")
-        ledger.capture(generation.reference, captured)
-    return moved
+    return True
 
 
 @transaction.atomic
@@ -62,9 +66,13 @@ def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
 
 def fail(generation: Generation, why: Failure, *, actor: str) -> bool:
     """End a locked generation as `failed` does."""
+    if not can_finish(generation, Status.FAILED):
+        return False
     # Read before it changes: which rule applies depends on the phase that it was in.
     rule, had_outputs = charging_rules.for_failure(generation, why.code), generation.phase == Phase.STORING
-    moved = finish(
+    ledger.release(generation.reference)
+    failpoints.reach("failed")
+    finish(
         generation,
         Status.FAILED,
         Fact(name="failed", actor=actor, note=why.message, staff_note=why.detail, held_change=-generation.credits),
@@ -76,13 +84,10 @@ def fail(generation: Generation, why: Failure, *, actor: str) -> bool:
         rule=rule,
         together=statements.take_back_spending(generation, generation.credits),
     )
-    if moved:
-        failpoints.reach("failed")
-        ledger.release(generation.reference)
-        if had_outputs:
-            # Without a next attempt no copier takes these up again.
-            generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
-    return moved
+    if had_outputs:
+        # Without a next attempt no copier takes these up again.
+        generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
+    return True
 
 
 def provider_failed(generation: Generation, why: Failure) -> bool:

@@ -103,19 +103,18 @@ def move(
     return True
 
 
+def can_finish(generation: Generation, status: Status) -> bool:
+    """Return whether a locked generation may end with this status. Only STORING may complete; every phase may fail."""
+    return generation.phase in ({Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE])
+
+
 def finish(
     generation: Generation, status: Status, fact: Fact, *, together: Sequence[Step] = (), **changes: Any
-) -> bool:
-    """Move a locked generation to its last phase. Only STORING may complete; every phase may fail.
-
-    Arguments as for `move`. False if it has ended.
-    """
-    if generation.phase not in ({Phase.STORING} if status == Status.COMPLETED else CAME_FROM[Phase.DONE]):
-        return False
+) -> None:
+    """Move a locked generation to its last phase, if `can_finish`. Arguments as for `move`."""
     ended = {"phase": Phase.DONE, "status": status, "finished_at": generation.now}
     cleared = {"next_attempt_at": None, "queue_position": None, "message": ""}
     _write(generation, ended | cleared | changes, fact, together)
-    return True
 
 
 def update(generation: Generation, fact: Fact | None = None, **changes: Any) -> bool:

@@ -118,6 +118,10 @@ def order_context(
     row = prepared.fetch_one(_ORDER_CONTEXT, parameters)
     if row is None:
         raise Account.DoesNotExist(account_id)
+    return _read(now, api_key_id, row)
+
+
+def _read(now: datetime, api_key_id: int | None, row: Sequence[Any]) -> OrderContext:
     slugs, offered = row[9], row[13]
     return OrderContext(
         now=now,
