@@ -95,7 +95,9 @@ def order(limn: Limn, count: int) -> None:
         )
         for number in range(count)
     ]
-    http_load.closed_loop(limn.port, orders, connections=CLIENTS, expected=(202,))
+    load = http_load.closed_loop(limn.port, orders, connections=CLIENTS, expected=(202,))
+    if load.statuses[503]:
+        raise http_load.LoadError(f"{load.statuses[503]} orders were answered with 503")
     limn.wait_for_ended(count)
 
 

@@ -70,3 +70,11 @@ def test_a_secret_in_a_log_is_a_violation_that_does_not_repeat_it() -> None:
     check_log("web", "the key is abc", {"FAL_KEY": ["abc"]}, counters)
 
     assert counters.violations == ["I17: FAL_KEY appears in the log of web"]
+
+
+def test_a_deadlock_is_a_violation() -> None:
+    counters = Counters()
+
+    check_log("work", "2026-11-30 ERROR the database is unavailable: deadlock detected", {}, counters)
+
+    assert counters.violations == ["I16: work logged a deadlock"]
