@@ -27,7 +27,7 @@ _LOCKED = "database is locked"
 # After some errors, such as a full disk, SQLite itself rolls the transaction back. Django does not notice, and would
 # commit further statements of the block one by one.
 _ROLLED_BACK = "the transaction was rolled back by SQLite after an error"
-# The second: another process repairs what a killed one has left, which takes milliseconds.
+# SQLITE_BUSY_RECOVERY: another process repairs what a killed one has left, which takes milliseconds.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY}
 
 
