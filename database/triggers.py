@@ -1,8 +1,8 @@
-"""Triggers with which the database itself refuses a write, on SQLite and on PostgreSQL.
+"""Triggers with which the database itself refuses a write, or writes further rows, on SQLite and on PostgreSQL.
 
 Migrations declare a `Trigger` with `append_only` or `final` and install it with the `CreateTrigger` operation. From
 then on the database refuses the write for every client: the ORM, raw SQL and a console. The refused statement raises
-`IntegrityError` with the trigger's message.
+`IntegrityError` with the trigger's message. A `DerivingTrigger` keeps rows of another table that repeat a column.
 
 SQLite rebuilds a table for most changes of its columns and constraints, and a rebuilt table has no triggers. A
 migration that changes a protected table must therefore end with `CreateTrigger`; it replaces a trigger that exists.
@@ -10,6 +10,7 @@ migration that changes a protected table must therefore end with `CreateTrigger`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,10 +91,57 @@ def final(table: str, *, columns: tuple[str, ...], only_when: str, message: str)
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DerivingTrigger:
+    """Writes rows of another table when a column of `table` is written."""
+
+    name: str
+    """Prefix of the triggers' names, and name of PostgreSQL's trigger function."""
+    table: str
+    column: str
+    empty: str
+    """The value from which nothing is derived, as SQL."""
+    insert: Mapping[str, str]
+    """By the vendor: the statement that inserts the rows which follow from NEW."""
+    delete: str
+    """The statement that deletes the rows which followed from OLD."""
+
+    def create_sql(self, vendor: str) -> list[str]:
+        """Return the statements that create the triggers, replacing those that exist. `vendor` as for `Trigger`."""
+        inserted = f"AFTER INSERT ON {self.table} FOR EACH ROW WHEN (NEW.{self.column} <> {self.empty})"
+        changed = f"(NEW.{self.column} <> OLD.{self.column})"
+        updated = f"AFTER UPDATE OF {self.column} ON {self.table} FOR EACH ROW WHEN {changed}"
+        if vendor == "sqlite":
+            return [
+                *self.drop_sql(vendor),
+                f"CREATE TRIGGER {self.name}_insert {inserted} BEGIN {self.insert[vendor]}; END",
+                f"CREATE TRIGGER {self.name}_update {updated} BEGIN {self.delete}; {self.insert[vendor]}; END",
+            ]
+        function = f"""CREATE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF TG_OP = 'UPDATE' THEN {self.delete}; END IF;
+                {self.insert[vendor]};
+                RETURN NULL;
+            END $$"""
+        return [
+            *self.drop_sql(vendor),
+            function,
+            f"CREATE TRIGGER {self.name}_insert {inserted} EXECUTE FUNCTION {self.name}()",
+            f"CREATE TRIGGER {self.name}_update {updated} EXECUTE FUNCTION {self.name}()",
+        ]
+
+    def drop_sql(self, vendor: str) -> list[str]:
+        """Return the statements that remove the triggers, if they exist."""
+        if vendor == "sqlite":
+            return [f"DROP TRIGGER IF EXISTS {self.name}_{event}" for event in ("insert", "update")]
+        triggers = [f"DROP TRIGGER IF EXISTS {self.name}_{event} ON {self.table}" for event in ("insert", "update")]
+        return [*triggers, f"DROP FUNCTION IF EXISTS {self.name}()"]
+
+
 class CreateTrigger(Operation):
     """A migration operation that creates a trigger; reversed, it drops the trigger."""
 
-    def __init__(self, trigger: Trigger) -> None:
+    def __init__(self, trigger: Trigger | DerivingTrigger) -> None:
         self.trigger = trigger
 
     def state_forwards(self, app_label: str, state: Any) -> None:

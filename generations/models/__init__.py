@@ -10,6 +10,7 @@ from generations.models.generation import (
     reference_of,
 )
 from generations.models.input_file import InputFile, InputFileQuerySet
+from generations.models.metadata_entry import MetadataEntry
 from generations.models.output import Output, OutputQuerySet
 from generations.models.price_book import PERCENT_MAX, PriceBookEntry, PriceBookQuerySet
 from generations.models.provider import CircuitBreaker, FalAccount, Heartbeat, RejectedCallbacks
@@ -39,6 +40,7 @@ __all__ = [
     "InputFileQuerySet",
     "KeySpending",
     "LastServed",
+    "MetadataEntry",
     "OrderIntake",
     "Output",
     "OutputQuerySet",

@@ -158,8 +158,7 @@ class Generation(Leased):
                 name="generations_retained",
                 condition=Q(phase="done", erased_at=None),
             ),
-            # Most generations have none of these, so the indexes leave them out. PostgreSQL also has a GIN index of
-            # `metadata`, which migration 0003 creates.
+            # Most generations have none of these, so the indexes leave them out.
             models.Index(fields=["retry_of"], name="generations_retries", condition=Q(retry_of__isnull=False)),
             models.Index(fields=["batch"], name="generations_of_batch", condition=Q(batch__isnull=False)),
             models.Index(fields=["api_key"], name="generations_of_api_key", condition=Q(api_key__isnull=False)),

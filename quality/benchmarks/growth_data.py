@@ -60,7 +60,7 @@ CHARGE = """
 UPDATE credits_account SET balance = credits_account.balance + %s * change.balance
 FROM change WHERE change.account_id = credits_account.id
 """
-# As the migration that added these tables fills them.
+# As the migrations that added these tables fill them.
 SPENT = "sum(CASE WHEN phase = 'done' THEN captured ELSE credits END) FROM generations_generation"
 SPENDING = (
     "TRUNCATE generations_dailyspending, generations_keyspending",
@@ -69,6 +69,13 @@ SPENDING = (
     "INSERT INTO generations_keyspending (api_key_id, credits) "
     f"SELECT api_key_id, {SPENT} WHERE api_key_id IS NOT NULL GROUP BY 1",
 )
+METADATA = (
+    "TRUNCATE generations_metadataentry",
+    "INSERT INTO generations_metadataentry (generation_id, account_id, key, value) "
+    "SELECT generation.id, account_id, entry.key, entry.value FROM generations_generation generation, "
+    "jsonb_each_text(metadata) entry WHERE metadata <> '{}' ORDER BY generation.id",
+)
+DERIVED = {"generations_dailyspending": SPENDING, "generations_metadataentry": METADATA}
 COLUMNS = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
@@ -126,10 +133,11 @@ def multiply(connection: psycopg.Connection, copies: int) -> None:
     for table in _numbered():
         sequence = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"  # noqa: S608
         connection.execute(sequence)
-    # Commits before the rows of spending exist have no such tables.
-    if _number(connection, "SELECT count(to_regclass('generations_dailyspending'))"):
-        for statement in SPENDING:
-            connection.execute(statement)
+    # Older commits do not have these tables.
+    for table, statements_of_table in DERIVED.items():
+        if _number(connection, f"SELECT count(to_regclass('{table}'))"):
+            for statement in statements_of_table:
+                connection.execute(statement)
 
 
 def _numbered() -> tuple[str, ...]:

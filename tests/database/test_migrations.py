@@ -15,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from credits.models import Entry
-from generations.models import Generation
+from generations.models import Generation, MetadataEntry
 from tests.conftest import url_of_the_test_database
 
 # Without the mark of pytest-django, which refuses other databases than the one of the tests.
@@ -86,6 +86,8 @@ def test_rows_and_triggers_of_the_first_version_are_kept(old_database: BaseDatab
     executor.migrate(executor.loader.graph.leaf_nodes())
 
     generations, entries = Generation.objects.using(ALIAS), Entry.objects.using(ALIAS)
+    metadata = MetadataEntry.objects.using(ALIAS).get()
+    assert (metadata.account_id, metadata.key, metadata.value) == (generations.get().account_id, "project", "x")
     assert (generations.get().metadata, entries.count()) == ({"project": "x"}, 2)
     for refused in (generations.all(), entries.all()):
         with pytest.raises(IntegrityError):
