@@ -19,6 +19,7 @@ from generations.jobs import leases
 from generations.models import Output
 from tests.conftest import url_of_the_test_database
 from tests.services.pgbouncer import pgbouncer
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,8 +160,9 @@ def test_behind_pgbouncer_a_prepared_statement_is_lost(
                 execute()
                 other.execute("SELECT 1")
 
+        # PgBouncer opens its second connection to the server a moment later.
         with pytest.raises(DatabaseError, match="prepared statement"):
-            take_turns()
+            until(take_turns)
 
 
 @pytest.mark.only_postgresql

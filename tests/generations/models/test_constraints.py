@@ -20,6 +20,7 @@ from generations.models import (
     FalAccount,
     Generation,
     InputFile,
+    MetadataEntry,
     OrderIntake,
     Output,
     PriceBookEntry,
@@ -62,6 +63,10 @@ def generation_rows(generation: Generation) -> list[WrongRow]:
         for _ in range(2):
             Batch.objects.create(account=generation.account, idempotency_key="k")
 
+    def insert_entries() -> None:
+        for _ in range(2):
+            MetadataEntry.objects.create(generation=generation, account=generation.account, key="k", value="v")
+
     return [
         ("generations_key_once_per_account", insert_copy),
         ("generations_phase_fits_status", update(status="pending")),
@@ -71,6 +76,7 @@ def generation_rows(generation: Generation) -> list[WrongRow]:
         ("generations_failed_costs_nothing", update(phase="done", status="failed", captured=3)),
         ("generations_batch_key_once", insert_batches),
         ("generations_event_number_once", lambda: Event.objects.update(number=1)),
+        ("generations_by_metadata", insert_entries),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from generations.models import Generation, MetadataEntry
-from tests.fixtures.orders import PlaceOrder
+from tests.fixtures.api import PlaceOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
