@@ -194,7 +194,8 @@ REQUESTS: dict[str, Requests] = {
     "status": _read("/api/v1/generations/<id>/"),
     "list of 20": _read("/api/v1/generations/?limit=20"),
     "list of failed": _read("/api/v1/generations/?status=failed&limit=20"),
-    "list by metadata": _read("/api/v1/generations/?metadata.campaign=c1&limit=20"),
+    # As many as the smaller database has.
+    "list by metadata": _read("/api/v1/generations/?metadata.campaign=c1&limit=10"),
     "statement": _page("/credits/"),
     "statement, last page": _page("/credits/?before=<entry>"),
     "scrape of metrics": _read("/metrics"),
