@@ -7,10 +7,6 @@ process of the web server: on two cores that all programs share, a second one co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-
 from quality.benchmarks import http_load, old_commit
 from quality.benchmarks.environment import Environment, meter
 from quality.benchmarks.installation import Limn, create_users, running
@@ -41,11 +37,9 @@ def measure(environment: Environment, options: Options) -> list[Result]:
         aim=Aim(of="value", comparison="≤", limit=30),
         note="web, work, PostgreSQL and S3; the stand-in for fal and the load generator are listed apart",
     )
-    root = old_commit.exported(environment)
     environment.fal.behave(file_bytes=FILE_BYTES)
-    with ExitStack() as stack:
-        limn = stack.enter_context(environment.limn(environment.limn_database("jobs"), web=1))
-        old = stack.enter_context(_old_limn(environment, root)) if options.old and root is not None else None
+    with environment.limn(environment.limn_database("jobs"), web=1) as limn:
+        old = _old_limn(environment) if options.old else None
         for _ in range(options.alternations):
             used = _job_ms(environment, limn, 1, options.jobs)
             one.limn.append(1000 / used.pop("elapsed"))
@@ -53,18 +47,20 @@ def measure(environment: Environment, options: Options) -> list[Result]:
             cpu.cpu_ms = used
             rate.limn.append(1000 / _job_ms(environment, limn, 2, options.jobs)["elapsed"])
             if old is not None:
-                used = _job_ms(environment, old, 1, options.jobs)
+                # Its web server ends too, so that nothing of it runs beside the other rounds.
+                with running(old, web=1, workers=0):
+                    used = _job_ms(environment, old, 1, options.jobs)
                 cpu.other.append(sum(used[name] for name in LIMN_PROCESSES))
     rate.other = one.limn
     return [one, rate, cpu]
 
 
-@contextmanager
-def _old_limn(environment: Environment, root: Path) -> Iterator[Limn]:
+def _old_limn(environment: Environment) -> Limn | None:
+    root = old_commit.exported(environment)
+    if root is None:
+        return None
     variables = environment.variables(environment.database("jobs-old"))
-    users = create_users(root, variables, len(environment.users))
-    with running(Limn(root, environment.folder, variables, users), web=1, workers=0) as limn:
-        yield limn
+    return Limn(root, environment.folder, variables, create_users(root, variables, len(environment.users)))
 
 
 def _job_ms(environment: Environment, limn: Limn, workers: int, count: int) -> dict[str, float]:
