@@ -34,7 +34,7 @@ class Options:
     """Numbers of generations between which the growth is measured."""
     growth_settle_seconds: float = 20.0
     """How long a worker sees the filled database before it is measured."""
-    growth_requests: int = 20
+    growth_requests: int = 60
     """Of each kind, for each size and alternation."""
     peer: bool = True
     """Compare with dj-stripe, whose environment is installed from PyPI."""
