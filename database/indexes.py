@@ -91,28 +91,6 @@ class CreatePostgresIndex(Operation):
         return f"Create index {self.name} on PostgreSQL"
 
 
-class DropPostgresIndex(Operation):
-    """Drops an index that `CreatePostgresIndex` has created."""
-
-    reversible = False
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def state_forwards(self, app_label: str, state: Any) -> None:
-        """Change nothing."""
-
-    def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
-    ) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            with without_timeouts(schema_editor):
-                drop(schema_editor, self.name)
-
-    def describe(self) -> str:
-        return f"Drop index {self.name} on PostgreSQL"
-
-
 def drop(schema_editor: BaseDatabaseSchemaEditor, name: str) -> None:
     """Drop an index if it exists, on PostgreSQL without locking its table against writers."""
     concurrently = "CONCURRENTLY " if schema_editor.connection.vendor == "postgresql" else ""

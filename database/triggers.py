@@ -5,7 +5,8 @@ then on the database refuses the write for every client: the ORM, raw SQL and a 
 `IntegrityError` with the trigger's message. A `DerivingTrigger` keeps rows of another table that repeat a column.
 
 SQLite rebuilds a table for most changes of its columns and constraints, and a rebuilt table has no triggers. A
-migration that changes a protected table must therefore end with `CreateTrigger`; it replaces a trigger that exists.
+migration that changes a table with triggers must therefore end with `CreateTrigger` for each of them; it replaces a
+trigger that exists.
 """
 
 from __future__ import annotations

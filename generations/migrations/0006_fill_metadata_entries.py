@@ -7,7 +7,7 @@ import importlib
 
 from django.db import migrations
 
-from database.indexes import DropPostgresIndex, without_timeouts
+from database.indexes import drop, without_timeouts
 
 ENTRIES = importlib.import_module("generations.migrations.0005_metadata_entries")
 
@@ -23,6 +23,11 @@ def fill(apps, schema_editor):
         )
 
 
+def drop_replaced_index(apps, schema_editor):
+    with without_timeouts(schema_editor):
+        drop(schema_editor, "generations_metadata")
+
+
 class Migration(migrations.Migration):
     # PostgreSQL drops an index concurrently only outside of a transaction. It can be repeated if it was interrupted.
     atomic = False
@@ -31,5 +36,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(fill, migrations.RunPython.noop, elidable=True),
-        DropPostgresIndex("generations_metadata"),
+        migrations.RunPython(drop_replaced_index, elidable=True),
     ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -73,10 +72,12 @@ class Command(BaseCommand):
             signal.signal(number, lambda number, _: signals.put(number))
         self.stdout.write("Working.")
         while True:
-            with suppress(Empty):
+            try:
                 signals.get(timeout=WATCH_SECONDS)
+            except Empty:
+                loops.watch()
+            else:
                 break
-            loops.watch()
         # Work that ends within the time is finished. The rest is released, and another process takes it at once.
         consumer.stop()
         loops.stop()
