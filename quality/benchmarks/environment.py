@@ -73,7 +73,7 @@ class Fal:
         }
 
     def behave(self, **behaviour: float) -> None:
-        """Set `callback_seconds` and `file_bytes`; what is not named gets its default."""
+        """Set fields of `fal_server.Behaviour`; what is not named gets its default."""
         self._control("behaviour", json.dumps(behaviour).encode())
 
     def jobs(self) -> list[dict[str, Any]]:

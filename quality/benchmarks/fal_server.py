@@ -42,6 +42,8 @@ class Behaviour:
     callback_seconds: float = 0.02
     """Between the receipt and the callback. Negative: no callback is sent."""
     file_bytes: int = 1_000_000
+    file_seconds: float = 0.0
+    """Between the request for a file and its response."""
 
 
 @dataclass
@@ -154,9 +156,16 @@ class Inbound(asyncio.Protocol):
             fields = f"HTTP/1.1 {status} OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
             if "/requests/" in target:
                 fields += "x-fal-billable-units: 1\r\n"
-            self._transport.write(fields.encode() + b"\r\n")
-            if method != "HEAD":
-                self._transport.write(content)
+            response = fields.encode() + b"\r\n", content if method != "HEAD" else b""
+            seconds = self._state.behaviour.file_seconds
+            if seconds > 0 and target.startswith("/files/"):
+                asyncio.get_running_loop().call_later(seconds, self._send, *response)
+            else:
+                self._send(*response)
+
+    def _send(self, head: bytes, content: bytes) -> None:
+        self._transport.write(head)
+        self._transport.write(content)
 
     def _respond(self, method: str, target: str, head: bytes, body: bytes) -> tuple[int, str, bytes]:
         """Return status, content type and body of an answer."""

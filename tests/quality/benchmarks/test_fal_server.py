@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from time import monotonic
 
 import pytest
 
@@ -101,6 +102,16 @@ def test_the_callback_is_delivered(fal: Fal, client: FalClient) -> None:
     until(lambda: fal.jobs()[0]["status"] == 200, what="the answer to the callback")
 
     assert isinstance(client.status(receipt.status_url), Finished)
+
+
+def test_a_file_arrives_after_the_chosen_time(fal: Fal, client: FalClient) -> None:
+    fal.behave(callback_seconds=-1, file_bytes=20_000, file_seconds=0.3)
+    began = monotonic()
+
+    content = http_load.fetch(fal.port, http_load.request("GET", "/files/20000/a.png", {}, b""))
+
+    assert len(content) == 20_000
+    assert monotonic() - began >= 0.3
 
 
 def test_a_job_with_the_mark_of_a_failure_fails(fal: Fal, client: FalClient) -> None:
