@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from errors import DomainError
 from generations.catalogue.outputs import ExpectedFile, Output
 from generations.catalogue.prices import Price
+from generations.catalogue.unstorable import UNSTORABLE
 
 Kind = Literal["image", "video", "3d", "audio"]
 # Inputs are at most four levels deep; the API's JSON parser rejects deeper bodies before this module sees them.
@@ -93,8 +94,7 @@ class Inputs(InputObject):
     @classmethod
     def _refuse_unstorable_text(cls, raw: Any) -> Any:
         for text in _texts_in(raw):
-            # PostgreSQL's jsonb rejects NUL, and UTF-8 cannot encode lone surrogates.
-            if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            if UNSTORABLE.search(text):
                 raise ValueError("Text must not contain NUL characters or lone surrogates.")
         return raw
 

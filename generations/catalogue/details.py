@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from generations.catalogue.extractor import DEPTH_MAX, is_file_url
+from generations.catalogue.unstorable import UNSTORABLE
 
 BYTES_MAX = 256 * 1024
 """Of the details as JSON. The longest speech on offer, with the time of each letter, takes a third of it."""
@@ -24,8 +25,6 @@ NUMBER_MAX = 2**64
 LEFT_OUT = frozenset({"prompt", "timings", "has_nsfw_concepts", "task_id"})
 # fal's own URL of a file would outlive the customer's access to it and its erasure.
 FILE_ADDRESS = re.compile(r"(https?://\S*\Z|data:[^\s,]*,)", re.IGNORECASE)
-# PostgreSQL's jsonb rejects NUL, and UTF-8 cannot encode lone surrogates.
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def extract_details(answer: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
+from generations.catalogue.unstorable import UNSTORABLE
 from generations.errors import TooLarge
 
 # The longest prompt in the widest script has 80 kB. Files are uploaded elsewhere.
@@ -63,8 +64,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON: {error}.") from None
     for text in _texts(value):
-        # PostgreSQL's jsonb refuses NUL, and UTF-8 cannot encode lone surrogates.
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        if UNSTORABLE.search(text):
             raise ParseError("Text must not contain NUL characters or lone surrogates.")
     if not isinstance(value, dict):
         raise ParseError("The body must be a JSON object.")
