@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 RETRY = timedelta(minutes=1)
 # fal keeps a result for an hour, a large one for minutes (docs/fal.md).
 RESULT_KEPT = timedelta(hours=1)
-# Of one process.
-REQUESTS_AT_ONCE = 8
+# Of one process. httpx looks through all connections of its pool for each request, so more of them take more CPU time.
+REQUESTS_AT_ONCE = 4
 # In these phases fal has finished, so its result does not change any more.
 SETTLED = (Phase.STORING, Phase.DONE)
 # The units of a bill have at most six decimals; the column keeps nine.
