@@ -12,13 +12,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils.duration import duration_microseconds
 
 from accounts.models import ApiKey, UserLimits
 from credits.models import Account
 from database import prepared
 from database.columns import Columns
+from database.vendor import vendor
 
 _KEY = Columns(
     *(ApiKey, "id", "user_id", "scopes", "expires_at", "credits_max", "model_slugs", "last_used_at"), alias="api_key"
@@ -71,7 +71,7 @@ def find_key(digest: str, *, extra: Extra | None = None, parameters: Sequence[An
         extra: What to read in the same statement.
         parameters: The parameters of its joins.
     """
-    row = prepared.fetch_one(_statement(connection.vendor, extra), [*parameters, digest])
+    row = prepared.fetch_one(_statement(extra), [*parameters, digest])
     if row is None:
         return None
     key, user = _KEY.read(row[:_END_OF_KEY]), _USER.read(row[_END_OF_KEY:_END_OF_USER])
@@ -89,7 +89,7 @@ def find_key(digest: str, *, extra: Extra | None = None, parameters: Sequence[An
 
 
 @cache
-def _statement(vendor: str, extra: Extra | None) -> str:
+def _statement(extra: Extra | None) -> str:
     columns, joins = extra or Extra("", "")
     return f"""SELECT {_KEY.sql}, {_USER.sql}, {_ACCOUNT.sql}, {_LIMITS.sql}{columns and ", "}{columns}
         FROM accounts_apikey AS api_key
@@ -98,7 +98,7 @@ def _statement(vendor: str, extra: Extra | None) -> str:
         LEFT JOIN accounts_userlimits AS limits ON limits.account_id = account.id
         {joins}
         WHERE api_key.digest = %s AND api_key.revoked_at IS NULL AND api_user.is_active
-          AND (api_key.expires_at IS NULL OR api_key.expires_at > {_NOW[vendor]})"""
+          AND (api_key.expires_at IS NULL OR api_key.expires_at > {_NOW[vendor()]})"""
 
 
 def take_tokens(name: str, *, ahead_max: timedelta, cost: timedelta) -> bool:
@@ -111,6 +111,6 @@ def take_tokens(name: str, *, ahead_max: timedelta, cost: timedelta) -> bool:
         cost: How much later it will be full.
     """
     durations: list[Any] = [cost, ahead_max]
-    if connection.vendor == "sqlite":
+    if vendor() == "sqlite":
         durations = [duration_microseconds(duration) for duration in durations]
-    return prepared.fetch_one(_TAKE_TOKENS[connection.vendor], [durations[0], name, durations[1]]) is not None
+    return prepared.fetch_one(_TAKE_TOKENS[vendor()], [durations[0], name, durations[1]]) is not None

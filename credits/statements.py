@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from django.db import connection
 from django.utils import timezone
 
 from credits.models import Account, Hold
 from database import prepared
 from database.columns import Columns
 from database.statements import Read, Row, Step, Write, execute_together, to_database
+from database.vendor import vendor
 
 # Of several holds each entry shows what was available after it. The references are conditions for SQLite, where the
 # last step reads the whole table.
@@ -40,7 +40,7 @@ def lock(account_id: int) -> Account:
     plan is the primary key. SQLite locks the whole database instead.
     """
     sql = f"SELECT {_ACCOUNT.sql} FROM credits_account WHERE id = %s"
-    row = prepared.fetch_one(sql + (" FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""), [account_id])
+    row = prepared.fetch_one(sql + (" FOR NO KEY UPDATE" if vendor() == "postgresql" else ""), [account_id])
     if row is None:
         raise Account.DoesNotExist(f"There is no account {account_id}.")
     return _ACCOUNT.read(row)

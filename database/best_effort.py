@@ -14,6 +14,7 @@ from django.db import Error, connection, transaction
 from psycopg_pool import PoolTimeout
 
 from database import timeouts
+from database.vendor import vendor
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def try_write(write: Callable[[], Result], *, default: Result) -> Result:
     Raises:
         django.db.Error, PoolTimeout: There is no connection to the database.
     """
-    is_sqlite = connection.vendor == "sqlite"
+    is_sqlite = vendor() == "sqlite"
     try:
         # SQLite waits for its only writer at the beginning of the transaction.
         with timeouts.limited(WAIT_SECONDS_MAX) if is_sqlite else nullcontext(), transaction.atomic():

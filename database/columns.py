@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
-from django.db.models.base import DEFERRED
+from django.db.models.base import ModelState
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -34,13 +34,13 @@ class Columns(Generic[Row]):
         """
         self._model = model
         self._alias = alias or model._meta.db_table
-        every = model._meta.concrete_fields
-        chosen = [(position, field) for position, field in enumerate(every) if not names or field.attname in names]
-        if missing := set(names) - {field.attname for _, field in chosen}:
+        chosen = [field for field in model._meta.concrete_fields if not names or field.attname in names]
+        if missing := set(names) - {field.attname for field in chosen}:
             raise TypeError(f"{model.__name__} has no column {', '.join(sorted(missing))}.")
-        self._positions = [position for position, _ in chosen]
-        self._fields = [field for _, field in chosen]
-        self._unselected = [DEFERRED] * len(every)
+        if model.__init__ is not models.Model.__init__:
+            raise TypeError(f"{model.__name__} has an __init__ of its own, which `read` would not call.")
+        self._fields = chosen
+        self._names = [field.attname for field in chosen]
         self.sql = ", ".join(f'"{self._alias}"."{field.column}"' for field in self._fields)
         """The columns, for a SELECT or for an array of JSON."""
 
@@ -49,9 +49,7 @@ class Columns(Generic[Row]):
 
     def read(self, values: Sequence[Any]) -> Row:
         """Return an instance with these values of the columns, as the database driver returns them."""
-        row = self._unselected.copy()
-        for position, value in zip(self._positions, values, strict=True):
-            row[position] = value
+        row = list(values)
         # `connection` is a proxy that looks up the connection of the thread for each attribute.
         direct = connections[DEFAULT_DB_ALIAS]
         for position, column, converters in self._converters:
@@ -62,22 +60,26 @@ class Columns(Generic[Row]):
     def read_json(self, values: Sequence[Any]) -> Row:
         """Return an instance with these values of the columns, as JSON has them. Only for types that JSON has, UUIDs
         and booleans."""
-        row = self._unselected.copy()
-        for position, value in zip(self._positions, values, strict=True):
-            row[position] = value
+        row = list(values)
         for position, convert in self._from_json:
             if row[position] is not None:
                 row[position] = convert(row[position])
         return self._instance(row)
 
     def _instance(self, row: list[Any]) -> Row:
-        return self._model.from_db(DEFAULT_DB_ALIAS, [], row)
+        # What `Model.from_db` returns, without its calls for each column, and without the signals `pre_init` and
+        # `post_init`, which nothing here receives. Django takes what is missing in the dictionary for deferred.
+        instance = self._model.__new__(self._model)
+        instance.__dict__.update(zip(self._names, row, strict=True))
+        instance._state = ModelState()
+        instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS
+        return instance
 
     @cached_property
     def _converters(self) -> list[tuple[int, Any, list[Callable[[Any, Any, Any], Any]]]]:
         """By position: the converters of the backend and of the field. They are the same in every thread."""
         found = []
-        for position, field in zip(self._positions, self._fields, strict=True):
+        for position, field in enumerate(self._fields):
             column = field.get_col(self._alias)
             converters = connection.ops.get_db_converters(column) + column.get_db_converters(connection)
             if converters:
@@ -87,8 +89,4 @@ class Columns(Generic[Row]):
     @cached_property
     def _from_json(self) -> list[tuple[int, Callable[[Any], Any]]]:
         kinds = [type(field.get_col(self._alias).output_field) for field in self._fields]
-        return [
-            (position, _FROM_JSON[kind])
-            for position, kind in zip(self._positions, kinds, strict=True)
-            if kind in _FROM_JSON
-        ]
+        return [(position, _FROM_JSON[kind]) for position, kind in enumerate(kinds) if kind in _FROM_JSON]

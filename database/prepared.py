@@ -19,6 +19,8 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.utils import CursorWrapper
 from psycopg import RawCursor, errors, pq
 
+from database.vendor import vendor
+
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 # A statement with more parameters is not prepared. It writes many rows, and each number of rows is another statement,
@@ -31,7 +33,7 @@ _PLACEHOLDER = re.compile(r"%(?:s|%|\((?P<name>\w+)\)s)")
 
 def cursor() -> CursorWrapper:
     """Return a cursor as `connection.cursor()` does, whose statements are prepared."""
-    if connection.vendor != "postgresql":
+    if vendor() != "postgresql":
         return connection.cursor()
     # As `connection.cursor()` does, with another class of cursor.
     direct = connections[DEFAULT_DB_ALIAS]

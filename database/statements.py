@@ -14,14 +14,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 from django.db.models import Model
 
 from database import prepared
+from database.vendor import vendor
 
 Row = tuple[Any, ...]
 # Of SQLite since version 3.32 (32,766). PostgreSQL takes twice as many, which a batch of 200 does not reach.
 INSERT_PARAMETERS_MAX = 32_000
+SENT_AS_THEY_ARE = (models.BooleanField, models.CharField, models.DateTimeField, models.TextField, models.UUIDField)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def execute_together(*steps: Step, reads: Sequence[Read] = ()) -> list[Row]:
     Args:
         reads: What to read beside: its values are added at the end of each row.
     """
-    return _in_one_statement(steps, reads) if connection.vendor == "postgresql" else _one_by_one(steps, reads)
+    return _in_one_statement(steps, reads) if vendor() == "postgresql" else _one_by_one(steps, reads)
 
 
 def _in_one_statement(steps: Sequence[Step], reads: Sequence[Read]) -> list[Row]:
@@ -118,21 +120,39 @@ def _in_parts(rows: Sequence[Model]) -> Iterator[Sequence[Model]]:
 
 def compile_insert(rows: Sequence[Model]) -> tuple[str, list[Any]]:
     """Return the INSERT of these rows, with its parameters: the same values as `bulk_create` would write."""
-    table, fields, placeholders = _insert_of(type(rows[0]), rows[0].pk is not None)
+    sql, as_they_are, converted, placeholders = _insert_of(type(rows[0]), rows[0].pk is not None)
     # `connection` is a proxy that looks up the connection of the thread for each attribute. Fields take several.
     direct = connections[DEFAULT_DB_ALIAS]
-    parameters = [field.get_db_prep_save(field.pre_save(row, True), direct) for row in rows for field in fields]
+    parameters: list[Any] = []
     for row in rows:
+        parameters += [getattr(row, name) for name in as_they_are]
+        parameters += [field.get_db_prep_save(field.pre_save(row, True), direct) for field in converted]
         # As `save` does.
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
-    return f"{table} VALUES {', '.join([placeholders] * len(rows))}", parameters
+    return f"{sql} VALUES {', '.join([placeholders] * len(rows))}", parameters
 
 
 @cache
-def _insert_of(model: type[Model], has_key: bool) -> tuple[str, tuple[Any, ...], str]:
-    fields = tuple(field for field in model._meta.concrete_fields if has_key or not field.primary_key)
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    return f'INSERT INTO "{model._meta.db_table}" ({columns})', fields, f"({', '.join(['%s'] * len(fields))})"
+def _insert_of(model: type[Model], has_key: bool) -> tuple[str, list[str], list[Any], str]:
+    """Return the beginning of an INSERT, the names and the fields of its columns in their order, and one row of it."""
+    fields = [field for field in model._meta.concrete_fields if has_key or not field.primary_key]
+    converted = [field for field in fields if not is_sent_as_it_is(field)]
+    as_they_are = [field for field in fields if field not in converted]
+    columns = ", ".join(f'"{field.column}"' for field in (*as_they_are, *converted))
+    names = [field.attname for field in as_they_are]
+    return f'INSERT INTO "{model._meta.db_table}" ({columns})', names, converted, f"({', '.join(['%s'] * len(fields))})"
+
+
+@cache
+def is_sent_as_it_is(field: Any) -> bool:
+    """Return whether psycopg takes the values of a field without the conversion by the field, which takes many calls.
+
+    Text, UUIDs, moments and booleans have one type in Python and in PostgreSQL. SQLite stores some of them as text.
+    """
+    if isinstance(field, models.ForeignKey):
+        return is_sent_as_it_is(field.target_field)
+    has_own_value = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return vendor() == "postgresql" and type(field) in SENT_AS_THEY_ARE and not has_own_value
 
 
 def to_database(moment: datetime | None) -> Any:

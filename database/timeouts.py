@@ -27,6 +27,8 @@ from psycopg.abc import Params, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
 
+from database.vendor import vendor
+
 # For all statements of one request together. It exceeds PostgreSQL's lock_timeout of 3 s, so a locked row is reported
 # as what it is.
 REQUEST_SECONDS_MAX = 4.0
@@ -65,7 +67,7 @@ def limited(seconds: float | None = None) -> Iterator[None]:
     limit of a request.
     """
     if seconds is None:
-        seconds = SQLITE_REQUEST_SECONDS_MAX if connection.vendor == "sqlite" else REQUEST_SECONDS_MAX
+        seconds = SQLITE_REQUEST_SECONDS_MAX if vendor() == "sqlite" else REQUEST_SECONDS_MAX
     seconds = seconds_left(at_most=seconds)
     if _is_unreachable.is_set():
         seconds = min(seconds, UNREACHABLE_SECONDS_MAX)

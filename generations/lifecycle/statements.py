@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from database import prepared
 from database.columns import Columns
-from database.statements import Write
+from database.statements import Write, is_sent_as_it_is
+from database.vendor import vendor
 from generations.models import Generation, Output, Submission
 
 _GENERATION = Columns(Generation, alias="generation")
@@ -30,14 +31,13 @@ def lock_generation(generation_id: UUID) -> Generation:
     The lock does not conflict with rows that refer to it: callbacks and events are inserted meanwhile. The plan is the
     primary key. SQLite locks the whole database instead, and has the clock of this machine.
     """
-    is_postgresql = connection.vendor == "postgresql"
-    extra, lock = (", STATEMENT_TIMESTAMP()", "FOR NO KEY UPDATE") if is_postgresql else ("", "")
+    extra, lock = (", STATEMENT_TIMESTAMP()", "FOR NO KEY UPDATE") if vendor() == "postgresql" else ("", "")
     sql = f"SELECT {_GENERATION.sql}{extra} FROM generations_generation AS generation WHERE generation.id = %s {lock}"
     row = prepared.fetch_one(sql, [Generation._meta.pk.get_db_prep_save(generation_id, connection)])
     if row is None:
         raise Generation.DoesNotExist(f"There is no generation {generation_id}.")
     generation: Generation = _GENERATION.read(row[: len(_GENERATION)])
-    generation.set_now(row[-1] if is_postgresql else timezone.now())
+    generation.set_now(row[-1] if vendor() == "postgresql" else timezone.now())
     return generation
 
 
@@ -122,7 +122,7 @@ def _assignments(model: type[Model], changes: Mapping[str, Any]) -> tuple[str, l
     direct = connections[DEFAULT_DB_ALIAS]
     return (
         ", ".join(f"{field.column} = %s" for field in fields),
-        [field.get_db_prep_save(value, direct) for field, value in values],
+        [value if is_sent_as_it_is(field) else field.get_db_prep_save(value, direct) for field, value in values],
     )
 
 

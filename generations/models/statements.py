@@ -18,6 +18,7 @@ from django.db.models.expressions import RawSQL
 
 from database import prepared
 from database.columns import Columns
+from database.vendor import vendor
 from generations.models.batch import Batch
 from generations.models.generation import Generation, GenerationQuerySet
 from generations.models.input_file import InputFile
@@ -70,18 +71,14 @@ def batch_state() -> Selection[Batch]:
     )
 
 
+@cache
 def everything() -> Selection[Generation]:
     """Return the selection of all that is rendered.
 
     Plan: one look-up each by the index (generation, …) of submissions, outputs and input files. A generation without an
     answer has no outputs, so they are not looked up.
     """
-    return _everything(connection.vendor)
-
-
-@cache
-def _everything(vendor: str) -> Selection[Generation]:
-    return Selection(", ".join([_ROW.sql, *_related_sql("generation", vendor).values()]), _read)
+    return Selection(", ".join([_ROW.sql, *_related_sql("generation").values()]), _read)
 
 
 def read_all(generation_id: UUID) -> Generation:
@@ -111,7 +108,7 @@ def is_complete(generation: Generation) -> bool:
 
 def with_related_rows(generations: GenerationQuerySet) -> GenerationQuerySet:
     """Add what is rendered beside the rows to a query for many generations."""
-    related = _related_sql(Generation._meta.db_table, connection.vendor)
+    related = _related_sql(Generation._meta.db_table)
     return generations.only(*COLUMNS).annotate(**{name: RawSQL(sql, []) for name, sql in related.items()})  # noqa: S611
 
 
@@ -135,7 +132,7 @@ def input_files_of(generation: Generation) -> list[InputFile]:
 
 def _read(row: Sequence[Any]) -> Generation:
     generation = _ROW.read(row[: len(_ROW)])
-    for name, value in zip(_related_sql("generation", connection.vendor), row[len(_ROW) :], strict=True):
+    for name, value in zip(_related_sql("generation"), row[len(_ROW) :], strict=True):
         setattr(generation, name, value)
     return generation
 
@@ -148,9 +145,11 @@ def _read_batch(row: Sequence[Any]) -> Batch:
 
 
 @cache
-def _related_sql(table: str, vendor: str) -> dict[str, str]:
+def _related_sql(table: str) -> dict[str, str]:
     """Return the subqueries for what is rendered beside a row, by the attributes that have their values."""
-    rows = {"postgresql": "json_agg(json_build_array({}))::text", "sqlite": "json_group_array(json_array({}))"}[vendor]
+    rows = {"postgresql": "json_agg(json_build_array({}))::text", "sqlite": "json_group_array(json_array({}))"}[
+        vendor()
+    ]
     return {
         # A lost submission may have been repeated: the latest job at fal is the one that is shown.
         "fal_request_id": f"""(

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from database import prepared
 from database.columns import Columns
+from database.vendor import vendor
 from generations.models import Generation, ProviderCallback, Submission
 from generations.models.statements import key_parameter
 
@@ -67,7 +68,7 @@ def lock_next_received(*, limit: int, without: Collection[int]) -> list[Provider
     Returns:
         The callbacks with their submissions and generations; the generations have the time of the database as `now`.
     """
-    are_left_out = f"AND NOT callback.id IN ({_ELEMENTS[connection.vendor]})" if without else ""
+    are_left_out = f"AND NOT callback.id IN ({_ELEMENTS[vendor()]})" if without else ""
     parameters = [json.dumps(sorted(without))] if without else []
     return _lock(f"{are_left_out} ORDER BY callback.id LIMIT %s", [*parameters, limit], "SKIP LOCKED")
 
@@ -83,7 +84,7 @@ def record_outcome(callbacks: Iterable[ProviderCallback], outcome: str) -> None:
     ids = json.dumps([callback.pk for callback in callbacks])
     with prepared.cursor() as cursor:
         cursor.execute(
-            f"UPDATE generations_providercallback SET outcome = %s WHERE id IN ({_ELEMENTS[connection.vendor]})",
+            f"UPDATE generations_providercallback SET outcome = %s WHERE id IN ({_ELEMENTS[vendor()]})",
             [outcome, ids],
         )
 
@@ -96,7 +97,7 @@ _ELEMENTS = {
 
 
 def _lock(condition: str, parameters: list[Any], if_locked: str) -> list[ProviderCallback]:
-    is_postgresql = connection.vendor == "postgresql"
+    is_postgresql = vendor() == "postgresql"
     time, lock = (
         (", STATEMENT_TIMESTAMP()", f"FOR NO KEY UPDATE OF callback, generation {if_locked}")
         if is_postgresql
