@@ -8,6 +8,7 @@ the wait of requests behind a slow one counts.
 from __future__ import annotations
 
 import re
+import select
 import selectors
 import socket
 import time
@@ -70,6 +71,10 @@ class Connection:
 
     def close(self) -> None:
         self.socket.close()
+
+    def is_closed_by_server(self) -> bool:
+        """Return whether the server has closed a connection on which nothing is under way."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def send(self, request: bytes, started: float) -> None:
         self.started, self._received = started, b""
@@ -148,6 +153,9 @@ def open_loop(port: int, requests: Iterable[bytes], *, per_second: float, expect
         while upcoming is not None or selector.get_map():
             now = time.perf_counter() - began
             while upcoming is not None and upcoming[1] <= now:
+                # The server closes a connection on which no request came for a while.
+                while idle and idle[-1].is_closed_by_server():
+                    idle.pop().close()
                 connection = idle.pop() if idle else stack.enter_context(closing(Connection(port)))
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
                 connection.send(upcoming[0], began + upcoming[1])

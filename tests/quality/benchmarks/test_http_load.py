@@ -31,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
             # The body comes in another packet than the head.
             self.wfile.flush()
             self.wfile.write(b"hello")
+        # The client is not told.
+        self.close_connection = "closes" in self.path
 
     def log_message(self, *arguments: object) -> None:
         """Print nothing."""
@@ -86,3 +88,9 @@ def test_an_open_loop_sends_everything(port: int) -> None:
     load = http_load.open_loop(port, [get("200")] * 20, per_second=1000, expected=(200,))
 
     assert load.statuses == {200: 20}
+
+
+def test_an_open_loop_leaves_a_connection_that_the_server_has_closed(port: int) -> None:
+    load = http_load.open_loop(port, [get("200-closes")] * 3, per_second=5, expected=(200,))
+
+    assert load.statuses == {200: 3}
