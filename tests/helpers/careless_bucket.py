@@ -32,7 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.puts += 1
-        self.server.objects[self.path] = body[:-1] + b"?" if self.server.corrupts else body
+        self.server.objects[self.path] = body[:-1] + bytes([body[-1] ^ 1]) if self.server.corrupts else body
         self._answer(200)
 
     def do_GET(self) -> None:
