@@ -10,17 +10,21 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_wsgi_application()
 apps.get_app_config("generations").start_web_process()  # type: ignore[attr-defined]
-# The names that the gateway interface gives to a request are the request's own.
-_VARIABLES = [
-    name for name in os.environ if not name.startswith(("HTTP_", "SERVER_", "REQUEST_", "SCRIPT_", "CONTENT_"))
-]
+# The server sets these for each request, so they never have the value of the process.
+_OF_REQUESTS = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "REMOTE_ADDR"),
+    *("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE", "GATEWAY_INTERFACE"),
+)
+_VARIABLES = {name: value for name, value in os.environ.items() if name not in _OF_REQUESTS}
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer a request, without the variables of the process, which granian copies into each `environ`.
 
-    They contain secrets, and Django would show them on its error page. It also reads each name for a header.
+    They contain secrets, and Django would show them on its error page. `HTTP_PROXY` would be taken for a header that
+    the client has sent.
     """
-    for name in _VARIABLES:
-        environ.pop(name, None)
+    for name, value in _VARIABLES.items():
+        if environ.get(name) == value:
+            del environ[name]
     return _django(environ, start_response)
