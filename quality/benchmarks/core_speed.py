@@ -46,7 +46,7 @@ class CoreSpeed:
         return mean(milliseconds for at, milliseconds in self._samples() if began <= at <= ended)
 
     def fastest(self) -> float:
-        """Return the CPU time of the loop that 95 % of all samples exceed: what it takes without neighbours."""
+        """Return the milliseconds that 5 % of all samples fall below: what the loop takes without neighbours."""
         return quantiles([milliseconds for _, milliseconds in self._samples()], n=20)[0]
 
     def _samples(self) -> list[tuple[float, float]]:

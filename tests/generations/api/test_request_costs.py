@@ -1,6 +1,6 @@
 """Reading costs a bounded number of statements and Python calls, which do not depend on the machine.
 
-The bounds are those of docs/performance.md. A change that exceeds one makes every poll of every client slower.
+A change that exceeds one makes every poll of every client slower.
 """
 
 from __future__ import annotations

@@ -244,6 +244,21 @@ def test_a_copy_needs_no_statement_but_those_that_claim_it_and_record_its_end(
     assert (len(stored), captured.captured_queries) == (1, [])
 
 
+def test_a_copy_takes_at_most_8_statements_from_its_claim_to_its_end(
+    bucket: Bucket, fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    generation = order()
+    work.until(generation.outputs.exists)
+
+    with CaptureQueriesContext(connection) as captured:
+        assert copier.run_once(limit=1) == 1
+
+    generation.refresh_from_db()
+    statements = [query["sql"].split()[0] for query in captured.captured_queries]
+    assert generation.status == Status.COMPLETED
+    assert 3 <= len(statements) <= (8 if connection.vendor == "postgresql" else 12), statements
+
+
 def wait_for_the_end(connection: Connection) -> None:
     connection.pause(HANG_SECONDS)
 
