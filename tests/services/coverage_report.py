@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import coverage
 import pytest
+from coverage.exceptions import CoverageWarning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,10 @@ KEY: pytest.StashKey[Report] = pytest.StashKey()
 def combine() -> Report:
     """Combine the data files of all processes into one, and report it."""
     measured = coverage.Coverage()
-    measured.combine()
+    with warnings.catch_warnings():
+        # A process that a test killed while it wrote its file.
+        warnings.filterwarnings("ignore", "Data file .* isn't a coverage data file", CoverageWarning)
+        measured.combine()
     measured.save()
     table = io.StringIO()
     percent = measured.report(file=table)
