@@ -121,6 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    coverage_report.save()
     if session.config.getoption("coverage_report") and not hasattr(session.config, "workerinput"):
         session.config.stash[coverage_report.KEY] = report = coverage_report.combine()
         if session.exitstatus == pytest.ExitCode.OK and not report.is_enough:
