@@ -147,9 +147,8 @@ def _read_batch(row: Sequence[Any]) -> Batch:
 @cache
 def _related_sql(table: str) -> dict[str, str]:
     """Return the subqueries for what is rendered beside a row, by the attributes that have their values."""
-    rows = {"postgresql": "json_agg(json_build_array({}))::text", "sqlite": "json_group_array(json_array({}))"}[
-        vendor()
-    ]
+    is_postgresql = vendor() == "postgresql"
+    rows = "json_agg(json_build_array({}))::text" if is_postgresql else "json_group_array(json_array({}))"
     return {
         # A lost submission may have been repeated: the latest job at fal is the one that is shown.
         "fal_request_id": f"""(
