@@ -63,6 +63,7 @@ GARBAGE = {
     "no_request_id": "JSON without a request id.",
     "big": "Ten megabytes of JSON.",
     "wrong_host": "The URLs in the response name another host.",
+    "other_request": "The URLs in the response are those of the request before.",
 }
 CALLBACKS = {
     "lost": "The callback is never sent.",

@@ -17,7 +17,7 @@ from simulator.callback_sender import CallbackSender
 from simulator.http_messages import HttpRequest, HttpResponse, json_response
 from simulator.job_queue import JobQueue, Submission
 from simulator.log import Log
-from simulator.records import Post
+from simulator.records import Post, Request
 from simulator.response_faults import drop
 from simulator.scenario_queue import ScenarioQueue
 from simulator.scenarios import Plan, UnknownScenario, find_in, parse
@@ -142,7 +142,7 @@ class SubmitApi:
             completed = self._log.request(request.request_id)
             if completed is not None and completed.webhook_url is not None:
                 self._callbacks.send_now(completed)
-        url = f"{self._base_url}/{request.app}/requests/{request.request_id}"
+        url = self._job_url(request)
         body = {
             "status": "IN_QUEUE",
             "request_id": request.request_id,
@@ -153,7 +153,18 @@ class SubmitApi:
             "queue_position": request.ahead,
         }
         response = json_response(body, headers={"x-fal-request-id": request.request_id})
-        return spoil_acceptance(response, plan.after(earlier), base_url=self._base_url, wrong_url=self._canary_url)
+        recent = self._log.recent(2) if plan.has("garbage200", "other_request") else []
+        others = [self._job_url(other) for other in recent if other.request_id != request.request_id]
+        return spoil_acceptance(
+            response,
+            plan.after(earlier),
+            base_url=self._base_url,
+            wrong_url=self._canary_url,
+            other_job_url=others[0] if others else url,
+        )
+
+    def _job_url(self, request: Request) -> str:
+        return f"{self._base_url}/{request.app}/requests/{request.request_id}"
 
     def _record(self, http_request: HttpRequest, plan: Plan, outcome: str, request_id: str | None = None) -> None:
         self._log.add(

@@ -61,11 +61,14 @@ def refusal(choice: str) -> HttpResponse:
     return json_response({"detail": DETAILS[status]}, status, headers)
 
 
-def spoil_acceptance(response: HttpResponse, plan: Plan, *, base_url: str, wrong_url: str) -> HttpResponse:
+def spoil_acceptance(
+    response: HttpResponse, plan: Plan, *, base_url: str, wrong_url: str, other_job_url: str
+) -> HttpResponse:
     """Apply the faults of a plan to the response to an accepted submission.
 
     Args:
         wrong_url: Replaces `base_url` in the URLs of the response in the scenario `garbage200:wrong_host`.
+        other_job_url: Replaces the URL of the job in the scenario `garbage200:other_request`.
     """
     garbage = plan.get("garbage200")
     if garbage is not None:
@@ -82,7 +85,9 @@ def spoil_acceptance(response: HttpResponse, plan: Plan, *, base_url: str, wrong
         elif garbage.choice == "big":
             response = json_response({**body, "padding": "0" * BIG_BYTES})
         else:
-            urls = {name: str(body[name]).replace(base_url, wrong_url) for name in body if "url" in name}
+            is_other_request = garbage.choice == "other_request"
+            old, new = (body["response_url"], other_job_url) if is_other_request else (base_url, wrong_url)
+            urls = {name: str(body[name]).replace(old, new) for name in body if "url" in name}
             response = json_response({**body, **urls})
     senders = [AFTER_ACCEPT[scenario.name] for scenario in plan.scenarios if scenario.name in AFTER_ACCEPT]
     return replace(response, send=senders[0]) if senders else response

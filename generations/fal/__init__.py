@@ -5,8 +5,9 @@ callbacks, `platform` reads prices and bills, `errors` and `messages` name what 
 about fal that this package relies on, with their sources.
 """
 
-from generations.fal.client import FalClient, ProviderReceipt
+from generations.fal.client import FalClient
 from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable
+from generations.fal.receipts import ProviderReceipt
 from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, Running
 
 __all__ = [

@@ -17,14 +17,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import fal_client
 import httpx
 from fal_client.client import QUEUE_URL_FORMAT, USER_AGENT, BackupDomainTransport
 
-from generations.fal import wire
+from generations.fal import receipts, wire
 from generations.fal.errors import AnswerLost, Forbidden, Gone, Unavailable
+from generations.fal.receipts import ProviderReceipt
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,16 +54,6 @@ ASK_SECONDS_MAX = 20.0
 
 # After these, nothing of the request has left this machine. After any other error fal may have received it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProviderReceipt:
-    """fal's reply to an accepted submission: the request id and three URLs, all on fal's own hosts."""
-
-    request_id: str
-    status_url: str
-    response_url: str
-    cancel_url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,31 +96,32 @@ class FalClient:
         except (KeyError, TypeError, ValueError) as error:
             # fal_client cannot read the body of a 2xx: the job may well exist.
             raise AnswerLost(f"fal's receipt cannot be read: {error!r}"[:DETAIL_CHARACTERS_MAX]) from error
-        # The id becomes a column and part of the URLs, so it has to be short and plain.
-        if not isinstance(handle.request_id, str) or not re.fullmatch(r"[\w.:-]{1,100}", handle.request_id, re.ASCII):
+        # The id becomes a column and part of the URLs, so it has to be short and plain, and no "..".
+        if not isinstance(handle.request_id, str) or not re.fullmatch(r"\w[\w.:-]{0,99}", handle.request_id, re.ASCII):
             raise AnswerLost("fal's receipt has no usable request id")
-        urls = (handle.status_url, handle.response_url, handle.cancel_url)
-        if not all(isinstance(url, str) and self._is_fals_own(url) for url in urls):
-            # The job exists and its request id is good. Only the URLs must not receive the key.
-            logger.error("fal's receipt has foreign URLs; using derived ones", extra={"request_id": handle.request_id})
-            return self.receipt_for(endpoint, handle.request_id)
-        status_url, response_url, cancel_url = urls
-        return ProviderReceipt(
-            request_id=handle.request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url
+        return self.checked_receipt(
+            endpoint,
+            ProviderReceipt(
+                request_id=handle.request_id,
+                status_url=handle.status_url,
+                response_url=handle.response_url,
+                cancel_url=handle.cancel_url,
+            ),
         )
+
+    def checked_receipt(self, endpoint: str, receipt: ProviderReceipt) -> ProviderReceipt:
+        """Return the receipt if its URLs are those of its own job at fal, else one with URLs that are built for it.
+
+        The job exists and its request id is good, whatever the URLs are.
+        """
+        if receipts.is_of_own_job(receipt, endpoint, homes=self._homes):
+            return receipt
+        logger.warning("the URLs of a receipt are not those of its job", extra={"request_id": receipt.request_id})
+        return self.receipt_for(endpoint, receipt.request_id)
 
     def receipt_for(self, endpoint: str, request_id: str) -> ProviderReceipt:
         """Return the receipt of a job whose own receipt was lost, with URLs built by fal's rule."""
-        # Owner and app without the sub-path; workflows and comfy have one segment more (docs/fal.md, section 1.3).
-        segments = endpoint.split("/")
-        app = "/".join(segments[:3] if segments[0] in ("workflows", "comfy") else segments[:2])
-        response_url = f"{self.queue_url}/{app}/requests/{quote(request_id, safe='')}"
-        return ProviderReceipt(
-            request_id=request_id,
-            status_url=f"{response_url}/status",
-            response_url=response_url,
-            cancel_url=f"{response_url}/cancel",
-        )
+        return receipts.derive(self.queue_url, endpoint, request_id)
 
     def status(self, status_url: str) -> wire.Queued | wire.Running | wire.Finished:
         """Ask how far a job is.
@@ -230,10 +222,13 @@ class FalClient:
         except httpx.HTTPError as error:
             raise Unavailable(f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]) from error
 
-    def _is_fals_own(self, url: str) -> bool:
+    @property
+    def _homes(self) -> list[str]:
         # fal_client switches to the backup host by itself, and the URLs of such a receipt name that host.
-        homes = {self.queue_url} | ({BACKUP_QUEUE_URL} if self.queue_url == DEFAULT_QUEUE_URL else set())
-        return len(url) <= URL_CHARACTERS_MAX and any(_origin(url) == _origin(home) for home in homes)
+        return [self.queue_url, *([BACKUP_QUEUE_URL] if self.queue_url == DEFAULT_QUEUE_URL else [])]
+
+    def _is_fals_own(self, url: str) -> bool:
+        return len(url) <= URL_CHARACTERS_MAX and any(_origin(url) == _origin(home) for home in self._homes)
 
     def _require_key(self) -> None:
         # h11 rejects a key with a newline too, but only after the submission has been recorded as being sent.

@@ -58,7 +58,8 @@ def run_once(*, limit: int) -> int:
         generation__phase__in=SETTLED,
     )
     ended = [f"generation__{moment}_at" for moment in ("finished", "answered", "created")]
-    submissions = due.select_related("generation").only("units_due_at", "response_url", *ended)
+    receipt = ("request_id", "status_url", "response_url", "cancel_url", "generation__endpoint")
+    submissions = due.select_related("generation").only("units_due_at", *receipt, *ended)
     asked = list(submissions.order_by("units_due_at")[:limit])
     ask(asked)
     return len(asked)
@@ -100,6 +101,6 @@ def _postpone(submissions: Sequence[Submission]) -> Sequence[Submission]:
 
 def _read_result(submission: Submission) -> Completed | Failed | FalError:
     try:
-        return clients.fal().result(submission.response_url)
+        return clients.fal().result(clients.receipt_of(submission).response_url)
     except FalError as error:
         return error

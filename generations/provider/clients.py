@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from generations.fal import FalClient
+from generations.fal import FalClient, ProviderReceipt
 from generations.fal.keys import KeySet
 from generations.models import FalAccount, Submission
 
@@ -22,6 +22,20 @@ def fal() -> FalClient:
 def fal_admin() -> FalClient | None:
     """Return the client with FAL_ADMIN_KEY, which may read fal's bill and delete payloads. None without such a key."""
     return _client(settings.FAL_ADMIN_KEY, settings.FAL_QUEUE_URL) if settings.FAL_ADMIN_KEY else None
+
+
+def receipt_of(submission: Submission) -> ProviderReceipt:
+    """Return the receipt of an accepted submission. Stored URLs that are not those of its job are replaced.
+
+    The table may have such URLs from a version of Limn that compared the host only, or from another FAL_QUEUE_URL.
+    """
+    stored = ProviderReceipt(
+        request_id=submission.request_id or "",
+        status_url=submission.status_url,
+        response_url=submission.response_url,
+        cancel_url=submission.cancel_url,
+    )
+    return fal().checked_receipt(submission.generation.endpoint, stored)
 
 
 def keys() -> KeySet:

@@ -187,7 +187,7 @@ def _refresh_source_url(output: Output) -> None:
     """Ask fal for its result again, and take the URL that it names now. If fal does not answer, the old one stays."""
     submission = output.generation.submissions.filter(state=Submission.State.ACCEPTED).first()
     try:
-        result = clients.fal().result(submission.response_url) if submission else None
+        result = clients.fal().result(clients.receipt_of(submission).response_url) if submission else None
     except FalError as error:
         logger.warning("the result could not be read again", extra={"output": str(output.pk), "error": str(error)})
         return

@@ -169,7 +169,7 @@ def _enforce_deadline(generation: Generation) -> None:
 def _pass_on_cancellation(generation: Generation, submission: Submission) -> None:
     if generation.cancel_asked_at is None or generation.cancel_sent_at is not None:
         return
-    verdict = clients.fal().cancel(submission.cancel_url)
+    verdict = clients.fal().cancel(clients.receipt_of(submission).cancel_url)
     lifecycle.cancel_sent(generation)
     if verdict == "removed":
         # It was still in fal's queue. A job that runs is ended by its own verdict.
@@ -179,7 +179,7 @@ def _pass_on_cancellation(generation: Generation, submission: Submission) -> Non
 def _poll(generation: Generation, submission: Submission) -> float:
     """Ask for the status, and for the result once there is one. Returns the seconds until the next poll."""
     try:
-        status = clients.fal().status(submission.status_url)
+        status = clients.fal().status(clients.receipt_of(submission).status_url)
         match status:
             case Queued():
                 lifecycle.progressed(generation, running=False, position=status.position)
@@ -195,7 +195,7 @@ def _poll(generation: Generation, submission: Submission) -> float:
 def _report_result(submission: Submission, status: Finished) -> None:
     """Read the stored result of a finished job, and report it to the lifecycle."""
     try:
-        verdict = clients.fal().result(submission.response_url)
+        verdict = clients.fal().result(clients.receipt_of(submission).response_url)
     except FalError:
         if status.reason is None:
             raise

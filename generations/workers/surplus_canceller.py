@@ -25,9 +25,10 @@ def due() -> QuerySet[Submission]:
 def run_once(*, limit: int) -> int:
     """Ask fal to cancel up to `limit` surplus jobs. Returns how many of the requests fal answered."""
     cancelled = 0
-    for submission in list(Submission.objects.to_cancel_surplus().order_by("pk")[:limit]):
+    surplus = Submission.objects.to_cancel_surplus().select_related("generation").order_by("pk")
+    for submission in list(surplus[:limit]):
         try:
-            clients.fal().cancel(submission.cancel_url)
+            clients.fal().cancel(clients.receipt_of(submission).cancel_url)
         except FalError as error:
             logger.warning("a surplus job could not be cancelled", extra={"error": f"{error}"[:200]})
             continue

@@ -22,6 +22,7 @@ ORDER_FAULTS: dict[str, float] = {
     "garbage200:htmlx1": 1,
     "garbage200:no_request_id": 1,
     "garbage200:wrong_host": 1,
+    "garbage200:other_request": 1,
     "redirectx1": 1,
     "status:422": 2,
     "status:404": 1,

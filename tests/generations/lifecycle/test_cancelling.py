@@ -97,10 +97,10 @@ def test_a_job_that_fal_cancels_without_a_request_is_a_failure_of_the_provider(
 
 
 def test_a_cancellation_that_fal_did_not_receive_is_not_recorded_as_sent(
-    fal: Simulator, submitted: Submission, work: Work
+    settings, submitted: Submission, work: Work
 ) -> None:
     cancel(submitted.generation)
-    Submission.objects.update(cancel_url=f"{fal.canary_url}/cancel")
+    settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
     work.reconcile()
 

@@ -5,6 +5,7 @@ Case ids: docs/failure-modes.md, groups A and F.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.scripted_servers import Connection, respond, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,7 +87,6 @@ def test_f7_an_undocumented_status_changes_nothing(fal: Simulator, order: PlaceO
 
 
 def test_f8_a_generation_waits_while_fal_is_unreachable(settings, submitted: Submission, work: Work) -> None:
-    Submission.objects.update(status_url="http://127.0.0.1:9/x/status")
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
     work.reconcile()
@@ -94,12 +95,13 @@ def test_f8_a_generation_waits_while_fal_is_unreachable(settings, submitted: Sub
 
 
 def test_the_key_is_not_sent_to_a_stored_url_of_another_host(fal: Simulator, submitted: Submission, work: Work) -> None:
+    """fal is asked at the URL that Limn builds itself."""
     Submission.objects.update(status_url=f"{fal.canary_url}/status")
 
     work.reconcile()
 
     assert fal.log.visits() == []
-    assert generation_of(submitted).phase == Phase.WAITING
+    assert generation_of(submitted).phase == Phase.RUNNING
 
 
 # --- Results ---
@@ -111,16 +113,21 @@ def test_f6_a_completed_status_with_an_error_is_a_failure(fal: Simulator, order:
     assert work.until_done(order()).status == Status.FAILED
 
 
-def test_f6_an_error_in_the_status_counts_although_there_is_a_result(
-    fal: Simulator, order: PlaceOrder, work: Work
-) -> None:
-    delivered = work.until_done(order()).submissions.get()
-    fal.script("result:completed_with_error", "callback:lost")
-    generation = order()
-    work.submit()
-    generation.submissions.update(response_url=delivered.response_url)
+def failed_with_a_result(connection: Connection) -> None:
+    """fal's queue, which has an error in each status and a file in each result."""
+    is_status = b"/status" in connection.request
+    answer = {"status": "COMPLETED", "error": "failed"} if is_status else {"images": [{"url": "http://127.0.0.1:9/a"}]}
+    respond("200 OK", body=json.dumps(answer).encode())(connection)
 
-    assert work.until_done(generation).status == Status.FAILED
+
+def test_f6_an_error_in_the_status_counts_although_there_is_a_result(
+    settings, submitted: Submission, work: Work
+) -> None:
+    with serving(failed_with_a_result) as server:
+        settings.FAL_QUEUE_URL = server.url
+        work.reconcile()
+
+    assert generation_of(submitted).status == Status.FAILED
 
 
 def test_a_gateway_error_instead_of_the_result_is_not_a_verdict(fal: Simulator, order: PlaceOrder, work: Work) -> None:
