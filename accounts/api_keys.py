@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.core.signals import request_finished, request_started
 from django.db.models import Q
 from django.dispatch import receiver
-from django.utils import timezone
 
 from accounts import statements
 from accounts.models import ApiKey, Scope
-from database import best_effort
+from database import best_effort, clock
 from errors import DomainError
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def change(key: ApiKey, *, name: str | None = None, by: ApiKey | None = None, **
 
 def revoke(key: ApiKey) -> bool:
     """Revoke a key at once. Returns False if it was revoked before; it then keeps the time of its revocation."""
-    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    return ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=clock.now()) == 1
 
 
 # --- The key of a request ---
@@ -164,7 +163,7 @@ def find(plain: str) -> ApiKey | None:
 
 def record_use(key: ApiKey) -> None:
     """Record that a request came with this key, at most once per LAST_USED_INTERVAL."""
-    now = timezone.now()
+    now = clock.now()
     before = now - LAST_USED_INTERVAL
     if key.last_used_at is None or key.last_used_at < before:
         # The condition once more: of concurrent requests with one key, one writes.

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from credits.models import Account
+from database import clock
 from database.ids import new_id
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ApiKey(models.Model):
     """Credits that may be spent with the key in its lifetime. None: no limit."""
     model_slugs = models.JSONField(default=list)
     """Models that may be ordered with the key. Empty: all."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True)
 

@@ -1,7 +1,8 @@
-"""Health checks for operators and load balancers, and 503 for requests while the database is unavailable.
+"""Health checks for operators and load balancers, and 503 for requests that this process cannot serve.
 
 `/health/live` says that the process answers. `/health/ready` says that the database, the storage and the worker
-processes do as well. The middleware bounds the time for which any request waits for the database.
+processes do as well, and that the clock is right. The middleware bounds the time for which any request waits for the
+database, and refuses requests while the clock of this process is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from config import error_handlers
-from database import timeouts
+from database import clock, timeouts
 from generations.errors import Unavailable
 from generations.provider import circuit_breaker
 from generations.workers import heartbeats
@@ -32,17 +33,26 @@ SILENT_MAX = {"worker": timedelta(seconds=30), "reconciler": timedelta(seconds=1
 # Anyone may call the endpoint, so the answer is cached.
 STORAGE_CACHED_SECONDS = 5
 
+# Operators ask these what is wrong.
+SERVED_WITH_A_WRONG_CLOCK = ("/health/", "/metrics")
+
 WELL = "ok"
 
 
 class DatabaseUnavailableMiddleware:
-    """Limits how long a request waits for the database, and answers 503 with Retry-After if it is unavailable."""
+    """Limits how long a request waits for the database, and answers 503 with Retry-After if it is unavailable.
+
+    It also answers 503 while the clock of this process is wrong: another process does the work meanwhile.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with timeouts.limited():
+            if not request.path_info.startswith(SERVED_WITH_A_WRONG_CLOCK) and _is_clock_wrong():
+                _skew.report()
+                return error_handlers.answer(request, Unavailable("The clock of this server is wrong."))
             return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -66,7 +76,7 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     """Answer 200 if every part that an order needs is available, else 503; the body names the state of each part."""
     storage = str(cache.get_or_set("health.storage", _check_storage, STORAGE_CACHED_SECONDS))
-    parts = {**_database_and_heartbeats(), "storage": storage}
+    parts = {**_database_and_heartbeats(), "storage": storage, "clock": _check_clock()}
     well = all(state == WELL for state in parts.values())
     status = {"status": WELL if well else "unwell", "parts": parts}
     response = JsonResponse(status, status=200 if well else 503)
@@ -88,6 +98,21 @@ def _database_and_heartbeats() -> dict[str, str]:
     for name, at_most in SILENT_MAX.items():
         states[name] = "never seen" if name not in silent else WELL if silent[name] < at_most else "silent"
     return states
+
+
+_skew = clock.SkewLog()
+
+
+def _is_clock_wrong() -> bool:
+    try:
+        return clock.is_wrong()
+    except error_handlers.DATABASE_UNAVAILABLE:
+        # Not known yet. What needs the database is answered with 503 anyway.
+        return False
+
+
+def _check_clock() -> str:
+    return f"{clock.skew_seconds():+.0f} s from the database's" if _is_clock_wrong() else WELL
 
 
 def _check_storage() -> str:

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from database import clock
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
@@ -44,7 +46,7 @@ class Account(models.Model):
     """All credits of the account, including those that open holds reserve."""
     held = models.BigIntegerField(default=0)
     """The part of `balance` that open holds reserve."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = AccountManager()
 
@@ -74,7 +76,7 @@ class Hold(models.Model):
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
     refunded = models.BigIntegerField(default=0)
-    opened_at = models.DateTimeField(auto_now_add=True)
+    opened_at = models.DateTimeField(default=clock.now, editable=False)
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -146,7 +148,7 @@ class Entry(models.Model):
     key = models.CharField(max_length=KEY_CHARACTERS_MAX, null=True, unique=True)  # noqa: DJ001
     actor = models.CharField(max_length=150, blank=True)
     reason = models.CharField(max_length=300, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = EntryQuerySet.as_manager()
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from django.utils import timezone
-
 from credits.models import Account, Hold
-from database import prepared
+from database import clock, prepared
 from database.columns import Columns
 from database.statements import Read, Row, Step, Write, execute_together, to_database
 from database.vendor import vendor
@@ -60,7 +58,7 @@ def open_holds(
     Returns:
         The values of `reads`; None if fewer credits are available, or one of the references has a hold.
     """
-    now, total = to_database(timezone.now()), sum(amounts.values())
+    now, total = to_database(clock.now()), sum(amounts.values())
     references = ", ".join(["%s"] * len(amounts))
     account = Write(
         f"""
@@ -104,7 +102,7 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ho
     Returns:
         The settled hold; None if it is not open, or smaller than `captured`.
     """
-    now = to_database(timezone.now())
+    now = to_database(clock.now())
     # What was captured becomes revenue; without a capture no credits leave the account, and there is no other side.
     # Charging nothing of a hold that set credits aside is a release, and the customer's statement shows it as one.
     kind = "'release'" if is_release else _KIND_OF_CAPTURE

@@ -1,18 +1,122 @@
-"""Times by the clock of the database server.
+"""The time by the clock of the database server: the only one that decides anything.
 
-Several machines share the database, and their clocks differ. Leases and due times are therefore computed and compared
-by the database. Some deadlines are still compared with the clock of the process (docs/reliability.md, Known gaps).
+Several machines share the database, and their clocks differ. `now` is the present time of the database. It is measured
+once a minute and carried on by the steady clock of this machine, which is never set, so it costs no statement.
+`from_now` is for statements that compute with the time themselves.
+
+A process whose own clock is far from the database's does no work (`is_wrong`), because libraries use that clock:
+signatures for the storage, sessions and log lines would carry a wrong time. SQLite runs in the process and has its
+clock, so there is nothing to compare.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+import logging
+import math
+import time
+from datetime import UTC, datetime, timedelta
 
+from django.db import DatabaseError, connection
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
+from django.utils import timezone
+from psycopg_pool import PoolTimeout
+
+from database.vendor import vendor
+
+logger = logging.getLogger(__name__)
+
+# More than synchronized clocks ever differ, and much less than any deadline.
+SKEW_SECONDS_MAX = 30.0
+MEASURED_EVERY_SECONDS = 60.0
+LOGGED_EVERY_SECONDS = 60.0
+# It goes on while the machine is suspended. Only Linux has it.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def from_now(seconds: float) -> ExpressionWrapper[Combinable]:
     """Return an expression for the moment `seconds` after the database's present time, or before it if negative."""
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+
+
+def now() -> datetime:
+    """Return the present time of the database. Once a minute it costs a statement.
+
+    Raises DatabaseError if this process has never reached the database.
+    """
+    if vendor() != "postgresql":
+        return timezone.now()
+    return _measured.now()
+
+
+def skew_seconds() -> float:
+    """Return by how many seconds the clock of this process is ahead of the database's; negative if it is behind.
+
+    Raises DatabaseError as `now` does.
+    """
+    return time.time() - now().timestamp()
+
+
+def is_wrong() -> bool:
+    """Return whether this process must do no work, because its clock is too far from the database's.
+
+    Raises DatabaseError as `now` does.
+    """
+    return abs(skew_seconds()) > SKEW_SECONDS_MAX
+
+
+def forget() -> None:
+    """Make the next call of `now` ask the database."""
+    _measured.forget()
+
+
+class SkewLog:
+    """Logs once a minute that the clock of this process is wrong. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._logged_at = -math.inf
+
+    def report(self) -> None:
+        if time.monotonic() - self._logged_at >= LOGGED_EVERY_SECONDS:
+            self._logged_at = time.monotonic()
+            logger.error(
+                "the clock of this process is wrong, and it does no work until the clock is set",
+                extra={"seconds_ahead_of_the_database": round(skew_seconds())},
+            )
+
+
+class _MeasuredTime:
+    """The database's time at a moment, and that moment by the steady clock of this machine."""
+
+    def __init__(self) -> None:
+        self._measurement: tuple[datetime, float] | None = None
+        self._tried_at = -math.inf
+
+    def forget(self) -> None:
+        self._measurement, self._tried_at = None, -math.inf
+
+    def now(self) -> datetime:
+        measured = self._measurement
+        if measured is None or time.clock_gettime(_STEADY) - self._tried_at >= MEASURED_EVERY_SECONDS:
+            self._tried_at = time.clock_gettime(_STEADY)
+            try:
+                measured = self._measurement = _measure()
+            except (DatabaseError, PoolTimeout):
+                # What was measured before is still good: the steady clock loses less than a second in a day.
+                if measured is None:
+                    raise
+        at, measured_at = measured
+        return at + timedelta(seconds=time.clock_gettime(_STEADY) - measured_at)
+
+
+def _measure() -> tuple[datetime, float]:
+    started = time.clock_gettime(_STEADY)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CLOCK_TIMESTAMP()")
+        (at,) = cursor.fetchone()
+    # The database has read its clock between the two readings of this one.
+    return at.astimezone(UTC), (started + time.clock_gettime(_STEADY)) / 2
+
+
+_measured = _MeasuredTime()

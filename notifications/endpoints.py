@@ -22,10 +22,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from credits.models import Account
+from database import clock
 from database.ids import new_token
 from generations.errors import DomainError
 from generations.safe_http import recipients
@@ -187,7 +187,7 @@ def current_secret(holder: SecretHolder) -> str:
 def signing_secrets(holder: SecretHolder, *, now: datetime | None = None) -> list[str]:
     """Return every secret that a message is signed with: after a rotation, the previous one as well."""
     salts = [holder.salt]
-    if holder.previous_salt and holder.previous_until and holder.previous_until > (now or timezone.now()):
+    if holder.previous_salt and holder.previous_until and holder.previous_until > (now or clock.now()):
         salts.append(holder.previous_salt)
     # An operator who changes SECRET_KEY keeps the old one as a fallback for a while. Receivers need that time too.
     keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -196,7 +196,7 @@ def signing_secrets(holder: SecretHolder, *, now: datetime | None = None) -> lis
 
 def rotate_secret(holder: Holder) -> str:
     """Create a new secret and return it. For ROTATION_OVERLAP, messages are signed with the previous one as well."""
-    until = timezone.now() + ROTATION_OVERLAP
+    until = clock.now() + ROTATION_OVERLAP
     salt = new_token()
     # F("salt"): the stored salt, even if a concurrent rotation has changed it since `holder` was read.
     rows = type(holder)._default_manager.filter(pk=holder.pk)

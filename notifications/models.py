@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from credits.models import Account
+from database import clock
 from database.foreign_keys import filter_by
 from database.ids import new_id, new_token
 from generations.jobs.leased_model import Leased
@@ -64,7 +65,7 @@ class Subscriber(SecretHolder):
     )
     last_event_number = models.PositiveBigIntegerField(default=0, editable=False)
     """The number of the newest numbered event in the account's feed (see `event_feed`)."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     def __str__(self) -> str:
         return f"{self.account}"
@@ -99,7 +100,7 @@ class WebhookEndpoint(SecretHolder):
     disabled_at = models.DateTimeField(null=True)
     disabled_because = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = WebhookEndpointQuerySet.as_manager()
 
@@ -161,7 +162,7 @@ class WebhookDelivery(Leased):
     """Why it was given up."""
     tries = models.PositiveIntegerField(default=0, editable=False)
     """How many attempts have a recorded outcome. (`attempts` also counts those whose worker died.)"""
-    happened_at = models.DateTimeField(auto_now_add=True)
+    happened_at = models.DateTimeField(default=clock.now, editable=False)
     delivered_at = models.DateTimeField(null=True)
 
     objects = WebhookDeliveryQuerySet.as_manager()
@@ -265,7 +266,7 @@ class EmailNotification(Leased):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     detail = models.CharField(max_length=300, blank=True)
     """Why it was given up, or the last error of the mail server."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(null=True)
 
     objects = EmailNotificationQuerySet.as_manager()

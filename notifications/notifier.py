@@ -16,8 +16,8 @@ from time import monotonic
 
 from django.db import connection
 from django.db.models import F, Min, QuerySet
-from django.utils import timezone
 
+from database import clock
 from generations.jobs import failpoints, leases, parallel
 from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http import client as http_client
@@ -121,7 +121,7 @@ def send(delivery: WebhookDelivery) -> None:
     if delivery.endpoint is not None and not delivery.endpoint.is_enabled:
         outbox.abandon(delivery, "the endpoint is switched off or removed")
         return
-    message = payloads.build(delivery, now=timezone.now())
+    message = payloads.build(delivery, now=clock.now())
     # Waiting for another server needs no connection to the database.
     connection.close()
     attempt = post(message)

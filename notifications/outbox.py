@@ -17,9 +17,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from credits.models import Account
+from database import clock
 from database.clock import from_now
 from database.ids import new_id
 from database.time_scale import scaled
@@ -230,7 +230,7 @@ def record_attempt(delivery: WebhookDelivery, attempt: DeliveryAttempt) -> bool:
     """
     WebhookAttempt.objects.create(
         delivery=delivery,
-        at=timezone.now() - timedelta(milliseconds=attempt.duration_ms),
+        at=clock.now() - timedelta(milliseconds=attempt.duration_ms),
         status=attempt.status,
         duration_ms=attempt.duration_ms,
         answer=attempt.answer[:1000],
@@ -308,7 +308,7 @@ def delete_expired(*, limit: int) -> int:
     # Pending ones stay, however old: they are still to be sent.
     ended = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
     # In the order of the index of `happened_at`: by the primary key, the database would read every delivery.
-    expired = ended.filter(happened_at__lt=timezone.now() - RETENTION).order_by("happened_at")
+    expired = ended.filter(happened_at__lt=clock.now() - RETENTION).order_by("happened_at")
     keys = list(expired.values_list("pk", flat=True)[:limit])
     WebhookDelivery.objects.filter(pk__in=keys).delete()
     return len(keys)

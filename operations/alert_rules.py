@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db.models import F, Max, Sum
 from django.db.models.functions import TruncHour
-from django.utils import timezone
 
 from credits.models import Account
+from database import clock
 from database.ids import first_id
 from generations.models import SPENDING, Generation
 from generations.provider import circuit_breaker
@@ -86,7 +86,7 @@ def spending() -> Iterator[Alert]:
 
     Open holds count in full; generations that have ended count with what was captured.
     """
-    minimum, hour_ago = settings.ALERT_SPENDING_CREDITS, timezone.now() - statistics.HOUR
+    minimum, hour_ago = settings.ALERT_SPENDING_CREDITS, clock.now() - statistics.HOUR
     if not minimum:
         # 0 switches the rule off.
         return

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Model, Q, QuerySet, Sum
 from django.db.models.functions import Now
-from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from database import clock
 from generations.models import Generation, Heartbeat, Output, Phase
 from generations.ordering import order_intake
 from generations.provider import circuit_breaker
@@ -49,7 +49,7 @@ def collect() -> Iterator[Metric]:
 
 def generations_under_way() -> Iterator[Metric]:
     """Yield the number of unfinished generations by phase, and the credits that are held for them by age."""
-    now = timezone.now()
+    now = clock.now()
     unfinished = Generation.objects.in_progress().order_by()
     counts = dict(unfinished.values_list("phase").annotate(Count("id")))
     phases = {phase.value: counts.get(phase, 0) for phase in Phase if phase != Phase.DONE}

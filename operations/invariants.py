@@ -15,10 +15,10 @@ from itertools import islice
 from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Sum, When
 from django.db.models.functions import Now, TruncDate
-from django.utils import timezone
 
 from credits.audit import Finding, audit
 from credits.models import Hold
+from database import clock
 from generations.models import (
     SPENDING,
     DailySpending,
@@ -180,7 +180,7 @@ def deliveries() -> Iterator[Finding]:
     written = WebhookDelivery.objects.filter(generation=OuterRef("pk"), endpoint=None)
     # Older deliveries have been deleted.
     recent = Generation.objects.filter(
-        phase=Phase.DONE, finished_at__gt=timezone.now() - outbox.RETENTION + timedelta(hours=1)
+        phase=Phase.DONE, finished_at__gt=clock.now() - outbox.RETENTION + timedelta(hours=1)
     )
     missing = recent.exclude(Exists(written) | Q(webhook_url=""))
     yield from _findings("I15", missing, "ended without a delivery to its webhook_url")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from database import clock
 from generations.models import Submission
 
 
@@ -19,7 +20,7 @@ class Charge(models.Model):
     units = models.DecimalField(max_digits=20, decimal_places=9)
     dollars = models.DecimalField(max_digits=20, decimal_places=9)
     """US dollars, after discounts."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         ordering = ("-billed_at", "-id")

@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from database import clock
 from operations.models import StoredSums
 
 # Longer than any transaction lasts: below a settled id, no row can appear any more.
@@ -83,7 +83,7 @@ class IncrementalSum:
         """Return whether more than LAG_ROWS_MAX rows follow this one, and a row after these is settled."""
         beyond = self.rows.filter(id__gt=last_id + LAG_ROWS_MAX).order_by("id")
         written_at = beyond.values_list(self.time_field, flat=True).first()
-        return written_at is not None and written_at < timezone.now() - SETTLED_AFTER
+        return written_at is not None and written_at < clock.now() - SETTLED_AFTER
 
     def _end_of_slice(self, stored: StoredSums) -> int | None:
         """Return the last id of the next slice of settled rows; None if there is none."""
@@ -91,7 +91,7 @@ class IncrementalSum:
         first: int | None = new.values_list("id", flat=True).first()
         if first is None:
             return None
-        end, now = first + SLICE_ROWS - 1, timezone.now()
+        end, now = first + SLICE_ROWS - 1, clock.now()
         # If a row far behind is settled, all of them are, also those that a wrong clock dated into the future.
         if not self._lags(first - 1):
             old = self.rows.filter(id__range=(first, end), **{f"{self.time_field}__lt": now - SETTLED_AFTER})

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Exists, F, OuterRef
-from django.utils import timezone
 
+from database import clock
 from database.ids import first_id
 from generations.catalogue import MODELS
 from generations.models import Event, FailureCode, Generation, Phase, ProviderCallback, Status, Submission
@@ -49,7 +49,7 @@ class EndedGeneration:
 
 def ended_generations() -> list[EndedGeneration]:
     """Return the generations that ended within the last hour; of more than ROWS_MAX, those that ended last."""
-    recent = Generation.objects.filter(phase=Phase.DONE, finished_at__gte=timezone.now() - HOUR)
+    recent = Generation.objects.filter(phase=Phase.DONE, finished_at__gte=clock.now() - HOUR)
     ended = recent.annotate(called=verdict_by_callback("pk")).order_by("-finished_at")
     names = ("model", "status", "failure_code", "submitted_at", "answered_at", "called")
     found = []
@@ -97,7 +97,7 @@ def counted_units() -> list[CountedUnits]:
     """
     known = Submission.objects.filter(billable_units__isnull=False, state=Submission.State.ACCEPTED)
     complete = known.filter(
-        generation__pk__gte=first_id(timezone.now() - LIFETIME_MAX),
+        generation__pk__gte=first_id(clock.now() - LIFETIME_MAX),
         generation__status=Status.COMPLETED,
         generation__captured=F("generation__credits"),
         generation__list_price_millidollars__isnull=False,
@@ -129,7 +129,7 @@ def callback_lags() -> list[float]:
     """
     names = ("received_at", "submission__generation__answered_at")
     newest = ProviderCallback.objects.exclude(submission=None).order_by("-id").values_list(*names)[:ROWS_MAX]
-    since = timezone.now() - HOUR
+    since = clock.now() - HOUR
     return sorted(
         abs((received - answered).total_seconds()) for received, answered in newest if answered and received >= since
     )

@@ -10,9 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
-from database import prepared
+from database import clock, prepared
 from generations.models import Submission
 
 # Three lookups by unique indexes: the submission by its primary key, other submissions by the request id, and the
@@ -60,7 +59,7 @@ def store_callback(
         "account_is_known": account_is_known,
         "body": body,
         "body_sha256": body_sha256,
-        "now": connection.ops.adapt_datetimefield_value(timezone.now()),
+        "now": connection.ops.adapt_datetimefield_value(clock.now()),
     }
     row = prepared.fetch_one(_STORE, parameters)
     return row[0] if row else None

@@ -26,6 +26,7 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from database import clock
 from generations.callbacks import rejections, statements
 from generations.fal import wire
 from generations.fal.keys import KeysUnavailable
@@ -104,7 +105,7 @@ def _check_headers(request: HttpRequest) -> None:
 
 def _authenticate(request: HttpRequest, body: bytes) -> SignedHeaders:
     """Verify fal's signature over the headers and the body."""
-    keys, now, user_id = clients.keys(), time.time(), settings.FAL_USER_ID or None
+    keys, now, user_id = clients.keys(), clock.now().timestamp(), settings.FAL_USER_ID or None
     try:
         known = keys.current()
         try:

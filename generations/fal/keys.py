@@ -19,7 +19,6 @@ from time import monotonic
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from database.time_scale import scaled
 from generations.fal import wire
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ KEY_LIFETIME_SECONDS = 24 * 3600
 # The keys are fetched again an hour before they expire: sixty attempts, so that a short outage of the page does no
 # harm.
 REFRESH_AHEAD_SECONDS = 3600
-REFETCH_SECONDS = scaled(60)
+REFETCH_SECONDS = 60.0
 KEYS_MAX = 32
 JWKS_BYTES_MAX = 64 * 1024
 # For each socket operation, and for the whole fetch. fal waits 15 seconds for the response to a callback.
@@ -50,6 +49,8 @@ class KeySet:
     """The keys of one JWKS page. Safe to share between threads; every process has its own."""
 
     url: str
+    refetch_seconds: float = REFETCH_SECONDS
+    """The keys are fetched at most once in this time."""
     clock: Callable[[], float] = monotonic
     _keys: Keys = ()
     _fetched_at: float | None = None
@@ -89,7 +90,7 @@ class KeySet:
     def refetch(self) -> bool:
         """Fetch the keys unless a thread did so within the last minute or is doing so. True if they changed."""
         with self._lock:
-            tried_recently = self._tried_at is not None and self.clock() - self._tried_at < REFETCH_SECONDS
+            tried_recently = self._tried_at is not None and self.clock() - self._tried_at < self.refetch_seconds
             if tried_recently or not self._idle.is_set():
                 return False
             self._idle.clear()

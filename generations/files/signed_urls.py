@@ -6,7 +6,6 @@ which the API checks with `allows_reading` and `allows_upload`.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,8 +15,8 @@ from uuid import UUID
 from django.conf import settings
 from django.core import signing
 from django.urls import get_script_prefix, reverse
-from django.utils import timezone
 
+from database import clock
 from generations.files import storage
 from generations.files.media_types import TYPES
 from generations.models import Output, Upload
@@ -99,7 +98,7 @@ def for_fal(file: Output | Upload, *, seconds: int) -> str:
 
 def for_upload(upload: Upload) -> str:
     """Return the URL to which the owner of an upload can PUT its bytes until it expires."""
-    seconds = max(1, int((upload.expires_at - timezone.now()).total_seconds()))
+    seconds = max(1, int((upload.expires_at - clock.now()).total_seconds()))
     url = storage.signed_upload_url(
         upload.incoming_key,
         content_type=upload.declared_type,
@@ -164,9 +163,9 @@ def _is_valid(ticket: str, file_id: UUID, salt: str) -> bool:
         signed_id, expires_at = signing.loads(ticket, salt=salt)
     except (signing.BadSignature, ValueError, TypeError):
         return False
-    return bool(signed_id == str(file_id) and time.time() <= expires_at)
+    return bool(signed_id == str(file_id) and clock.now().timestamp() <= expires_at)
 
 
 def _after(seconds: int) -> datetime:
     # Whole seconds, as in the ticket.
-    return timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
+    return clock.now().replace(microsecond=0) + timedelta(seconds=seconds)

@@ -30,9 +30,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Sum, When
 from django.db.models.functions import Coalesce, Greatest
-from django.utils import timezone
 
 from credits.models import Account
+from database import clock
 from generations.catalogue.files import MEGABYTE
 from generations.errors import DomainError, InUse, Unavailable
 from generations.files import sandbox, storage
@@ -139,7 +139,7 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
             file_name=file_name,
             declared_type=content_type,
             declared_size_bytes=size_bytes,
-            expires_at=timezone.now().replace(microsecond=0) + timedelta(seconds=PUT_SECONDS),
+            expires_at=clock.now().replace(microsecond=0) + timedelta(seconds=PUT_SECONDS),
         )
 
 
@@ -149,7 +149,7 @@ def receive(upload: Upload, stream: IO[bytes]) -> None:
     Raises:
         Expired, Mismatch, InProgress, StorageUnavailable.
     """
-    if upload.expires_at <= timezone.now():
+    if upload.expires_at <= clock.now():
         raise Expired
     with tempfile.TemporaryFile() as file:
         _copy(stream, file, upload.declared_size_bytes)
@@ -174,7 +174,7 @@ def complete(upload: Upload) -> Upload:
         return upload
     if upload.state == Upload.State.REFUSED:
         raise NotAnImage(upload.detail)
-    if upload.state != Upload.State.PENDING or upload.created_at < timezone.now() - COMPLETE_WITHIN:
+    if upload.state != Upload.State.PENDING or upload.created_at < clock.now() - COMPLETE_WITHIN:
         raise Expired
     with _leased(upload) as leased, tempfile.TemporaryFile() as file:
         try:
@@ -241,7 +241,7 @@ def clean_up(*, limit: int) -> int:
     Returns:
         How many uploads were due, at most `limit`.
     """
-    overdue = Upload.objects.filter(cleaned_up_at=None, created_at__lt=timezone.now() - COMPLETE_WITHIN)
+    overdue = Upload.objects.filter(cleaned_up_at=None, created_at__lt=clock.now() - COMPLETE_WITHIN)
     due = list(leases.unleased(overdue).order_by("created_at")[:limit])
     try:
         for upload in due:
@@ -253,7 +253,7 @@ def clean_up(*, limit: int) -> int:
             else:
                 _delete_files(upload)
             # If the state has changed since, the next pass decides again.
-            Upload.objects.filter(pk=upload.pk, state=upload.state).update(cleaned_up_at=timezone.now())
+            Upload.objects.filter(pk=upload.pk, state=upload.state).update(cleaned_up_at=clock.now())
     except (BotoCoreError, ClientError, OSError) as error:
         logger.warning("uploads could not be cleaned up", extra={"error": f"{error}"[:200]})
     return len(due)
@@ -312,7 +312,7 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
             thumbnail_size_bytes=thumbnail.seek(0, 2),
             width=found.width,
             height=found.height,
-            completed_at=timezone.now(),
+            completed_at=clock.now(),
         )
     return None
 
@@ -351,11 +351,11 @@ def _mark_cleaned_up(upload: Upload) -> None:
     """Stop counting the declared bytes of a decided upload, if no more can arrive. Else `clean_up` does it later."""
     # A client of a bucket may still PUT bytes to its URL, or be doing so. Limn itself takes none for a decided upload,
     # and one that came with a form (without a declared type) never had a URL.
-    is_recent = upload.created_at >= timezone.now() - COMPLETE_WITHIN
+    is_recent = upload.created_at >= clock.now() - COMPLETE_WITHIN
     if is_recent and upload.declared_type and storage.uses_bucket():
         return
     decided = Upload.objects.filter(pk=upload.pk, cleaned_up_at=None).exclude(state=Upload.State.PENDING)
-    leases.unleased(decided).update(cleaned_up_at=timezone.now())
+    leases.unleased(decided).update(cleaned_up_at=clock.now())
 
 
 def _delete_files(upload: Upload) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from database import clock
 from generations.errors import InUse, NotFinished
 from generations.lifecycle.transitions import Fact, lock, record_event
 from generations.models import Erasure, Generation, InputFile, Output, Phase, ProviderCallback
@@ -88,7 +88,7 @@ def reopen_erasure(generation: Generation) -> None:
 def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
     """Record that the files are deleted, and what happened to fal's copies. False if the lease is lost."""
     leased = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)
-    done = leased.update(done_at=timezone.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
+    done = leased.update(done_at=clock.now(), next_attempt_at=None, detail="", provider_copy=provider_copy)
     if done:
         Output.objects.filter(generation=receipt.generation_id).update(key="")
     return bool(done)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account
 from credits.statements import lock
+from database import clock
 from database.statements import Insert
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
@@ -88,7 +88,7 @@ def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Bat
         if not order.allow_duplicate:
             not_failed = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
             alike = Batch.objects.filter(Exists(not_failed), account=account, request_hash=order.request_hash)
-            if found := alike.filter(created_at__gt=timezone.now() - DUPLICATE_WITHIN).first():
+            if found := alike.filter(created_at__gt=clock.now() - DUPLICATE_WITHIN).first():
                 raise DuplicateOrder(found.pk)
         known = _read_context(account, order.orders[0].model.slug)
         for each in order.orders:
@@ -120,7 +120,7 @@ def _read_context(account: Account, model: str, order: Order | None = None) -> O
         model=model,
         idempotency_key=order.idempotency_key if order else None,
         arguments_hash=None if order is None or order.allow_duplicate else order.arguments_hash,
-        alike_since=timezone.now() - DUPLICATE_WITHIN,
+        alike_since=clock.now() - DUPLICATE_WITHIN,
     )
 
 
@@ -151,7 +151,7 @@ def _create(
     ]
     if is_sent:
         for generation, submission in zip(generations, submissions, strict=True):
-            submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
+            submission.state, submission.sent_at = Submission.State.SENT, clock.now()
             generation.phase, generation.version = Phase.SUBMITTING, generation.version + 1
             # If the sender dies, the reconciler finds the row at this time.
             generation.next_attempt_at = known.now + timedelta(seconds=SUBMITTING_SECONDS_MAX)

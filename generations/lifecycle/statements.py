@@ -13,9 +13,8 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
-from django.utils import timezone
 
-from database import prepared
+from database import clock, prepared
 from database.columns import Columns
 from database.statements import Write, is_sent_as_it_is
 from database.vendor import vendor
@@ -37,7 +36,7 @@ def lock_generation(generation_id: UUID) -> Generation:
     if row is None:
         raise Generation.DoesNotExist(f"There is no generation {generation_id}.")
     generation: Generation = _GENERATION.read(row[: len(_GENERATION)])
-    generation.set_now(row[-1] if vendor() == "postgresql" else timezone.now())
+    generation.set_now(row[-1] if vendor() == "postgresql" else clock.now())
     return generation
 
 

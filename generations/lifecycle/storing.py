@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
 
+from database import clock
 from generations.lifecycle import statements
 from generations.lifecycle.ending import complete, fail
 from generations.lifecycle.failures import failure
@@ -46,7 +46,7 @@ def stored(output: Output, file: StoredFile) -> bool:
         height=file.height,
         duration_seconds=file.duration_seconds or output.duration_seconds,
         detail="",
-        stored_at=timezone.now(),
+        stored_at=clock.now(),
     )
 
 

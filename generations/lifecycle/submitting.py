@@ -11,8 +11,8 @@ import logging
 from copy import copy
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
+from database import clock
 from database.statements import Insert, Step, execute_together
 from database.time_scale import scaled
 from generations.catalogue import MODELS
@@ -49,7 +49,7 @@ def submitting(generation: Generation) -> Submission | None:
     submission = generation.submissions.filter(state=Submission.State.PLANNED).order_by("-number").first()
     if submission is None:
         return None
-    submission.state, submission.sent_at = Submission.State.SENT, timezone.now()
+    submission.state, submission.sent_at = Submission.State.SENT, clock.now()
     moved = move(
         generation,
         Phase.SUBMITTING,
@@ -157,14 +157,14 @@ def _receipt_of(submission: Submission, receipt: ProviderReceipt) -> Step:
     submission.request_id = receipt.request_id
     submission.status_url, submission.response_url = receipt.status_url, receipt.response_url
     submission.cancel_url = receipt.cancel_url
-    submission.answered_at = timezone.now()
+    submission.answered_at = clock.now()
     columns = ["state", "request_id", "status_url", "response_url", "cancel_url", "answered_at"]
     return statements.update_submission(submission, columns)
 
 
 def surplus_cancelled(submission: Submission) -> None:
     """Record that fal was asked to cancel a surplus job. Its answer changes nothing for the customer."""
-    Submission.objects.filter(pk=submission.pk).update(surplus_cancelled_at=timezone.now())
+    Submission.objects.filter(pk=submission.pk).update(surplus_cancelled_at=clock.now())
 
 
 @transaction.atomic
@@ -220,7 +220,7 @@ def rejected(submission: Submission, why: Failure) -> bool:
 
 def _record_refusal(submission: Submission, detail: str) -> bool:
     sent = Submission.objects.filter(pk=submission.pk, state=Submission.State.SENT)
-    return bool(sent.update(state=Submission.State.REFUSED, detail=detail[:500], answered_at=timezone.now()))
+    return bool(sent.update(state=Submission.State.REFUSED, detail=detail[:500], answered_at=clock.now()))
 
 
 def _plan_another(generation: Generation) -> Step:

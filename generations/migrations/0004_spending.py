@@ -18,14 +18,15 @@ def fill(apps, schema_editor):
     Generation = apps.get_model("generations", "Generation")
     DailySpending = apps.get_model("generations", "DailySpending")
     KeySpending = apps.get_model("generations", "KeySpending")
-    generations = Generation.objects.order_by()
+    alias = schema_editor.connection.alias
+    generations = Generation.objects.using(alias).order_by()
     by_day = generations.values_list("account_id", TruncDate("created_at")).annotate(spent=Sum(SPENDING))
-    DailySpending.objects.bulk_create(
+    DailySpending.objects.using(alias).bulk_create(
         (DailySpending(account_id=account, day=day, credits=credits) for account, day, credits in by_day.iterator()),
         batch_size=1000,
     )
     by_key = generations.exclude(api_key=None).values_list("api_key_id").annotate(spent=Sum(SPENDING))
-    KeySpending.objects.bulk_create(
+    KeySpending.objects.using(alias).bulk_create(
         (KeySpending(api_key_id=key, credits=credits) for key, credits in by_key.iterator()), batch_size=1000
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from database import clock
 from database.foreign_keys import filter_by
 from database.ids import new_id
 
@@ -33,7 +34,7 @@ class Batch(models.Model):
     notified_at = models.DateTimeField(null=True)
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
     request_hash = models.CharField(max_length=64, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = BatchQuerySet.as_manager()
 

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from database import clock
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 from generations.models.generation import Generation
@@ -29,7 +30,7 @@ class Erasure(Leased):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="erasure")
     asked_by = models.CharField(max_length=150)
-    asked_at = models.DateTimeField(auto_now_add=True)
+    asked_at = models.DateTimeField(default=clock.now, editable=False)
     files = models.JSONField(default=list)
     """The files that were stored: [{"output", "role", "size", "sha256"}]."""
     provider_copy = models.CharField(max_length=10, choices=ProviderCopy, blank=True, db_default="")

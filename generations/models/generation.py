@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from database import clock
 from database.foreign_keys import filter_by
 from database.ids import first_id, new_id
 from generations.jobs.leased_model import Leased
@@ -107,7 +107,7 @@ class Generation(Leased):
     captured = models.BigIntegerField(default=0)
     released = models.BigIntegerField(default=0)
 
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
     submitted_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -207,7 +207,7 @@ class Event(models.Model):
     staff_note = models.CharField(max_length=1000, blank=True)
     held_change = models.BigIntegerField(default=0)
     balance_change = models.BigIntegerField(default=0)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         ordering = ("id",)

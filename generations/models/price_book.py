@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+
+from database import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,10 +32,10 @@ class PriceBookEntry(models.Model):
         help_text="Percentage of the list price, rounded up to whole credits. Empty: the list price.",
     )
     offered = models.BooleanField(default=True, help_text="Whether it can be ordered at all.")
-    effective_from = models.DateTimeField(default=timezone.now)
+    effective_from = models.DateTimeField(default=clock.now)
     note = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=150)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = PriceBookQuerySet.as_manager()
 

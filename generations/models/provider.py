@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from database import clock
 from generations.models.submission import Submission
 
 
@@ -13,7 +14,7 @@ class FalAccount(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     user_id = models.CharField(max_length=200)
-    pinned_at = models.DateTimeField(auto_now_add=True)
+    pinned_at = models.DateTimeField(default=clock.now, editable=False)
     pinned_by = models.ForeignKey(Submission, on_delete=models.PROTECT)
 
     class Meta:

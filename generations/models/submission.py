@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
+from database import clock
 from database.ids import new_id, new_token
 from generations.models.generation import Generation
 
@@ -39,7 +39,7 @@ class Submission(models.Model):
     cancel_url = models.CharField(max_length=500, blank=True)
     detail = models.CharField(max_length=500, blank=True)
     """For staff: what went wrong, in fal's words."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     surplus_cancelled_at = models.DateTimeField(null=True)
@@ -48,7 +48,7 @@ class Submission(models.Model):
     """The units that fal bills, from a header of the result. fal's price list has the price of a unit."""
     billed_dollars = models.DecimalField(max_digits=20, decimal_places=9, null=True)
     """What fal's bill says, in US dollars; None while the bill does not list it."""
-    units_due_at = models.DateTimeField(null=True, default=timezone.now)
+    units_due_at = models.DateTimeField(null=True, default=clock.now)
     """When to ask for the units, once there is a result. None: they are known, or cannot be known."""
 
     objects = SubmissionQuerySet.as_manager()
@@ -94,7 +94,7 @@ class ProviderCallback(models.Model):
     body_sha256 = models.CharField(max_length=64)
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RECEIVED)
     repeats = models.PositiveIntegerField(default=0)
-    received_at = models.DateTimeField(auto_now_add=True)
+    received_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         verbose_name_plural = "provider callbacks"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from database import clock
 from database.foreign_keys import filter_by
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
@@ -60,7 +61,7 @@ class Upload(Leased):
     width = models.PositiveIntegerField(null=True)
     height = models.PositiveIntegerField(null=True)
 
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
     expires_at = models.DateTimeField()
     """Until then its bytes may be uploaded."""
     completed_at = models.DateTimeField(null=True)

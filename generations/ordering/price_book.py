@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.utils import timezone
-
+from database import clock
 from generations import catalogue
 from generations.catalogue import Inputs, Model, UnknownModel
 from generations.models import PriceBookEntry
@@ -40,13 +39,13 @@ def terms(percent: int | None, offered: bool) -> Terms:
 
 def terms_of(slug: str) -> Terms:
     """Return the current terms of a model."""
-    entry = PriceBookEntry.objects.in_force(timezone.now()).filter(model=slug).last()
+    entry = PriceBookEntry.objects.in_force(clock.now()).filter(model=slug).last()
     return LIST_TERMS if entry is None else terms(entry.percent, entry.offered)
 
 
 def all_terms() -> dict[str, Terms]:
     """Return the current terms of each model that has an entry, in one query."""
-    in_force = PriceBookEntry.objects.in_force(timezone.now()).values_list("model", "percent", "offered")
+    in_force = PriceBookEntry.objects.in_force(clock.now()).values_list("model", "percent", "offered")
     return {slug: terms(percent, offered) for slug, percent, offered in in_force}
 
 
@@ -82,7 +81,7 @@ def credits(model: Model, inputs: Inputs) -> int:
 
 def next_change(slug: str) -> datetime | None:
     """Return when the next entry of this model takes effect, or None if there is none in the future."""
-    future = PriceBookEntry.objects.filter(model=slug, effective_from__gt=timezone.now())
+    future = PriceBookEntry.objects.filter(model=slug, effective_from__gt=clock.now())
     return future.order_by("effective_from").values_list("effective_from", flat=True).first()
 
 
@@ -109,7 +108,7 @@ def write(
         ValueError: `effective_from` is in the past.
     """
     catalogue.find(slug)
-    now = timezone.now()
+    now = clock.now()
     if effective_from is not None and effective_from < now:
         raise ValueError("A price cannot change in the past.")
     return PriceBookEntry.objects.create(

@@ -14,11 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
 from accounts import api_keys
 from credits.models import Account
-from database import prepared
+from database import clock, prepared
 from database.statements import to_database
 
 
@@ -99,7 +98,7 @@ def order_context(
     Args:
         arguments_hash: Looks for an earlier order of the same since `alike_since`. None: there is no need to.
     """
-    now, key = timezone.now(), api_keys.current()
+    now, key = clock.now(), api_keys.current()
     api_key_id = key.pk if key else None
     today = now.astimezone(UTC).date()
     month = today.replace(day=1)

@@ -16,8 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from database import clock
 from generations.fal import Completed, Failed, FalError, Gone
 from generations.models import Phase, Submission
 from generations.provider import clients
@@ -53,7 +53,7 @@ def run_once(*, limit: int) -> int:
     """Ask about up to `limit` submissions that have ended. Returns how many."""
     # The first two conditions are those of the partial index.
     due = Submission.objects.exclude(response_url="").filter(
-        units_due_at__lte=timezone.now(),
+        units_due_at__lte=clock.now(),
         state__in=[Submission.State.ACCEPTED, Submission.State.SURPLUS],
         generation__phase__in=SETTLED,
     )
@@ -78,7 +78,7 @@ def ask(submissions: Sequence[Submission]) -> None:
             logger.info("the billed units could not be read", extra={"error": f"{answer}"[:200]})
             generation = submission.generation
             ended_at = generation.finished_at or generation.answered_at or generation.created_at
-            if timezone.now() - ended_at <= RESULT_KEPT:
+            if clock.now() - ended_at <= RESULT_KEPT:
                 continue
         settled[None if isinstance(answer, FalError) else answer.billable_units].append(submission.pk)
     # Most images of a model are the same number of units.
@@ -91,9 +91,9 @@ def _postpone(submissions: Sequence[Submission]) -> Sequence[Submission]:
 
     Before the requests: of two workers one asks, and a submission that kills its worker is not asked about at once.
     """
-    later = timezone.now() + RETRY
+    later = clock.now() + RETRY
     rows = Submission.objects.filter(pk__in=[submission.pk for submission in submissions])
-    if rows.filter(units_due_at__lte=timezone.now()).update(units_due_at=later) == len(submissions):
+    if rows.filter(units_due_at__lte=clock.now()).update(units_due_at=later) == len(submissions):
         return submissions
     own = set(rows.filter(units_due_at=later).values_list("pk", flat=True))
     return [submission for submission in submissions if submission.pk in own]

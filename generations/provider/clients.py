@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from database.time_scale import scaled
 from generations.fal import FalClient, ProviderReceipt
-from generations.fal.keys import KeySet
+from generations.fal.keys import REFETCH_SECONDS, KeySet
 from generations.models import FalAccount, Submission
 
 
@@ -76,4 +77,4 @@ def _client(key: str, queue_url: str) -> FalClient:
 
 @lru_cache(maxsize=4)
 def _keys(url: str) -> KeySet:
-    return KeySet(url=url)
+    return KeySet(url=url, refetch_seconds=scaled(REFETCH_SECONDS))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.db.models import Case, F, Value, When, Window
 from django.db.models.functions import RowNumber
-from django.utils import timezone
 
 from accounts import token_bucket
 from accounts.token_bucket import Rate
+from database import clock
 from database.statements import Write, to_database
 from generations.jobs import leases
 from generations.models import Generation, GenerationQuerySet
@@ -38,7 +38,7 @@ def acquire() -> bool:
 
 def served(account_id: int) -> Write:
     """Return the write that records that a submission of the account was sent now, so that it is another one's turn."""
-    now = to_database(timezone.now())
+    now = to_database(clock.now())
     sql = """
         INSERT INTO generations_lastserved (account_id, served_at) VALUES (%s, %s)
         ON CONFLICT (account_id) DO UPDATE SET served_at = EXCLUDED.served_at RETURNING account_id"""

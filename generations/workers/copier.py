@@ -15,8 +15,8 @@ from functools import cache, partial
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from database import clock
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import extract_files
@@ -173,7 +173,7 @@ def _retry_later(output: Output, error: Exception, *, first: float, missed: bool
     extra = {"output": str(output.pk), "attempt": output.attempts, "error": detail}
     logger.warning("an output could not be copied", extra=extra)
     lifecycle.not_copied(output, detail=detail, missed=missed)
-    if (missed and output.misses >= MISSES_MAX) or output.give_up_at <= timezone.now():
+    if (missed and output.misses >= MISSES_MAX) or output.give_up_at <= clock.now():
         lifecycle.output_lost(output, detail=detail)
         return
     if missed and output.misses == ASK_AGAIN_MISSES:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from database import clock
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.fal import FalError, platform
@@ -39,7 +39,7 @@ def due() -> QuerySet[Erasure]:
 
 def run_once(*, limit: int, now: datetime | None = None) -> int:
     """Apply the retention rules if they are due, and complete up to `limit` due erasures. Returns how many."""
-    _apply_retention(limit, now or timezone.now())
+    _apply_retention(limit, now or clock.now())
     receipts = leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS)
     # An erasure is never given up: what was promised to be deleted is tried until it is.
     return parallel.run(receipts, _erase, give_up=_erase)

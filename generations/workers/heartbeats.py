@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from database import clock
 from generations.models import Heartbeat
 
 
@@ -20,7 +20,7 @@ def beat(*names: str) -> None:
 def age(name: str) -> timedelta | None:
     """Return the time since the last heartbeat of `name`; None if there was none."""
     heartbeat = Heartbeat.objects.filter(name=name).first()
-    return timezone.now() - heartbeat.seen_at if heartbeat else None
+    return clock.now() - heartbeat.seen_at if heartbeat else None
 
 
 def ages(names: Iterable[str]) -> dict[str, timedelta]:

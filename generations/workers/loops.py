@@ -18,6 +18,7 @@ from typing import Any
 from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 
+from database import clock
 from generations.workers import heartbeats, tasks
 from generations.workers.statements import DueNames
 
@@ -33,6 +34,7 @@ RETRY_SECONDS = 1.0
 ROWS_AT_ONCE = 8
 # The heartbeat of the process itself.
 PROCESS = "worker"
+_skew = clock.SkewLog()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,11 @@ class Loop:
         return came_round or self.is_idle
 
     def _call(self) -> int | None:
-        """Return how many rows the worker handled; None if it raised."""
+        """Return how many rows the worker handled; None if it raised, or must not work because its clock is wrong."""
         try:
+            if clock.is_wrong():
+                _skew.report()
+                return None
             handled = self.worker.run_once(limit=self.worker.rows)
         except DatabaseError as error:
             logger.error("the database is unavailable", extra={"worker": self.worker.name, "error": str(error)[:200]})
@@ -132,6 +137,9 @@ class Loops:
     def watch(self) -> None:
         """Wake the loops whose rows are due, and record heartbeats. The caller calls it every WATCH_SECONDS."""
         try:
+            if clock.is_wrong():
+                # Without heartbeats, `/health/ready` and the metrics show that this process does nothing.
+                return
             if self._due is None:
                 self._due = DueNames({name: query() for name, query in self._queries.items()})
             for name in self._due.find():

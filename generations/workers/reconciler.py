@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from database import clock
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import MODELS
@@ -96,7 +96,7 @@ def _give_up(generation: Generation) -> None:
             _pass_on_cancellation(generation, submission)
     elif generation.phase == Phase.SUBMITTING:
         _expire_sender(generation)
-    elif generation.deadline_at <= timezone.now():
+    elif generation.deadline_at <= clock.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
     # One crash below the limit: the next worker that dies gives it up at once.
     leases.release(generation, retry_in_seconds=STUCK_RETRY_SECONDS, crashes=leases.CRASHES_MAX - 1)
@@ -122,7 +122,7 @@ def _expire_sender(generation: Generation) -> float:
 def _resolve_unknown(generation: Generation) -> float:
     """Look for the job in fal's record. It stays unknown until that, a callback or the deadline decides."""
     submission = generation.submissions.filter(state=Submission.State.UNKNOWN).order_by("number").last()
-    if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= timezone.now():
+    if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= clock.now():
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
     # fal's requests with exactly these arguments, around the time of the submission.
@@ -150,7 +150,7 @@ def _resolve_unknown(generation: Generation) -> float:
 
 
 def _age(submission: Submission) -> timedelta:
-    return timezone.now() - (submission.sent_at or submission.created_at)
+    return clock.now() - (submission.sent_at or submission.created_at)
 
 
 # --- Accepted submissions -------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _age(submission: Submission) -> timedelta:
 
 def _enforce_deadline(generation: Generation) -> None:
     """Cancel the generation at its deadline, and fail it if fal gives no verdict long after."""
-    now = timezone.now()
+    now = clock.now()
     if generation.deadline_at + VERDICT_GRACE <= now:
         lifecycle.failed(generation, failure(FailureCode.DEADLINE, detail="fal gave no verdict"), actor="limn")
     elif generation.deadline_at <= now and generation.cancel_asked_at is None:
@@ -215,7 +215,7 @@ def _report_result(submission: Submission, status: Finished) -> None:
 def _handle_gone(generation: Generation, submission: Submission, error: Gone) -> float:
     """Handle a job that fal does not know (404): it expired, or fal's status lags behind its receipt."""
     since = submission.answered_at or submission.created_at
-    if timezone.now() - since > GONE_GRACE:
+    if clock.now() - since > GONE_GRACE:
         logger.error("fal no longer knows an accepted job", extra={"generation": str(generation.pk)})
         lifecycle.failed(generation, failure(FailureCode.RESULT_EXPIRED, detail=str(error)), actor="fal")
     return POLL_SECONDS_MAX
@@ -223,5 +223,5 @@ def _handle_gone(generation: Generation, submission: Submission, error: Gone) ->
 
 def _poll_interval(generation: Generation) -> float:
     """Return a quarter of the generation's age in seconds, within the limits: a young generation is polled often."""
-    age = (timezone.now() - (generation.submitted_at or generation.created_at)).total_seconds()
+    age = (clock.now() - (generation.submitted_at or generation.created_at)).total_seconds()
     return min(max(age / 4, POLL_SECONDS_MIN), POLL_SECONDS_MAX)

@@ -9,9 +9,8 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from database import prepared
+from database import clock, prepared
 from database.columns import Columns
 from database.vendor import vendor
 from generations.models import Generation, ProviderCallback, Submission
@@ -113,7 +112,7 @@ def _lock(condition: str, parameters: list[Any], if_locked: str) -> list[Provide
             parameters,
         )
         rows = cursor.fetchall()
-    return [_callback(row, row[-1] if is_postgresql else timezone.now()) for row in rows]
+    return [_callback(row, row[-1] if is_postgresql else clock.now()) for row in rows]
 
 
 def _callback(row: tuple[Any, ...], now: Any) -> ProviderCallback:

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db.models import Q
-from django.utils import timezone
 
+from database import clock
 from generations.files import storage, uploads
 from generations.files.storage import StoredObject
 from generations.models import Generation, Output, Phase
@@ -39,7 +39,7 @@ class StorageCleaner:
     A pass that fails starts over the next day.
     """
 
-    clock: Callable[[], datetime] = timezone.now
+    clock: Callable[[], datetime] = clock.now
     _after: str | None = field(default=None, init=False)
     """The last key of the page before; None between two passes."""
 

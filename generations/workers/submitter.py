@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
+from database import clock
 from database.statements import execute_together
 from database.time_scale import scaled
 from generations import lifecycle
@@ -152,7 +152,7 @@ def send(
         is_breaker_closed: The circuit breaker was closed when it was recorded, so an answer need not close it.
     """
     failpoints.reach("noted")
-    if submission.sent_at is None or timezone.now() - submission.sent_at > START_SECONDS_MAX:
+    if submission.sent_at is None or clock.now() - submission.sent_at > START_SECONDS_MAX:
         # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.
         return
     try:
@@ -184,7 +184,7 @@ def _retry_later(generation: Generation, submission: Submission, error: FalError
     forbidden = isinstance(error, Forbidden)
     if forbidden:
         circuit_breaker.trip(str(error))
-    if generation.deadline_at <= timezone.now():
+    if generation.deadline_at <= clock.now():
         code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
         lifecycle.rejected(submission, failure(code, detail=str(error)))
         return

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -16,6 +15,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.api_keys import Rights, RightsExceeded
 from accounts.models import ApiKey
+from tests.helpers.clocks import all_clocks_at
 
 pytestmark = pytest.mark.django_db
 SOON = timezone.now() + timedelta(days=1)
@@ -85,7 +85,7 @@ def test_the_last_use_is_recorded_at_most_once_a_minute(alice: User) -> None:
     recorded = []
 
     for seconds in (0, 59, 61):
-        with time_machine.travel(now + timedelta(seconds=seconds), tick=False):
+        with all_clocks_at(now + timedelta(seconds=seconds)):
             api_keys.find(plain)
         recorded.append(ApiKey.objects.get().last_used_at)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from database import clock
 from generations.catalogue import MODELS, Model, find_by_endpoint, imported, importing
 from generations.catalogue.importing import CannotDeclare, ListPrice
 from generations.fal import FalError, platform
@@ -40,9 +40,7 @@ class Command(BaseCommand):
         try:
             document = platform.openapi(clients.fal(), endpoint)
             price = ListPrice(credits=options["credits"]) if options["credits"] is not None else _list_price(endpoint)
-            source = importing.declaration(
-                document, endpoint=endpoint, slug=slug, price=price, on=timezone.now().date()
-            )
+            source = importing.declaration(document, endpoint=endpoint, slug=slug, price=price, on=clock.now().date())
         except Gone as error:
             raise CommandError(f"fal has no endpoint “{endpoint}”.") from error
         except FalError as error:

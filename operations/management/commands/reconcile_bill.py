@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
+from database import clock
 from generations.catalogue import MODELS
 from generations.fal import FalError, platform
 from generations.provider import clients
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, lag_minutes: int, **options: Any) -> None:
-        now = timezone.now()
+        now = clock.now()
         until = now - timedelta(minutes=lag_minutes)
         since = options["since"] or now - timedelta(days=DAYS)
         if since >= until:

@@ -4,9 +4,26 @@ A letter behind a number marks one of several guards that protect the same thing
 be missed by a test, and then all of them together: a guard without a test that fails without it protects nothing.
 """
 
-from quality.seeded_bugs.bugs import background, callbacks, files, money, orders, transfers
+from quality.seeded_bugs.bugs import (
+    background,
+    callbacks,
+    files,
+    money,
+    orders,
+    outages,
+    transfers,
+)
 
+MODULES = (
+    money,
+    callbacks,
+    orders,
+    files,
+    background,
+    outages,
+    transfers,
+)
 BUGS = sorted(
-    (*money.BUGS, *callbacks.BUGS, *orders.BUGS, *files.BUGS, *background.BUGS, *transfers.BUGS),
+    (bug for module in MODULES for bug in module.BUGS),
     key=lambda bug: (int(bug.number.rstrip("abcdefgh")), bug.number),
 )

@@ -1,18 +1,18 @@
-"""A process whose clock is ten minutes fast does no harm, and logs it. Case ids: docs/failure-modes.md."""
+"""A process whose clock is far from the database's says so and does no work. Case ids: docs/failure-modes.md."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
-from uuid import uuid4
 
+import httpx
 import pytest
-from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
+from accounts import api_keys
 from config.management.ports import free_port
-from database.clock import from_now
-from generations.models import Generation, ProviderCallback, Status, Submission
+from credits.models import Account
+from generations.models import Generation, Heartbeat, Phase, ProviderCallback, Status
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.web_server import serve
@@ -43,14 +43,46 @@ def test_b37_a_web_server_with_a_wrong_clock_logs_it_and_loses_no_generation(
 
 
 @pytest.mark.only_postgresql
-def test_e14_a_worker_with_a_fast_clock_takes_no_lease_from_another(
-    limn: Processes, submitted: Submission, order: PlaceOrder
+@pytest.mark.parametrize("seconds_off", [TEN_MINUTES, -3 * 3600])
+def test_e14_a_worker_with_a_wrong_clock_leaves_the_work_to_another(
+    limn: Processes, order: PlaceOrder, seconds_off: int
 ) -> None:
-    lease, leased = uuid4(), Generation.objects.filter(pk=submitted.generation_id)
-    leased.update(lease=lease, leased_until=from_now(TEN_MINUTES / 2), next_attempt_at=Now())
-    free = order()
+    generation = order()
 
-    limn("work", **wrong_clock(TEN_MINUTES))
-    until(lambda: Generation.objects.filter(pk=free.pk, status=Status.PROCESSING).exists())
+    wrong = limn("work", **wrong_clock(seconds_off))
+    until(lambda: "the clock of this process is wrong" in wrong.output)
 
-    assert leased.get().lease == lease
+    # No loop has done anything, and none has a heartbeat.
+    assert not Generation.objects.exclude(phase=Phase.QUEUED).exists()
+    assert not Heartbeat.objects.exists()
+    limn("work")
+    until(lambda: Generation.objects.filter(pk=generation.pk, status=Status.COMPLETED).exists())
+
+
+@pytest.mark.only_postgresql
+def test_e14_a_clock_that_is_a_little_wrong_is_no_reason_to_stop(limn: Processes, order: PlaceOrder) -> None:
+    generation = order()
+
+    slow = limn("work", **wrong_clock(-20))
+    until(lambda: Generation.objects.filter(pk=generation.pk, status=Status.COMPLETED).exists())
+
+    assert "the clock of this process is wrong" not in slow.output
+
+
+@pytest.mark.only_postgresql
+def test_e14_a_web_server_with_a_wrong_clock_is_not_ready_and_takes_no_order(limn: Processes, alice: Account) -> None:
+    port = free_port()
+    web = serve(limn, port, **wrong_clock(TEN_MINUTES))
+
+    ready = httpx.get(f"http://127.0.0.1:{port}/health/ready")
+    order = httpx.post(
+        f"http://127.0.0.1:{port}/api/v1/generations/",
+        json={"model": "flux-schnell", "input": {"prompt": "a cat"}},
+        headers={"Authorization": f"Token {api_keys.issue(alice.user, 'test').plain}"},
+    )
+
+    assert ready.status_code == 503
+    assert re.fullmatch(r"\+(599|60\d) s from the database's", ready.json()["parts"]["clock"])
+    assert (order.status_code, order.json()["detail"]) == (503, "The clock of this server is wrong.")
+    assert not Generation.objects.exists()
+    assert "the clock of this process is wrong" in web.output

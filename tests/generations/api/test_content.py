@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-import time_machine
 from django.core.files.storage import default_storage
 from rest_framework.test import APIClient
 
@@ -16,6 +15,7 @@ from generations.files import signed_urls, storage
 from generations.http import byte_ranges
 from generations.models import Output
 from tests.fixtures.api import GENERATIONS, PlaceOrder, picture, read_to_the_end, store
+from tests.helpers.clocks import all_clocks_at
 from tests.services.seaweed import DOMAIN, Bucket
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -163,9 +163,9 @@ def test_a_signed_url_expires_at_the_given_time(api: APIClient, anonymous: APICl
     shown = rendered(api, output)
     expires_at = datetime.fromisoformat(shown["url_expires_at"])
 
-    with time_machine.travel(expires_at - timedelta(seconds=1), tick=False):
+    with all_clocks_at(expires_at - timedelta(seconds=1)):
         before = get(anonymous, shown["url"]).status_code
-    with time_machine.travel(expires_at + timedelta(seconds=2), tick=False):
+    with all_clocks_at(expires_at + timedelta(seconds=2)):
         after = get(anonymous, shown["url"])
 
     assert (before, after.status_code) == (200, 401)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-import time_machine
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +16,7 @@ from accounts.models import ApiKey
 from generations import lifecycle
 from generations.models import Generation, Phase, Submission
 from tests.fixtures.api import GENERATIONS, PlaceOrder, key_of
+from tests.helpers.clocks import all_clocks_at
 
 pytestmark = pytest.mark.django_db
 KEYS = [
@@ -176,7 +176,7 @@ def test_retry_after_grows_with_the_age_of_the_generation(
     generation = order()
     now = datetime.now(UTC)
 
-    with time_machine.travel(now + timedelta(seconds=age_seconds), tick=False):
+    with all_clocks_at(now + timedelta(seconds=age_seconds)):
         client = APIClient()
         client.force_authenticate(alice)
         response = client.get(f"{GENERATIONS}{generation.pk}/")

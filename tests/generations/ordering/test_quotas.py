@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from accounts import api_keys
@@ -25,6 +24,7 @@ from generations.ordering.quotas import ModelNotAllowed, SpendCapReached, TooMan
 from simulator import Simulator
 from tests.fixtures.limits import GENERATIONS, client_of, key_of, or_refusal, order_body
 from tests.fixtures.orders import PlaceOrder
+from tests.helpers.clocks import all_clocks_at
 from tests.helpers.threads import race
 from tests.services.waiting import HANG_SECONDS
 
@@ -119,7 +119,7 @@ def test_a_generation_that_cost_nothing_does_not_count(settings, order: PlaceOrd
 def test_periods_are_those_of_the_calendar_in_utc(settings, order: PlaceOrder, period: str, now: str, end: str) -> None:
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", 1)
 
-    with time_machine.travel(datetime.fromisoformat(now).replace(tzinfo=UTC), tick=False):
+    with all_clocks_at(datetime.fromisoformat(now).replace(tzinfo=UTC)):
         refusal = or_refusal(order)()
 
     assert datetime.fromisoformat(refusal.extra["until"]) == datetime.fromisoformat(end).replace(tzinfo=UTC)
@@ -130,7 +130,7 @@ def test_in_the_next_period_the_whole_cap_can_be_spent(settings, order: PlaceOrd
     setattr(settings, f"USER_CREDITS_PER_{period.upper()}", PRICE)
     order()
 
-    with time_machine.travel(timezone.now() + timedelta(days=days)):
+    with all_clocks_at(timezone.now() + timedelta(days=days)):
         assert order().credits == PRICE
 
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from generations.models import Submission
@@ -16,6 +15,7 @@ from simulator import Simulator
 from tests.fixtures.billing import Generate, generate
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import all_clocks_at
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -109,7 +109,7 @@ def test_fal_is_not_asked_any_more_after_it_has_deleted_the_result(generate: Gen
     forget_units()
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 
-    with time_machine.travel(timezone.now() + 2 * billed_units.RESULT_KEPT):
+    with all_clocks_at(timezone.now() + 2 * billed_units.RESULT_KEPT):
         billed_units.run_once(limit=10)
 
     assert Submission.objects.get().units_due_at is None

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.utils import timezone
@@ -21,6 +20,7 @@ from generations.models import Upload
 from generations.workers import storage_cleaner
 from tests.fixtures.api import read_to_the_end
 from tests.fixtures.uploads import UPLOADS, declaration, put_bytes, read_url
+from tests.helpers.clocks import all_clocks_at
 from tests.helpers.images import age_uploads, photo_with_metadata, picture, ready_upload, stored_bytes
 from tests.services.seaweed import Bucket
 
@@ -166,7 +166,7 @@ def test_g21_the_bucket_refuses_another_key_type_or_length(bucket: Bucket, in_bu
 def test_g21_the_bucket_refuses_bytes_after_ten_minutes(
     bucket: Bucket, api: APIClient, in_bucket: dict[str, Any]
 ) -> None:
-    with time_machine.travel(timezone.now() - timedelta(seconds=uploads.PUT_SECONDS + 5), tick=False):
+    with all_clocks_at(timezone.now() - timedelta(seconds=uploads.PUT_SECONDS + 5)):
         expired = api.post(UPLOADS, declaration(picture())).json()
 
     assert put_bytes(expired, picture()) == 403
@@ -213,7 +213,7 @@ def test_a_ticket_is_valid_for_one_upload_and_for_ten_minutes(in_folder: dict[st
     other = api.post(UPLOADS, declaration(picture())).json()
     of_another_upload = {**in_folder, "url": other["url"].partition("?")[0] + "?" + in_folder["url"].partition("?")[2]}
 
-    with time_machine.travel(timezone.now() + timedelta(seconds=uploads.PUT_SECONDS + 1)):
+    with all_clocks_at(timezone.now() + timedelta(seconds=uploads.PUT_SECONDS + 1)):
         expired = put_bytes(in_folder, picture())
 
     assert (put_bytes(of_another_upload, picture()), expired) == (401, 401)
