@@ -191,6 +191,10 @@ class Simulator:
         """Choose how the JWKS endpoint answers: ok, down, slow, garbage, empty, padded or huge."""
         self._keys.set_mode(mode)
 
+    def age(self, seconds: float, webhook_url: str) -> None:
+        """Move the submission of every request with a callback below this URL into the past."""
+        self.log.age_requests(seconds, webhook_url=webhook_url)
+
     @property
     def jwks_fetches(self) -> int:
         """How often the keys were fetched."""

@@ -92,9 +92,9 @@ class Log:
         """Return the latest requests, newest first."""
         return self._select(Request, "1 ORDER BY rowid DESC LIMIT ?", count)
 
-    def posts(self) -> list[Post]:
-        """Return every POST to the submit API, including those that were refused or dropped."""
-        return self._select(Post, "1 ORDER BY number")
+    def posts(self, *, after: int = 0) -> list[Post]:
+        """Return every POST to the submit API after this number, including those that were refused or dropped."""
+        return self._select(Post, "number > ? ORDER BY number", after)
 
     def count_posts(self, body_sha256: str) -> int:
         """Return how many POSTs had this body."""
@@ -151,6 +151,12 @@ class Log:
             values = [_to_column(columns[name], value) for name, value in changes.items()]
             self._write(f"UPDATE requests SET {setting} WHERE request_id = ?", [*values, request_id])
             return replace(request, **changes)
+
+    def age_requests(self, seconds: float, *, webhook_url: str) -> None:
+        """Move the submission of every request with a callback below this URL into the past."""
+        pattern = webhook_url.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+        statement = "UPDATE requests SET accepted_at = accepted_at - ? WHERE webhook_url LIKE ? ESCAPE '!'"
+        self._write(statement, (seconds, pattern))
 
     def delete_payloads(self, request_id: str) -> None:
         """Delete the inputs, the answer and the files of a request. The request stays, and stays billed."""

@@ -26,6 +26,8 @@ CACHE_BYTES_MAX = 64 * 1024**2
 # Width and height of images whose size the model chooses itself.
 DEFAULT_SIDE = 1024
 DEFAULT_SECONDS = 5.0
+# The padding of the scenario `outputs:large`.
+LARGE_BYTES = 12 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,7 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
     """Describe one file of the answer: what is drawn in it, and its path on the file server."""
     # Models without a seed input still draw another file for each request.
     seed = getattr(inputs, "seed", _pseudo_random(request.request_id, 0))
-    size = expected.size
+    size, plan = expected.size, parse(request.scenarios)
     drawing = Drawing(
         media_type=drawn_type(expected.media_type),
         text=prompt_of(request.inputs) or request.endpoint,
@@ -213,7 +215,8 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
         width=size.width if size else DEFAULT_SIDE,
         height=size.height if size else DEFAULT_SIDE,
         seconds=expected.duration_seconds or DEFAULT_SECONDS,
-        black=any(scenario.applies_to(position) for scenario in parse(request.scenarios).all("nsfw")),
+        padding_bytes=LARGE_BYTES if plan.has("outputs", "large") else 0,
+        black=any(scenario.applies_to(position) for scenario in plan.all("nsfw")),
     )
     digest = hashlib.sha256(f"{request.request_id}/{position}".encode()).hexdigest()
     name = base64.urlsafe_b64encode(bytes.fromhex(digest[:30])).decode()

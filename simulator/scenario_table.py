@@ -64,6 +64,7 @@ GARBAGE = {
     "big": "Ten megabytes of JSON.",
     "wrong_host": "The URLs in the response name another host.",
     "other_request": "The URLs in the response are those of the request before.",
+    "same_request_id": "The response names an earlier request whose callback was acknowledged, with its URLs.",
 }
 CALLBACKS = {
     "lost": "The callback is never sent.",
@@ -87,6 +88,7 @@ OUTPUTS = {
     "zero": "No file at all.",
     "evil_output_url": "The URL names another host.",
     "data_uri": "The file is in the answer itself, as a data: URL.",
+    "large": "Each file has twelve megabytes more than it needs.",
     "nested": "The files are one level deeper in the answer than documented.",
 }
 CDN = {

@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from generations.catalogue import find_by_endpoint
 from simulator.callback_sender import CallbackSender
@@ -24,6 +25,8 @@ from simulator.scenarios import Plan, UnknownScenario, find_in, parse
 from simulator.signing import FalAccount
 from simulator.submit_faults import BEFORE_ACCEPT, refusal, spoil_acceptance
 
+# How far back an acknowledged request is looked for.
+RECENT_MAX = 100
 SCENARIO_HEADER = "x-simulator-scenario"
 
 
@@ -153,15 +156,26 @@ class SubmitApi:
             "queue_position": request.ahead,
         }
         response = json_response(body, headers={"x-fal-request-id": request.request_id})
-        recent = self._log.recent(2) if plan.has("garbage200", "other_request") else []
-        others = [self._job_url(other) for other in recent if other.request_id != request.request_id]
+        other = self._other_request(request, plan)
         return spoil_acceptance(
             response,
             plan.after(earlier),
             base_url=self._base_url,
             wrong_url=self._canary_url,
-            other_job_url=others[0] if others else url,
+            other_job_url=self._job_url(other or request),
         )
+
+    def _other_request(self, request: Request, plan: Plan) -> Request | None:
+        """Return the earlier request that the response names by mistake, if the plan contains such a mistake."""
+        if plan.has("garbage200", "other_request"):
+            recent = self._log.recent(2)
+        elif plan.has("garbage200", "same_request_id"):
+            # One that the client knows: it has acknowledged the callback, and that lies at the same host.
+            recent = [each for each in self._log.recent(RECENT_MAX) if each.callback == "acknowledged"]
+            recent = [each for each in recent if _host(each.webhook_url) == _host(request.webhook_url)]
+        else:
+            recent = []
+        return next((each for each in recent if each.request_id != request.request_id), None)
 
     def _job_url(self, request: Request) -> str:
         return f"{self._base_url}/{request.app}/requests/{request.request_id}"
@@ -180,6 +194,10 @@ class SubmitApi:
                 scenarios=str(plan),
             )
         )
+
+
+def _host(webhook_url: str | None) -> str:
+    return urlsplit(webhook_url or "").netloc
 
 
 def _endpoint(http_request: HttpRequest) -> str:

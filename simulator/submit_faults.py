@@ -68,7 +68,8 @@ def spoil_acceptance(
 
     Args:
         wrong_url: Replaces `base_url` in the URLs of the response in the scenario `garbage200:wrong_host`.
-        other_job_url: Replaces the URL of the job in the scenario `garbage200:other_request`.
+        other_job_url: Replaces the URL of the job in the scenarios `garbage200:other_request` and, with its request id,
+            `garbage200:same_request_id`.
     """
     garbage = plan.get("garbage200")
     if garbage is not None:
@@ -85,9 +86,11 @@ def spoil_acceptance(
         elif garbage.choice == "big":
             response = json_response({**body, "padding": "0" * BIG_BYTES})
         else:
-            is_other_request = garbage.choice == "other_request"
-            old, new = (body["response_url"], other_job_url) if is_other_request else (base_url, wrong_url)
-            urls = {name: str(body[name]).replace(old, new) for name in body if "url" in name}
-            response = json_response({**body, **urls})
+            is_wrong_host = garbage.choice == "wrong_host"
+            old, new = (base_url, wrong_url) if is_wrong_host else (body["response_url"], other_job_url)
+            changes = {name: str(body[name]).replace(old, new) for name in body if "url" in name}
+            if garbage.choice == "same_request_id":
+                changes["request_id"] = other_job_url.rpartition("/")[2]
+            response = json_response({**body, **changes})
     senders = [AFTER_ACCEPT[scenario.name] for scenario in plan.scenarios if scenario.name in AFTER_ACCEPT]
     return replace(response, send=senders[0]) if senders else response

@@ -39,6 +39,8 @@ class Drawing:
     seconds: float = 5.0
     black: bool = False
     """A black image, as fal's safety checker returns it."""
+    padding_bytes: int = 0
+    """How much larger a PNG or a JPEG is than it needs to be. Readers skip the padding."""
 
 
 def drawn_type(media_type: str) -> str:
@@ -52,7 +54,7 @@ def draw(drawing: Drawing) -> bytes:
     if drawing.media_type.startswith("image/"):
         size = (drawing.width, drawing.height)
         image = images.black(size) if drawing.black else images.draw(text, caption, seed=seed, size=size)
-        return images.encode(image, drawing.media_type)
+        return images.pad(images.encode(image, drawing.media_type), drawing.padding_bytes)
     if drawing.media_type == "video/webm":
         is_portrait = drawing.height > drawing.width
         return webm.draw(text, caption, seed=seed, seconds=drawing.seconds, is_portrait=is_portrait)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import colorsys
 import io
 import random
+import struct
+import zlib
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +16,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 TEXT_CHARACTERS_MAX = 160
 LINE_CHARACTERS = 22
+PNG_SIGNATURE, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 # Fast settings rather than small files: a test run draws thousands of images.
 ENCODERS: dict[str, dict[str, int]] = {
     "image/png": {"compress_level": 1},
@@ -35,6 +38,20 @@ def encode(image: Image.Image, media_type: str) -> bytes:
     out = io.BytesIO()
     image.save(out, format=media_type.removeprefix("image/"), **ENCODERS[media_type])
     return out.getvalue()
+
+
+def pad(content: bytes, count: int) -> bytes:
+    """Return a PNG or a JPEG that is larger by about `count` bytes. Other formats are returned unchanged."""
+    if count and content.startswith(PNG_SIGNATURE):
+        # A chunk whose name begins with a small letter may be skipped. It follows the header, which has 25 bytes.
+        end = len(PNG_SIGNATURE) + 25
+        name_and_data = b"paDd" + bytes(count)
+        chunk = struct.pack(">I", count) + name_and_data + struct.pack(">I", zlib.crc32(name_and_data))
+        return content[:end] + chunk + content[end:]
+    if count and content.startswith(JPEG_START):
+        comment = b"\xff\xfe" + struct.pack(">H", 0xFFFF) + bytes(0xFFFF - 2)
+        return JPEG_START + comment * (count // len(comment)) + content[len(JPEG_START) :]
+    return content
 
 
 def black(size: Size) -> Image.Image:

@@ -112,3 +112,14 @@ def test_waiting_ends_when_the_time_is_up(fal: Simulator) -> None:
 
     assert not fal.wait_until(lambda: False, timeout=0.1)
     assert time.monotonic() - started_at >= 0.1
+
+
+def test_only_the_requests_of_one_receiver_grow_older(
+    fal: Simulator, queue_client: QueueClient, receiver: CallbackReceiver
+) -> None:
+    ours, theirs = queue_client.run(webhook=receiver.url), queue_client.run(webhook="http://127.0.0.1:9/")
+
+    post(fal, "age", seconds=3600, webhook_url=receiver.url[:-1])
+
+    assert queue_client.record(ours.request_id).accepted_at == ours.accepted_at - 3600
+    assert queue_client.record(theirs.request_id).accepted_at == theirs.accepted_at

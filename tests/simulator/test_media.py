@@ -34,6 +34,17 @@ def test_another_seed_gives_another_file() -> None:
         assert draw(drawing(media_type, seed=1)) != draw(drawing(media_type, seed=2)), media_type
 
 
+@pytest.mark.parametrize("media_type", ["image/png", "image/jpeg"])
+def test_padding_makes_a_file_larger_and_changes_no_pixel(media_type: str) -> None:
+    usual = drawing(media_type)
+
+    padded = draw(replace(usual, padding_bytes=1_000_000))
+
+    with Image.open(io.BytesIO(padded)) as image, Image.open(io.BytesIO(draw(usual))) as expected:
+        assert image.tobytes() == expected.tobytes()
+    assert 1_050_000 > len(padded) - len(draw(usual)) > 900_000
+
+
 def test_another_caption_gives_another_sound() -> None:
     for media_type in ("audio/mpeg", "audio/wav"):
         first, second = (draw(replace(drawing(media_type), caption=caption)) for caption in ("request 1", "request 2"))

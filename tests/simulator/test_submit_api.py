@@ -9,7 +9,7 @@ import pytest
 
 from simulator import Simulator, UnknownScenario
 from simulator.scenario_table import GARBAGE, REFUSALS
-from tests.simulator.queue_client import FLUX, NO_TLS, SPEED, TRIPO, QueueClient
+from tests.simulator.queue_client import FLUX, NO_TLS, SPEED, TRIPO, CallbackReceiver, QueueClient
 
 EDIT = "fal-ai/flux-2/edit"
 
@@ -82,7 +82,9 @@ def test_a_dripping_response_arrives_byte_by_byte(queue_client: QueueClient) -> 
 
 def test_an_unusable_response_belongs_to_a_job_that_was_accepted(fal: Simulator, queue_client: QueueClient) -> None:
     earlier = queue_client.submit("a cat").json()["request_id"]
-    for choice in sorted(GARBAGE, key="other_request".__ne__):
+    # The other one needs an acknowledged callback.
+    choices = GARBAGE.keys() - {"same_request_id"}
+    for choice in sorted(choices, key="other_request".__ne__):
         response = queue_client.submit(f"[garbage200:{choice}]")
 
         text, request_id = response.text, fal.log.accepted()[-1].request_id
@@ -98,7 +100,21 @@ def test_an_unusable_response_belongs_to_a_job_that_was_accepted(fal: Simulator,
         assert is_unusable[choice], choice
         # Without this header, the client cannot find the job by its response.
         assert "x-fal-request-id" not in response.headers, choice
-    assert len(fal.log.accepted()) == len(GARBAGE) + 1
+    assert len(fal.log.accepted()) == len(choices) + 1
+
+
+def test_a_response_names_a_request_that_the_client_knows(
+    fal: Simulator, queue_client: QueueClient, receiver: CallbackReceiver
+) -> None:
+    known = queue_client.run(webhook=receiver.url).request_id
+    assert fal.wait_until(lambda: queue_client.record(known).callback == "acknowledged")
+    queue_client.submit("another job")
+
+    answer = queue_client.submit("[garbage200:same_request_id]", webhook=receiver.url).json()
+
+    assert answer["request_id"] == known
+    assert answer["status_url"] == f"{fal.url}/fal-ai/flux/requests/{known}/status"
+    assert fal.log.accepted()[-1].request_id != known
 
 
 def test_the_canary_records_clients_that_follow_a_redirect(fal: Simulator, queue_client: QueueClient) -> None:
