@@ -33,10 +33,15 @@ max_client_conn = 200
 """
 
 
+def find_program() -> str | None:
+    """The path of PgBouncer, if it is installed on this machine."""
+    return shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
 @contextmanager
 def pgbouncer(database_url: str) -> Iterator[str]:
     """Run PgBouncer before the database for as long as the block lasts. Yields the URL with which to use it."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    program = find_program()
     if program is None:
         pytest.skip("pgbouncer is missing. On Debian: apt-get install pgbouncer")
     with scratch.folder("pgbouncer") as folder, (folder / "log").open("wb") as log:
