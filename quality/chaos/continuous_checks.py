@@ -17,6 +17,7 @@ from credits.models import Entry
 from generations.models import Generation, Phase
 from operations import invariants
 from quality.chaos.counters import Counters
+from quality.chaos.gate import Gate
 
 ENTRY_COLUMNS = ("account_id", "kind", "balance_change", "held_change", "counter_side", "hold_id", "key")
 FINAL_COLUMNS = ("status", "version", "credits", "captured", "released", "failure_code", "finished_at")
@@ -30,12 +31,14 @@ class ContinuousChecks:
     counters: Counters
     stop: threading.Event
     pause_seconds: float
+    gate: Gate
     finished: Rows = field(default_factory=dict)
     entries: Rows = field(default_factory=dict)
 
     def run(self) -> None:
         while not self.stop.wait(self.pause_seconds):
-            self.check()
+            with self.gate.step():
+                self.check()
         connection.close()
 
     def check(self) -> None:
@@ -57,6 +60,10 @@ class ContinuousChecks:
         self._compare("I9", self.entries, entries)
         self.finished, self.entries = finished, entries
         self.counters.count_event("snapshots")
+
+    def forget(self) -> None:
+        """Compare the next snapshot with nothing, since the database has been replaced."""
+        self.finished, self.entries = {}, {}
 
     def _compare(self, rule: str, before: Rows, now: Rows) -> None:
         for key in before.keys() - now.keys():

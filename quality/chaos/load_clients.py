@@ -1,4 +1,4 @@
-"""Clients that order over HTTP as real ones do: they repeat unanswered requests, double them, and cancel.
+"""Clients that order over HTTP as real ones do: they repeat unanswered requests, double them, cancel and erase.
 
 Each client runs in a thread and remembers what the API has answered. An answer that contradicts an earlier one is a
 violation (I10), and so is an order that is placed twice under one idempotency key (A7, A8, A9).
@@ -6,100 +6,40 @@ violation (I10), and so is an order that is placed twice under one idempotency k
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from typing import Any
 from uuid import uuid4
 
+from quality.chaos.api_client import PAUSE_SECONDS, TEMPORARY_STATUSES, Answer, ApiClient
 from quality.chaos.counters import Counters
 from quality.chaos.fault_plan import FaultPlan
+from quality.chaos.gate import Gate
+from quality.chaos.losses import Content
+from quality.chaos.order_bodies import Body, OrderBodies
 
 # No client has more unfinished generations than this, so the load adapts to the speed of the machine.
 UNFINISHED_MAX = 12
-TRIES_MAX = 60
-PAUSE_SECONDS = 0.3
 FINAL_STATUSES = ("completed", "failed")
-# Answers that a correct client may get while faults are injected, and after which it tries again.
-TEMPORARY_STATUSES = (402, 503)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A response of the API."""
-
-    status: int
-    body: Mapping[str, Any]
-
-    @property
-    def id(self) -> str:
-        return str(self.body.get("id", ""))
-
-
-@dataclass
-class ApiClient:
-    """Calls Limn's API with one API key."""
-
-    port: int
-    token: str
-    counters: Counters
-
-    def call(self, method: str, path: str, json_body: Any = None, idempotency_key: str = "") -> Answer | None:
-        """Make one request. Returns None without an answer: the connection broke, or no server listens."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=25)
-        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
-        headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        try:
-            connection.request(
-                method, f"/api/v1/{path}", json.dumps(json_body) if json_body is not None else None, headers
-            )
-            response = connection.getresponse()
-            received = response.read()
-        except (OSError, HTTPException):
-            self.counters.count_event("requests without an answer")
-            return None
-        finally:
-            connection.close()
-        self.counters.count_event(f"answered {response.status}")
-        if response.status >= 500 and response.status != 503:
-            self.counters.add_violation("I16", f"{method} {path} was answered {response.status}")
-        try:
-            body = json.loads(received or b"{}")
-        except ValueError:
-            # A proxy's answer, or the first part of one.
-            body = {}
-        return Answer(status=response.status, body=body if isinstance(body, dict) else {})
-
-    def call_until_final(
-        self, method: str, path: str, body: Any, idempotency_key: str, stop: threading.Event
-    ) -> Answer | None:
-        """Repeat a request with the same idempotency key until its answer is final, or `stop` is set."""
-        for attempt in range(TRIES_MAX):
-            if stop.is_set() and attempt:
-                return None
-            answer = self.call(method, path, body, idempotency_key)
-            if answer is not None and answer.status not in TEMPORARY_STATUSES:
-                return answer
-            stop.wait(PAUSE_SECONDS)
-        return None
 
 
 class OrderLimit:
-    """The number of orders that all clients together may still place."""
+    """The number of generations that all clients together may still order."""
 
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
 
-    def take(self) -> bool:
+    def take(self, count: int = 1) -> bool:
+        """Take one, or as many as a batch has. The last batch may exceed the limit."""
         with self._lock:
-            self._left -= 1
-            return self._left >= 0
+            had_some = self._left > 0
+            self._left -= count
+            return had_some
 
 
 @dataclass
@@ -113,25 +53,38 @@ class LoadClient:
     rng: random.Random
     stop: threading.Event
     order_limit: OrderLimit
+    gate: Gate
+    account_id: int
+    is_rich: bool = True
+    """Whether its account can pay for batches and 3D models."""
     unfinished: list[str] = field(default_factory=list)
     """Ids of the generations that have not been seen to end."""
     finished: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The final state of each finished generation, as the API showed it first."""
     versions: dict[str, int] = field(default_factory=dict)
     """The highest version that was shown of each generation."""
-    finished_request_ids: list[str] = field(default_factory=list)
-    """fal's request ids of finished generations, for the replayer."""
-    output_ids: list[str] = field(default_factory=list)
+    finished_request_ids: dict[str, str] = field(default_factory=dict)
+    """fal's request id of finished generations, for the replayer."""
+    images: dict[str, str] = field(default_factory=dict)
+    """The generation of each image that can be edited, by the id of the output."""
+    erased: set[str] = field(default_factory=set)
+    orders_without_answer: int = 0
+    """How many generations may exist that this client was never told of: the connection broke."""
+
+    def __post_init__(self) -> None:
+        self._bodies = OrderBodies(self.name, self.plan, self.rng, self._behaves, is_rich=self.is_rich)
+        self._lock = threading.Lock()
 
     def run(self) -> None:
         """Place orders and poll them until the load phase ends."""
         while not self.stop.is_set():
-            if len(self.unfinished) < UNFINISHED_MAX and self.order_limit.take():
-                self.place_order()
-            elif not self.unfinished:
-                # The limit is reached, and nothing is left to poll.
-                return
-            self._poll_next()
+            with self.gate.step():
+                if len(self.unfinished) < UNFINISHED_MAX and self.order_limit.take():
+                    self._act()
+                elif not self.unfinished:
+                    # The limit is reached, and nothing is left to poll.
+                    return
+                self._poll_next()
 
     def finish(self, deadline: float) -> None:
         """Poll until everything has ended. `deadline` is a time of the monotonic clock."""
@@ -146,9 +99,38 @@ class LoadClient:
         for generation_id in self.rng.sample(sorted(self.finished), min(count, len(self.finished))):
             self._observe(self.api.call("GET", f"generations/{generation_id}/"))
 
+    def forget_lost(self, restored: Content) -> None:
+        """Forget what a restore of the database has undone. Called while the gate is closed."""
+        known = self.versions.keys() & restored.versions.keys()
+        self.versions = {pk: restored.versions[pk] for pk in known}
+        still_finished = {pk for pk, shown in self.finished.items() if self.versions.get(pk) == shown["version"]}
+        self.finished = {pk: shown for pk, shown in self.finished.items() if pk in still_finished}
+        # What had ended may be in progress again.
+        self.unfinished = [pk for pk in known if pk not in still_finished]
+        self.finished_request_ids = {pk: name for pk, name in self.finished_request_ids.items() if pk in still_finished}
+        self.images = {pk: generation for pk, generation in self.images.items() if pk in restored.outputs}
+        self.erased &= known - set(self.unfinished)
+
+    def _act(self) -> None:
+        """Order something, or do with an earlier generation what the plan draws."""
+        if self.is_rich and self._behaves("batch"):
+            self.place_batch()
+        elif self._behaves("two identical orders"):
+            body = self._bodies.draw_identical_pair()
+            # Each has a key of its own, so both are wanted.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(self._place, "generations/", body, str(uuid4()))
+                self._place("generations/", body, str(uuid4()))
+        elif self._behaves("no idempotency key"):
+            self._place_without_key("generations/", self._draw_body())
+        elif self.finished and self._behaves("erase"):
+            self.erase()
+        else:
+            self.place_order()
+
     def place_order(self) -> None:
         """Place one order, and do with it what the plan draws: repeat it, reuse its key, cancel it."""
-        key, body = str(uuid4()), self._order_body()
+        key, body = str(uuid4()), self._draw_body()
         if self._behaves("concurrent repeat"):
             # Two requests with one key at the same time: both must be answered with the same generation.
             with ThreadPoolExecutor(1) as pool:
@@ -162,45 +144,99 @@ class LoadClient:
         if self._behaves("repeat"):
             self._compare_repeated(first, self._place("generations/", body, key), key)
         if self._behaves("key reuse"):
-            answer = self.api.call_until_final("POST", "generations/", self._order_body(), key, self.stop)
-            if answer is not None and answer.status != 422:
+            answer = self.api.call_until_final("POST", "generations/", self._draw_body(), key, self.stop)
+            if answer is not None and answer.status not in (422, *TEMPORARY_STATUSES):
                 self.counters.add_violation("A8", f"another order under key {key} was answered {answer.status}")
         if self._behaves("cancel"):
             self._observe(self.api.call("POST", f"generations/{first.id}/cancel/"))
 
-    def _order_body(self) -> dict[str, Any]:
-        # The prompt carries the scenarios that the simulator plays for this order.
-        prompt = f"a fox for {self.name} {uuid4()} {self.plan.draw_scenarios(self.rng)}"
-        if self._behaves("identical prompt"):
-            scenario = self.rng.choice(("drop_after_accept", "callback:double", "slow:1"))
-            prompt = f"the same fox again [{scenario}]"
-        if self.output_ids and self._behaves("edit"):
-            # The input image gets another signed URL with each attempt, so fal's record shows other arguments.
-            image = {"output": self.rng.choice(self.output_ids)}
-            edit = {"prompt": prompt, "image_urls": [image], "image_size": {"width": 512, "height": 512}}
-            return {"model": "flux-2-edit", "input": edit}
-        size = {"width": 256, "height": 256}
-        inputs = {"prompt": prompt, "image_size": size, "num_images": self.rng.choice((1, 1, 1, 2, 4))}
-        return {"model": "flux-schnell", "input": inputs}
+    def place_batch(self) -> None:
+        """Order many generations at once: all of them, or none."""
+        body = self._bodies.draw_batch()
+        count = len(body["inputs"])
+        self.order_limit.take(count - 1)
+        answer = self.api.call_until_final("POST", "batches/", body, str(uuid4()), self.stop)
+        if answer is None or answer.status not in (200, 202):
+            self._count_unanswered(answer, "a batch", count)
+            return
+        generations = answer.body["generations"]
+        if len(generations) != count:
+            self.counters.add_violation("A7", f"a batch of {count} has {len(generations)} generations")
+        for shown in generations:
+            self._begin(Answer(status=answer.status, body=shown))
 
-    def _place(self, path: str, body: Any, key: str) -> Answer | None:
+    def erase(self) -> None:
+        """Erase a finished generation. In some cases an order for one of its images comes at the same time."""
+        generation_id = self.rng.choice(list(self.finished))
+        image = next((pk for pk, generation in self.images.items() if generation == generation_id), None)
+        if image is not None and self.rng.random() < 0.3:
+            # Either the order comes first and the erasure is refused, or the other way round.
+            order = self._bodies.draw([image])
+            with ThreadPoolExecutor(1) as pool:
+                placed = pool.submit(self._place, "generations/", order, str(uuid4()), (404, 409))
+                self._erase(generation_id)
+                placed.result()
+        else:
+            self._erase(generation_id)
+
+    def _erase(self, generation_id: str) -> None:
+        answer = self.api.call_until_final("DELETE", f"generations/{generation_id}/", None, "", self.stop)
+        if answer is not None and answer.status in (409, *TEMPORARY_STATUSES):
+            # A generation in progress uses one of its files, or the database is unavailable.
+            return
+        if answer is not None and answer.status not in (200, 202):
+            self.counters.add_violation("A7", f"an erasure was answered {answer.status}: {answer.body.get('code')}")
+            return
+        # Without an answer it may have been erased: from here on it is no longer compared.
+        self.erased.add(generation_id)
+        del self.finished[generation_id]
+        self.finished_request_ids.pop(generation_id, None)
+        self.images = {pk: generation for pk, generation in self.images.items() if generation != generation_id}
+
+    def _draw_body(self) -> Body:
+        return self._bodies.draw(list(self.images))
+
+    def _place(self, path: str, body: Any, key: str, refusals: tuple[int, ...] = (409,)) -> Answer | None:
+        """Place an order under a key until it is answered. Returns the answer if it was accepted.
+
+        Args:
+            refusals: Statuses that are no violation. 409: the first request with this key is still being answered.
+        """
         answer = self.api.call_until_final("POST", path, body, key, self.stop)
-        if answer is None:
+        if answer is None or answer.status not in (200, 202):
+            if answer is None or answer.status not in refusals:
+                self._count_unanswered(answer, "an order", 1)
             return None
-        if answer.status not in (200, 202):
-            # 409: the first request with this key is still being answered.
-            if answer.status != 409:
-                detail = f"an order was answered {answer.status}: {answer.body.get('code')}"
-                self.counters.add_violation("A7", detail)
-            return None
-        if answer.id not in self.versions:
-            self.counters.count_event("orders")
-            self.unfinished.append(answer.id)
-        self._observe(answer)
+        self._begin(answer)
         return answer
 
+    def _place_without_key(self, path: str, body: Any) -> None:
+        """Place an order once. Without a key, a client cannot repeat it after an error."""
+        answer = self.api.call("POST", path, body)
+        if answer is not None and answer.status in (200, 202):
+            self._begin(answer)
+        elif answer is None or answer.status != 409:
+            self._count_unanswered(answer, "an order without a key", 1)
+
+    def _begin(self, answer: Answer) -> None:
+        """Follow a generation from its first answer on."""
+        with self._lock:
+            if answer.id not in self.versions:
+                self.counters.count_event("orders")
+                self.unfinished.append(answer.id)
+            self._observe(answer)
+
+    def _count_unanswered(self, answer: Answer | None, what: str, count: int) -> None:
+        if answer is None:
+            self.orders_without_answer += count
+        elif answer.status not in TEMPORARY_STATUSES:
+            detail = f"{what} was answered {answer.status}: {answer.body.get('code')}"
+            self.counters.add_violation("A7", detail)
+
     def _compare_repeated(self, first: Answer | None, second: Answer | None, key: str) -> None:
-        if first and second and (second.status not in (200, 202) or first.id != second.id):
+        if first is None or second is None or second.status in TEMPORARY_STATUSES:
+            return
+        if second.status not in (200, 202) or first.id != second.id:
             self.counters.add_violation("A7", f"key {key} ordered {first.id} and then {second.status} {second.id}")
 
     def _poll_next(self) -> None:
@@ -229,15 +265,16 @@ class LoadClient:
             known, shown = self.finished[answer.id], _final_state(answer.body)
             if known != shown:
                 self.counters.add_violation("I10", f"{answer.id} was {known} and is {shown}")
-        elif answer.body["status"] in FINAL_STATUSES:
+        elif answer.body["status"] in FINAL_STATUSES and answer.id not in self.erased:
             self.finished[answer.id] = _final_state(answer.body)
             self.counters.count_event(f"seen {answer.body['status']}")
-            self.output_ids += [output["id"] for output in answer.body.get("outputs", [])]
+            images = [output["id"] for output in answer.body.get("outputs", []) if output["kind"] == "image"]
+            self.images |= dict.fromkeys(images, answer.id)
             # The answer to an order can show the end already.
             if answer.id in self.unfinished:
                 self.unfinished.remove(answer.id)
             if answer.body.get("fal_request_id"):
-                self.finished_request_ids.append(str(answer.body["fal_request_id"]))
+                self.finished_request_ids[answer.id] = str(answer.body["fal_request_id"])
 
     def _behaves(self, behaviour: str) -> bool:
         """Draw whether this client shows the behaviour now, and count it."""

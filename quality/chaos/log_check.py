@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from quality.chaos.counters import Counters
+from quality.chaos.postgres import DEADLOCK
 
 TRACEBACK_HEADER = "Traceback (most recent call last):"
 # A traceback with one of these lines is followed by the traceback that ends the chain.
@@ -21,8 +22,6 @@ EXPECTED = re.compile(
     r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
     r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled"
 )
-# As PostgreSQL words it.
-DEADLOCK = "deadlock detected"
 
 
 def check_log(process: str, text: str, secrets: Mapping[str, Iterable[str]], counters: Counters) -> None:

@@ -1,6 +1,6 @@
 """A PostgreSQL server for chaos runs and benchmarks.
 
-It can be crashed and restarted, and keeps everything that it has committed.
+It can be crashed and restarted, and keeps everything that it has committed. It can dump a database and restore it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from config.management import subprocesses
 from quality.chaos import processes
@@ -27,6 +28,8 @@ SYSTEM_USER = pwd.getpwuid(UNPRIVILEGED_UID).pw_name if os.geteuid() == 0 else N
 # A crash of the server process must not lose a commit. The machine itself does not crash, so fsync is not needed.
 SETTINGS = ("fsync=off", "synchronous_commit=on", "max_connections=200", "listen_addresses=127.0.0.1")
 START_SECONDS_MAX = 30.0
+# As PostgreSQL words it, in its log and in the exception of the transaction that it aborts.
+DEADLOCK = "deadlock detected"
 
 
 class Postgres:
@@ -49,6 +52,40 @@ class Postgres:
         subprocess.run(command, check=True, capture_output=True, cwd=self._data, user=SYSTEM_USER)
         self._server = self._start()
 
+    def url_of(self, database: str, user: str = DATABASE_USER) -> str:
+        """Return the URL of a database on this server."""
+        return f"postgresql://{user}@127.0.0.1:{self._port}/{database}"
+
+    def administer(self, *statements: str | sql.Composed) -> None:
+        """Execute statements as the superuser, each in a transaction of its own."""
+        # The superuser may still write while a fault has made transactions read-only.
+        options = "-c default_transaction_read_only=off"
+        with psycopg.connect(self.url, autocommit=True, options=options) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def create_database(self, name: str, *, owner: str) -> None:
+        """Create an empty database. Connections that use a database of this name are ended, and it is dropped."""
+        name_and_owner = {"name": sql.Identifier(name), "owner": sql.Identifier(owner)}
+        self.administer(
+            sql.SQL("DROP DATABASE IF EXISTS {name} WITH (FORCE)").format(**name_and_owner),
+            sql.SQL("CREATE DATABASE {name} OWNER {owner}").format(**name_and_owner),
+        )
+
+    def dump(self, database: str, file: Path) -> None:
+        """Write a consistent dump of a database, while it is in use."""
+        self._run("pg_dump", "--format=custom", f"--file={file}", f"--dbname={self.url_of(database)}")
+
+    def restore(self, database: str, file: Path, *, owner: str) -> None:
+        """Replace a database by what a dump contains."""
+        self.create_database(database, owner=owner)
+        self._run("pg_restore", "--exit-on-error", f"--dbname={self.url_of(database)}", str(file))
+
+    @property
+    def deadlocks(self) -> int:
+        """How many deadlocks the server has resolved, by its log: a crash resets those of pg_stat_database."""
+        return self.log.read_text(errors="replace").count(DEADLOCK)
+
     def crash(self) -> None:
         """Stop the server without a checkpoint, as `pg_ctl -m immediate` does, and start it again: it recovers."""
         self.stop()
@@ -60,6 +97,9 @@ class Postgres:
 
     def stop(self) -> None:
         subprocesses.stop(self._server, by=signal.SIGQUIT, within_seconds=10)
+
+    def _run(self, program: str, *options: str) -> None:
+        subprocess.run([str(self._binaries / program), *options], check=True, capture_output=True)
 
     def _start(self) -> subprocess.Popen[bytes]:
         # No Unix socket: every client connects over TCP, most of them through the proxy.

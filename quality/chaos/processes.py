@@ -43,6 +43,8 @@ class ManagedProcess:
         self._log = folder / f"{name}.log"
         self._command = [sys.executable, *command]
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+        self._extra_environment: Mapping[str, str] = {}
+        self._is_halted = False
         self._lock = threading.Lock()
         self._process = self._start()
 
@@ -70,6 +72,37 @@ class ManagedProcess:
             self._process = self._start()
             return ended_in_time
 
+    def restart_with(self, environment: Mapping[str, str]) -> None:
+        """Kill the program, and start it again with these variables in addition, until the next call."""
+        self._extra_environment = environment
+        self.kill()
+
+    def halt(self, *, by_kill: bool) -> None:
+        """End the program, by SIGKILL or by SIGTERM, and leave it ended until `start_again`."""
+        with self._lock:
+            self._is_halted = True
+            if by_kill:
+                subprocesses.kill(self._process)
+            else:
+                subprocesses.stop(self._process, within_seconds=TERMINATE_SECONDS_MAX)
+                # Its children too, if it could not end them.
+                subprocesses.kill(self._process)
+
+    def start_again(self) -> None:
+        """Start the program after `halt`."""
+        with self._lock:
+            self._is_halted = False
+            self._process = self._start()
+
+    def limit_file_size(self, bytes_max: int | None) -> None:
+        """Let the program write no file larger than this, as on a full disk. None: as large as it likes."""
+        with suppress(psutil.Error):
+            program = psutil.Process(self._process.pid)
+            for process in (program, *program.children(recursive=True)):
+                # Only the soft limit: a process without privileges could not raise the hard one again.
+                limit = psutil.RLIM_INFINITY if bytes_max is None else bytes_max
+                process.rlimit(psutil.RLIMIT_FSIZE, (limit, psutil.RLIM_INFINITY))
+
     def kill_child(self) -> None:
         """Send SIGKILL to one child of the process, if it has any."""
         with suppress(psutil.Error):
@@ -91,7 +124,7 @@ class ManagedProcess:
     def restart_if_ended(self) -> None:
         """Start the program again if it has ended by itself, as after a failpoint."""
         with self._lock:
-            if self._process.poll() is not None:
+            if self._process.poll() is not None and not self._is_halted:
                 self._process = self._start()
 
     def _send_to_group(self, number: signal.Signals) -> None:
@@ -100,4 +133,6 @@ class ManagedProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as output:
-            return start(self._command, output=output, environment=self._environment, folder=ROOT)
+            return start(
+                self._command, output=output, environment={**self._environment, **self._extra_environment}, folder=ROOT
+            )

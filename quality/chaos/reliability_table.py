@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quality.chaos.counters import Counters
-from quality.chaos.fault_plan import BEFORE_ACCEPT
+from quality.chaos.fault_kinds import BEFORE_ACCEPT
 
 LOST_ANSWERS = ("drop_after_accept", "hang_after_accept", "garbage200", "status:504", "failpoint posted")
 FORGERIES = ("callback:forged", "callback:wrong_account", "callback:mismatch", "callback:stale", "callback:garbage")

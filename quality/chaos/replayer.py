@@ -14,6 +14,7 @@ import requests
 
 from quality.chaos.counters import Counters
 from quality.chaos.environment import Environment
+from quality.chaos.gate import Gate
 from quality.chaos.load_clients import LoadClient
 
 PAUSE_SECONDS = 0.25
@@ -30,20 +31,24 @@ class CallbackReplayer:
     counters: Counters
     rng: random.Random
     stop: threading.Event
+    gate: Gate
 
     def run(self) -> None:
         while not self.stop.wait(PAUSE_SECONDS):
-            client = self.rng.choice(self.clients)
-            # Only jobs whose end a client has seen: what comes from here on must change nothing.
-            if not client.finished_request_ids:
-                continue
-            request_id = self.rng.choice(client.finished_request_ids)
-            contradicts = self.rng.randrange(CONTRADICTION_INTERVAL) == 0
-            kind = "contradiction" if contradicts else "true"
-            try:
-                self.environment.control_simulator("call_again", request_id=request_id, kind=kind)
-            except requests.RequestException:
-                # No fault stops the simulator, but on a busy machine its answer may come too late.
-                self.counters.count_event("late duplicate not sent")
-            else:
-                self.counters.count_fault("late contradiction" if contradicts else "late duplicate")
+            with self.gate.step():
+                self._replay_one()
+
+    def _replay_one(self) -> None:
+        # Only jobs whose end a client has seen: what comes from here on must change nothing.
+        request_ids = list(self.rng.choice(self.clients).finished_request_ids.values())
+        if not request_ids:
+            return
+        contradicts = self.rng.randrange(CONTRADICTION_INTERVAL) == 0
+        kind = "contradiction" if contradicts else "true"
+        try:
+            self.environment.control_simulator("call_again", request_id=self.rng.choice(request_ids), kind=kind)
+        except requests.RequestException:
+            # No fault stops the simulator, but on a busy machine its answer may come too late.
+            self.counters.count_event("late duplicate not sent")
+        else:
+            self.counters.count_fault("late contradiction" if contradicts else "late duplicate")

@@ -37,7 +37,6 @@ class Size:
     """The load phase ends after this time, or after twice this time if `orders_min` was not reached by then."""
     orders_min: int
     clients: int
-    workers: int
     time_scale: float
     """Leases, backoffs and grace periods are shorter by this factor."""
     fault_pause_seconds: tuple[float, float]
@@ -58,7 +57,7 @@ class Result:
 def run(plan: FaultPlan, size: Size, folder: Path) -> Result:
     """Run all three phases. Databases, logs and files are written to `folder`."""
     result = Result(counters=Counters())
-    environment = Environment(folder, time_scale=size.time_scale, workers=size.workers, failpoints=plan.failpoint_file)
+    environment = Environment(folder, time_scale=size.time_scale, plan=plan)
     with environment:
         # The environment has set the variables that config.settings reads.
         django.setup()
@@ -80,7 +79,8 @@ class Phases:
         # Models can be imported only after django.setup().
         from quality.chaos.participants import Participants  # noqa: PLC0415
 
-        self._environment, self._size, self._result, self._counters = environment, size, result, result.counters
+        self._environment, self._plan, self._size = environment, plan, size
+        self._result, self._counters = result, result.counters
         self._stop_load, self._stop_all = threading.Event(), threading.Event()
         self._participants = Participants(
             environment, plan, size, self._counters, stop_load=self._stop_load, stop_all=self._stop_all
@@ -91,11 +91,17 @@ class Phases:
         """Place orders and inject faults until the size of the run is reached."""
         started = time.monotonic()
         participants = self._participants
-        clients = [self._start_thread(client.run) for client in participants.clients]
+        for kind in self._plan.topology.kinds:
+            self._counters.count_fault(kind)
+        # From the beginning, so that even a short run has strangers.
+        if "stranger's files" in self._plan.environment_faults:
+            participants.strangers.put_files()
+        clients = [self._start_thread(client.run) for client in participants.all_clients]
         injector = self._start_thread(participants.fault_injector.run)
         self._background = [
             self._start_thread(participants.checks.run),
             self._start_thread(participants.replayer.run),
+            self._start_thread(participants.strangers.run),
             self._start_thread(self._environment.keep_running, self._stop_all),
         ]
         next_progress = started
@@ -124,7 +130,7 @@ class Phases:
         started = time.monotonic()
         deadline = started + RECOVERY_SECONDS_MAX
         # The clients poll too: what the API shows must end as well as the rows.
-        clients = [self._start_thread(client.finish, deadline) for client in self._participants.clients]
+        clients = [self._start_thread(client.finish, deadline) for client in self._participants.all_clients]
         while time.monotonic() < deadline:
             if not self._participants.has_unfinished_work() and self._environment.is_ready():
                 break

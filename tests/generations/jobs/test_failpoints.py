@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quality.chaos import fault_plan
+from quality.chaos import fault_kinds
 from quality.chaos.processes import ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
@@ -50,6 +50,6 @@ def test_a_failpoint_has_no_effect_after_the_plan_is_deleted(plan: Path) -> None
 def test_the_product_has_every_failpoint_that_a_chaos_run_uses() -> None:
     product = "".join(path.read_text() for path in (ROOT / "generations").rglob("*.py"))
 
-    names = {point.split()[0] for point in fault_plan.FAILPOINTS}
+    names = {point.split()[0] for point in fault_kinds.FAILPOINTS}
 
     assert {name for name in names if f'failpoints.reach("{name}")' not in product} == set()

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from quality.chaos import fault_plan
+from quality.chaos import fault_kinds, fault_plan
 from simulator.scenarios import parse
 
 pytestmark = pytest.mark.once
@@ -28,7 +28,7 @@ def test_an_even_seed_leaves_out_half_of_the_kinds() -> None:
 
 
 def test_the_simulator_knows_every_scenario_that_orders_request() -> None:
-    assert len(parse(" ".join(fault_plan.ORDER_FAULTS)).scenarios) == len(fault_plan.ORDER_FAULTS)
+    assert len(parse(" ".join(fault_kinds.ORDER_FAULTS)).scenarios) == len(fault_kinds.ORDER_FAULTS)
 
 
 def test_some_orders_request_no_scenario() -> None:
