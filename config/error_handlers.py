@@ -9,6 +9,7 @@ import logging
 import sys
 
 from django.db import InterfaceError, OperationalError
+from django.db import InternalError as DatabaseInternalError
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 from psycopg_pool import PoolTimeout
@@ -18,8 +19,9 @@ from generations.http import problems
 
 logger = logging.getLogger(__name__)
 
-# Locked, restarting, unreachable or out of connections: all of these pass.
-DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+# Locked, restarting, unreachable, out of connections or, as a replica, read-only: all of these pass. PostgreSQL reports
+# the last one as an internal error.
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, DatabaseInternalError, PoolTimeout)
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -41,8 +41,16 @@ def test_an_error_of_the_api_callbacks_or_health_is_a_problem_document(path: str
 
 
 @pytest.mark.parametrize("path", ["/credits/", "/api/v1/credits/", "/hooks/fal/x/y"])
-def test_a_database_error_is_answered_503_with_retry_after(path: str) -> None:
-    answer = answer_to(OperationalError("the server closed the connection"), path)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("the server closed the connection"),
+        # PostgreSQL after a failover, and Django's class for it.
+        InternalError("cannot execute INSERT in a read-only transaction"),
+    ],
+)
+def test_a_database_error_is_answered_503_with_retry_after(error: Exception, path: str) -> None:
+    answer = answer_to(error, path)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
