@@ -11,6 +11,7 @@ from tests.services.waiting import until
 
 # The copier's lease, which is the shortest: a process that is paused for longer has lost its leases.
 LEASE_SECONDS = 15.0
+START_SECONDS = 4.0
 MINUTE, HOUR = 60, 3600
 # Up to 30 s a process goes on working; beyond that it must do nothing until its clock is right.
 CLOCK_ERRORS_SECONDS = (20, 40, 10 * MINUTE, 70 * MINUTE, 3 * HOUR, 7 * HOUR)
@@ -62,7 +63,7 @@ class ProcessFaults:
         process.restart_with(wrong_clock(seconds))
         self.context.counters.count_event(f"a clock {seconds:+} s wrong")
         # The process needs seconds to start, before its clock has any effect.
-        self.context.wait()
+        self.context.stop.wait(START_SECONDS)
         self.context.wait()
         process.restart_with({})
         if process is self.context.environment.limn.web:
