@@ -3,8 +3,8 @@
 DomainError
 ├── Malformed, NotAuthenticated, NotAllowed, NotFound, MethodNotAllowed, NotAcceptable, LengthRequired, TooLarge,
 │   UnsupportedMediaType, RangeNotSatisfiable, RateLimited   what is wrong with the request itself
-├── NotFinished, AlreadyFinished, InUse                      the generation is in another state
-├── MaxCreditsExceeded, ProviderUnfunded                     the order cannot be placed
+├── NotFinished, AlreadyFinished, NotCompleted, InUse        the generation is in another state
+├── MaxCreditsExceeded, PriceChanged, ProviderUnfunded       the order cannot be placed
 └── InternalError, Unavailable                               an error of Limn
 
 Every other error of the app stands beside the code that raises it, and derives from `DomainError` as well.
@@ -28,8 +28,10 @@ __all__ = [
     "NotAcceptable",
     "NotAllowed",
     "NotAuthenticated",
+    "NotCompleted",
     "NotFinished",
     "NotFound",
+    "PriceChanged",
     "ProviderUnfunded",
     "RangeNotSatisfiable",
     "RateLimited",
@@ -87,6 +89,22 @@ class AlreadyFinished(DomainError):
 
 class NotFinished(DomainError):
     code, status, title = "not_finished", 409, "Not finished"
+
+
+class NotCompleted(DomainError):
+    """Only a completed generation can be ordered again."""
+
+    code, status, title = "not_completed", 409, "Not completed"
+
+
+class PriceChanged(DomainError):
+    """The price is another one than the client has agreed to. `needed` is the current price."""
+
+    code, status, title = "price_changed", 409, "Price changed"
+
+    def __init__(self, *, needed: int, agreed: int) -> None:
+        super().__init__(f"This costs {needed} credits, not {agreed}. Nothing was ordered.", needed=needed)
+        self.needed = needed
 
 
 class InUse(DomainError):

@@ -1,4 +1,4 @@
-"""Places orders and cancels generations, for the API, the pages, the admin and the command line.
+"""Places, repeats and cancels orders, for the API, the pages, the admin and the command line.
 
 The cheapest checks come first: the price against the client's limit, then the input files (which may be
 fetched), then everything that the lifecycle checks in its transaction. A new generation is handed to fal at once,
@@ -7,13 +7,13 @@ outside of any transaction; if that fails, a worker submits it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import lifecycle
-from generations.errors import MaxCreditsExceeded, NotFinished, NotFound
-from generations.models import Batch, CancelledBy, Generation, Submission
+from generations.errors import AlreadyFinished, MaxCreditsExceeded, NotCompleted, NotFinished, NotFound, PriceChanged
+from generations.models import Batch, CancelledBy, Generation, Status, Submission
 from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
 from generations.workers import submitter, tasks
@@ -97,32 +97,93 @@ def retry(
     actor: str,
     idempotency_key: str | None,
     request_hash: str,
+    allow_duplicate: bool = False,
     max_credits: int | None = None,
 ) -> PlacedOrder:
-    """Order the same as `earlier` again, as a new generation at the current price.
+    """Order a failed generation once more, as a new generation at the current price.
 
-    Raises NotFinished, NotFound if what was ordered has been erased, UnknownModel, and what `place_order` raises.
+    Args:
+        allow_duplicate: accept the order even if it was retried a moment ago. An idempotency key does not imply it.
+
+    Raises AlreadyFinished for a completed generation, what `repetition_of` raises, and what `place_order` raises.
     """
     # A repeated request is answered first, even if the price or the catalogue has changed since.
     if (placed := find_generation(account, key=idempotency_key, request_hash=request_hash)) is not None:
         return PlacedOrder(generation=placed, is_new=False)
+    if earlier.status == Status.COMPLETED and not earlier.erased_at:
+        raise AlreadyFinished("It is completed. To order the same once more, use …/again/, which names the price.")
+    order = replace(
+        repetition_of(earlier),
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        allow_duplicate=allow_duplicate,
+    )
+    return place_order(account, order, actor=actor, max_credits=max_credits)
+
+
+def order_again(
+    account: Account,
+    earlier: Generation,
+    *,
+    credits: int,
+    actor: str,
+    idempotency_key: str | None,
+    request_hash: str,
+    allow_duplicate: bool = False,
+) -> PlacedOrder:
+    """Order a completed generation once more, as a new generation, at the price that the client has seen.
+
+    Args:
+        credits: the price that the client agrees to.
+        allow_duplicate: as for `retry`.
+
+    Raises NotCompleted, PriceChanged, what `repetition_of` raises, and what `place_order` raises.
+    """
+    if (placed := find_generation(account, key=idempotency_key, request_hash=request_hash)) is not None:
+        return PlacedOrder(generation=placed, is_new=False)
+    order = completed_order(earlier)
+    if order.credits != credits:
+        raise PriceChanged(needed=order.credits, agreed=credits)
+    order = replace(
+        order,
+        # The same terms, so that it cannot cost anything else by the time it is placed.
+        known_terms=order.terms,
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        allow_duplicate=allow_duplicate,
+    )
+    return place_order(account, order, actor=actor)
+
+
+def completed_order(earlier: Generation) -> Order:
+    """Return the order that repeats a completed generation. Raises NotCompleted, and what `repetition_of` raises."""
+    if earlier.status == Status.FAILED:
+        raise NotCompleted("It has failed. To order it once more, retry it.")
+    if earlier.status != Status.COMPLETED:
+        raise NotCompleted("Only a completed generation can be ordered again. Wait until it is completed.")
+    return repetition_of(earlier)
+
+
+def repetition_of(earlier: Generation) -> Order:
+    """Return the order that repeats an ended generation, at the current price.
+
+    Raises NotFinished, NotFound if what was ordered has been erased, UnknownModel if the model is no longer offered,
+    and InvalidInput if it no longer accepts the inputs.
+    """
     if not earlier.is_done:
         raise NotFinished("Only a generation that has ended can be retried. Cancel it first.")
     if earlier.erased_at:
         raise NotFound("What was ordered has been erased, so it cannot be ordered again.")
     model = price_book.find(earlier.model)
-    order = Order(
+    return Order(
         model=model,
         inputs=model.read(earlier.input, preset=earlier.preset or None),
         raw_input=earlier.input,
         preset=earlier.preset,
         metadata=earlier.metadata,
         webhook_url=earlier.webhook_url,
-        idempotency_key=idempotency_key,
-        request_hash=request_hash,
         retry_of=earlier,
     )
-    return place_order(account, order, actor=actor, max_credits=max_credits)
 
 
 def cancel(generation: Generation, *, by: CancelledBy, actor: str) -> lifecycle.CancelAnswer:

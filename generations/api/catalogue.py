@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from generations.api.order_requests import QuoteRequest
 from generations.api.serializers import ModelListSerializer, ModelSerializer, QuoteSerializer
+from generations.catalogue import Inputs, Model
 from generations.http.openapi import problems
 from generations.ordering import price_book
 
@@ -42,11 +43,15 @@ class QuotesView(APIView):
     )
     def post(self, request: Request) -> Response:
         """The price of an order that is not placed."""
-        model, inputs = QuoteRequest.read(request).resolve()
-        valid_until, next_change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
-        quote = {
-            "credits": model.credits(inputs),
-            "basis": "exact",
-            "valid_until": min(valid_until, next_change) if next_change else valid_until,
-        }
-        return Response(QuoteSerializer(quote).data)
+        return quote_response(*QuoteRequest.read(request).resolve())
+
+
+def quote_response(model: Model, inputs: Inputs) -> Response:
+    """Return the response with the price of an order. `model` is at its current price."""
+    valid_until, next_change = timezone.now() + QUOTE_VALID, price_book.next_change(model.slug)
+    quote = {
+        "credits": model.credits(inputs),
+        "basis": "exact",
+        "valid_until": min(valid_until, next_change) if next_change else valid_until,
+    }
+    return Response(QuoteSerializer(quote).data)

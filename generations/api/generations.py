@@ -1,4 +1,4 @@
-"""Generations: placing an order, listing, reading, cancelling, retrying and erasing.
+"""Generations: placing an order, listing, reading, cancelling, repeating and erasing.
 
 `GenerationsView.post` is where an order enters through the API; `services.place_order` does the rest.
 """
@@ -24,11 +24,12 @@ from accounts import api_keys
 from accounts.models import ApiKey
 from credits.models import Account
 from generations import lifecycle, services
+from generations.api.catalogue import quote_response
 from generations.api.filters import GenerationFilter, StrictFilters
-from generations.api.order_requests import OrderRequest, RetryRequest, located_in
+from generations.api.order_requests import AgainRequest, OrderRequest, RetryRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
 from generations.api.representation import Links, represent, represent_found
-from generations.api.serializers import ErasureSerializer, GenerationSerializer
+from generations.api.serializers import ErasureSerializer, GenerationSerializer, QuoteSerializer
 from generations.api.statements import Found, find_generation_with_key
 from generations.errors import AlreadyFinished, DomainError
 from generations.http import long_polling
@@ -180,7 +181,11 @@ class RetryView(APIView):
         responses=ORDER_RESPONSES,
     )
     def post(self, request: Request, generation_id: UUID) -> Response:
-        """Orders the same again, as a new generation at the current price. Only possible once this one has ended."""
+        """Orders the same as a failed or cancelled generation, as a new generation at the current price.
+
+        A generation has one retry at a time: if the same was ordered since it failed, in the last five minutes, the
+        answer is 409, which names that order as `earlier`. To repeat a completed generation, use `again`.
+        """
         generation = _find(request, generation_id)
         body, identity = RetryRequest.read(request), RequestIdentity.read(request, retry_of=str(generation_id))
         user = authenticated_user(request)
@@ -192,7 +197,48 @@ class RetryView(APIView):
                 actor=actor_of(user),
                 idempotency_key=identity.key,
                 request_hash=identity.request_hash,
+                # With an idempotency key the client says itself which requests are the same.
+                allow_duplicate=body.allow_duplicate or identity.key is not None,
                 max_credits=body.max_credits,
+            )
+        return _order_response(request, placed)
+
+
+class AgainView(APIView):
+    @extend_schema(
+        operation_id="quote_again",
+        responses={200: QuoteSerializer, **problems(404, 409, 422)},
+    )
+    def get(self, request: Request, generation_id: UUID) -> Response:
+        """The price of ordering the same as a completed generation once more. It may have changed since."""
+        with located_in("input"):
+            order = services.completed_order(_find(request, generation_id))
+        return quote_response(order.model, order.inputs)
+
+    @extend_schema(
+        operation_id="order_again",
+        request=AgainRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses=ORDER_RESPONSES,
+    )
+    def post(self, request: Request, generation_id: UUID) -> Response:
+        """Orders the same as a completed generation once more, as a new generation.
+
+        `credits` is the price that you agree to, as a GET of the same URL returns it. At another price nothing is
+        ordered, and the answer is 409, `price_changed`. A repeated request is refused as for a retry.
+        """
+        generation = _find(request, generation_id)
+        body, identity = AgainRequest.read(request), RequestIdentity.read(request, again=str(generation_id))
+        user = authenticated_user(request)
+        with located_in("input"):
+            placed = services.order_again(
+                Account.objects.for_user(user),
+                generation,
+                credits=body.credits,
+                actor=actor_of(user),
+                idempotency_key=identity.key,
+                request_hash=identity.request_hash,
+                allow_duplicate=body.allow_duplicate or identity.key is not None,
             )
         return _order_response(request, placed)
 

@@ -1,4 +1,4 @@
-"""Bodies of the requests that order: quotes, generations, batches and retries. Each builds the order it asks for."""
+"""Bodies of the requests that order: quotes, generations, batches and repetitions of an earlier generation."""
 
 from __future__ import annotations
 
@@ -142,6 +142,18 @@ class BatchRequest(RequestBody):
 
 
 class RetryRequest(RequestBody):
-    """A repetition of an order, at the current price."""
+    """The order of a failed generation, once more, at the current price."""
 
     max_credits: MaxCredits
+    allow_duplicate: AllowDuplicate
+
+
+class AgainRequest(RequestBody):
+    """The order of a completed generation, once more, at a price that the client has seen."""
+
+    credits: int = Field(
+        ge=0,
+        le=CREDITS_MAX,
+        description="The price that you agree to. If the current one is different, nothing is ordered.",
+    )
+    allow_duplicate: AllowDuplicate

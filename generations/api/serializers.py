@@ -150,7 +150,9 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     credits = GenerationCreditsSerializer()
     fal_request_id = serializers.CharField(allow_null=True)
     batch = serializers.UUIDField(allow_null=True, help_text="The batch that it belongs to.")
-    retry_of = serializers.UUIDField(allow_null=True)
+    retry_of = serializers.UUIDField(
+        allow_null=True, help_text="The generation that this one repeats, as a retry or ordered again."
+    )
     sources = SourceSerializer(many=True, help_text="The input files that are uploads or outputs of Limn.")
     parent = serializers.UUIDField(  # type: ignore[assignment]  # DRF's word for something else
         allow_null=True,

@@ -26,6 +26,7 @@ urlpatterns = [
     path("v1/quotes/", catalogue.QuotesView.as_view(), name="quotes"),
     path("v1/generations/<uuid:generation_id>/cancel/", generations.CancelView.as_view(), name="generation-cancel"),
     path("v1/generations/<uuid:generation_id>/retry/", generations.RetryView.as_view(), name="generation-retry"),
+    path("v1/generations/<uuid:generation_id>/again/", generations.AgainView.as_view(), name="generation-again"),
     path("v1/generations/<uuid:generation_id>/events/", generations.EventsView.as_view(), name="generation-events"),
     path(
         "v1/generations/<uuid:generation_id>/stream/", streams.GenerationStreamView.as_view(), name="generation-stream"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -25,7 +26,14 @@ from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX
 from generations.lifecycle.transitions import Fact, new_event
 from generations.models import Batch, Generation, InputFile, Output, Phase, Status, Submission, Upload
 from generations.ordering import input_files, price_book, quotas
-from generations.ordering.orders import BatchOrder, DuplicateOrder, Order, find_batch, find_generation
+from generations.ordering.orders import (
+    BatchOrder,
+    DuplicateOrder,
+    Order,
+    find_batch,
+    find_generation,
+    find_repetition,
+)
 from generations.ordering.statements import OrderContext, order_context
 from generations.progress.event_hook import events_recorded, reads_of
 from generations.provider import circuit_breaker, dispatch_queue
@@ -62,8 +70,8 @@ def order(account: Account, order: Order, *, actor: str, max_credits: int | None
             earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
             if earlier is not None:
                 return Placed(earlier, is_new=False)
-        if known.alike is not None:
-            raise DuplicateOrder(known.alike)
+        if (duplicated := _find_duplicated(order, known)) is not None:
+            raise DuplicateOrder(duplicated)
         order.use_terms(price_book.terms(known.percent, known.is_offered))
         price_book.require_offered(order.model, order.terms)
         _require_provider(known)
@@ -114,12 +122,20 @@ def lock_account(account: Account) -> Account:
     return lock(account.pk)
 
 
+def _find_duplicated(order: Order, known: OrderContext) -> UUID | None:
+    """Return the earlier generation that makes this order a second click, unless the client allows a duplicate."""
+    earlier = order.retry_of
+    if earlier is None or order.allow_duplicate:
+        return known.alike
+    return find_repetition(order, earlier, since=known.now - DUPLICATE_WITHIN)
+
+
 def _read_context(account: Account, model: str, order: Order | None = None) -> OrderContext:
     return order_context(
         account.pk,
         model=model,
         idempotency_key=order.idempotency_key if order else None,
-        arguments_hash=None if order is None or order.allow_duplicate else order.arguments_hash,
+        arguments_hash=None if order is None or order.allow_duplicate or order.retry_of else order.arguments_hash,
         alike_since=clock.now() - DUPLICATE_WITHIN,
     )
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ class DuplicateOrder(DomainError):
 
     def __init__(self, earlier: UUID) -> None:
         super().__init__(earlier=str(earlier))
+        self.earlier = earlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ class Order:
     allow_duplicate: bool = True
     """Accept the order even if the same was ordered a moment ago."""
     retry_of: Generation | None = None
+    """The ended generation that the order repeats, whether it has failed or is completed."""
     known_terms: price_book.Terms | None = None
     """The terms of the price book, if the caller has read them: saves one query for each order of a batch."""
 
@@ -79,6 +82,11 @@ class Order:
     def arguments(self) -> dict[str, Any]:
         """What fal is sent."""
         return self.model.arguments(self.inputs)
+
+    @property
+    def has_fixed_seed(self) -> bool:
+        """Whether the customer has chosen the seed, so that the result is the same each time."""
+        return self.arguments.get(self.model.seed) is not None
 
     @cached_property
     def file_inputs(self) -> list[FileInput]:
@@ -129,9 +137,29 @@ def find_batch(account: Account, *, key: str | None, request_hash: str) -> Batch
     return found
 
 
+def find_repetition(order: Order, earlier: Generation, *, since: datetime) -> UUID | None:
+    """Return a generation that repeats `earlier` already, as `order` would: a second click finds that of the first.
+
+    It was ordered since then and has not failed. It counts if it repeats `earlier`, directly or as the retry of a
+    failed repetition, or if it is an order of its own that came after the end of `earlier`. A repetition of another
+    generation with the same arguments does not count: of a batch of equal images, each failed one can be retried.
+    """
+    alike = Generation.objects.filter(account=earlier.account_id, arguments_hash=order.arguments_hash)
+    rows = alike.filter(created_at__gt=since).values_list("pk", "retry_of", "status", "created_at")
+    repeated = {key: before for key, before, _, _ in rows}
+    for key, before, status, created_at in rows:
+        ancestor = before
+        while ancestor not in {None, earlier.pk}:
+            ancestor = repeated.get(ancestor)
+        is_later_order = before is None and earlier.finished_at is not None and created_at >= earlier.finished_at
+        if status != Status.FAILED and (ancestor == earlier.pk or is_later_order):
+            return key
+    return None
+
+
 def find_reusable(account: Account, order: Order) -> Generation | None:
     """Return the account's completed generation of exactly this order, if a fixed seed makes the result the same."""
-    if order.arguments.get(order.model.seed) is None:
+    if not order.has_fixed_seed:
         return None
     alike = Generation.objects.filter(account=account, arguments_hash=order.arguments_hash, status=Status.COMPLETED)
     return alike.exclude(outputs__flagged=True).exclude(outputs__state=Output.State.LOST).first()

@@ -1,4 +1,4 @@
-"""The pages for placing an order: the list of models, the form of one model, its price, and the retry button.
+"""The pages for placing an order: the list of models, the form of one model, its price, and the repetition of an order.
 
 The views read the form, let `generations.services` place the order, and redirect to the page of the generation. A
 rejected order shows the form again with everything that was entered. Each rendered form carries a nonce, so a double
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,15 +25,24 @@ from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
-from generations.errors import NotFound, ProviderUnfunded, RateLimited
+from generations.errors import (
+    AlreadyFinished,
+    NotCompleted,
+    NotFinished,
+    NotFound,
+    PriceChanged,
+    ProviderUnfunded,
+    RateLimited,
+)
 from generations.files import sandbox
 from generations.http.login_required import UserRequest, actor_of, login_required
-from generations.models import Generation, Status
+from generations.models import Generation
 from generations.ordering import input_files, price_book, quotas
-from generations.ordering.orders import Order
+from generations.ordering.orders import DuplicateOrder, Order
 from generations.pages import form_uploads, forms
 from generations.pages.form_uploads import PLACEHOLDER_URL, SubmittedForm
 from generations.pages.forms import OrderForm
+from generations.pages.labels import credits_text
 from generations.services import PlacedOrder
 
 # Values for required inputs that the price does not depend on, so it can be shown before they are filled in.
@@ -85,24 +95,43 @@ def quote(request: UserRequest, slug: str) -> HttpResponse:
 @login_required
 def retry(request: UserRequest, generation_id: UUID) -> HttpResponse:
     """Order a failed generation again. If that is rejected, its inputs are shown in the form of its model."""
+    return _repeat(request, generation_id, services.retry)
+
+
+@require_POST
+@login_required
+def again(request: UserRequest, generation_id: UUID) -> HttpResponse:
+    """Order a completed generation again, at the price that its button has named."""
+    # A form without a price is none of Limn's. It is answered like one whose price has changed.
+    given = request.POST.get("credits", "")
+    credits = int(given) if re.fullmatch(r"[0-9]{1,18}", given) else -1
+    return _repeat(request, generation_id, partial(services.order_again, credits=credits))
+
+
+def _repeat(request: UserRequest, generation_id: UUID, place: Callable[..., PlacedOrder]) -> HttpResponse:
     earlier = get_object_or_404(Generation.objects.visible_to(request.user), pk=generation_id)
-    # Only the page of a failed generation has the button.
-    if earlier.status != Status.FAILED:
-        return redirect("generation", earlier.pk)
     model = model_or_404(earlier.model)
-    # The nonce of the page that the button is on: two clicks are one order.
-    key = f"page:{nonce_of(request)}:retry:{earlier.pk.hex}"
-
-    def place() -> PlacedOrder:
-        return services.retry(
-            Account.objects.for_user(request.user),
-            earlier,
-            actor=actor_of(request.user),
-            idempotency_key=key,
-            request_hash=hashlib.sha256(key.encode()).hexdigest(),
-        )
-
-    return _place_and_redirect(request, OrderForm(model=model, values=_values_of(earlier, model)), place)
+    # The nonce of the page that the button is on: two clicks are one order. Those in two tabs have two nonces.
+    key = f"page:{nonce_of(request)}:repeat:{earlier.pk.hex}"
+    place = partial(
+        place,
+        Account.objects.for_user(request.user),
+        earlier,
+        actor=actor_of(request.user),
+        idempotency_key=key,
+        request_hash=hashlib.sha256(key.encode()).hexdigest(),
+    )
+    try:
+        return _place_and_redirect(request, OrderForm(model=model, values=_values_of(earlier, model)), place)
+    except DuplicateOrder as error:
+        messages.info(request, "You ordered this again a moment ago, so nothing more was ordered. This is that order.")
+        return redirect("generation", error.earlier)
+    except PriceChanged as error:
+        messages.error(request, f"Nothing was ordered, because the price is now {credits_text(error.needed)}.")
+    except (AlreadyFinished, NotCompleted, NotFinished):
+        # Only the page of a generation in the right state has the button, so the page was an old one.
+        pass
+    return redirect("generation", earlier.pk)
 
 
 def _place_order(request: UserRequest, form: OrderForm, submitted: SubmittedForm) -> PlacedOrder:

@@ -14,10 +14,13 @@ from typing import Any
 
 from django.db.models import Prefetch
 
+from generations import services
 from generations.catalogue import MODELS
 from generations.catalogue.files import FileRequirements, is_own_file
+from generations.errors import DomainError
 from generations.models import Generation, InputFile, Output, Status
 from generations.ordering import price_book
+from generations.ordering.orders import Order
 from generations.pages import labels
 from generations.pages.details import Detail, describe
 from generations.pages.fields import fields_of
@@ -103,6 +106,22 @@ class GenerationPresenter:
     def is_offered(self) -> bool:
         """Whether its model can be ordered at present. Queries the price book."""
         return price_book.is_offered(self.generation.model)
+
+    @cached_property
+    def again(self) -> Order | None:
+        """The order of the same once more; None if it cannot be ordered. Queries the price book."""
+        try:
+            return services.completed_order(self.generation)
+        except DomainError:
+            return None
+
+    @property
+    def again_credits(self) -> int | None:
+        return self.again.model.credits(self.again.inputs) if self.again else None
+
+    @property
+    def has_fixed_seed(self) -> bool:
+        return self.again is not None and self.again.has_fixed_seed
 
     @property
     def typical_seconds(self) -> int | None:

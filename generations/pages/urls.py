@@ -18,6 +18,7 @@ urlpatterns = [
     path("generations/<uuid:generation_id>/cancel/", generations.cancel, name="generation-cancel"),
     path("generations/<uuid:generation_id>/erase/", generations.erase, name="generation-erase"),
     path("generations/<uuid:generation_id>/retry/", create.retry, name="generation-retry"),
+    path("generations/<uuid:generation_id>/again/", create.again, name="generation-again"),
     path("infographics/", batches.infographics, name="infographics"),
     path("batches/<uuid:batch_id>/", batches.batch, name="batch"),
     path("batches/<uuid:batch_id>/status/", batches.status, name="batch-status"),

@@ -83,8 +83,24 @@ def test_a_retry_is_a_new_generation_with_the_same_order(
     assert body["credits"]["held"] == 3
 
 
-def test_a_completed_generation_can_be_retried(api: APIClient, completed: PlaceOrder, patient_fal: Simulator) -> None:
-    assert retry(api, completed()).status_code == 202
+def test_a_cancelled_generation_can_be_retried(api: APIClient, order: PlaceOrder, patient_fal: Simulator) -> None:
+    """It has failed, and has cost nothing."""
+    cancelled = order()
+    cancel(api, cancelled)
+
+    assert retry(api, cancelled).status_code == 202
+
+
+def test_a_completed_generation_is_not_retried_but_ordered_again(
+    api: APIClient, alice: User, completed: PlaceOrder, patient_fal: Simulator
+) -> None:
+    before = Account.objects.for_user(alice).available
+
+    response = retry(api, completed())
+
+    assert (response.status_code, response.json()["code"]) == (409, "already_finished")
+    assert "/again/" in response.json()["detail"]
+    assert (Generation.objects.count(), Account.objects.for_user(alice).available) == (1, before - 3)
 
 
 def test_a_generation_in_progress_cannot_be_retried(api: APIClient, running: PlaceOrder) -> None:

@@ -76,9 +76,9 @@ class TestOneClient:
             assert (response.status_code, response.json()["code"]) == (400, "malformed"), key
 
     def test_a_repeated_retry_returns_the_same_generation(
-        self, api: APIClient, completed: PlaceOrder, patient_fal: Simulator
+        self, api: APIClient, failed: PlaceOrder, patient_fal: Simulator
     ) -> None:
-        url = f"{GENERATIONS}{completed().pk}/retry/"
+        url = f"{GENERATIONS}{failed().pk}/retry/"
         first = api.post(url, headers={"Idempotency-Key": "retry"})
 
         second = api.post(url, headers={"Idempotency-Key": "retry"})

@@ -26,7 +26,13 @@ NO_SUCH_ID = "01a1f95a-5151-7460-ad21-5be2c2129ed5"
 
 @pytest.mark.parametrize(
     "method, name",
-    [("get", "generation"), ("get", "generation-status"), ("post", "generation-cancel"), ("post", "generation-retry")],
+    [
+        ("get", "generation"),
+        ("get", "generation-status"),
+        ("post", "generation-cancel"),
+        ("post", "generation-retry"),
+        ("post", "generation-again"),
+    ],
 )
 def test_the_generation_of_another_user_is_not_found(
     client: Client, bob: User, order: PlaceOrder, method: str, name: str

@@ -155,29 +155,6 @@ def test_a_model_that_is_not_offered_is_not_found(browser_of_alice: Client) -> N
     assert browser_of_alice.post("/new/no-such-model/price/").status_code == 404
 
 
-def test_a_double_click_on_retry_places_one_order(
-    browser_of_alice: Client, fal: Simulator, finished: PlaceOrder
-) -> None:
-    fal.script("fail:downstream_service_error")
-    failed = finished(prompt="a fox")
-
-    for _ in range(2):
-        browser_of_alice.post(page_of(failed, "generation-retry"), {"nonce": NONCE})
-
-    retried = Generation.objects.exclude(pk=failed.pk).get()
-    assert retried.retry_of == failed
-    assert retried.input["prompt"] == "a fox"
-
-
-def test_a_running_generation_cannot_be_retried(browser_of_alice: Client, order: PlaceOrder) -> None:
-    running = order()
-
-    response = browser_of_alice.post(page_of(running, "generation-retry"))
-
-    assert response.headers["Location"] == page_of(running)
-    assert Generation.objects.count() == 1
-
-
 def test_a_form_without_a_csrf_token_orders_nothing(alice: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(alice)
