@@ -11,6 +11,7 @@ from quality.seeded_bugs.bugs import (
     money,
     orders,
     outages,
+    repetitions,
     transfers,
 )
 
@@ -21,6 +22,7 @@ MODULES = (
     files,
     background,
     outages,
+    repetitions,
     transfers,
 )
 BUGS = sorted(
