@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.db.models import Case, F, When
 from psycopg_pool import PoolTimeout
 
 from credits.models import Entry
@@ -20,7 +21,7 @@ from quality.chaos.counters import Counters
 from quality.chaos.gate import Gate
 
 ENTRY_COLUMNS = ("account_id", "kind", "balance_change", "held_change", "counter_side", "hold_id", "key")
-FINAL_COLUMNS = ("status", "version", "credits", "captured", "released", "failure_code", "finished_at")
+FINAL_COLUMNS = ("status", "final_version", "credits", "captured", "released", "failure_code", "finished_at")
 Rows = dict[Any, tuple[Any, ...]]
 
 
@@ -47,7 +48,10 @@ class ContinuousChecks:
         try:
             with invariants.snapshot():
                 findings = invariants.always()
-                finished = _rows(Generation.objects.filter(phase=Phase.DONE), FINAL_COLUMNS)
+                # Only an erasure may follow the end. It raises the version by one.
+                final_version = F("version") - Case(When(erased_at=None, then=0), default=1)
+                done = Generation.objects.filter(phase=Phase.DONE).annotate(final_version=final_version)
+                finished = _rows(done, FINAL_COLUMNS)
                 entries = _rows(Entry.objects.all(), ENTRY_COLUMNS)
         except (DatabaseError, PoolTimeout):
             # The database is unavailable. The next snapshot begins with a new connection.

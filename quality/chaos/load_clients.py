@@ -24,6 +24,7 @@ from quality.chaos.order_bodies import Body, OrderBodies
 
 # No client has more unfinished generations than this, so the load adapts to the speed of the machine.
 UNFINISHED_MAX = 12
+RECENT_MAX = 10
 FINAL_STATUSES = ("completed", "failed")
 
 
@@ -167,13 +168,14 @@ class LoadClient:
 
     def erase(self) -> None:
         """Erase a finished generation. In some cases an order for one of its images comes at the same time."""
-        generation_id = self.rng.choice(list(self.finished))
+        # One of the latest: a worker that has slept since may still be about to store its file.
+        generation_id = self.rng.choice(list(self.finished)[-RECENT_MAX:])
         image = next((pk for pk, generation in self.images.items() if generation == generation_id), None)
         if image is not None and self.rng.random() < 0.3:
             # Either the order comes first and the erasure is refused, or the other way round.
             order = self._bodies.draw([image])
             with ThreadPoolExecutor(1) as pool:
-                placed = pool.submit(self._place, "generations/", order, str(uuid4()), (404, 409))
+                placed = pool.submit(self._place, "generations/", order, str(uuid4()), (404, 409, 422))
                 self._erase(generation_id)
                 placed.result()
         else:

@@ -84,7 +84,7 @@ class Postgres:
     @property
     def deadlocks(self) -> int:
         """How many deadlocks the server has resolved, by its log: a crash resets those of pg_stat_database."""
-        return self.log.read_text(errors="replace").count(DEADLOCK)
+        return self.log.read_text(errors="replace").count(f"ERROR:  {DEADLOCK}")
 
     def crash(self) -> None:
         """Stop the server without a checkpoint, as `pg_ctl -m immediate` does, and start it again: it recovers."""

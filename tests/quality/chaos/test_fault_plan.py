@@ -38,3 +38,30 @@ def test_some_orders_request_no_scenario() -> None:
     with_faults = sum(bool(plan.draw_scenarios(rng)) for _ in range(300))
 
     assert 0.3 < with_faults / 300 < 0.9
+
+
+def test_the_seed_selects_the_topology_of_a_long_run() -> None:
+    topologies = [fault_plan.draw(seed, is_short=False).topology for seed in range(40)]
+
+    assert {topology.workers for topology in topologies} == {2, 4}
+    assert {topology.has_pgbouncer for topology in topologies} == {True, False}
+    assert {fault_plan.draw(seed, is_short=True).topology.workers for seed in range(40)} == {2}
+
+
+def test_a_kind_that_this_machine_cannot_inject_changes_nothing_else() -> None:
+    everywhere = fault_plan.draw(1, is_short=False)
+    name = everywhere.environment_faults[0]
+
+    here = fault_plan.draw(1, is_short=False, unavailable=frozenset({name}))
+
+    assert here.kinds == everywhere.kinds - {name}
+    assert here.order_faults == everywhere.order_faults
+
+
+def test_kinds_can_be_selected_by_name() -> None:
+    kinds = {"kill -9 worker", "callback:lost", "erase", "failpoint posted exit", fault_kinds.PGBOUNCER, "4 workers"}
+
+    plan = fault_plan.draw(1, is_short=True).only(kinds)
+
+    assert plan.kinds - kinds == {"late duplicate", "late contradiction"}
+    assert kinds <= plan.kinds
