@@ -60,6 +60,8 @@ def options(secret_key: str, *, redis_url: str, database_url: str, sqlite_file: 
             "dsn": database_url,
             "read_timeout": READ_SECONDS,
             "connect_timeout": 3,
+            # Behind PgBouncer in transaction mode, processes would find each other's prepared statements, or none.
+            "prepare_threshold": None,
             # A server that does not answer is given up, and connected to again.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 30,

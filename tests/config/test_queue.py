@@ -166,3 +166,18 @@ def test_behind_pgbouncer_the_queue_is_polled(
         assert huey.storage.dequeue() == b"message"
 
     assert not huey.storage.blocking  # So the consumer pauses between two looks.
+
+
+@pytest.mark.only_postgresql
+def test_behind_pgbouncer_processes_prepare_no_statements(
+    postgresql_queue: Callable[[str], Huey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In transaction mode they share connections, and each would find the prepared statements of the others."""
+    monkeypatch.setattr(queue, "NOTIFICATION_SECONDS_MAX", 0.1)
+    with pgbouncer(url_of_the_test_database()) as url:
+        processes = [postgresql_queue(url) for _ in range(2)]
+
+        # psycopg prepares what it has executed a few times.
+        received = [huey.storage.dequeue() for _ in range(10) for huey in processes]
+
+    assert received == [None] * 20
