@@ -205,7 +205,6 @@ NEIGHBOUR = "second deployment"
 AWAITED = frozenset(
     {
         "garbage200:same_request_id",
-        "double retry",
         "erase",
         "batch",
         "two identical orders",

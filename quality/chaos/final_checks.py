@@ -52,9 +52,9 @@ def check_clients(evidence: Evidence) -> None:
     """Check I10: the database agrees with every final state that a client was shown, and no generation is missing."""
     rows = {str(row.pk): row for row in Generation.objects.iterator()}
     for client in evidence.clients:
-        for generation_id in client.versions.keys() - rows.keys():
+        for generation_id in client.known.versions.keys() - rows.keys():
             evidence.counters.add_violation("I10", f"{generation_id} was answered to {client.name}, and does not exist")
-        for generation_id, shown in client.finished.items():
+        for generation_id, shown in client.known.finished.items():
             row = rows.get(generation_id)
             if row is not None and (row.status, row.version) != (shown["status"], shown["version"]):
                 detail = f"{generation_id} was shown as {shown['status']} and is {row.status}"
@@ -64,7 +64,7 @@ def check_clients(evidence: Evidence) -> None:
 def check_answers(evidence: Evidence) -> None:
     """Check A7: each generation was answered with 202 or 200, unless the connection of its order broke."""
     unanswered: Counter[int] = Counter()
-    answered = {generation_id for client in evidence.clients for generation_id in client.versions}
+    answered = {generation_id for client in evidence.clients for generation_id in client.known.versions}
     for generation_id, account_id in Generation.objects.values_list("pk", "account_id"):
         if str(generation_id) not in answered:
             unanswered[account_id] += 1

@@ -56,6 +56,6 @@ def check_neighbour(evidence: Evidence) -> None:
     for key in stored - content_of(evidence.environment.bucket).objects:
         counters.add_violation("J19", f"{key} of the second deployment is not in the bucket")
     for client in evidence.neighbour_clients:
-        for generation_id in client.versions.keys() - content.versions.keys():
+        for generation_id in client.known.versions.keys() - content.versions.keys():
             counters.add_violation("J19", f"{generation_id} of the second deployment does not exist")
     counters.count_event("generations of the second deployment", len(content.versions))

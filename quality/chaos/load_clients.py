@@ -1,7 +1,7 @@
 """Clients that order over HTTP as real ones do: they repeat unanswered requests, double them, cancel and erase.
 
-Each client runs in a thread and remembers what the API has answered. An answer that contradicts an earlier one is a
-violation (I10), and so is an order that is placed twice under one idempotency key (A7, A8, A9).
+Each client runs in a thread. An order that is placed twice under one idempotency key, or by a double click, is a
+violation (A7, A8, A9). What the API shows of a generation is compared by `known_generations`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +18,12 @@ from quality.chaos.api_client import PAUSE_SECONDS, TEMPORARY_STATUSES, Answer, 
 from quality.chaos.counters import Counters
 from quality.chaos.fault_plan import FaultPlan
 from quality.chaos.gate import Gate
-from quality.chaos.losses import Content
+from quality.chaos.known_generations import KnownGenerations
 from quality.chaos.order_bodies import Body, OrderBodies
 
 # No client has more unfinished generations than this, so the load adapts to the speed of the machine.
 UNFINISHED_MAX = 12
 RECENT_MAX = 10
-FINAL_STATUSES = ("completed", "failed")
 
 
 class OrderLimit:
@@ -58,21 +56,13 @@ class LoadClient:
     account_id: int
     is_rich: bool = True
     """Whether its account can pay for batches and 3D models."""
-    unfinished: list[str] = field(default_factory=list)
-    """Ids of the generations that have not been seen to end."""
-    finished: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The final state of each finished generation, as the API showed it first."""
-    versions: dict[str, int] = field(default_factory=dict)
-    """The highest version that was shown of each generation."""
-    finished_request_ids: dict[str, str] = field(default_factory=dict)
-    """fal's request id of finished generations, for the replayer."""
-    images: dict[str, str] = field(default_factory=dict)
-    """The generation of each image that can be edited, by the id of the output."""
-    erased: set[str] = field(default_factory=set)
+    known: KnownGenerations = field(init=False)
+    """What it was told of each generation."""
     orders_without_answer: int = 0
     """How many generations may exist that this client was never told of: the connection broke."""
 
     def __post_init__(self) -> None:
+        self.known = KnownGenerations(self.counters)
         self._bodies = OrderBodies(self.name, self.plan, self.rng, self._behaves, is_rich=self.is_rich)
         self._lock = threading.Lock()
 
@@ -80,37 +70,25 @@ class LoadClient:
         """Place orders and poll them until the load phase ends."""
         while not self.stop.is_set():
             with self.gate.step():
-                if len(self.unfinished) < UNFINISHED_MAX and self.order_limit.take():
+                if len(self.known.unfinished) < UNFINISHED_MAX and self.order_limit.take():
                     self._act()
-                elif not self.unfinished:
+                elif not self.known.unfinished:
                     # The limit is reached, and nothing is left to poll.
                     return
                 self._poll_next()
 
     def finish(self, deadline: float) -> None:
         """Poll until everything has ended. `deadline` is a time of the monotonic clock."""
-        while self.unfinished and time.monotonic() < deadline:
+        while self.known.unfinished and time.monotonic() < deadline:
             self._poll_next()
             time.sleep(0.02)
-        for generation_id in self.unfinished:
+        for generation_id in self.known.unfinished:
             self.counters.add_violation("I11", f"{self.name} still waits for {generation_id}")
 
     def poll_finished(self, count: int) -> None:
         """Poll some finished generations again: their final state must not have changed."""
-        for generation_id in self.rng.sample(sorted(self.finished), min(count, len(self.finished))):
-            self._observe(self.api.call("GET", f"generations/{generation_id}/"))
-
-    def forget_lost(self, restored: Content) -> None:
-        """Forget what a restore of the database has undone. Called while the gate is closed."""
-        known = self.versions.keys() & restored.versions.keys()
-        self.versions = {pk: restored.versions[pk] for pk in known}
-        still_finished = {pk for pk, shown in self.finished.items() if self.versions.get(pk) == shown["version"]}
-        self.finished = {pk: shown for pk, shown in self.finished.items() if pk in still_finished}
-        # What had ended may be in progress again.
-        self.unfinished = [pk for pk in known if pk not in still_finished]
-        self.finished_request_ids = {pk: name for pk, name in self.finished_request_ids.items() if pk in still_finished}
-        self.images = {pk: generation for pk, generation in self.images.items() if pk in restored.outputs}
-        self.erased &= known - set(self.unfinished)
+        for generation_id in self.rng.sample(sorted(self.known.finished), min(count, len(self.known.finished))):
+            self.known.observe(self.api.call("GET", f"generations/{generation_id}/"))
 
     def _act(self) -> None:
         """Order something, or do with an earlier generation what the plan draws."""
@@ -124,7 +102,7 @@ class LoadClient:
                 self._place("generations/", body, str(uuid4()))
         elif self._behaves("no idempotency key"):
             self._place_without_key("generations/", self._draw_body())
-        elif self.finished and self._behaves("erase"):
+        elif self.known.finished and self._behaves("erase"):
             self.erase()
         else:
             self.place_order()
@@ -149,7 +127,7 @@ class LoadClient:
             if answer is not None and answer.status not in (422, *TEMPORARY_STATUSES):
                 self.counters.add_violation("A8", f"another order under key {key} was answered {answer.status}")
         if self._behaves("cancel"):
-            self._observe(self.api.call("POST", f"generations/{first.id}/cancel/"))
+            self.known.observe(self.api.call("POST", f"generations/{first.id}/cancel/"))
 
     def place_batch(self) -> None:
         """Order many generations at once: all of them, or none."""
@@ -169,8 +147,8 @@ class LoadClient:
     def erase(self) -> None:
         """Erase a finished generation. In some cases an order for one of its images comes at the same time."""
         # One of the latest: a worker that has slept since may still be about to store its file.
-        generation_id = self.rng.choice(list(self.finished)[-RECENT_MAX:])
-        image = next((pk for pk, generation in self.images.items() if generation == generation_id), None)
+        generation_id = self.rng.choice(list(self.known.finished)[-RECENT_MAX:])
+        image = next((pk for pk, generation in self.known.images.items() if generation == generation_id), None)
         if image is not None and self.rng.random() < 0.3:
             # Either the order comes first and the erasure is refused, or the other way round.
             order = self._bodies.draw([image])
@@ -181,6 +159,25 @@ class LoadClient:
         else:
             self._erase(generation_id)
 
+    def retry_twice(self, generation_id: str) -> None:
+        """Repeat an order by two clicks at the same time: one new order at most."""
+        path, body = self._repetition(generation_id)
+        with ThreadPoolExecutor(1) as pool:
+            # Without a key, as a page or a careless program does it.
+            other = pool.submit(self._place_without_key, path, body)
+            answers = [self._place_without_key(path, body), other.result()]
+        placed = {answer.id for answer in answers if answer is not None}
+        if len(placed) > 1:
+            self.counters.add_violation("A7", f"two clicks on {path} ordered {' and '.join(sorted(placed))}")
+
+    def _repetition(self, generation_id: str) -> tuple[str, Body]:
+        """Return the path and the body that order the same as a finished generation once more."""
+        if self.known.finished[generation_id]["status"] == "failed":
+            return f"generations/{generation_id}/retry/", {}
+        path = f"generations/{generation_id}/again/"
+        quoted = self.api.call("GET", path)
+        return path, {"credits": quoted.body.get("credits", 0) if quoted is not None else 0}
+
     def _erase(self, generation_id: str) -> None:
         answer = self.api.call_until_final("DELETE", f"generations/{generation_id}/", None, "", self.stop)
         if answer is not None and answer.status in (409, *TEMPORARY_STATUSES):
@@ -190,13 +187,10 @@ class LoadClient:
             self.counters.add_violation("A7", f"an erasure was answered {answer.status}: {answer.body.get('code')}")
             return
         # Without an answer it may have been erased: from here on it is no longer compared.
-        self.erased.add(generation_id)
-        del self.finished[generation_id]
-        self.finished_request_ids.pop(generation_id, None)
-        self.images = {pk: generation for pk, generation in self.images.items() if generation != generation_id}
+        self.known.forget_erased(generation_id)
 
     def _draw_body(self) -> Body:
-        return self._bodies.draw(list(self.images))
+        return self._bodies.draw(list(self.known.images))
 
     def _place(self, path: str, body: Any, key: str, refusals: tuple[int, ...] = (409,)) -> Answer | None:
         """Place an order under a key until it is answered. Returns the answer if it was accepted.
@@ -212,21 +206,27 @@ class LoadClient:
         self._begin(answer)
         return answer
 
-    def _place_without_key(self, path: str, body: Any) -> None:
-        """Place an order once. Without a key, a client cannot repeat it after an error."""
+    def _place_without_key(self, path: str, body: Any) -> Answer | None:
+        """Place an order once. Without a key, a client cannot repeat it after an error.
+
+        Returns the answer if the order was accepted.
+        """
         answer = self.api.call("POST", path, body)
         if answer is not None and answer.status in (200, 202):
             self._begin(answer)
-        elif answer is None or answer.status != 409:
+            return answer
+        # 409: the same was ordered a moment ago. The others: what a repeated order worked on has been erased.
+        if answer is None or answer.status not in (404, 409, 422):
             self._count_unanswered(answer, "an order without a key", 1)
+        return None
 
     def _begin(self, answer: Answer) -> None:
         """Follow a generation from its first answer on."""
         with self._lock:
-            if answer.id not in self.versions:
+            if answer.id not in self.known.versions:
                 self.counters.count_event("orders")
-                self.unfinished.append(answer.id)
-            self._observe(answer)
+                self.known.unfinished.append(answer.id)
+            self.known.observe(answer)
 
     def _count_unanswered(self, answer: Answer | None, what: str, count: int) -> None:
         if answer is None:
@@ -242,41 +242,21 @@ class LoadClient:
             self.counters.add_violation("A7", f"key {key} ordered {first.id} and then {second.status} {second.id}")
 
     def _poll_next(self) -> None:
-        if not self.unfinished:
+        if not self.known.unfinished:
             return
         # The polled generation goes to the end of the list, so all are polled in turn.
-        generation_id = self.unfinished.pop(0)
-        self.unfinished.append(generation_id)
+        generation_id = self.known.unfinished.pop(0)
+        self.known.unfinished.append(generation_id)
         answer = self.api.call("GET", f"generations/{generation_id}/")
-        self._observe(answer)
+        self.known.observe(answer)
         if answer is None:
             time.sleep(PAUSE_SECONDS)
-        if generation_id in self.finished and not self.stop.is_set() and self._behaves("retry"):
-            self._place(f"generations/{generation_id}/retry/", {}, str(uuid4()))
-
-    def _observe(self, answer: Answer | None) -> None:
-        """Compare what the API shows of a generation with what it showed before."""
-        if answer is None or not answer.id:
-            return
-        # Each change raises the version by one, so a lower version is an older state.
-        before, version = self.versions.get(answer.id, 0), int(answer.body["version"])
-        self.versions[answer.id] = max(before, version)
-        if version < before:
-            self.counters.add_violation("I10", f"{answer.id} went back from version {before} to {version}")
-        if answer.id in self.finished:
-            known, shown = self.finished[answer.id], _final_state(answer.body)
-            if known != shown:
-                self.counters.add_violation("I10", f"{answer.id} was {known} and is {shown}")
-        elif answer.body["status"] in FINAL_STATUSES and answer.id not in self.erased:
-            self.finished[answer.id] = _final_state(answer.body)
-            self.counters.count_event(f"seen {answer.body['status']}")
-            images = [output["id"] for output in answer.body.get("outputs", []) if output["kind"] == "image"]
-            self.images |= dict.fromkeys(images, answer.id)
-            # The answer to an order can show the end already.
-            if answer.id in self.unfinished:
-                self.unfinished.remove(answer.id)
-            if answer.body.get("fal_request_id"):
-                self.finished_request_ids[answer.id] = str(answer.body["fal_request_id"])
+        if generation_id in self.known.finished and not self.stop.is_set():
+            if self._behaves("retry"):
+                # What it worked on may have been erased meanwhile.
+                self._place(*self._repetition(generation_id), str(uuid4()), (404, 409, 422))
+            elif self._behaves("double retry"):
+                self.retry_twice(generation_id)
 
     def _behaves(self, behaviour: str) -> bool:
         """Draw whether this client shows the behaviour now, and count it."""
@@ -284,8 +264,3 @@ class LoadClient:
         if behaves:
             self.counters.count_fault(behaviour)
         return behaves
-
-
-def _final_state(body: Mapping[str, Any]) -> dict[str, Any]:
-    outputs = [(output["index"], output["size"], output["sha256"]) for output in body.get("outputs", [])]
-    return {"status": body["status"], "version": body["version"], "outputs": outputs, "error": body.get("error")}

@@ -78,7 +78,7 @@ class OutageFaults:
             context.losses.files_at_restore |= content_of(environment.bucket).objects
             context.losses.last_callback = max((row.number for row in environment.simulator_log.callbacks()), default=0)
             for client in context.clients:
-                client.forget_lost(after)
+                client.known.forget_lost(after)
             context.forget_snapshots()
             environment.limn.start_again()
         context.counters.count_event("generations lost by a restore", len(before.versions) - len(after.versions))

@@ -40,7 +40,7 @@ class CallbackReplayer:
 
     def _replay_one(self) -> None:
         # Only jobs whose end a client has seen: what comes from here on must change nothing.
-        request_ids = list(self.rng.choice(self.clients).finished_request_ids.values())
+        request_ids = list(self.rng.choice(self.clients).known.finished_request_ids.values())
         if not request_ids:
             return
         contradicts = self.rng.randrange(CONTRADICTION_INTERVAL) == 0

@@ -47,7 +47,7 @@ class Strangers:
         """Put some files into the bucket, and begin a multipart upload."""
         bucket = self.environment.bucket
         # Also below a generation of Limn, as after a restore of an older database elsewhere.
-        known = [pk for client in self.clients for pk in list(client.finished)]
+        known = [pk for client in self.clients for pk in list(client.known.finished)]
         generation_id = self.rng.choice(known) if known else uuid4()
         for key in (
             f"backup/{uuid4()}.tar",

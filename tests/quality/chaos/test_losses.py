@@ -40,19 +40,19 @@ def test_losses_are_the_difference_between_before_and_after() -> None:
 
 def test_a_client_forgets_what_a_restore_has_undone() -> None:
     client = make_client()
-    client.versions = dict(BEFORE.versions)
-    client.finished = {pk: {"version": version} for pk, version in BEFORE.versions.items()}
-    client.finished_request_ids = dict.fromkeys(BEFORE.versions, "request")
-    client.images = {"o-kept": "kept", "o-lost": "lost"}
+    client.known.versions = dict(BEFORE.versions)
+    client.known.finished = {pk: {"version": version} for pk, version in BEFORE.versions.items()}
+    client.known.finished_request_ids = dict.fromkeys(BEFORE.versions, "request")
+    client.known.images = {"o-kept": "kept", "o-lost": "lost"}
 
-    client.forget_lost(AFTER)
+    client.known.forget_lost(AFTER)
 
-    assert client.versions == {"kept": 3, "changed": 4}
+    assert client.known.versions == {"kept": 3, "changed": 4}
     # What had ended after the dump is in progress again.
-    assert (set(client.finished), client.unfinished) == ({"kept"}, ["changed"])
+    assert (set(client.known.finished), client.known.unfinished) == ({"kept"}, ["changed"])
     # Otherwise the replayer would contradict a job before Limn knows its end.
-    assert client.finished_request_ids.keys() == {"kept"}
-    assert client.images == {"o-kept": "kept"}
+    assert client.known.finished_request_ids.keys() == {"kept"}
+    assert client.known.images == {"o-kept": "kept"}
 
 
 def test_the_last_batch_may_exceed_the_limit_of_orders() -> None:
