@@ -12,6 +12,8 @@ from typing import Any
 from quality.chaos.counters import Counters
 
 TRIES_MAX = 60
+# An account without credits gets some back when a generation of it fails, but not soon.
+PAYMENT_TRIES_MAX = 5
 PAUSE_SECONDS = 0.3
 # Answers that a correct client may get while faults are injected, and after which it tries again.
 TEMPORARY_STATUSES = (402, 503)
@@ -76,7 +78,8 @@ class ApiClient:
             if stop.is_set() and attempt:
                 break
             answer = self.call(method, path, body, idempotency_key)
-            if answer is not None and answer.status not in TEMPORARY_STATUSES:
+            is_too_poor = answer is not None and answer.status == 402 and attempt >= PAYMENT_TRIES_MAX
+            if answer is not None and (answer.status not in TEMPORARY_STATUSES or is_too_poor):
                 return answer
             has_broken = has_broken or answer is None
             stop.wait(PAUSE_SECONDS)

@@ -21,7 +21,7 @@ EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTIL
 EXPECTED = re.compile(
     r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
     r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled|"
-    r"in a read-only transaction|server login has been failing"
+    r"in a read-only transaction|ProtocolViolation: server (?:login has been failing|conn crashed)"
 )
 
 
