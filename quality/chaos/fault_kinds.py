@@ -206,12 +206,10 @@ AWAITED = frozenset(
     {
         "garbage200:same_request_id",
         "erase",
-        "batch",
         "two identical orders",
         IDENTICAL_JOB,
         "speech",
-        "clock of a worker",
-        "clock of the web server",
+        "orders answered with an error",
         "disk of a worker full",
         "PostgreSQL connection limit",
         "PostgreSQL read-only",
