@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from simulator.file_faults import file_error, spoil_file
+from simulator.file_faults import SENDERS, answer_question, file_error, spoil_file
 from simulator.http_messages import HttpRequest, HttpResponse
 from simulator.log import Log
 from simulator.outcomes import OutcomeBuilder
@@ -31,7 +31,7 @@ class FileServer:
         self._faults: Counter[tuple[str, str]] = Counter()
 
     def serve(self, http_request: HttpRequest) -> HttpResponse:
-        """Handle GET of a file."""
+        """Handle GET and HEAD of a file."""
         file = self._log.file(http_request.path)
         request = self._log.request(file.request_id) if file else None
         fault = None
@@ -40,8 +40,12 @@ class FileServer:
         else:
             headers = {"Content-Type": file.content_type, "Access-Control-Allow-Origin": "*"}
             response = HttpResponse(headers=headers, body=self._outcomes.content(file))
-            fault = self._next_fault(request, file)
-            if fault:
+            asked_range = http_request.headers.get("range")
+            is_question = http_request.method == "HEAD" or asked_range is not None
+            fault = self._next_fault(request, file, counts=not is_question)
+            if is_question and (fault is None or fault in SENDERS):
+                response = answer_question(response, fault, asked_range=asked_range)
+            elif fault:
                 response = spoil_file(response, fault, canary_url=self._canary_url)
         self._log.add(
             Served(
@@ -61,8 +65,8 @@ class FileServer:
         """Forget how often each fault has happened."""
         self._faults.clear()
 
-    def _next_fault(self, request: Request, file: File) -> str | None:
-        """Return the fault of this response, and count it."""
+    def _next_fault(self, request: Request, file: File, *, counts: bool) -> str | None:
+        """Return the fault of this response, and count it if it `counts`."""
         for scenario in parse(request.scenarios).all("cdn"):
             if not scenario.applies_to(file.position):
                 continue
@@ -73,8 +77,9 @@ class FileServer:
                 # Counted for each file: a client that repeats one download must not use up the faults of another.
                 key = (file.path, scenario.text)
                 with self._log.locked():
-                    self._faults[key] += 1
-                    happens = scenario.happens_after(self._faults[key] - 1)
+                    earlier = self._faults[key]
+                    self._faults[key] += counts
+                happens = scenario.happens_after(earlier)
             if happens:
                 return scenario.choice
         return None

@@ -130,12 +130,13 @@ class OutcomeBuilder:
             if scenario.applies_to(output.position) and scenario.choice == "data_uri":
                 url = f"data:{output.drawing.media_type};base64,{base64.b64encode(content).decode()}"
         found: dict[str, Any] = {"url": url, "content_type": output.content_type}
+        is_sized = not plan.has("outputs", "no_size")
         if _is_tripo_mesh(request, output.drawing):
-            return {**found, "file_size": len(content)}
+            return {**found, "file_size": len(content)} if is_sized else found
         # Some names and some sizes are null, so that clients cannot rely on them.
         number = _pseudo_random(request.request_id, output.position)
         found["file_name"] = None if number % 3 == 0 else output.path.rpartition("/")[2]
-        found["file_size"] = None if number % 5 == 0 else len(content)
+        found["file_size"] = len(content) if is_sized and number % 5 else None
         if output.drawing.media_type.startswith("image/"):
             found |= {"width": output.drawing.width, "height": output.drawing.height}
         return found

@@ -66,6 +66,12 @@ def truncate_without_length(connection: Connection, response: HttpResponse) -> b
     return False
 
 
+def send_without_length(connection: Connection, response: HttpResponse) -> bool:
+    """Send the whole body without Content-Length, and close the connection."""
+    connection.socket.sendall(response_head(response, length=None) + response.body)
+    return False
+
+
 def send_endless(connection: Connection, response: HttpResponse) -> bool:
     """Send the body without Content-Length, then zeros until the client closes the connection."""
     connection.socket.sendall(response_head(response, length=None) + response.body)

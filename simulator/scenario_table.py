@@ -89,6 +89,7 @@ OUTPUTS = {
     "evil_output_url": "The URL names another host.",
     "data_uri": "The file is in the answer itself, as a data: URL.",
     "large": "Each file has twelve megabytes more than it needs.",
+    "no_size": "The answer states the size of no file.",
     "nested": "The files are one level deeper in the answer than documented.",
 }
 CDN = {
@@ -99,7 +100,10 @@ CDN = {
     "500": "Internal server error.",
     "503": "Service unavailable.",
     "truncated": "Half of the bytes, with the full Content-Length.",
-    "cut_nolen": "Half of the bytes, without Content-Length.",
+    "cut_nolen": "Half of the bytes, without Content-Length. HEAD and Range tell the true length.",
+    "nolen": "All bytes, without Content-Length. HEAD and Range tell the length.",
+    "cut_untold": "Half of the bytes, without Content-Length. HEAD and Range are refused with 403.",
+    "untold": "All bytes, without Content-Length. HEAD and Range are refused with 403.",
     "endless": "The body never ends.",
     "drip": "One byte every 0.3 seconds.",
     "html": "An HTML page with the content type image/png.",

@@ -56,7 +56,16 @@ CONTENT_FAULTS: dict[str, Callable[[Simulator, httpx.Response], bool]] = {
     "redirect": lambda fal, response: (
         response.status_code == 302 and response.headers["Location"].startswith(fal.canary_url)
     ),
-    "cut_nolen": lambda fal, response: len(response.content) == fal.log.files()[-1].size_bytes // 2,
+    **dict.fromkeys(
+        ("cut_nolen", "cut_untold"),
+        lambda fal, response: len(response.content) == fal.log.files()[-1].size_bytes // 2,
+    ),
+    **dict.fromkeys(
+        ("nolen", "untold"),
+        lambda fal, response: (
+            len(response.content) == fal.log.files()[-1].size_bytes and "Content-Length" not in response.headers
+        ),
+    ),
 }
 
 
@@ -103,6 +112,47 @@ def test_a_download_can_exceed_the_limits_of_its_client(queue_client: QueueClien
 
     with httpx.stream("GET", url, trust_env=False, verify=NO_TLS, timeout=TIMEOUT_SECONDS) as response:
         assert STREAMED_FAULTS[choice](response)
+
+
+def lengths(url: str, size: int) -> list[tuple[int, str | None]]:
+    """What HEAD and four ranges tell about the length of a file of this size."""
+    with httpx.Client(trust_env=False, verify=NO_TLS, timeout=TIMEOUT_SECONDS) as client:
+        head = client.head(url)
+        found = [(head.status_code, head.headers.get("Content-Length"))]
+        for asked in (f"bytes={size}-", f"bytes={size - 1}-", "bytes=1-2", "bytes=-5"):
+            part = client.get(url, headers={"Range": asked})
+            found.append((part.status_code, part.headers.get("Content-Range")))
+    return found
+
+
+def test_the_length_of_a_file_can_be_asked_for(fal: Simulator, queue_client: QueueClient) -> None:
+    for scenarios in ("", "[cdn:nolen]", "[cdn:cut_nolen]", "[cdn:truncatedx1]"):
+        (url,) = run_and_urls(queue_client, scenarios)
+        size = fal.log.files()[-1].size_bytes
+
+        assert lengths(url, size) == [
+            (200, str(size)),
+            (416, f"bytes */{size}"),
+            (206, f"bytes {size - 1}-{size - 1}/{size}"),
+            (206, f"bytes 1-2/{size}"),
+            (200, None),
+        ], scenarios
+
+
+def test_the_length_of_a_file_can_be_refused(queue_client: QueueClient) -> None:
+    for scenarios in ("[cdn:untold]", "[cdn:cut_untold]"):
+        (url,) = run_and_urls(queue_client, scenarios)
+
+        assert {status for status, _ in lengths(url, 100)} == {403}
+
+
+def test_a_question_about_the_length_uses_up_no_fault(fal: Simulator, queue_client: QueueClient) -> None:
+    (url,) = run_and_urls(queue_client, "[cdn:cut_nolenx1]")
+    size = fal.log.files()[-1].size_bytes
+
+    lengths(url, size)
+
+    assert [len(get(url).content) for _ in range(2)] == [size // 2, size]
 
 
 def test_a_download_can_end_before_its_content_length(queue_client: QueueClient) -> None:

@@ -86,6 +86,7 @@ CHANGED_ANSWERS: dict[str, Callable[[Simulator, Any], bool]] = {
     "evil_output_url": lambda fal, answer: all(i["url"].startswith(fal.canary_url) for i in answer["images"]),
     "data_uri": lambda fal, answer: base64.b64decode(answer["images"][0]["url"].partition(",")[2])[:2] == b"\xff\xd8",
     "large": lambda fal, answer: fal.log.files()[-1].size_bytes > 12_000_000,
+    "no_size": lambda fal, answer: [i["file_size"] for i in answer["images"]] == [None, None],
     "nested": lambda fal, answer: len(answer["results"][0]["images"]) == 2,
 }
 
