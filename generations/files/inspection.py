@@ -24,6 +24,9 @@ SAFETENSORS_HEADER_BYTES_MAX = 100_000_000
 def inspect(file: IO[bytes], size_bytes: int) -> MediaInfo:
     """Identify a file, and check that it is complete as far as its format allows.
 
+    `proves_end` of the result tells whether the format allows it for this file. A file that only seems complete needs
+    another proof, such as the length that its server states.
+
     Raises:
         NotMedia: It is of no known type, broken or incomplete.
     """
@@ -61,7 +64,7 @@ def _is_riff(form: bytes) -> Callable[[bytes], bool]:
 
 def _header_only(extension: str) -> Callable[[ByteReader], MediaInfo]:
     """Return an inspection for formats whose header tells neither a length nor a duration."""
-    return lambda reader: MediaInfo.of_type(extension)
+    return lambda reader: MediaInfo.of_type(extension, proves_end=False)
 
 
 _FORMATS: list[tuple[Callable[[bytes], bool], str, Callable[[ByteReader], MediaInfo]]] = [

@@ -57,6 +57,8 @@ class MediaInfo:
     """`image`, `video`, `audio` or `3d`."""
     content_type: str
     extension: str
+    proves_end: bool
+    """Whether the bytes themselves prove that none is missing at the end. Text, MP3 audio and open streams cannot."""
     width: int | None = None
     """In pixels; None if it is not an image."""
     height: int | None = None
@@ -65,7 +67,13 @@ class MediaInfo:
 
     @classmethod
     def of_type(
-        cls, extension: str, *, width: int | None = None, height: int | None = None, seconds: float | None = None
+        cls,
+        extension: str,
+        *,
+        proves_end: bool,
+        width: int | None = None,
+        height: int | None = None,
+        seconds: float | None = None,
     ) -> MediaInfo:
         """Return a description of a file of the type with this extension.
 
@@ -76,6 +84,7 @@ class MediaInfo:
             kind=kind,
             content_type=content_type,
             extension=extension,
+            proves_end=proves_end,
             width=width,
             height=height,
             duration_seconds=float(seconds) if seconds is not None and 0 < seconds <= SECONDS_MAX else None,
@@ -88,4 +97,5 @@ class MediaInfo:
         # Exact types, because a bool is an int as well.
         has_size = sides == (None, None) or all(type(side) is int and 0 < side <= PIXELS_MAX for side in sides)
         has_duration = self.duration_seconds is None or type(self.duration_seconds) is float
-        return has_size and has_duration and TYPES.get(self.extension) == (self.kind, self.content_type)
+        is_known = TYPES.get(self.extension) == (self.kind, self.content_type)
+        return has_size and has_duration and is_known and type(self.proves_end) is bool

@@ -4,7 +4,7 @@ The process has limited memory and time, and cannot open files or connections. A
 such a child (see `sandbox_process`): one for each file that a customer has sent or named, and for each large file. The
 small outputs of fal come over the child's socket, and a child inspects up to CONTENTS_MAX of them: a fork takes as long
 as the inspection of a small image. If a child was taken over by a file, the worst that it can do is to report a wrong
-type or size for the others, and these are checked for plausibility.
+type, size or completeness for the others, and these are checked for plausibility.
 
 The copier inspects outputs, ordering inspects input files, and uploads are sanitized here.
 """

@@ -63,7 +63,9 @@ def sanitize(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> MediaIn
     except Exception as error:
         # Decoders raise anything for broken bytes.
         raise NotMedia("not a complete PNG, JPEG or WebP image", detail=f"{error}"[:200]) from error
-    return MediaInfo.of_type(EXTENSION_OF_IMAGE_FORMAT[image_format], width=clean.width, height=clean.height)
+    return MediaInfo.of_type(
+        EXTENSION_OF_IMAGE_FORMAT[image_format], proves_end=True, width=clean.width, height=clean.height
+    )
 
 
 def _to_common_mode(image: Image.Image) -> Image.Image:

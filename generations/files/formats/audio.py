@@ -7,6 +7,9 @@ from generations.files.media_types import MediaInfo, NotMedia
 
 # How many chunks of a WAV file may precede its samples, and how many bytes of an MP3 file its first frame.
 CHUNKS_MAX = 64
+# Programs that cannot seek back to the header of a WAV file leave a placeholder in it: 0, 2,000,000,036, 0x7FFFFFFF or
+# 0xFFFFFFFF (docs/fal.md, section 7.5). No output is as long as the smallest of the large ones.
+PLACEHOLDER_MIN = 2_000_000_000
 SYNC_BYTES_MAX = 4096
 # The bit rates of MPEG audio, Layer III, in kbit/s, by their index in a frame's header: of MPEG-1, and of later ones.
 _KILOBITS_MPEG_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -16,9 +19,10 @@ _KILOBITS_LATER = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 def inspect_wav(reader: ByteReader) -> MediaInfo:
     """Check that a WAV file is complete, and compute its duration. Raises NotMedia."""
     length = int.from_bytes(reader.head[4:8], "little")
-    # All bits set mean that the length is unknown: the writer could not seek back to the header.
-    if length != 0xFFFFFFFF and length + 8 > reader.size_bytes:
+    if length < PLACEHOLDER_MIN and length + 8 > reader.size_bytes:
         raise NotMedia("an incomplete WAV file")
+    # Some programs add a byte to a file of odd length, as for the chunks inside.
+    proves_end = reader.size_bytes - 8 in (length, length + length % 2)
     position, bytes_per_second, seconds = 12, 0, None
     for _ in range(CHUNKS_MAX):
         chunk = reader.read(position, 20)
@@ -32,7 +36,7 @@ def inspect_wav(reader: ByteReader) -> MediaInfo:
             break
         # Chunks are padded to an even length.
         position += 8 + length + length % 2
-    return MediaInfo.of_type("wav", seconds=seconds)
+    return MediaInfo.of_type("wav", proves_end=proves_end, seconds=seconds)
 
 
 def inspect_mp3(reader: ByteReader) -> MediaInfo:
@@ -55,4 +59,5 @@ def inspect_mp3(reader: ByteReader) -> MediaInfo:
     if 0 < rate_index < len(rates):
         # As if every frame had the bit rate of the first, which is true of what speech and music models write.
         seconds = (reader.size_bytes - start - at) / (rates[rate_index] * 125)
-    return MediaInfo.of_type("mp3", seconds=seconds)
+    # The frames follow each other until the file ends; nothing tells how many there are.
+    return MediaInfo.of_type("mp3", proves_end=False, seconds=seconds)

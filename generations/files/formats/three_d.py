@@ -16,7 +16,7 @@ def inspect_glb(reader: ByteReader) -> MediaInfo:
     """Check that a GLB file has the length that its header states. Raises NotMedia."""
     if len(reader.head) < 20 or int.from_bytes(reader.head[8:12], "little") != reader.size_bytes:
         raise NotMedia("an incomplete GLB file")
-    return MediaInfo.of_type("glb")
+    return MediaInfo.of_type("glb", proves_end=True)
 
 
 def inspect_usdz(reader: ByteReader) -> MediaInfo:
@@ -28,14 +28,19 @@ def inspect_usdz(reader: ByteReader) -> MediaInfo:
     # An archive ends with its directory, which only a comment of at most 64 KiB may follow.
     if b"PK\x05\x06" not in reader.read(max(0, reader.size_bytes - 2**16), 2**16):
         raise NotMedia("an incomplete USDZ file")
-    return MediaInfo.of_type("usdz")
+    # The last record follows the directory, whose place and length it states. No comment follows it.
+    record = reader.read(max(0, reader.size_bytes - 22), 22)
+    length, start = int.from_bytes(record[12:16], "little"), int.from_bytes(record[16:20], "little")
+    ends_here = record[:4] == b"PK\x05\x06" and record[20:] == b"\0\0"
+    proves_end = ends_here and start + length + 22 == reader.size_bytes
+    return MediaInfo.of_type("usdz", proves_end=proves_end)
 
 
 def inspect_wavefront(reader: ByteReader) -> MediaInfo:
     """Tell a mesh (OBJ) and a library of materials (MTL) from other text. Neither format marks its end."""
     text = reader.read(0, TEXT_BYTES_MAX)
     if b"\0" not in text and _VERTEX.search(text):
-        return MediaInfo.of_type("obj")
+        return MediaInfo.of_type("obj", proves_end=False)
     if b"\0" not in text and _MATERIAL.search(text):
-        return MediaInfo.of_type("mtl")
+        return MediaInfo.of_type("mtl", proves_end=False)
     raise NotMedia("a text other than a mesh or its materials")

@@ -28,9 +28,14 @@ def inspect_webm(reader: ByteReader) -> MediaInfo:
     length, body_at = _read_size(segment, 4)
     # All bits set mean that the length is unknown: a stream ends where the file ends.
     is_unknown = length == (1 << (7 * (body_at - 4))) - 1
-    if not is_unknown and segment_at + body_at + length > reader.size_bytes:
+    end = segment_at + body_at + length
+    if not is_unknown and end > reader.size_bytes:
         raise NotMedia("an incomplete WebM file")
-    return MediaInfo.of_type("webm", seconds=_find_duration(reader.read(segment_at + body_at, INFO_BYTES_MAX)))
+    return MediaInfo.of_type(
+        "webm",
+        proves_end=end == reader.size_bytes,
+        seconds=_find_duration(reader.read(segment_at + body_at, INFO_BYTES_MAX)),
+    )
 
 
 def _find_duration(segment: bytes) -> float | None:

@@ -111,9 +111,84 @@ def test_a_film_cut_between_two_boxes_is_refused() -> None:
 
 
 def test_a_truncated_file_of_a_format_without_length_is_accepted() -> None:
-    """The copier compares its size with fal's file_size and with Content-Length."""
+    """Its end is not proven: the copier compares its size with fal's file_size, or with what the server says."""
     for extension in WITHOUT_LENGTH:
         assert extension_of(FILES[extension][: 300 if extension == "mp3" else 60]) == extension
+
+
+# --- Proof of the end ---
+
+# The header of a film in fragments says so.
+FRAGMENTED = box(b"moov", box(b"mvhd", bytes(100)) + box(b"trak", bytes(60)) + box(b"mvex", bytes(24)))
+FRAMES = (picture("GIF", size=(300, 200)), picture("GIF", "L", size=(300, 200)))
+
+
+def animation(kind: str) -> bytes:
+    """An animation of two pictures."""
+    first, second = (Image.open(io.BytesIO(frame)).convert("RGB") for frame in FRAMES)
+    file = io.BytesIO()
+    first.save(file, kind, save_all=True, append_images=[second.rotate(30)], duration=100)
+    return file.getvalue()
+
+
+def sound_of_length(length: int) -> bytes:
+    """A WAV file with this length in its header."""
+    sound = drawn("audio/wav")
+    return sound[:4] + struct.pack("<I", length) + sound[8:]
+
+
+PROVEN = {
+    **{extension: FILES[extension] for extension in FILES.keys() - WITHOUT_LENGTH},
+    "animated GIF": animation("GIF"),
+    "animated WebP": animation("WEBP"),
+    "animated PNG": animation("PNG"),
+    "a film whose header comes last": box(b"ftyp", b"isom" + bytes(4)) + box(b"mdat", bytes(9)) + box(b"moov", b"x"),
+    "fragments with an index": box(b"ftyp", b"iso5") + FRAGMENTED + box(b"moof") + box(b"mdat") + box(b"mfra"),
+}
+UNPROVEN = {
+    **{extension: FILES[extension] for extension in WITHOUT_LENGTH},
+    "an open box": film_with_long_boxes(),
+    "fragments": box(b"ftyp", b"iso5") + FRAGMENTED + box(b"moof", bytes(8)) + box(b"mdat", bytes(80)),
+    "a fragmented film without moof": box(b"ftyp", b"iso5") + FRAGMENTED + box(b"mdat", bytes(80)),
+    "a header without its film": box(b"ftyp", b"isom" + bytes(4)) + box(b"moov", bytes(40)),
+    "one of two films": film() + box(b"mdat", bytes(20)),
+    "an open WebM": streamed_webm(),
+    "an open WAV": streamed_wav(),
+    **{f"a WAV of {length} bytes": sound_of_length(length) for length in (0, 2_000_000_036, 0x7FFFFFFF)},
+    "a PNG with data behind it": FILES["png"] + b"more",
+    "a JPEG with data behind it": FILES["jpg"] + b"more",
+    "a GIF with data behind it": FILES["gif"] + b";",
+    "a WebP with data behind it": FILES["webp"] + b"more",
+    "a WAV with data behind it": FILES["wav"] + b"more",
+    "a GIF without its trailer": FILES["gif"][:-1],
+    "a USDZ with a comment": usdz()[:-2] + b"\x04\0more",
+}
+
+
+@pytest.mark.parametrize("data", PROVEN.values(), ids=PROVEN)
+def test_c5_a_format_with_an_end_proves_it(data: bytes) -> None:
+    assert inspected(data).proves_end is True
+
+
+@pytest.mark.parametrize("data", UNPROVEN.values(), ids=UNPROVEN)
+def test_c5_the_end_of_another_file_is_not_proven(data: bytes) -> None:
+    assert inspected(data).proves_end is False
+
+
+# The rest begins with a complete file.
+CUT = PROVEN | {name: data for name, data in UNPROVEN.items() if not re.search("behind it|one of two", name)}
+
+
+@pytest.mark.parametrize("data", CUT.values(), ids=CUT)
+def test_c5_no_beginning_of_a_file_proves_an_end(data: bytes) -> None:
+    """Wherever the connection was closed, also behind a picture of an animation or a box of a film."""
+    places = {*range(100), *range(100, len(data), max(1, len(data) // 100)), *range(len(data) - 40, len(data))}
+    for left in filter(range(1, len(data)).__contains__, places):
+        try:
+            found = inspected(data[:left])
+        except NotMedia:
+            continue
+        assert found.proves_end is False, left
 
 
 # --- Duration ---
