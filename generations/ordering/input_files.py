@@ -187,6 +187,11 @@ _PROBLEMS: dict[type[Exception], tuple[str, str]] = {
     ),
     http_client.TooLarge: ("The file is larger than {megabytes} MB.", "file_too_large"),
     http_client.Missing: ("There is no file at this URL, or it is not public.", "file_download_error"),
+    http_client.Unproven: (
+        "The server of this file closes the connection without saying how long the file is, so it may be incomplete. "
+        "Use a server that sends Content-Length.",
+        "file_download_error",
+    ),
     http_client.TryLater: (
         "The file could not be fetched in time. Try again, or give one of your uploads.",
         "file_download_error",
@@ -236,6 +241,10 @@ def _inspect(url: str, requirements: FileRequirements, *, until: float) -> tuple
             seconds_max=until - monotonic(),
         )
         found = sandbox.inspect(file)
+    if not (fetched.end_is_marked or found.proves_end) and not http_client.is_whole(
+        url, fetched.size_bytes, hosts=_permitted_hosts(url), seconds_max=max(0.1, (until - monotonic()) / 2)
+    ):
+        raise http_client.TryLater("the connection was closed before the end of the file")
     if found.kind != requirements.kind:
         raise NotMedia("of another kind")
     problem = requirements.problem_with(

@@ -25,7 +25,7 @@ from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http import connections
 from generations.safe_http.addresses import is_loopback
 from generations.safe_http.deadline import Deadline
-from generations.safe_http.errors import AddressRefused, FetchError, Missing, Redirected, TooLarge, TryLater
+from generations.safe_http.errors import AddressRefused, FetchError, Missing, Redirected, TooLarge, TryLater, Unproven
 from generations.safe_http.urls import Target, parse_recipient, permit
 
 __all__ = [
@@ -37,15 +37,19 @@ __all__ = [
     "Redirected",
     "TooLarge",
     "TryLater",
+    "Unproven",
     "fetch",
     "fetch_beginning",
     "follow_redirects",
+    "is_whole",
     "post",
     "stream",
 ]
 
 CHUNK_BYTES = 1024**2
 RETRY_AFTER_SECONDS_MAX = 3600
+# The largest number of 64 bits has 19.
+LENGTH_DIGITS_MAX = 20
 T = TypeVar("T")
 
 
@@ -62,6 +66,8 @@ class Fetched:
     size_bytes: int
     sha256: str
     """Hexadecimal."""
+    end_is_marked: bool
+    """As `stream` returns it."""
 
 
 class _Hashing:
@@ -96,7 +102,7 @@ def stream(
     bytes_max: int,
     seconds_max: float,
     keeps_connection: bool = False,
-) -> None:
+) -> bool:
     """Write the file at `url` into `sink` as it arrives.
 
     Args:
@@ -107,6 +113,10 @@ def stream(
         bytes_max: The largest file to accept.
         seconds_max: The time for the whole transfer, from the resolution of the name to the last byte.
         keeps_connection: Keep the connection open for the next file of this host, and use one that was kept.
+
+    Returns:
+        Whether the server has marked the end of the file, by its length or by a last chunk. If not, the file ended
+        because the connection was closed, and may have been cut off: see `is_whole`.
 
     Raises:
         FetchError: One of its subclasses says whether a later attempt makes sense.
@@ -121,13 +131,43 @@ def stream(
             if size > bytes_max:
                 raise TooLarge(f"more than {bytes_max} bytes")
             sink.write(chunk)
+        # urllib3 raises an error if such a body breaks off.
+        return "Transfer-Encoding" in response.headers or _content_length(response) is not None
 
 
 def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
     """Do the same as `stream`, and return the size and the hash of the file."""
     hashing = _Hashing(sink)
-    stream(url, hashing, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max)
-    return Fetched(size_bytes=hashing.size_bytes, sha256=hashing.digest.hexdigest())
+    end_is_marked = stream(url, hashing, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max)
+    return Fetched(size_bytes=hashing.size_bytes, sha256=hashing.digest.hexdigest(), end_is_marked=end_is_marked)
+
+
+def is_whole(url: str, size_bytes: int, *, hosts: Sequence[str], seconds_max: float) -> bool:
+    """Ask the server whether a file has exactly this many bytes, after a transfer whose end it did not mark.
+
+    Asks with HEAD, and then with a GET of what follows these bytes: a URL may be signed for GET alone.
+
+    Args:
+        hosts: As for `stream`.
+        seconds_max: The time for each of the two requests.
+
+    Returns:
+        False if the file is longer: it was cut off.
+
+    Raises:
+        Unproven: The server does not tell, or says that the file is shorter.
+    """
+    target, private_allowed = permit(url, hosts)
+    for method, headers in (("HEAD", {}), ("GET", {"Range": f"bytes={size_bytes}-"})):
+        with (
+            suppress(TryLater),
+            Deadline(seconds_max) as deadline,
+            _request(method, target, deadline, private_allowed=private_allowed, headers=headers) as response,
+        ):
+            length = _stated_length(response)
+            if length is not None and length >= size_bytes:
+                return length == size_bytes
+    raise Unproven("the connection was closed, and the server does not tell how long the file is")
 
 
 def fetch_beginning(url: str, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> bytes:
@@ -202,14 +242,35 @@ def _get(
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 # It was not asked for, and decompressing it could fill the memory.
                 raise TryLater("the response is compressed, which was not asked for")
-            declared = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
-            # The lengths are compared first, because int() refuses numbers of thousands of digits.
-            if declared and (len(declared[1]) > len(str(bytes_max)) or int(declared[1]) > bytes_max):
-                raise TooLarge(f"{declared[1][:20]} bytes declared, {bytes_max} allowed")
+            if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+                raise TryLater("the response has a transfer coding which was not asked for")
+            declared = _content_length(response)
+            if declared is not None and declared > bytes_max:
+                raise TooLarge(f"{declared} bytes declared, {bytes_max} allowed")
             yield response
         if deadline.passed:
             # When the deadline shuts the connection down, a body without Content-Length seems to end regularly.
             raise TryLater("it took too long")
+
+
+def _content_length(response: BaseHTTPResponse) -> int | None:
+    """Return what the header says, or None if there is none or it is malformed."""
+    digits = re.fullmatch(r"0*([0-9]+)", response.headers.get("Content-Length", ""))
+    # int() refuses numbers of thousands of digits.
+    return min(int(digits[1][:LENGTH_DIGITS_MAX]), sys.maxsize) if digits else None
+
+
+def _stated_length(response: BaseHTTPResponse) -> int | None:
+    """Return how many bytes a file has, from the response to HEAD or to a GET of a range; None if it does not tell."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return None
+    if response.status == 200 and "Transfer-Encoding" not in response.headers:
+        # Also of a server that does not know ranges.
+        return _content_length(response)
+    content_range = response.headers.get("Content-Range", "")
+    # 416: there is nothing behind these bytes.
+    total = re.fullmatch(r"bytes (?:\*|[0-9]+-[0-9]+)/([0-9]{1,18})", content_range)
+    return int(total[1]) if total and response.status in (206, 416) else None
 
 
 def _read_beginning(response: BaseHTTPResponse, bytes_max: int) -> bytes:

@@ -6,6 +6,7 @@ FetchError
 ├── TooLarge         the file is larger than the caller allows; final
 ├── Missing          the server answered 403, 404 or 410: the file is not there, or no longer
 └── TryLater         anything else: no connection, a time-out, another status, a transfer that broke off
+    └── Unproven     the server does not tell how long a file is that ended with its connection
 """
 
 from __future__ import annotations
@@ -49,3 +50,7 @@ class TryLater(FetchError):
     def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unproven(TryLater):
+    """The transfer ended because its connection was closed, and the server does not tell how long the file is."""

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 # On a machine that is busy with a chaos test, a second is too short for a living worker to renew it.
 LEASE_SECONDS = scaled(15, at_least=6)
 FETCH_SECONDS_MAX = scaled(900)
+# For each of two questions about the length of a file.
+LENGTH_SECONDS_MAX = 20.0
 FILE_BYTES_MAX = 2 * 1024**3
 LONGEST_RETRY_SECONDS = scaled(60)
 # The first pause after trouble on the way, which passes quickly.
@@ -115,8 +117,9 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
     """Fetch the output into `spool`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
     if output.source_url.startswith("data:"):
         spool.write(_decode(output.source_url))
+        end_is_proven = True
     else:
-        http_client.stream(
+        end_is_proven = http_client.stream(
             output.source_url,
             spool,
             hosts=settings.FAL_MEDIA_HOSTS,
@@ -124,13 +127,20 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
             seconds_max=FETCH_SECONDS_MAX,
             keeps_connection=True,
         )
-    if output.claimed_size_bytes is not None and output.claimed_size_bytes != spool.size_bytes:
+    if output.claimed_size_bytes is not None:
         # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
-        raise Broken(f"{spool.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
+        if output.claimed_size_bytes != spool.size_bytes:
+            raise Broken(f"{spool.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
+        end_is_proven = True
     try:
         found = sandbox.inspect(spool.file) if spool.content is None else sandbox.inspect_output(spool.content)
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
+    # A file that ended with its connection may have been cut off there. Without an answer it is fetched again later.
+    if not (end_is_proven or found.proves_end) and not http_client.is_whole(
+        output.source_url, spool.size_bytes, hosts=settings.FAL_MEDIA_HOSTS, seconds_max=LENGTH_SECONDS_MAX
+    ):
+        raise Broken(f"the connection was closed after {spool.size_bytes} bytes, and the file is longer")
     key = key_of(output, found.extension)
     storage.put_proven(key, spool, content_type=found.content_type)
     failpoints.reach("copied")

@@ -60,7 +60,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=COPIER,
-                old="output.claimed_size_bytes is not None and output.claimed_size_bytes != spool.size_bytes",
+                old="output.claimed_size_bytes != spool.size_bytes",
                 new="False",
             ),
         ),

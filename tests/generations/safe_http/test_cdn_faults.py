@@ -26,7 +26,8 @@ REFUSED: dict[str, type[FetchError]] = {
     "redirect": AddressRefused,
 }
 # The transfer succeeds. The copier notices these by the size and by inspecting the file.
-ARRIVES = {"cut_nolen", "html", "wrong_type"}
+ARRIVES = {"cut_nolen", "cut_untold", "nolen", "untold", "html", "wrong_type"}
+CORRECT = {"nolen", "untold", "wrong_type"}
 # A 404 after a while, so it is covered by the others.
 IN_TIME = {"expires"}
 
@@ -78,7 +79,8 @@ def test_a_fault_of_the_content_arrives(fal: Simulator, fault: str) -> None:
 
     fetched = fetch(fal, generate(fal))
 
-    assert (fetched.sha256 == fal.log.files()[0].sha256) is (fault == "wrong_type")
+    assert (fetched.sha256 == fal.log.files()[0].sha256) is (fault in CORRECT)
+    assert fetched.end_is_marked is (fault in {"html", "wrong_type"})
 
 
 def test_c15_a_file_on_another_host_is_refused(fal: Simulator) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from generations.safe_http import client as http_client
 from generations.safe_http import connections
-from generations.safe_http.client import FetchError, Missing, TooLarge, TryLater
+from generations.safe_http.client import AddressRefused, FetchError, Missing, TooLarge, TryLater, Unproven
 from tests.helpers.scripted_servers import Connection, Handler, Server, fetch, respond, serving
 from tests.services.waiting import HANG_SECONDS
 
@@ -34,23 +34,30 @@ def outcome(server: Server, **limits: float) -> str:
 
 # --- Complete and incomplete ---
 
-COMPLETE = {
+MARKED = {
     "with a length": respond("200 OK", f"Content-Length: {len(FILE)}", body=FILE),
     "with zeros": respond("200 OK", f"Content-Length: 000{len(FILE)}", "Content-Encoding: identity", body=FILE),
-    "until the end": respond("200 OK", "Connection: close", body=FILE),
     "in chunks": respond("200 OK", "Transfer-Encoding: chunked", body=chunked(FILE[:70_000], FILE[70_000:])),
-    "with nonsense": respond("200 OK", "Content-Type: text/html", "Content-Length: nonsense", body=FILE),
+    "in chunks and with a length": respond(
+        "200 OK", "Transfer-Encoding: chunked", "Content-Length: 5", body=chunked(FILE[:70_000], FILE[70_000:])
+    ),
     "with more bytes": respond("200 OK", f"Content-Length: {len(FILE)}", body=FILE + b"and more"),
+}
+UNMARKED = {
+    "until the end": respond("200 OK", "Connection: close", body=FILE),
+    "with nonsense": respond("200 OK", "Content-Type: text/html", "Content-Length: nonsense", body=FILE),
+    "of HTTP/1.0": lambda connection: connection.send(b"HTTP/1.0 200 OK\r\n\r\n" + FILE),
 }
 
 
-@pytest.mark.parametrize("behave", COMPLETE.values(), ids=COMPLETE)
-def test_a_file_arrives_complete(behave: Handler) -> None:
+@pytest.mark.parametrize("behave", {**MARKED, **UNMARKED}.values(), ids=[*MARKED, *UNMARKED])
+def test_c5_a_file_arrives_complete_and_is_known_to_be_so_if_its_end_is_marked(behave: Handler) -> None:
     with serving(behave) as server:
         body, fetched = fetch(server)
 
     assert body == FILE
     assert (fetched.size_bytes, fetched.sha256) == (len(FILE), hashlib.sha256(FILE).hexdigest())
+    assert fetched.end_is_marked is (behave in MARKED.values())
 
 
 def test_an_empty_file_is_a_file() -> None:
@@ -75,10 +82,93 @@ def test_c4_a_truncated_file_may_be_tried_later(behave: Handler) -> None:
     assert server.connections == 1
 
 
-def test_c4_a_truncated_file_of_unknown_length_seems_complete() -> None:
-    """Therefore the copier compares the size with fal's file_size, and decodes the file."""
-    with serving(respond("200 OK", "Connection: close", body=FILE[:1000])) as server:
-        assert fetch(server)[1].size_bytes == 1000
+def test_c5_the_end_of_a_truncated_file_of_unknown_length_is_not_marked() -> None:
+    for lines in ([], ["Connection: close"], ["Content-Length: 1_0"], ["Content-Length: +5"], ["Content-Length: -1"]):
+        with serving(respond("200 OK", *lines, body=FILE[:1000])) as server:
+            assert fetch(server)[1].end_is_marked is False, lines
+
+
+def test_a_response_with_another_transfer_coding_is_refused() -> None:
+    """What was not asked for would be stored as it was sent."""
+    for coding in ("gzip, chunked", "gzip", "identity", "chunked, chunked"):
+        with serving(respond("200 OK", f"Transfer-Encoding: {coding}", body=chunked(FILE))) as server:
+            assert outcome(server) == "TryLater", coding
+
+
+# --- The second question ---
+
+SIZE = 500
+# What a server answers to HEAD and to a GET of a range, and whether a file of 500 bytes is whole then.
+ANSWERS: dict[str, tuple[list[str], list[str], object]] = {
+    "HEAD agrees": (["200 OK", "Content-Length: 500"], [], True),
+    "HEAD names more": (["200 OK", "Content-Length: 1000"], [], False),
+    "HEAD names one more": (["200 OK", "Content-Length: 501"], [], False),
+    "HEAD is refused, nothing follows": (["405 No"], ["416 No", "Content-Range: bytes */500"], True),
+    "HEAD is forbidden, more follows": (["403 No"], ["206 Yes", "Content-Range: bytes 500-999/1000"], False),
+    "HEAD names nothing": (["200 OK", "Content-Length: 0"], ["416 No", "Content-Range: bytes */500"], True),
+    "HEAD has no length": (["200 OK"], ["416 No", "Content-Range: bytes */1000"], False),
+    "HEAD is compressed": (
+        ["200 OK", "Content-Encoding: gzip", "Content-Length: 900"],
+        ["416 No", "Content-Range: bytes */500"],
+        True,
+    ),
+    "HEAD names chunks": (
+        ["200 OK", "Transfer-Encoding: chunked", "Content-Length: 900"],
+        ["416 No", "Content-Range: bytes */500"],
+        True,
+    ),
+    "HEAD redirects": (["302 Away", "Location: /x", "Content-Length: 900"], ["200 OK", "Content-Length: 500"], True),
+    "ranges are unknown": (["404 No"], ["200 OK", "Content-Length: 1000"], False),
+    "both are refused": (["405 No"], ["403 No"], "Unproven"),
+    "both fail": (["503 Later"], ["429 Later", "Retry-After: 9"], "Unproven"),
+    "both are silent": ([], [], "Unproven"),
+    "both name fewer bytes": (["200 OK", "Content-Length: 3"], ["416 No", "Content-Range: bytes */3"], "Unproven"),
+    "no length at all": (["200 OK"], ["200 OK"], "Unproven"),
+    "the length is unknown": (["405 No"], ["206 Yes", "Content-Range: bytes 500-999/*"], "Unproven"),
+    "the lengths are nonsense": (
+        ["200 OK", "Content-Length: 5e2"],
+        ["416 No", "Content-Range: bytes */five"],
+        "Unproven",
+    ),
+    "a range without its header": (["405 No"], ["206 Yes", "Content-Length: 500"], "Unproven"),
+}
+
+
+@pytest.mark.parametrize("head, ranged, expected", ANSWERS.values(), ids=ANSWERS)
+def test_c5_a_second_question_tells_whether_a_file_is_whole(
+    head: list[str], ranged: list[str], expected: object
+) -> None:
+    def answer(connection: Connection) -> None:
+        lines = head if connection.request.startswith(b"HEAD ") else ranged
+        if lines:
+            respond(*lines)(connection)
+
+    found: object
+    with serving(answer) as server:
+        try:
+            found = http_client.is_whole(f"{server.url}/x", SIZE, hosts=[server.host], seconds_max=HANG_SECONDS)
+        except FetchError as error:
+            found = type(error).__name__
+
+    assert found == expected
+
+
+def test_the_second_question_asks_for_what_follows_the_file() -> None:
+    with serving(respond("404 No")) as server, pytest.raises(Unproven):
+        http_client.is_whole(f"{server.url}/x", SIZE, hosts=[server.host], seconds_max=HANG_SECONDS)
+
+    head, ranged = server.requests
+    assert head.startswith(b"HEAD /x ")
+    assert ranged.startswith(b"GET /x ")
+    assert b"\r\nRange: bytes=500-\r\n" in ranged
+    assert all(b"\r\nAccept-Encoding: identity\r\n" in request for request in server.requests)
+
+
+def test_the_second_question_goes_to_permitted_hosts_only() -> None:
+    with serving(respond("200 OK", "Content-Length: 500")) as server, pytest.raises(AddressRefused):
+        http_client.is_whole(f"{server.url}/x", SIZE, hosts=["fal.media"], seconds_max=HANG_SECONDS)
+
+    assert server.requests == []
 
 
 # --- Too large ---
@@ -188,6 +278,13 @@ def test_c8_a_slow_transfer_ends_at_its_deadline(behave: Handler, monkeypatch: p
 
     with serving(behave) as server, pytest.raises(TryLater, match="it took too long"):
         fetch(server, seconds_max=0.3)
+
+
+def test_c8_the_second_question_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "READ_SECONDS_MAX", None)
+
+    with serving(silent) as server, pytest.raises(Unproven):
+        http_client.is_whole(f"{server.url}/x", SIZE, hosts=[server.host], seconds_max=0.3)
 
 
 def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from credits import ledger
 from credits.models import Account, Hold
 from generations.models import Generation, Output
 from generations.provider import clients
+from generations.safe_http import client as http_client
 from simulator import Simulator
 from tests.fixtures.api import GENERATIONS, order
 from tests.fixtures.uploads import read_url
@@ -25,6 +26,9 @@ ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
     "audio": ("fal-ai/stable-audio-25/text-to-audio", {"prompt": "rain", "seconds_total": 3}),
     "long audio": ("fal-ai/stable-audio-25/text-to-audio", {"prompt": "rain", "seconds_total": 31}),
     "short audio": ("fal-ai/stable-audio-25/text-to-audio", {"prompt": "rain", "seconds_total": 1}),
+    # Speech is MP3 audio, which does not prove its end.
+    "speech": ("fal-ai/elevenlabs/tts/eleven-v3", {"text": "the quick brown fox " * 10}),
+    "long speech": ("fal-ai/elevenlabs/tts/eleven-v3", {"text": "the quick brown fox " * 40}),
     "video": ("fal-ai/wan/v2.7/text-to-video", {"prompt": "waves", "duration": 2}),
     "image": ("fal-ai/flux/schnell", {"prompt": "a fox", "image_size": "square"}),
 }
@@ -92,6 +96,36 @@ def test_audio_that_the_model_does_not_take_is_refused(
     what: str, code: str, api: APIClient, url_at_fal: UrlAtFal
 ) -> None:
     assert errors_of(api.post(GENERATIONS, wan(audio_url=url_at_fal(what)))) == [(["input", "audio_url"], code)]
+
+
+def test_c5_audio_without_a_length_is_accepted_if_its_server_tells_the_length(
+    api: APIClient, fal: Simulator, url_at_fal: UrlAtFal
+) -> None:
+    fal.script("cdn:nolen")
+    answer = api.post(GENERATIONS, wan(audio_url=url_at_fal("speech")))
+
+    assert answer.status_code == 202, answer.content
+
+
+@pytest.mark.parametrize("fault", ["cdn:cut_nolen", "cdn:cut_untold", "cdn:untold"])
+def test_c5_audio_that_may_be_cut_is_refused(fault: str, api: APIClient, fal: Simulator, url_at_fal: UrlAtFal) -> None:
+    """The half that arrives of a recording that is too long is short enough."""
+    fal.script(fault)
+    answer = api.post(GENERATIONS, wan(audio_url=url_at_fal("speech" if fault == "cdn:untold" else "long speech")))
+
+    assert errors_of(answer) == [(["input", "audio_url"], "file_download_error")]
+    assert ("Content-Length" in answer.json()["errors"][0]["msg"]) is fault.endswith("untold")
+
+
+@pytest.mark.parametrize("fault", ["cdn:cut_nolen", "cdn:cut_untold"])
+def test_without_a_second_question_cut_audio_is_accepted(
+    fault: str, api: APIClient, fal: Simulator, url_at_fal: UrlAtFal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control."""
+    monkeypatch.setattr(http_client, "is_whole", lambda *args, **limits: True)
+    fal.script(fault)
+
+    assert api.post(GENERATIONS, wan(audio_url=url_at_fal("long speech"))).status_code == 202
 
 
 @pytest.mark.usefixtures("each_storage")
