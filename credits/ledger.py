@@ -261,7 +261,7 @@ def _find_posted(key: str, account: Account, kind: Entry.Kind, change: int, *, h
 
 def _lock(account: Account) -> Account:
     """Lock the account's row until the transaction ends. (SQLite has one writer at a time, and locks no rows.)"""
-    return Account.objects.select_for_update().get(pk=account.pk)
+    return Account.objects.select_for_update(no_key=True).get(pk=account.pk)
 
 
 def _find_hold(reference: str) -> Hold:

@@ -101,7 +101,7 @@ def create(
     # The outbox looks for endpoints only where an account has this row.
     subscriber_of(account)
     # The lock lets concurrent requests count one after another, so that they cannot exceed the limit together.
-    account = Account.objects.select_for_update().get(pk=account.pk)
+    account = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     if account.webhook_endpoints.filter(deleted_at=None).count() >= ENDPOINTS_MAX:
         raise TooManyEndpoints(f"You have {ENDPOINTS_MAX} endpoints. Remove one that you no longer need.")
     return WebhookEndpoint.objects.create(
@@ -124,7 +124,7 @@ def update(endpoint: WebhookEndpoint, **changes: object) -> WebhookEndpoint:
     """
     if "url" in changes:
         recipients.check(str(changes["url"]))
-    account = Account.objects.select_for_update().get(pk=endpoint.account_id)
+    account = Account.objects.select_for_update(no_key=True).get(pk=endpoint.account_id)
     # Under the lock, because a concurrent request may have changed the types or the threshold.
     endpoint.refresh_from_db()
     _require_threshold(changes.get("types", endpoint.types), changes.get("credits_low_at", endpoint.credits_low_at))

@@ -37,8 +37,10 @@ def read(account: Account, *, after: int, limit: int) -> FeedPage:
     if missing > 0:
         with transaction.atomic():
             # The lock lets concurrent readers of this feed assign numbers one after another.
-            subscriber = Subscriber.objects.select_for_update().get(pk=endpoints.subscriber_of(account).pk)
-            new = list(Event.objects.filter(account=account, number=None).order_by("id")[:missing])
+            subscriber = Subscriber.objects.select_for_update(no_key=True).get(pk=endpoints.subscriber_of(account).pk)
+            unnumbered = Event.objects.filter(account=account, number=None).order_by("id")
+            # In the order of their ids, as an erasure locks the events of its generation.
+            new = list(unnumbered.select_for_update(no_key=True)[:missing])
             for number, event in enumerate(new, start=subscriber.last_event_number + 1):
                 event.number = number
             if new:

@@ -129,7 +129,7 @@ def check_low_credits(*, limit: int) -> int:
     for account_id in accounts.distinct()[:limit]:
         with transaction.atomic():
             # The lock lets one of several workers that found the same crossing report it.
-            Account.objects.select_for_update().get(pk=account_id)
+            Account.objects.select_for_update(no_key=True).get(pk=account_id)
             updated += _check_thresholds(account_id)
     return updated
 
@@ -309,6 +309,9 @@ def delete_expired(*, limit: int) -> int:
     ended = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
     # In the order of the index of `happened_at`: by the primary key, the database would read every delivery.
     expired = ended.filter(happened_at__lt=clock.now() - RETENTION).order_by("happened_at")
-    keys = list(expired.values_list("pk", flat=True)[:limit])
-    WebhookDelivery.objects.filter(pk__in=keys).delete()
+    with transaction.atomic():
+        # Another worker deletes them at the same time, or has just made one due again.
+        unlocked = expired.select_for_update(skip_locked=True, no_key=True)
+        keys = list(unlocked.values_list("pk", flat=True)[:limit])
+        WebhookDelivery.objects.filter(pk__in=keys).delete()
     return len(keys)

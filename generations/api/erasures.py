@@ -52,8 +52,5 @@ class RetentionView(APIView):
     def put(self, request: Request) -> Response:
         """Sets the retention of your generations and uploads. It also applies to those that exist already."""
         account, days = Account.objects.for_user(authenticated_user(request)), RetentionRequest.read(request).days
-        if days is None:
-            Retention.objects.filter(account=account).delete()
-        else:
-            Retention.objects.update_or_create(account=account, defaults={"days": days})
+        Retention.objects.set_days(account.pk, days)
         return Response(RetentionSerializer({"days": days}).data)

@@ -127,7 +127,7 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
     """
     with transaction.atomic():
         # Without the lock, two uploads at the same time could both take the last free space.
-        Account.objects.select_for_update().get(pk=account.pk)
+        Account.objects.select_for_update(no_key=True).get(pk=account.pk)
         used = bytes_used(account)
         if used + size_bytes > settings.UPLOAD_MEGABYTES_MAX * MEGABYTE:
             raise QuotaExceeded(
@@ -211,7 +211,7 @@ def erase(upload: Upload) -> bool:
     """
     with transaction.atomic():
         # Orders lock the row as well. So an order at this moment either is found here, or finds the upload erased.
-        locked = Upload.objects.select_for_update().get(pk=upload.pk)
+        locked = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)
         if locked.state == Upload.State.ERASED:
             return False
         if locked.uses.needed().exists():

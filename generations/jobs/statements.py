@@ -1,7 +1,7 @@
 """SQL of this package that the ORM cannot express.
 
-`update_unlocked` is one statement where the ORM needs five: BEGIN, SELECT … FOR UPDATE SKIP LOCKED, UPDATE, SELECT and
-COMMIT. Every loop claims its rows with it each time it looks at its table, also when nothing is due.
+`update_unlocked` is one statement where the ORM needs five: BEGIN, SELECT … FOR NO KEY UPDATE SKIP LOCKED, UPDATE,
+SELECT and COMMIT. Every loop claims its rows with it each time it looks at its table, also when nothing is due.
 
 The plan: PostgreSQL runs the inner SELECT once, because it is the argument of ARRAY, and stops after the rows that it
 could lock. It then updates them by their primary key. tests/generations/jobs/test_statements.py compares the result
@@ -72,7 +72,7 @@ def _compile(rows: models.QuerySet[Row], changes: Mapping[str, Any], *, limit: s
     keys_sql, keys_params = rows.values("pk").query.sql_with_params()
     key = quote(str(model._meta.pk.column))
     if connection.features.has_select_for_update_skip_locked:
-        locked = f"{keys_sql} {limit} FOR UPDATE OF {quote(model._meta.db_table)} SKIP LOCKED"
+        locked = f"{keys_sql} {limit} FOR NO KEY UPDATE OF {quote(model._meta.db_table)} SKIP LOCKED"
         where = f"{key} = ANY(ARRAY({locked}))"
     else:
         # SQLite has one writer at a time, so no row is locked by another.

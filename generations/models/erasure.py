@@ -47,6 +47,18 @@ class Erasure(Leased):
         return f"erasure of {self.generation_id}"
 
 
+class RetentionManager(models.Manager["Retention"]):
+    def set_days(self, account_id: int, days: int | None) -> None:
+        """Set the retention of an account in days. None: everything is kept."""
+        if days is None:
+            self.filter(account=account_id).delete()
+        else:
+            # `update_or_create` would take a stronger lock than needed (docs/decisions/0009-locks.md).
+            changed = ["days", "changed_at"]
+            rows = [self.model(account_id=account_id, days=days)]
+            self.bulk_create(rows, update_conflicts=True, unique_fields=["account"], update_fields=changed)
+
+
 class Retention(models.Model):
     """After how many days the generations and uploads of this account are erased. Without a row they are kept."""
 
@@ -55,6 +67,8 @@ class Retention(models.Model):
     )
     days = models.PositiveIntegerField()
     changed_at = models.DateTimeField(auto_now=True)
+
+    objects = RetentionManager()
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(days__gte=1), name="generations_kept_for_a_day")]

@@ -44,11 +44,10 @@ def save(request: UserRequest) -> HttpResponse:
         messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
         return redirect("notifications")
     account, days = Account.objects.for_user(request.user), form.cleaned_data["days"]
+    Retention.objects.set_days(account.pk, days)
     if days is None:
-        Retention.objects.filter(account=account).delete()
         messages.info(request, "Saved. Everything is kept until you erase it.")
     else:
-        Retention.objects.update_or_create(account=account, defaults={"days": days})
         after = f"{days:,} day{'' if days == 1 else 's'}"
         message = f"Saved. Generations are erased {after} after they ended, uploads {after} after they were created."
         messages.info(request, message)

@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 
 from database import clock
 from generations.fal import Completed, Failed, FalError, Gone
+from generations.jobs.statements import update_unlocked
 from generations.models import Phase, Submission
 from generations.provider import clients
 
@@ -46,7 +47,8 @@ def _record(submissions: QuerySet[Submission], units: Decimal | None) -> None:
     changes: dict[str, Any] = {"units_due_at": None}
     if units is not None:
         changes["billable_units"] = units.quantize(PLACES)
-    submissions.update(**changes)
+    # Without those that another transaction changes now: they are asked about again. It may wait for one of the others.
+    update_unlocked(submissions, **changes)
 
 
 def run_once(*, limit: int) -> int:
@@ -91,11 +93,12 @@ def _postpone(submissions: Sequence[Submission]) -> Sequence[Submission]:
 
     Before the requests: of two workers one asks, and a submission that kills its worker is not asked about at once.
     """
+    if not submissions:
+        return []
     later = clock.now() + RETRY
     rows = Submission.objects.filter(pk__in=[submission.pk for submission in submissions])
-    if rows.filter(units_due_at__lte=clock.now()).update(units_due_at=later) == len(submissions):
-        return submissions
-    own = set(rows.filter(units_due_at=later).values_list("pk", flat=True))
+    due = rows.filter(units_due_at__lte=clock.now())
+    own = {submission.pk for submission in update_unlocked(due, units_due_at=later)}
     return [submission for submission in submissions if submission.pk in own]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -39,7 +40,11 @@ def reset() -> None:
     """Close the breaker: fal accepts orders again, so every queued generation is due now."""
     if CircuitBreaker.objects.filter(opened_at__isnull=False).update(opened_at=None, reason=""):
         logger.warning("circuit breaker closed: fal accepts orders again")
-        Generation.objects.filter(phase=Phase.QUEUED).update(next_attempt_at=Now())
+        with transaction.atomic():
+            # Those that another transaction changes at this moment keep their time, which is a minute away at most.
+            # Waiting for one while others are locked could be a deadlock.
+            queued = Generation.objects.filter(phase=Phase.QUEUED).select_for_update(skip_locked=True, no_key=True)
+            Generation.objects.filter(pk__in=queued.values("pk")).update(next_attempt_at=Now())
 
 
 def take_probe() -> bool:

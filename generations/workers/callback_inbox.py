@@ -96,6 +96,9 @@ def _submission_of(stored: ProviderCallback) -> Submission:
 
 def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
     """Report one callback of a locked generation to the lifecycle. Returns what it changed."""
+    if not stored.body:
+        # The generation has ended and was erased before this.
+        return Outcome.IGNORED
     callback, generation = wire.read_callback(bytes(stored.body)), submission.generation
     if submission.request_id != callback.request_id:
         # The callback may come before the receipt: then fal's acceptance is learnt from it.

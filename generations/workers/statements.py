@@ -96,9 +96,10 @@ _ELEMENTS = {
 
 
 def _lock(condition: str, parameters: list[Any], if_locked: str) -> list[ProviderCallback]:
+    # The generation first, as everything else that changes its callbacks (docs/decisions/0009-locks.md).
     is_postgresql = vendor() == "postgresql"
     time, lock = (
-        (", STATEMENT_TIMESTAMP()", f"FOR NO KEY UPDATE OF callback, generation {if_locked}")
+        (", STATEMENT_TIMESTAMP()", f"FOR NO KEY UPDATE OF generation, callback {if_locked}")
         if is_postgresql
         else ("", "")
     )
