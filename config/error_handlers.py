@@ -8,20 +8,16 @@ from __future__ import annotations
 import logging
 import sys
 
-from django.db import InterfaceError, OperationalError
-from django.db import InternalError as DatabaseInternalError
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
-from psycopg_pool import PoolTimeout
 
+from database.transactions import UNAVAILABLE
 from generations.errors import DomainError, InternalError, Malformed, NotAllowed, NotFound, Unavailable
 from generations.http import problems
 
 logger = logging.getLogger(__name__)
 
-# Locked, restarting, unreachable, out of connections or, as a replica, read-only: all of these pass. PostgreSQL reports
-# the last one as an internal error.
-DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, DatabaseInternalError, PoolTimeout)
+DATABASE_UNAVAILABLE = UNAVAILABLE
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
 

@@ -32,6 +32,8 @@ from database.vendor import vendor
 # For all statements of one request together. It exceeds PostgreSQL's lock_timeout of 3 s, so a locked row is reported
 # as what it is.
 REQUEST_SECONDS_MAX = 4.0
+# For what a request does after its order is committed: three waits for a lock, while fal's receipt is recorded.
+AFTER_COMMIT_SECONDS_MAX = 10.0
 # On SQLite, a request waits for its turns in a queue that moves on (`database.sqlite`). Proxies wait for a minute.
 SQLITE_REQUEST_SECONDS_MAX = 20.0
 # How long a request waits for a connection of the pool.
@@ -60,15 +62,20 @@ _is_unreachable = threading.Event()
 
 
 @contextmanager
-def limited(seconds: float | None = None) -> Iterator[None]:
+def limited(seconds: float | None = None, *, separately: bool = False) -> Iterator[None]:
     """Limit the time that all statements within the block may wait for the database, in seconds.
 
     Within another such block its limit stays in force as well, and both count the time. Without `seconds` it is the
     limit of a request.
+
+    Args:
+        separately: For what must be tried even if the time of the request is used up. The limit of the other block is
+            not in force, and does not count this time.
     """
     if seconds is None:
         seconds = SQLITE_REQUEST_SECONDS_MAX if vendor() == "sqlite" else REQUEST_SECONDS_MAX
-    seconds = seconds_left(at_most=seconds)
+    if not separately:
+        seconds = seconds_left(at_most=seconds)
     if _is_unreachable.is_set():
         seconds = min(seconds, UNREACHABLE_SECONDS_MAX)
     budget = _TimeBudget(seconds)
@@ -77,7 +84,8 @@ def limited(seconds: float | None = None) -> Iterator[None]:
         yield
     finally:
         _request_budget.reset(token)
-        spend(seconds - budget.seconds_left)
+        if not separately:
+            spend(seconds - budget.seconds_left)
 
 
 def seconds_left(*, at_most: float) -> float:

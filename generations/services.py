@@ -2,11 +2,14 @@
 
 The cheapest checks come first: the price against the client's limit, then the input files (which may be
 fetched), then everything that the lifecycle checks in its transaction. A new generation is handed to fal at once,
-outside of any transaction; if that fails, a worker submits it.
+outside of any transaction; if that fails, a worker submits it. Once an order is committed nothing is raised: its client
+would take it for refused.
 """
 
 from __future__ import annotations
 
+import logging
+from copy import copy
 from dataclasses import dataclass, replace
 
 from credits.ledger import InsufficientCredits
@@ -18,6 +21,8 @@ from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
 from generations.workers import submitter, tasks
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedOrder:
@@ -27,7 +32,7 @@ class PlacedOrder:
     is_reused: bool = False
     """The generation is an earlier result that answers this order, at no charge."""
     submission: Submission | None = None
-    """The submission of a new order without files of Limn, if fal has accepted it and the generation is up to date."""
+    """The submission of a new order, if fal has accepted it and the generation is up to date."""
 
 
 def place_order(
@@ -57,9 +62,14 @@ def place_order(
         if placed.is_new:
             tasks.wake("submitter")
         return PlacedOrder(generation=placed.generation, is_new=placed.is_new)
-    submission = placed.submission
-    submitter.send_new(submission, has_own_files=bool(order.file_inputs))
-    is_in_hand = submission.request_id is not None and not order.file_inputs
+    # The order is committed. Whatever happens from here on, it is placed: the workers find its row.
+    submission, as_committed = placed.submission, copy(placed.generation)
+    try:
+        submitter.send_new(submission)
+    except Exception:
+        logger.exception("a new order was not sent, or fal's answer not recorded", extra={"order": str(as_committed)})
+        return PlacedOrder(generation=as_committed, is_new=True)
+    is_in_hand = submission.request_id is not None
     return PlacedOrder(generation=submission.generation, is_new=True, submission=submission if is_in_hand else None)
 
 
@@ -75,7 +85,7 @@ def place_batch(
     input_files.check_all(account, batch.orders)
     placed = lifecycle.order_batch(account, batch, actor=actor)
     tasks.wake("submitter")
-    return placed
+    return placed.batch, placed.is_new
 
 
 def require_possible(account: Account, batch: BatchOrder, *, max_credits: int | None = None) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
@@ -36,6 +37,8 @@ from generations.http.pagination import NewestFirst
 from generations.models import Batch, CancelledBy, Generation, Phase
 from generations.models.statements import with_related_rows
 from generations.ordering.orders import find_batch
+
+logger = logging.getLogger(__name__)
 
 # A batch of 200 is expensive to render, so clients are asked to poll it less often than a single generation.
 RETRY_AFTER_SECONDS = 3
@@ -139,8 +142,15 @@ def order_response(
         is_new: False if the same request placed the batch before.
         serializer: How to render the batch.
     """
-    # Once more, with all that is rendered, and as the order has left it.
-    batch = _find(request, batch.pk)
+    try:
+        # Once more, with all that is rendered, and as the order has left it.
+        batch = _find(request, batch.pk)
+    except Exception:
+        if not is_new:
+            raise
+        # The order is committed, so its client must learn of it. It is shown as it was placed.
+        logger.exception("a new batch could not be read", extra={"batch": str(batch.pk)})
+        batch.keep_generations()
     response = Response(_serialize(request, batch, serializer), status=202 if is_new else 200)
     if not is_new:
         response["Idempotent-Replayed"] = "true"

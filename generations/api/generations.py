@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from generations.api.catalogue import quote_response
 from generations.api.filters import GenerationFilter, StrictFilters
 from generations.api.order_requests import AgainRequest, OrderRequest, RetryRequest, located_in
 from generations.api.polling import AnyResponse, add_polling_headers
-from generations.api.representation import Links, represent, represent_found
+from generations.api.representation import Links, represent_found
 from generations.api.serializers import ErasureSerializer, GenerationSerializer, QuoteSerializer
 from generations.api.statements import Found, find_generation_with_key
 from generations.errors import AlreadyFinished, DomainError
@@ -43,6 +44,8 @@ from generations.models.statements import STATE, everything, is_complete, read_a
 from generations.ordering.orders import find_generation
 from generations.progress.serializers import EventSerializer
 from generations.services import PlacedOrder
+
+logger = logging.getLogger(__name__)
 
 # An image is ready in seconds. After a wait of minutes, as for a video, a few seconds more do not matter: clients are
 # asked to poll after an eighth of the generation's age.
@@ -270,18 +273,23 @@ def _order_response(request: Request, placed: PlacedOrder, *, wait_seconds: int 
     Args:
         wait_seconds: How long to wait for the result first. 0: not at all.
     """
-    if wait_seconds:
-        ended = Generation.objects.filter(pk=placed.generation.pk, phase=Phase.DONE)
-        long_polling.wait_until(ended.exists, seconds=wait_seconds)
-    if placed.submission is not None and not wait_seconds:
+    generation = placed.generation
+    if placed.submission is not None:
         # Everything is in hand, so no query is needed to show it.
-        generation, links = placed.generation, Links.of(request)
-        request_id = placed.submission.request_id
-        body = represent(generation, outputs=(), input_files=(), fal_request_id=request_id, links=links)
-    else:
-        # With its current state: the workers, or the wait, have changed it.
-        generation = read_all(placed.generation.pk)
-        body = _serialize(request, generation)
+        generation.fal_request_id = placed.submission.request_id  # type: ignore[attr-defined]
+    if wait_seconds or placed.submission is None:
+        try:
+            if wait_seconds:
+                ended = Generation.objects.filter(pk=generation.pk, phase=Phase.DONE)
+                long_polling.wait_until(ended.exists, seconds=wait_seconds)
+            # With its current state: the workers, or the wait, have changed it.
+            generation = read_all(generation.pk)
+        except Exception:
+            if not placed.is_new:
+                raise
+            # The order is committed, so its client must learn of it. It is shown as it was placed.
+            logger.exception("a new order could not be read", extra={"generation": str(generation.pk)})
+    body = _serialize(request, generation)
     # A client that did not ask to wait gets 202 even if fal has refused the order already: it has to read the result
     # in any case.
     status = 200 if not placed.is_new else 201 if wait_seconds and generation.is_done else 202

@@ -2,7 +2,8 @@
 
 Callers report facts: `submitted`, `answered`, `stored`, `failed` and so on. Each function is one transaction, and most
 return whether they changed anything. Reporting a fact twice is ordinary and returns False; settling credits twice is
-impossible, because the ledger settles a hold once.
+impossible, because the ledger settles a hold once. So the transaction is repeated if the database has ended it because
+of another one (`database.transactions`).
 """
 
 from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
@@ -15,6 +16,7 @@ from generations.lifecycle.storing import StoredFile, not_copied, output_lost, s
 from generations.lifecycle.submitting import (
     SUBMITTING_SECONDS_MAX,
     not_on_record,
+    not_sent,
     rejected,
     submission_lost,
     submission_refused,
@@ -46,6 +48,7 @@ __all__ = [
     "lock_of",
     "not_copied",
     "not_on_record",
+    "not_sent",
     "order",
     "order_batch",
     "output_lost",

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
-
 from database.statements import Insert
+from database.transactions import repeated
 from generations.catalogue import MODELS, FoundFile, extract_details, extract_files, goes_back, parse_log_line
 from generations.fal import Reason
 from generations.jobs import failpoints
@@ -25,7 +24,7 @@ from generations.models import FailureCode, Generation, Output, Phase, Submissio
 COPY_SECONDS_MAX = 6 * 3600
 
 
-@transaction.atomic
+@repeated
 def progressed(generation: Generation, *, running: bool, position: int | None = None, line: str = "") -> bool:
     """Record progress that fal reported. False if it says nothing new, or the generation cannot progress any more.
 
@@ -51,7 +50,7 @@ def progressed(generation: Generation, *, running: bool, position: int | None = 
     return move(generation, phase, fact, **changes)
 
 
-@transaction.atomic
+@repeated
 def answered(submission: Submission, answer: Mapping[str, Any]) -> bool:
     """Record a result that fal delivered.
 
@@ -107,7 +106,7 @@ def _outputs(generation: Generation, files: Sequence[FoundFile]) -> list[Output]
     ]
 
 
-@transaction.atomic
+@repeated
 def answered_error(submission: Submission, reason: Reason) -> bool:
     """Record a failure that fal reported. If cancellation was requested, the failure code is `cancelled`.
 

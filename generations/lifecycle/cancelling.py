@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from django.db import transaction
-
+from database.transactions import repeated
 from generations.fal import Reason
 from generations.lifecycle.ending import fail, provider_failed
 from generations.lifecycle.failures import failure, failure_for
@@ -17,7 +16,7 @@ CancelAnswer = Literal["released", "asked", "finished"]
 finished: too late."""
 
 
-@transaction.atomic
+@repeated
 def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> CancelAnswer:
     """Cancel the generation, for a customer, staff or the deadline.
 
@@ -40,14 +39,14 @@ def cancel_asked(generation: Generation, *, by: CancelledBy, actor: str) -> Canc
     return "asked"
 
 
-@transaction.atomic
+@repeated
 def cancel_sent(generation: Generation) -> bool:
     """Record that fal has received the cancellation request. False if the generation has ended."""
     generation = lock(generation.pk)
     return update(generation, cancel_sent_at=generation.now)
 
 
-@transaction.atomic
+@repeated
 def cancelled(generation: Generation) -> bool:
     """Record that fal removed the job from its queue, so it will never run. False if the generation has ended."""
     generation = lock(generation.pk)

@@ -3,14 +3,14 @@
 The other modules of the lifecycle call it, and workers call `failed` and `give_up`.
 
 The ledger comes first, because it locks the row of the account. An order locks that row before everything else of the
-account, such as its spending of the day: so an order and the end of another job cannot wait for each other.
+account, such as its spending of the day: so an order and the end of another job cannot wait for each other
+(docs/decisions/0009-locks.md).
 """
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from credits import ledger
+from database.transactions import repeated
 from generations.jobs import failpoints
 from generations.lifecycle import charging_rules, statements
 from generations.lifecycle.failures import Failure, failure
@@ -58,7 +58,7 @@ def complete(generation: Generation, *, promised: int, delivered: int, flagged: 
     return True
 
 
-@transaction.atomic
+@repeated
 def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
     """End the generation without a result, and release its whole hold. False if it has ended already."""
     return fail(lock(generation.pk), why, actor=actor)
@@ -99,7 +99,7 @@ def provider_failed(generation: Generation, why: Failure) -> bool:
     return generation.phase != Phase.STORING and fail(generation, why, actor="fal")
 
 
-@transaction.atomic
+@repeated
 def give_up(generation: Generation, *, detail: str) -> bool:
     """Fail a generation that CRASHES_MAX workers in a row failed to process, unless fal may be working on it.
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 
 from database import clock
+from database.transactions import repeated
 from generations.errors import InUse, NotFinished
 from generations.lifecycle.transitions import Fact, lock, record_event
 from generations.models import Erasure, Generation, InputFile, Output, Phase, ProviderCallback
@@ -21,7 +21,7 @@ class GenerationInUse(InUse):
     default_detail = "A generation that has not ended uses an output of this one. Cancel it, or wait for its end."
 
 
-@transaction.atomic
+@repeated
 def erase(generation: Generation, *, actor: str) -> Erasure:
     """Erase a generation that has ended. Returns the receipt; the same one if it is asked again.
 
@@ -33,7 +33,7 @@ def erase(generation: Generation, *, actor: str) -> Erasure:
     if generation.phase != Phase.DONE:
         raise NotFinished("Only a generation that has ended can be erased. Cancel it first.")
     # An order locks the files that it uses. So either the order is found here, or the order does not find the files.
-    list(generation.outputs.select_for_update().order_by("pk"))
+    list(generation.outputs.select_for_update(no_key=True).order_by("pk"))
     if InputFile.objects.needed().filter(output__generation=generation).exists():
         raise GenerationInUse
     stored = generation.outputs.stored()
@@ -67,6 +67,8 @@ def _empty_rows(generation: Generation) -> None:
     generation.refresh_from_db()
     # fal's messages may repeat the prompt, and its callbacks do. Only the status 429 is kept: a metric counts it.
     too_many_requests = When(fact="not_taken", staff_note__startswith="429", then=Value("429"))
+    # The event feed numbers the events of the account at the same time. It locks them in this order as well.
+    list(generation.events.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     generation.events.update(staff_note=Case(too_many_requests, default=Value("")))
     generation.submissions.update(detail="")
     ProviderCallback.objects.filter(submission__generation=generation).update(body=b"")
@@ -84,7 +86,7 @@ def reopen_erasure(generation: Generation) -> None:
     receipts.update(done_at=None, next_attempt_at=Now(), lease=None, leased_until=None)
 
 
-@transaction.atomic
+@repeated
 def erased(receipt: Erasure, *, provider_copy: Erasure.ProviderCopy) -> bool:
     """Record that the files are deleted, and what happened to fal's copies. False if the lease is lost."""
     leased = Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease, done_at=None)

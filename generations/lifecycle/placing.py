@@ -5,10 +5,12 @@ Called by `services` only. A batch is placed as a whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from functools import wraps
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -17,14 +19,17 @@ from django.db.models import Exists, OuterRef
 from credits import ledger
 from credits.models import Account
 from credits.statements import lock
-from database import clock
+from database import clock, timeouts
 from database.statements import Insert
+from database.transactions import UNAVAILABLE, repeat
+from database.vendor import vendor
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
 from generations.lifecycle import statements
 from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX
 from generations.lifecycle.transitions import Fact, new_event
-from generations.models import Batch, Generation, InputFile, Output, Phase, Status, Submission, Upload
+from generations.models import Batch, Generation, InputFile, Phase, Status, Submission, Upload
+from generations.models.statements import show_without_query
 from generations.ordering import input_files, price_book, quotas
 from generations.ordering.orders import (
     BatchOrder,
@@ -37,6 +42,8 @@ from generations.ordering.orders import (
 from generations.ordering.statements import OrderContext, order_context
 from generations.progress.event_hook import events_recorded, reads_of
 from generations.provider import circuit_breaker, dispatch_queue
+
+logger = logging.getLogger(__name__)
 
 # The same order again within this time, without an idempotency key, is probably a second click.
 DUPLICATE_WITHIN = timedelta(minutes=5)
@@ -51,6 +58,53 @@ class Placed(NamedTuple):
     """Recorded as sent: the caller sends it now. None leaves it to the workers."""
 
 
+class PlacedBatch(NamedTuple):
+    """A batch that was ordered now, or before with the same idempotency key."""
+
+    batch: Batch
+    is_new: bool
+
+
+Parameters = ParamSpec("Parameters")
+OneOrMany = TypeVar("OneOrMany", Placed, PlacedBatch)
+
+
+def _transaction(
+    place: Callable[Concatenate[Account, Parameters], OneOrMany],
+) -> Callable[Concatenate[Account, Parameters], OneOrMany]:
+    """Decorate a function that places an order: it runs in a transaction, whose outcome is found out.
+
+    A connection that is lost in COMMIT does not tell whether the order exists. The client would send it again.
+    """
+
+    @wraps(place)
+    def run(account: Account, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> OneOrMany:
+        placed = None
+        try:
+            with transaction.atomic():
+                placed = place(account, *args, **kwargs)
+        except UNAVAILABLE:
+            # After `place` has returned only COMMIT can fail. SQLite is in this process, so its error is an answer.
+            if placed is None or vendor() == "sqlite" or not _is_committed(account, placed[0]):
+                raise
+            logger.warning("the connection was lost in COMMIT, and the order exists", extra={"order": str(placed[0])})
+        return placed
+
+    return run
+
+
+def _is_committed(account: Account, row: Generation | Batch) -> bool:
+    """Return whether a row of an order exists. Waits for the transaction that inserts it, should that still run."""
+
+    def exists() -> bool:
+        lock_account(account)
+        return type(row)._default_manager.filter(pk=row.pk).exists()
+
+    # The time of the request may be used up, which is one way to lose the connection.
+    with timeouts.limited(separately=True):
+        return repeat(exists)
+
+
 def order(account: Account, order: Order, *, actor: str, max_credits: int | None = None, send: bool = False) -> Placed:
     """Place an order.
 
@@ -62,59 +116,70 @@ def order(account: Account, order: Order, *, actor: str, max_credits: int | None
     refuses Limn's account, NotOffered for a model that is not on offer, InvalidInput for an input file that was
     deleted in the meantime, MaxCreditsExceeded, IdempotencyKeyReused, DuplicateOrder.
     """
-    with transaction.atomic():
-        lock_account(account)
-        known = _read_context(account, order.model.slug, order)
-        # Of two requests with one key, the second finds the row of the first, because it has waited for the lock.
-        if known.earlier is not None:
-            earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
-            if earlier is not None:
-                return Placed(earlier, is_new=False)
-        if (duplicated := _find_duplicated(order, known)) is not None:
-            raise DuplicateOrder(duplicated)
-        order.use_terms(price_book.terms(known.percent, known.is_offered))
-        price_book.require_offered(order.model, order.terms)
-        _require_provider(known)
-        if max_credits is not None and order.credits > max_credits:
-            raise MaxCreditsExceeded(needed=order.credits, max_credits=max_credits)
-        quotas.check(known, credits=[order.credits], model=order.model.slug)
-        is_sent = send and not known.others_wait and not known.is_breaker_open and dispatch_queue.acquire()
-        (generation,), (submission,) = _create(account, [order], known=known, actor=actor, is_sent=is_sent)
-        return Placed(generation, is_new=True, submission=submission if is_sent else None)
+    try:
+        return _order(account, order, actor=actor, max_credits=max_credits, send=send)
+    except dispatch_queue.RateLimitReached:
+        # Nothing was written. The workers send it. While it waits, no other order comes this far.
+        return _order(account, order, actor=actor, max_credits=max_credits, send=False)
 
 
-def order_batch(account: Account, order: BatchOrder, *, actor: str) -> tuple[Batch, bool]:
-    """Place all orders of a batch, or none. Returns the batch, and False if it was ordered with the same key before.
+@_transaction
+def _order(account: Account, order: Order, *, actor: str, max_credits: int | None, send: bool) -> Placed:
+    lock_account(account)
+    known = _read_context(account, order.model.slug, order)
+    # Of two requests with one key, the second finds the row of the first, because it has waited for the lock.
+    if known.earlier is not None:
+        earlier = find_generation(account, key=order.idempotency_key, request_hash=order.request_hash)
+        if earlier is not None:
+            return Placed(earlier, is_new=False)
+    if (duplicated := _find_duplicated(order, known)) is not None:
+        raise DuplicateOrder(duplicated)
+    order.use_terms(price_book.terms(known.percent, known.is_offered))
+    price_book.require_offered(order.model, order.terms)
+    _require_provider(known)
+    if max_credits is not None and order.credits > max_credits:
+        raise MaxCreditsExceeded(needed=order.credits, max_credits=max_credits)
+    quotas.check(known, credits=[order.credits], model=order.model.slug)
+    is_sent = send and not known.others_wait and not known.is_breaker_open
+    (generation,), (submission,) = _create(account, [order], known=known, actor=actor, is_sent=is_sent)
+    if is_sent:
+        # Last: every order of every customer needs this row.
+        dispatch_queue.acquire()
+    return Placed(generation, is_new=True, submission=submission if is_sent else None)
+
+
+@_transaction
+def order_batch(account: Account, order: BatchOrder, *, actor: str) -> PlacedBatch:
+    """Place all orders of a batch, or none.
 
     Raises what `order` raises. The price of the whole batch must be available at once.
     """
-    with transaction.atomic():
-        available = lock_account(account).available
-        # Under the lock, as in `order`.
-        if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
-            return earlier, False
-        if not order.allow_duplicate:
-            not_failed = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
-            alike = Batch.objects.filter(Exists(not_failed), account=account, request_hash=order.request_hash)
-            if found := alike.filter(created_at__gt=clock.now() - DUPLICATE_WITHIN).first():
-                raise DuplicateOrder(found.pk)
-        known = _read_context(account, order.orders[0].model.slug)
-        for each in order.orders:
-            price_book.require_offered(each.model, each.terms)
-        _require_provider(known)
-        # Compared here too, so that the error names what is available before anything of the batch is held.
-        if order.credits > available:
-            raise ledger.InsufficientCredits(needed=order.credits, available=available)
-        batch = Batch(
-            account=account,
-            purpose=order.purpose,
-            notify=order.notify,
-            idempotency_key=order.idempotency_key,
-            request_hash=order.request_hash,
-        )
-        quotas.check(known, credits=[each.credits for each in order.orders], model=order.orders[0].model.slug)
-        _create(account, order.orders, known=known, actor=actor, batch=batch)
-        return batch, True
+    available = lock_account(account).available
+    # Under the lock, as in `order`.
+    if (earlier := find_batch(account, key=order.idempotency_key, request_hash=order.request_hash)) is not None:
+        return PlacedBatch(earlier, is_new=False)
+    if not order.allow_duplicate:
+        not_failed = Generation.objects.filter(batch=OuterRef("pk")).exclude(status=Status.FAILED)
+        alike = Batch.objects.filter(Exists(not_failed), account=account, request_hash=order.request_hash)
+        if found := alike.filter(created_at__gt=clock.now() - DUPLICATE_WITHIN).first():
+            raise DuplicateOrder(found.pk)
+    known = _read_context(account, order.orders[0].model.slug)
+    for each in order.orders:
+        price_book.require_offered(each.model, each.terms)
+    _require_provider(known)
+    # Compared here too, so that the error names what is available before anything of the batch is held.
+    if order.credits > available:
+        raise ledger.InsufficientCredits(needed=order.credits, available=available)
+    batch = Batch(
+        account=account,
+        purpose=order.purpose,
+        notify=order.notify,
+        idempotency_key=order.idempotency_key,
+        request_hash=order.request_hash,
+    )
+    quotas.check(known, credits=[each.credits for each in order.orders], model=order.orders[0].model.slug)
+    batch.new_generations, _ = _create(account, order.orders, known=known, actor=actor, batch=batch)
+    return PlacedBatch(batch, is_new=True)
 
 
 def lock_account(account: Account) -> Account:
@@ -160,6 +225,9 @@ def _create(
         is_sent: The submissions are recorded as sent, and their generations as submitting.
     """
     generations = [_new_generation(account, order, known, batch) for order in orders]
+    files_of = _input_files(account, orders, generations)
+    for generation in generations:
+        show_without_query(generation, files_of[generation.pk])
     submissions = [Submission(generation=generation) for generation in generations]
     events = [
         new_event(generation, Fact(name="ordered", actor=actor, held_change=generation.credits))
@@ -169,6 +237,8 @@ def _create(
         for generation, submission in zip(generations, submissions, strict=True):
             submission.state, submission.sent_at = Submission.State.SENT, clock.now()
             generation.phase, generation.version = Phase.SUBMITTING, generation.version + 1
+            # Now, so that nothing can fail between the commit and the POST.
+            input_files.add_urls(generation, files_of[generation.pk])
             # If the sender dies, the reconciler finds the row at this time.
             generation.next_attempt_at = known.now + timedelta(seconds=SUBMITTING_SECONDS_MAX)
             events.append(new_event(generation, Fact(name="submitting", actor="limn")))
@@ -181,7 +251,7 @@ def _create(
             Insert(generations),
             Insert(submissions),
             Insert(events),
-            Insert(_input_files(account, orders, generations)),
+            Insert([file for files in files_of.values() for file in files]),
             *statements.add_spending(generations),
             *([dispatch_queue.served(account.pk)] if is_sent else []),
         ],
@@ -219,8 +289,10 @@ def _new_generation(account: Account, order: Order, known: OrderContext, batch: 
     return generation
 
 
-def _input_files(account: Account, orders: Sequence[Order], generations: Sequence[Generation]) -> list[InputFile]:
-    """Return the rows of the uploads and outputs that the orders use.
+def _input_files(
+    account: Account, orders: Sequence[Order], generations: Sequence[Generation]
+) -> dict[UUID, list[InputFile]]:
+    """Return the rows of the uploads and outputs that the orders use, by the ids of their generations.
 
     The files are locked until the commit, so none can be erased between this check and the order.
     """
@@ -230,12 +302,9 @@ def _input_files(account: Account, orders: Sequence[Order], generations: Sequenc
         for index, order in enumerate(orders)
         for place in order.file_inputs
     }
-    return [
-        InputFile(
-            generation=named[place][0],
-            path=named[place][1],
-            upload=file if isinstance(file, Upload) else None,
-            output=file if isinstance(file, Output) else None,
-        )
-        for place, file in (input_files.find_own_files(account, named, lock=True).items() if named else ())
-    ]
+    files_of: dict[UUID, list[InputFile]] = {generation.pk: [] for generation in generations}
+    for place, file in input_files.find_own_files(account, named, lock=True).items() if named else ():
+        generation, path = named[place]
+        upload, output = (file, None) if isinstance(file, Upload) else (None, file)
+        files_of[generation.pk].append(InputFile(generation=generation, path=path, upload=upload, output=output))
+    return files_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F, QuerySet
 
 from database import clock
+from database.transactions import repeated
 from generations.lifecycle import statements
 from generations.lifecycle.ending import complete, fail
 from generations.lifecycle.failures import failure
@@ -31,7 +31,7 @@ class StoredFile:
     duration_seconds: float | None = None
 
 
-@transaction.atomic
+@repeated
 def stored(output: Output, file: StoredFile) -> bool:
     """Record that one output is in storage, verified. False if the lease is lost, or the generation does not change."""
     return _end(
@@ -50,7 +50,7 @@ def stored(output: Output, file: StoredFile) -> bool:
     )
 
 
-@transaction.atomic
+@repeated
 def output_lost(output: Output, *, detail: str) -> bool:
     """Record that one output will never be stored. False if the lease is lost, or the generation does not change."""
     return _end(output, state=Output.State.LOST, detail=detail[:500])

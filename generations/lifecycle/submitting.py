@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from copy import copy
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from database import clock
 from database.statements import Insert, Step, execute_together
 from database.time_scale import scaled
+from database.transactions import is_passing, repeat, repeated
 from generations.catalogue import MODELS
 from generations.fal import ProviderReceipt
 from generations.lifecycle import statements
@@ -68,8 +69,7 @@ def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
     """
     moved = _is_sender(submission) and _submitted_if_unchanged(submission, receipt)
     if not moved:
-        with transaction.atomic():
-            moved = submitted_locked(lock_of(submission), submission, receipt)
+        moved = repeat(lambda: submitted_locked(lock_of(submission), submission, receipt))
     if moved:
         # For the caller, who shows it.
         submission.state, submission.request_id = Submission.State.ACCEPTED, receipt.request_id
@@ -101,6 +101,10 @@ def _submitted_if_unchanged(submission: Submission, receipt: ProviderReceipt) ->
         with transaction.atomic():
             return _accept(generation, sent, receipt)
     except (StaleGeneration, IntegrityError):
+        return False
+    except OperationalError as error:
+        if not is_passing(error):
+            raise
         return False
 
 
@@ -167,7 +171,7 @@ def surplus_cancelled(submission: Submission) -> None:
     Submission.objects.filter(pk=submission.pk).update(surplus_cancelled_at=clock.now())
 
 
-@transaction.atomic
+@repeated
 def not_on_record(submission: Submission) -> bool:
     """Plan another submission: the answer was lost, and fal's own record does not know this one.
 
@@ -184,7 +188,21 @@ def not_on_record(submission: Submission) -> bool:
     )
 
 
-@transaction.atomic
+@repeated
+def not_sent(submission: Submission, *, detail: str) -> bool:
+    """Take a submission back: its sender has certainly not sent it. False if it has been resolved otherwise."""
+    generation = lock_of(submission)
+    open_ones = Submission.objects.filter(state__in=[Submission.State.SENT, Submission.State.UNKNOWN])
+    taken_back = open_ones.filter(pk=submission.pk).update(state=Submission.State.PLANNED, sent_at=None)
+    return bool(taken_back) and move(
+        generation,
+        Phase.QUEUED,
+        Fact(name="not_sent", actor="limn", staff_note=detail),
+        next_attempt_at=seconds_after(generation, FIRST_POLL_SECONDS),
+    )
+
+
+@repeated
 def submission_lost(submission: Submission, *, detail: str) -> bool:
     """Record that no readable answer came to the submission. The hold stays, and nothing is sent again."""
     generation = lock_of(submission)
@@ -197,7 +215,7 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
     )
 
 
-@transaction.atomic
+@repeated
 def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
     """Plan another submission: fal certainly did not accept this one, but may accept it later."""
     generation = lock_of(submission)
@@ -211,7 +229,7 @@ def submission_refused(submission: Submission, *, detail: str, retry_in_seconds:
     )
 
 
-@transaction.atomic
+@repeated
 def rejected(submission: Submission, why: Failure) -> bool:
     """Fail the generation: fal will never accept the submission."""
     generation = lock_of(submission)

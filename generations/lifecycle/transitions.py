@@ -2,7 +2,7 @@
 
 A transition is decided under the lock of the generation's row and written in one statement, together with the event
 that describes it and everything else that changes with it. Of two processes that report the same fact, the second one
-sees what the first one has written.
+sees what the first one has written. Which rows are locked before which others: docs/decisions/0009-locks.md.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -13,6 +14,8 @@ from database.ids import new_id
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
+
+    from generations.models.generation import Generation
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -36,6 +39,9 @@ class Batch(models.Model):
     request_hash = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
+    new_generations: Sequence[Generation] = ()
+    """Its generations as they were ordered, if this process has just placed it."""
+
     objects = BatchQuerySet.as_manager()
 
     class Meta:
@@ -51,3 +57,9 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose or 'batch'} {self.id}"
+
+    def keep_generations(self) -> None:
+        """Let `generations.all()` return `new_generations` without a query, as a prefetch would."""
+        rows = self.generations.all()
+        rows._result_cache = list(self.new_generations)
+        self._prefetched_objects_cache = {"generations": rows}

@@ -26,7 +26,7 @@ from generations.errors import DomainError
 from generations.files import sandbox, signed_urls
 from generations.files.inspection import is_safetensors
 from generations.files.media_types import NotMedia
-from generations.models import Generation, Output, Upload
+from generations.models import Generation, InputFile, Output, Upload
 from generations.ordering.orders import Order
 from generations.safe_http import client as http_client
 from generations.safe_http import concurrency
@@ -89,14 +89,20 @@ def arguments_for_fal(generation: Generation) -> dict[str, Any]:
     """
     input_files = list(generation.input_files.select_related("upload", "output"))
     if input_files:
+        add_urls(generation, input_files)
+        Generation.objects.filter(pk=generation.pk).update(arguments=generation.arguments)
+    return dict(generation.arguments)
+
+
+def add_urls(generation: Generation, input_files: Sequence[InputFile]) -> None:
+    """Put a newly signed URL for each of its input files into the arguments of a generation, without saving it."""
+    if input_files:
         # fal fetches a file when it runs the job, and again when it retries, so the URL has to outlive its queue.
         seconds = find(generation.model).deadline_seconds + URL_MARGIN_SECONDS
         arguments = copy.deepcopy(generation.arguments)
         for input_file in input_files:
             replace_at(arguments, input_file.path, signed_urls.for_fal(input_file.file, seconds=seconds))
-        Generation.objects.filter(pk=generation.pk).update(arguments=arguments)
         generation.arguments = arguments
-    return dict(generation.arguments)
 
 
 def find_own_files(
@@ -143,7 +149,8 @@ def _load_files(account: Account, names: Set[tuple[str, str]], *, lock: bool) ->
     uploads = Upload.objects.ready().filter(account=account).order_by("pk")
     outputs = Output.objects.stored().filter(generation__account=account).order_by("pk")
     if lock:
-        uploads, outputs = uploads.select_for_update(), outputs.select_for_update(of=("self",))
+        uploads = uploads.select_for_update(no_key=True)
+        outputs = outputs.select_for_update(of=("self",), no_key=True)
     found: dict[tuple[str, str], Upload | Output] = {}
     for kind, rows in (("upload", uploads), ("output", outputs)):
         if ids := [name for each, name in names if each == kind]:

@@ -50,6 +50,7 @@ EVENTS: dict[str, str | Callable[[Event], str]] = {
     "submitted": "Accepted by the provider",
     "submission_lost": "The provider’s answer was lost; checking whether it accepted the order",
     "not_on_record": "The provider has not received it; submitting again",
+    "not_sent": "Not submitted; trying again",
     "not_taken": "The provider cannot accept it at the moment; trying again",
     "surplus": "The provider started it twice; you are charged once at most",
     "progressed": lambda event: "Generating" if event.phase == Phase.RUNNING else "Back in the provider’s queue",

@@ -6,6 +6,7 @@ from collections import defaultdict
 from statistics import median
 
 from django.core.cache import cache
+from django.db import Error
 from django.db.models import DurationField, ExpressionWrapper, F
 
 from generations.catalogue import Model
@@ -27,8 +28,12 @@ def typical_seconds(model: Model) -> int:
         durations: dict[str, list[float]] = defaultdict(list)
         completed = Generation.objects.filter(status=Status.COMPLETED, finished_at__isnull=False).order_by("-id")
         duration = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
-        for slug, took in completed.values_list("model", duration)[:GENERATIONS_MAX]:
-            durations[slug].append(took.total_seconds())
+        try:
+            for slug, took in completed.values_list("model", duration)[:GENERATIONS_MAX]:
+                durations[slug].append(took.total_seconds())
+        except Error:
+            # An estimate is not worth an error: a new order is shown even if it cannot be read.
+            return model.typical_seconds
         medians = {slug: max(1, round(median(seconds))) for slug, seconds in durations.items()}
         cache.set(_CACHE_KEY, medians, CACHE_SECONDS)
     return medians.get(model.slug, model.typical_seconds)

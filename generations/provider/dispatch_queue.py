@@ -23,17 +23,23 @@ BUCKET = "fal"
 CANDIDATES_PER_ROW = 4
 
 
+class RateLimitReached(Exception):
+    """fal has been sent as much as it may be. Rolls the transaction back."""
+
+
 def available() -> int:
     """Return how many submissions fal may be sent now."""
     return token_bucket.available(BUCKET, _rate())
 
 
-def acquire() -> bool:
-    """Take one submission out of the rate limit. False if the limit is reached.
+def acquire() -> None:
+    """Take one submission out of the rate limit. Raises RateLimitReached.
 
-    Call it in the transaction that records the submission, so that both are committed or neither is.
+    It is the last statement of the transaction that records the submission: both are committed or neither is, and the
+    row that all submissions of all customers need is locked only for the time of the commit.
     """
-    return token_bucket.acquire(BUCKET, _rate()) == 0
+    if token_bucket.acquire(BUCKET, _rate()) != 0:
+        raise RateLimitReached
 
 
 def served(account_id: int) -> Write:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from database import clock
+from database import clock, timeouts
 from database.statements import execute_together
 from database.time_scale import scaled
 from generations import lifecycle
@@ -80,13 +80,12 @@ def sends_new_orders() -> bool:
     return bool(settings.FAL_KEY) and not slowness.lasts()
 
 
-def send_new(submission: Submission, *, has_own_files: bool) -> None:
-    """Send the submission of a new order, which was recorded as sent. No error of fal is raised.
-
-    Args:
-        has_own_files: Whether it uses uploads or outputs, for which fal needs URLs.
-    """
-    send(submission.generation, submission, has_own_files=has_own_files, is_breaker_closed=True)
+def send_new(submission: Submission) -> None:
+    """Send the submission of a new order, which was recorded as sent. No error of fal is raised."""
+    # The request may have used up its time before. fal's answer is recorded all the same.
+    with timeouts.limited(timeouts.AFTER_COMMIT_SECONDS_MAX, separately=True):
+        # `arguments` have the URLs of its files since the order was written.
+        send(submission.generation, submission, has_own_files=False, is_breaker_closed=True)
 
 
 def submit_now(generation: Generation) -> None:
@@ -124,21 +123,16 @@ class _Slowness:
 slowness = _Slowness()
 
 
-class _RateLimitReached(Exception):
-    """fal has been sent as much as it may be. Rolls the transaction back."""
-
-
 def _begin(generation: Generation) -> Submission | None:
     """Record the submission and take its place in the rate limit: both are committed, or neither."""
     try:
         with transaction.atomic():
             submission = lifecycle.submitting(generation)
             if submission is not None:
-                if not dispatch_queue.acquire():
-                    raise _RateLimitReached
                 execute_together(dispatch_queue.served(generation.account_id))
+                dispatch_queue.acquire()
             return submission
-    except _RateLimitReached:
+    except dispatch_queue.RateLimitReached:
         return None
 
 
@@ -154,9 +148,15 @@ def send(
     failpoints.reach("noted")
     if submission.sent_at is None or clock.now() - submission.sent_at > START_SECONDS_MAX:
         # This process was suspended. By now the reconciler counts the submission as lost, and may have planned another.
+        lifecycle.not_sent(submission, detail="the sender was suspended")
         return
     try:
         arguments = input_files.arguments_for_fal(generation) if has_own_files else generation.arguments
+    except Exception as error:
+        # Otherwise the reconciler would wait for fal's record of a request that was never made.
+        lifecycle.not_sent(submission, detail=f"{type(error).__name__}: {error}")
+        raise
+    try:
         with slowness.measured():
             receipt = clients.fal().submit(
                 generation.endpoint,
@@ -167,27 +167,28 @@ def send(
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))
     except Rejected as error:
+        lifecycle.rejected(submission, lifecycle.failure_for(generation, error.reason))
         # fal read the request, so it does not refuse the account.
         circuit_breaker.reset()
-        lifecycle.rejected(submission, lifecycle.failure_for(generation, error.reason))
     except FalError as error:
         _retry_later(generation, submission, error)
     else:
         failpoints.reach("posted")
+        # First what fal said: nothing else may keep it from being recorded.
+        lifecycle.submitted(submission, receipt)
         if not is_breaker_closed:
             circuit_breaker.reset()
-        lifecycle.submitted(submission, receipt)
 
 
 def _retry_later(generation: Generation, submission: Submission, error: FalError) -> None:
     """Plan another submission because fal did not accept this one, or fail the generation at its deadline."""
     forbidden = isinstance(error, Forbidden)
-    if forbidden:
-        circuit_breaker.trip(str(error))
     if generation.deadline_at <= clock.now():
         code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
         lifecycle.rejected(submission, failure(code, detail=str(error)))
-        return
-    asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS
-    wait = backoff.seconds(submission.number, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, asked=asked)
-    lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait)
+    else:
+        asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS
+        wait = backoff.seconds(submission.number, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, asked=asked)
+        lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait)
+    if forbidden:
+        circuit_breaker.trip(str(error))

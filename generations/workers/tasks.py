@@ -33,7 +33,8 @@ _events: dict[str, threading.Event] = {}
 
 def wake(name: str) -> None:
     """Wake the loop `name` of `manage.py work`, in whichever process it runs, once the transaction is committed."""
-    transaction.on_commit(partial(_wake_now, name))
+    # What is committed stays so: losing a wake-up is no error.
+    transaction.on_commit(partial(_wake_now, name), robust=True)
 
 
 def enqueue_reconcile(generation_id: UUID) -> None:

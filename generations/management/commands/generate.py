@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
 
 from credits.models import Account
 from generations import services
@@ -91,6 +92,9 @@ class Command(BaseCommand):
             result = results.wait(generation, seconds=timeout, on_poll=progress.show)
         except KeyboardInterrupt:
             raise CommandError(f"{generation.pk} continues.", returncode=INTERRUPTED) from None
+        except Error as error:
+            message = f"The database does not answer ({error}). {generation.pk} continues; see its page or the API."
+            raise CommandError(message, returncode=TIMED_OUT) from error
         finally:
             progress.end()
         if not result.is_done:

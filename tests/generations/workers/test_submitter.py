@@ -248,19 +248,22 @@ def test_e3_a_sender_that_slept_too_long_sends_nothing(
     assert len(fal.log.posts()) == posts
 
 
-def test_a_submission_whose_sender_was_suspended_is_made_again(fal: Simulator, order: PlaceOrder) -> None:
+@pytest.mark.parametrize("is_taken_for_lost", [False, True])
+def test_a_submission_whose_sender_was_suspended_is_made_again(
+    fal: Simulator, order: PlaceOrder, is_taken_for_lost: bool
+) -> None:
+    """At once, also if the reconciler has taken it for lost: fal's record is not waited for."""
     generation = order()
     submission = lifecycle.submitting(generation)
     assert submission is not None
     submission.sent_at = timezone.now() - timedelta(minutes=5)
     submission.save()
+    if is_taken_for_lost:
+        lifecycle.submission_lost(submission, detail="the sender recorded no answer")
     submitter.send(generation, submission)
 
-    lifecycle.submission_lost(submission, detail="the sender recorded no answer")
-    lifecycle.not_on_record(submission)
     submitter.submit_now(generation)
 
     generation.refresh_from_db()
     assert (generation.phase, len(fal.log.accepted())) == (Phase.WAITING, 1)
-    states = [row.state for row in generation.submissions.order_by("number")]
-    assert states == [Submission.State.MISSING, Submission.State.ACCEPTED]
+    assert generation.submissions.get().state == Submission.State.ACCEPTED
