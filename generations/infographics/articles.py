@@ -23,6 +23,8 @@ FETCH_SECONDS_MAX = 8.0
 # Of blogs: from http to https, to the host with or without www, and to a new address.
 REDIRECTS_MAX = 3
 READ_SECONDS_MAX = 6
+# How much may follow the end of a page: comments of the program that has made it.
+END_BYTES_MAX = 4096
 ARTICLE_CHARACTERS_MAX = 100_000
 ARTICLE_CHARACTERS_MIN = 80
 TITLE_CHARACTERS_MAX = 300
@@ -53,16 +55,25 @@ class Article:
 def read(url: str) -> Article:
     """Fetch a page and extract its article. Follows up to REDIRECTS_MAX redirects, each checked like the first URL.
 
-    Takes FETCH_SECONDS_MAX for each request and READ_SECONDS_MAX for the extraction at most.
+    Takes FETCH_SECONDS_MAX for each request and READ_SECONDS_MAX for the extraction at most. A page whose end its
+    server does not mark takes one or two requests more.
 
     Raises:
         PageUnreachable, NoArticle.
     """
 
     def fetch(url: str) -> bytes:
-        page = io.BytesIO()
-        http_client.fetch(url, page, hosts=settings.PAGE_HOSTS, bytes_max=PAGE_BYTES_MAX, seconds_max=FETCH_SECONDS_MAX)
-        return page.getvalue()
+        file, hosts = io.BytesIO(), settings.PAGE_HOSTS
+        fetched = http_client.fetch(url, file, hosts=hosts, bytes_max=PAGE_BYTES_MAX, seconds_max=FETCH_SECONDS_MAX)
+        page = file.getvalue()
+        # A page that ended with its connection may have been cut off in the middle of the article.
+        if (
+            not fetched.end_is_marked
+            and b"</html>" not in page[-END_BYTES_MAX:].lower()
+            and not http_client.is_whole(url, len(page), hosts=hosts, seconds_max=FETCH_SECONDS_MAX)
+        ):
+            raise http_client.TryLater("the connection was closed before the end of the page")
+        return page
 
     try:
         page = http_client.follow_redirects(url, fetch, redirects_max=REDIRECTS_MAX)

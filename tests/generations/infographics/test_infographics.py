@@ -15,9 +15,10 @@ from credits.models import Account
 from generations import lifecycle
 from generations.infographics import articles
 from generations.models import Batch, FailureCode, Generation
+from generations.safe_http import client as http_client
 from simulator import Simulator
 from tests.helpers.background_work import Work
-from tests.helpers.scripted_servers import Handler, Server, respond, serving
+from tests.helpers.scripted_servers import Connection, Handler, Server, respond, serving
 from tests.services.waiting import HANG_SECONDS
 
 INFOGRAPHICS = "/api/v1/infographics/"
@@ -115,6 +116,27 @@ def test_g18_a_page_that_cannot_be_read_is_reported_before_anything_is_held(
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
     assert response.json()["errors"][0]["loc"] == ["blog_url"]
     assert (Account.objects.for_user(alice).held, Batch.objects.count()) == (0, 0)
+
+
+def cut_page(connection: Connection) -> None:
+    """Sends the first part of the page without its length. HEAD tells the length of the whole page."""
+    is_head = connection.request.startswith(b"HEAD ")
+    answer = respond("200 OK", f"Content-Length: {len(BLOG)}") if is_head else page(BLOG[: BLOG.rindex(SENTENCE)])
+    answer(connection)
+
+
+@pytest.mark.django_db
+@pytest.mark.once
+def test_c5_a_page_that_was_cut_off_is_reported_before_anything_is_held(
+    api: APIClient, blog: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a negative control: without the second question it is accepted."""
+    refused = order(api, blog_url=blog(cut_page).url)
+    monkeypatch.setattr(http_client, "is_whole", lambda *args, **limits: True)
+    accepted = order(api, blog_url=blog(cut_page).url)
+
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["blog_url"])
+    assert accepted.status_code == 202
 
 
 @pytest.mark.django_db
