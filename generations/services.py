@@ -17,6 +17,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.errors import AlreadyFinished, MaxCreditsExceeded, NotCompleted, NotFinished, NotFound, PriceChanged
 from generations.models import Batch, CancelledBy, Generation, Status, Submission
+from generations.models.statements import is_complete
 from generations.ordering import input_files, order_intake, price_book, quotas
 from generations.ordering.orders import BatchOrder, Order, find_generation, find_reusable
 from generations.workers import submitter, tasks
@@ -69,8 +70,10 @@ def place_order(
     except Exception:
         logger.exception("a new order was not sent, or fal's answer not recorded", extra={"order": str(as_committed)})
         return PlacedOrder(generation=as_committed, is_new=True)
-    is_in_hand = submission.request_id is not None
-    return PlacedOrder(generation=submission.generation, is_new=True, submission=submission if is_in_hand else None)
+    # If its row was locked and read again meanwhile, it lacks what is rendered beside the row.
+    generation = submission.generation if is_complete(submission.generation) else as_committed
+    is_in_hand = submission.request_id is not None and generation is submission.generation
+    return PlacedOrder(generation=generation, is_new=True, submission=submission if is_in_hand else None)
 
 
 def place_batch(

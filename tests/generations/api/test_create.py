@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from psycopg.errors import DeadlockDetected
 from rest_framework.test import APIClient
 
 from credits.models import Hold
@@ -32,6 +37,27 @@ def test_the_price_of_an_order_is_held(api: APIClient, patient_fal: Simulator) -
 
     assert body["credits"] == {"quoted": 3, "held": 3, "captured": 0, "released": 0, "rule": None, "why": None}
     assert api.get("/api/v1/credits/").json() == {"balance": 1000, "held": 3, "available": 997}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_whose_receipt_is_recorded_at_the_second_attempt_is_answered(
+    api: APIClient, patient_fal: Simulator
+) -> None:
+    """The second attempt reads the generation again, without what is shown beside its row."""
+    ended = False
+
+    def end_once(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        nonlocal ended
+        if patient_fal.log.accepted() and "UPDATE" in sql and not ended:
+            ended = True
+            raise OperationalError("deadlock detected") from DeadlockDetected()
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(end_once):
+        response = api.post(GENERATIONS, CAT)
+
+    assert (ended, response.status_code) == (True, 202)
+    assert response.json()["fal_request_id"] == patient_fal.log.accepted()[0].request_id
 
 
 def test_an_order_is_accepted_while_fal_is_unavailable(api: APIClient, fal: Simulator) -> None:
