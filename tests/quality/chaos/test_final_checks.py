@@ -39,7 +39,7 @@ def stranger(fal: Simulator) -> Iterator[QueueClient]:
 
 @pytest.fixture
 def evidence(fal: Simulator) -> Evidence:
-    """That of a run of this process. Nothing has been lost, and nobody else has acted."""
+    """That of a run of this process. Nothing has been lost, and no stranger has acted."""
     limn = SimpleNamespace(site_url=settings.SITE_URL)
     environment = cast(Environment, SimpleNamespace(limn=limn, simulator_log=fal.log))
     counters = Counters()
