@@ -25,6 +25,9 @@ _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 # Printable ASCII but for the backslash, which browsers read as a slash and others do not.
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+# Without capitals, which some disks do not tell apart.
+_FOLDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_FOLDERS_OF_LIMN = {"generations", "uploads"}
 _MEDIA_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -121,6 +124,18 @@ def domain(name: str) -> str:
     if given and (not _MEDIA_HOST.fullmatch(given) or given.startswith("*")):
         raise refuse(name, f"“{given}” is not a host name.", "Write only the name, like files.example.com.")
     return given
+
+
+def storage_prefix(name: str) -> str:
+    """Return the folder of this deployment in its bucket, with a slash at its end; "" for the whole bucket."""
+    value = text(name).strip("/")
+    folders = value.split("/") if value else []
+    for part in folders:
+        if not _FOLDER.fullmatch(part):
+            raise refuse(name, f"“{part}” is not the name of a folder.", "Use a-z, 0-9, - and _, like teams/blue.")
+        if part in _FOLDERS_OF_LIMN:
+            raise refuse(name, f"“{part}” is a folder that every Limn has.", "Choose another name.")
+    return "".join(f"{part}/" for part in folders)
 
 
 def page_hosts(name: str, default: str) -> list[str]:

@@ -25,7 +25,7 @@ from config import error_handlers
 from database import clock, timeouts
 from generations.errors import Unavailable
 from generations.provider import circuit_breaker
-from generations.workers import heartbeats
+from generations.workers import heartbeats, storage_state
 from operations import statistics
 
 # `manage.py work` sends a heartbeat every few seconds. Results are delayed when the reconciler sends none for longer.
@@ -125,8 +125,14 @@ def _check_storage() -> str:
         except Exception:  # Whatever the client of the bucket raises, the storage is unavailable.
             error_handlers.logger.warning("storage is unavailable", exc_info=True)
             return "away"
+    else:
+        if not os.access(folder, os.W_OK):
+            return "not writable"
+    try:
+        return "belongs to another Limn" if storage_state.refusal() else WELL
+    except error_handlers.DATABASE_UNAVAILABLE:
+        # The part of the database says so.
         return WELL
-    return WELL if os.access(folder, os.W_OK) else "not writable"
 
 
 # --- fal ---

@@ -135,6 +135,8 @@ AWS_SECRET_ACCESS_KEY = env.secret("AWS_SECRET_ACCESS_KEY")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "auto")
 AWS_S3_ENDPOINT_URL = env.web_url("AWS_S3_ENDPOINT_URL", "") if env.text("AWS_S3_ENDPOINT_URL") else ""
 AWS_S3_CUSTOM_DOMAIN = env.domain("AWS_S3_CUSTOM_DOMAIN")
+# The folder of this deployment in the bucket or in MEDIA_ROOT. Rows name files without it.
+STORAGE_PREFIX = env.storage_prefix("STORAGE_PREFIX")
 SIGNED_URL_SECONDS = 3600
 UPLOAD_MEGABYTES_MAX = env.integer("UPLOAD_MEGABYTES_MAX", 2000, minimum=1, maximum=100_000_000)
 # Limits the size of a form with images before its files are written to disk, and before the login is checked.
@@ -145,7 +147,6 @@ FILE_UPLOAD_HANDLERS = [
 ]
 _files: dict[str, Any] = {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
-    # Keys are deterministic, so a repeated copy replaces its own incomplete file.
     "OPTIONS": {"location": str(MEDIA_ROOT), "allow_overwrite": True, "file_permissions_mode": 0o600},
 }
 if AWS_STORAGE_BUCKET_NAME:

@@ -10,6 +10,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_wsgi_application()
 apps.get_app_config("generations").start_web_process()  # type: ignore[attr-defined]
+
+from generations.workers import storage_state  # noqa: E402  (models are loaded only now)
+
+storage_state.guard()
 # The server sets these for each request, so they never have the value of the process.
 _OF_REQUESTS = (
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "REMOTE_ADDR"),

@@ -26,7 +26,17 @@ DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 
 # Settings of the developer's shell or .env file must not change the tests. An empty value overrides the .env file.
 _UNSET = (
-    *("DEBUG", "ALLOWED_HOSTS", "SITE_URL", "PORT", "LOG_LEVEL", "MEDIA_ROOT", "EMAIL_URL", "EMAIL_FROM"),
+    *(
+        "DEBUG",
+        "ALLOWED_HOSTS",
+        "SITE_URL",
+        "PORT",
+        "LOG_LEVEL",
+        "MEDIA_ROOT",
+        "STORAGE_PREFIX",
+        "EMAIL_URL",
+        "EMAIL_FROM",
+    ),
     *("DATABASE_URL_FILE", "SECRET_KEY_FILE", "FAL_KEY_FILE", "FAL_ADMIN_KEY_FILE", "EMAIL_URL_FILE"),
     *("REDIS_URL", "REDIS_URL_FILE", "AWS_STORAGE_BUCKET_NAME", "AWS_S3_ENDPOINT_URL", "AWS_S3_REGION_NAME"),
     *("AWS_S3_CUSTOM_DOMAIN", "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID_FILE"),

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
@@ -24,10 +23,11 @@ _verdicts: dict[tuple[str, str], bool] = {}
 _lock = threading.Lock()
 
 
-def verifies(bucket: Any, prefix: str) -> bool:
+def verifies(bucket: Any, key: str) -> bool:
     """Return whether the server refuses objects and parts of objects with a wrong checksum.
 
-    It is asked once in the life of a process, with two writes below `prefix` of which nothing remains.
+    It is asked once in the life of a process, with two writes under `key` of which nothing remains. What a
+    process leaves that is killed meanwhile, the storage cleaner deletes.
 
     Raises:
         BotoCoreError, ClientError: The server is unavailable, or refuses all writes.
@@ -37,7 +37,7 @@ def verifies(bucket: Any, prefix: str) -> bool:
     if server not in _verdicts:
         with _lock:
             if server not in _verdicts:
-                where = {"Bucket": bucket.name, "Key": f"{prefix}checksum-probe-{uuid4()}"}
+                where = {"Bucket": bucket.name, "Key": key}
                 _verdicts[server] = _refuses_wrong_object(client, where) and _refuses_wrong_part(client, where)
     return _verdicts[server]
 
@@ -50,7 +50,7 @@ def encode(digest: bytes) -> str:
 def _refuses_wrong_object(client: Any, where: dict[str, str]) -> bool:
     def put_wrong(checksum: str) -> None:
         client.put_object(**where, Body=PROBE, ChecksumSHA256=checksum)
-        # The server has stored it all the same. If it may not be deleted here, the storage cleaner tries as well.
+        # The server has stored it all the same.
         with suppress(ClientError):
             client.delete_object(**where)
 

@@ -105,6 +105,7 @@ class ProvenSpool(Spool):
         if len(self._digests) == 1:
             extension = expected_extension(os.pread(self.file.fileno(), HEAD_BYTES, 0))
             if extension is not None:
+                self.is_sent = True
                 self._upload = _Upload(self._bucket, self._key_of(extension), TYPES[extension][1])
         if self._upload is not None:
             self._send(self._upload, len(self._digests) - 1, digest)
@@ -151,7 +152,7 @@ class _Upload:
         """Have the server delete the parts."""
         # A part that arrives after the others were deleted would stay.
         wait([part for part in self._parts if not part.cancel()])
-        # What is left if this fails as well, the storage cleaner aborts within a day.
+        # What is left if this fails as well, the storage cleaner aborts: the key is on record (`models.WriteAttempt`).
         with suppress(BotoCoreError, ClientError):
             self._client.abort_multipart_upload(**self._where)
 

@@ -56,6 +56,8 @@ class Spool:
         self.file: IO[bytes] = io.BytesIO()
         """All that was written."""
         self.size_bytes = 0
+        self.is_sent = False
+        """Whether bytes of it may be in storage, under a key that its attempt has on record."""
         self._hash = hashlib.sha256()
         self._is_in_memory, self._memory_bytes = True, 0
         if (expected_bytes or 0) > FILE_BYTES_MAX:

@@ -1,13 +1,15 @@
 """The operator's storage: a private S3-compatible bucket, or a folder.
 
-The copier, the uploads, the eraser and the storage cleaner read and write it here and nowhere else. Functions raise
-what the storage raises: OSError, and botocore's BotoCoreError and ClientError.
+The copier, the uploads, the eraser and the storage cleaner read and write it here and nowhere else. Keys are those of
+the rows: the prefix of this deployment (STORAGE_PREFIX) is added here, by `_full`. Functions raise what the storage
+raises: OSError, and botocore's BotoCoreError and ClientError.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,18 +18,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
+from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage, storages
 from storages.backends.s3 import S3Storage
 
-from generations.files import checksum_support, request_signing
+from generations.files import checksum_support, folder, request_signing
 from generations.files.proven_writes import ProvenSpool
 from generations.files.spool import Spool
 
-# The bucket may contain files of other programs. Limn lists only this prefix, and deletes elsewhere only what a row
-# names.
-OUTPUTS_PREFIX = "generations/"
-UPLOADS_PREFIX = "uploads/"
+# The storage may contain files of other programs. Limn lists only these folders.
+OUTPUTS = "generations/"
+UPLOADS = "uploads/"
+# The place where `checksum_support` writes, and deletes at once. It is fixed, so that what a killed process has left
+# can be deleted.
+PROBE = "limn-checksum-probe"
 # The limit of S3.
 PAGE_KEYS_MAX = 1000
 CHUNK_BYTES = 256 * 1024
@@ -48,6 +53,7 @@ class StoredObject:
 
     key: str
     modified_at: datetime
+    size_bytes: int
 
 
 class StoredOtherwise(OSError):
@@ -57,12 +63,44 @@ class StoredOtherwise(OSError):
 def put(key: str, file: IO[bytes], *, content_type: str) -> None:
     """Store a file under exactly this key, and replace what an earlier attempt may have left there."""
     file.seek(0)
-    content = File(file, name=key)
+    if _bucket() is None:
+        folder.write(_path(key), file)
+        return
+    content = File(file, name=_full(key))
     content.content_type = content_type  # type: ignore[attr-defined]  # django-storages sends it to the bucket
-    written = default_storage.save(key, content)
-    if written != key:
+    written = default_storage.save(_full(key), content)
+    if written != _full(key):
         # Django's storages may choose a free name instead of overwriting.
-        raise OSError(f"storage wrote {written} instead of {key}")
+        raise OSError(f"storage wrote {written} instead of {_full(key)}")
+
+
+def put_if_absent(key: str, content: bytes) -> bool:
+    """Store a small file unless there is one under this key. Returns whether it was stored.
+
+    A server that ignores the condition (If-None-Match) stores it in any case, so the caller reads it back.
+    """
+    bucket = _bucket()
+    if bucket is None:
+        return folder.write(_path(key), io.BytesIO(content), replaces=False)
+    try:
+        bucket.meta.client.put_object(Bucket=bucket.name, Key=_full(key), Body=content, IfNoneMatch="*")
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        # 412: there is one. 409: another request is storing one.
+        if status not in (409, 412):
+            raise
+        return False
+    return True
+
+
+def read(key: str, *, bytes_max: int) -> bytes | None:
+    """Return the content of a small file; None if there is none."""
+    content = io.BytesIO()
+    try:
+        download(key, content, bytes_max=bytes_max)
+    except FileNotFoundError:
+        return None
+    return content.getvalue()
 
 
 def new_spool(key_of: Callable[[str], str], *, expected_bytes: int | None) -> Spool:
@@ -73,8 +111,8 @@ def new_spool(key_of: Callable[[str], str], *, expected_bytes: int | None) -> Sp
         expected_bytes: The size of the file, as far as it is known.
     """
     bucket = _bucket()
-    if bucket is not None and checksum_support.verifies(bucket, OUTPUTS_PREFIX):
-        return ProvenSpool(bucket, key_of, expected_bytes=expected_bytes)
+    if bucket is not None and checksum_support.verifies(bucket, _full(f"{PROBE}.bin")):
+        return ProvenSpool(bucket, lambda extension: _full(key_of(extension)), expected_bytes=expected_bytes)
     return Spool(expected_bytes=expected_bytes)
 
 
@@ -91,8 +129,9 @@ def put_proven(key: str, spool: Spool, *, content_type: str) -> None:
         StoredOtherwise: The storage holds other bytes.
         OSError, BotoCoreError, ClientError: It is not stored.
     """
+    spool.is_sent = True
     if isinstance(spool, ProvenSpool):
-        if spool.put(key, content_type=content_type):
+        if spool.put(_full(key), content_type=content_type):
             return
     else:
         put(key, spool.file, content_type=content_type)
@@ -133,12 +172,33 @@ def download(key: str, sink: IO[bytes], *, bytes_max: int) -> Measured:
 
 def open_file(key: str) -> File[bytes]:
     """Open a stored file for reading."""
-    return default_storage.open(key, "rb")
+    return default_storage.open(_full(key), "rb")
 
 
 def delete(key: str) -> None:
     """Delete a stored file. It is no error if there is none."""
-    default_storage.delete(key)
+    if _bucket() is None:
+        folder.delete(_path(key))
+    else:
+        default_storage.delete(_full(key))
+
+
+def empty_place(place: str) -> None:
+    """Delete all files and abort all multipart uploads whose keys begin with `place` and a dot.
+
+    Such keys are those of one attempt to write (`models.WriteAttempt`), so that nothing of others is touched.
+    """
+    bucket = _bucket()
+    if bucket is None:
+        folder.delete(*folder.beginning_with(_path(f"{place}.")))
+        return
+    client, where = bucket.meta.client, {"Bucket": bucket.name, "Prefix": _full(f"{place}.")}
+    # First the uploads, which could become objects.
+    for upload in client.list_multipart_uploads(**where).get("Uploads", []):
+        with suppress(client.exceptions.NoSuchUpload):
+            client.abort_multipart_upload(Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"])
+    for listed in client.list_objects_v2(**where).get("Contents", []):
+        client.delete_object(Bucket=bucket.name, Key=listed["Key"])
 
 
 def uses_bucket() -> bool:
@@ -154,7 +214,7 @@ def signed_upload_url(key: str, *, content_type: str, size_bytes: int, seconds: 
     bucket = _bucket()
     if bucket is None:
         return None
-    signed = {"Bucket": bucket.name, "Key": key, "ContentType": content_type, "ContentLength": size_bytes}
+    signed = {"Bucket": bucket.name, "Key": _full(key), "ContentType": content_type, "ContentLength": size_bytes}
     return str(bucket.meta.client.generate_presigned_url("put_object", Params=signed, ExpiresIn=seconds))
 
 
@@ -169,7 +229,8 @@ def signed_url(key: str, *, seconds: int, file_name: str, content_type: str) -> 
     bucket = _bucket()
     if bucket is None:
         return None
-    return request_signing.url_for_reading(bucket, key, query=_response(file_name, content_type), seconds=seconds)
+    query = _response(file_name, content_type)
+    return request_signing.url_for_reading(bucket, _full(key), query=query, seconds=seconds)
 
 
 def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str, content_type: str) -> str | None:
@@ -182,7 +243,8 @@ def signed_url_on_domain(domain: str, key: str, *, seconds: int, file_name: str,
     if bucket is None:
         return None
     query = _response(file_name, content_type)
-    return request_signing.url_for_reading(bucket, key, query=query, seconds=seconds, base_url=f"https://{domain}")
+    base_url = f"https://{domain}"
+    return request_signing.url_for_reading(bucket, _full(key), query=query, seconds=seconds, base_url=base_url)
 
 
 def _response(file_name: str, content_type: str) -> dict[str, str]:
@@ -193,49 +255,38 @@ def _response(file_name: str, content_type: str) -> dict[str, str]:
     }
 
 
-def list_page(*, after: str = "") -> list[StoredObject]:
-    """Return the next stored outputs, in the order of their keys.
+def list_page(below: str = OUTPUTS, *, after: str = "") -> list[StoredObject]:
+    """Return the next stored files, in the order of their keys.
 
     Args:
+        below: OUTPUTS or UPLOADS.
         after: The last key of the page before.
 
     Returns:
         At most PAGE_KEYS_MAX items. Fewer mean the last page (in a folder also that a file was deleted meanwhile).
     """
-    bucket = _bucket()
+    bucket, start = _bucket(), len(settings.STORAGE_PREFIX)
     if bucket is not None:
         listed = bucket.meta.client.list_objects_v2(
-            Bucket=bucket.name, Prefix=OUTPUTS_PREFIX, StartAfter=after, MaxKeys=PAGE_KEYS_MAX
+            Bucket=bucket.name,
+            Prefix=_full(below),
+            StartAfter=_full(after) if after else "",
+            MaxKeys=PAGE_KEYS_MAX,
         )
-        return [StoredObject(key=item["Key"], modified_at=item["LastModified"]) for item in listed.get("Contents", [])]
+        return [
+            StoredObject(key=item["Key"][start:], modified_at=item["LastModified"], size_bytes=item["Size"])
+            for item in listed.get("Contents", [])
+        ]
     root = Path(default_storage.path(""))
-    keys = (path.relative_to(root).as_posix() for path in (root / OUTPUTS_PREFIX).rglob("*") if path.is_file())
+    keys = (path.relative_to(root).as_posix()[start:] for path in _path(below).rglob("*") if path.is_file())
     page = []
     for key in heapq.nsmallest(PAGE_KEYS_MAX, (key for key in keys if key > after)):
         # The file may have been deleted since it was listed.
         with suppress(FileNotFoundError):
-            modified_at = datetime.fromtimestamp((root / key).stat().st_mtime, UTC)
-            page.append(StoredObject(key=key, modified_at=modified_at))
+            found = _path(key).stat()
+            modified_at = datetime.fromtimestamp(found.st_mtime, UTC)
+            page.append(StoredObject(key=key, modified_at=modified_at, size_bytes=found.st_size))
     return page
-
-
-def abort_multipart_uploads(*, before: datetime) -> int:
-    """Abort the multipart uploads that began before this time, and return their number.
-
-    A process that was killed leaves one behind, and a bucket keeps its parts and charges for them.
-    """
-    bucket = _bucket()
-    if bucket is None:
-        return 0
-    stale = [
-        upload
-        for prefix in (OUTPUTS_PREFIX, UPLOADS_PREFIX)
-        for upload in bucket.meta.client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix).get("Uploads", [])
-        if upload["Initiated"] < before
-    ]
-    for upload in stale:
-        bucket.meta.client.abort_multipart_upload(Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"])
-    return len(stale)
 
 
 def _bucket() -> Any | None:
@@ -244,11 +295,21 @@ def _bucket() -> Any | None:
     return storage.bucket if isinstance(storage, S3Storage) else None
 
 
+def _full(key: str) -> str:
+    """Return the key in the bucket or folder."""
+    return f"{settings.STORAGE_PREFIX}{key}"
+
+
+def _path(key: str) -> Path:
+    """Return the path of a file. Raises what `default_storage.path` raises for a path outside of its folder."""
+    return Path(default_storage.path(_full(key)))
+
+
 def _read_chunks(key: str) -> Iterator[bytes]:
     bucket = _bucket()
     if bucket is not None:
         # Directly from the connection: django-storages would first load the whole object into memory or a file.
-        yield from bucket.Object(key).get()["Body"].iter_chunks(CHUNK_BYTES)
+        yield from bucket.Object(_full(key)).get()["Body"].iter_chunks(CHUNK_BYTES)
         return
-    with default_storage.open(key, "rb") as file:
+    with default_storage.open(_full(key), "rb") as file:
         yield from file.chunks(CHUNK_BYTES)

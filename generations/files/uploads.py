@@ -1,8 +1,9 @@
 """Images that customers upload in order to use them as input files.
 
 The API creates an upload, the client PUTs the bytes to its URL and completes it; a page or a form does the same in one
-call. Completing sanitizes the image in the sandbox and stores the result under a key of its own. So bytes that are PUT
-later, while the URL is still valid, change nothing: they are deleted and never read.
+call. Completing sanitizes the image in the sandbox and stores the result under keys that no other attempt uses
+(`write_attempts`). So bytes that are PUT later, while the URL is still valid, change nothing: they are deleted and
+never read. Nor does a process that was suspended bring an erased image back.
 
     UploadError
     ├── NotUploaded          no bytes were PUT yet
@@ -28,19 +29,19 @@ from typing import IO
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Sum, When
+from django.db.models import Case, QuerySet, Sum, When
 from django.db.models.functions import Coalesce, Greatest
 
 from credits.models import Account
 from database import clock
 from generations.catalogue.files import MEGABYTE
 from generations.errors import DomainError, InUse, Unavailable
-from generations.files import sandbox, storage
+from generations.files import sandbox, storage, storage_mark, write_attempts
 from generations.files.media_types import NotMedia
 from generations.files.sanitizing import THUMBNAIL_TYPE
 from generations.files.storage import Measured
 from generations.jobs import leases
-from generations.models import Upload
+from generations.models import Upload, WriteAttempt
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +210,7 @@ def erase(upload: Upload) -> bool:
     Raises:
         UploadInUse, StorageUnavailable.
     """
+    _require_own_storage()
     with transaction.atomic():
         # Orders lock the row as well. So an order at this moment either is found here, or finds the upload erased.
         locked = Upload.objects.select_for_update(no_key=True).get(pk=upload.pk)
@@ -264,18 +266,29 @@ def clean_up(*, limit: int) -> int:
 
 @contextmanager
 def _leased(upload: Upload) -> Iterator[Upload]:
-    """Hold the lease of a pending upload, so that only one process works on it. Raises InProgress."""
+    """Hold the lease of a pending upload, so that only one process works on it, and put on record where it stores.
+
+    What the row does not name in the end is deleted. Raises InProgress, StorageUnavailable.
+    """
+    _require_own_storage()
     pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
     claimed = leases.claim(pending, limit=1, seconds=LEASE_SECONDS)
     if not claimed:
         raise InProgress
     (leased,) = claimed
+    # Before anything is stored: if this process dies, the storage cleaner finds what it has left behind.
+    write_attempts.record(leased)
     try:
         with leases.renewing(leased, seconds=LEASE_SECONDS):
             yield leased
+    except BaseException:
+        # Not deleted here: the reason may be that the storage does not answer.
+        write_attempts.end(leased, has_written=True)
+        raise
     finally:
         leases.release(leased)
         leases.forget(leased)
+    write_attempts.settle(leased)
 
 
 def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
@@ -288,12 +301,13 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
         try:
             found = sandbox.sanitize(file, image, thumbnail)
         except NotMedia as error:
-            _update_leased(upload, state=Upload.State.REFUSED, detail=f"{error}"[:300])
+            _held(upload).update(state=Upload.State.REFUSED, detail=f"{error}"[:300])
             return NotAnImage(f"{error}")
-        key = f"{storage.UPLOADS_PREFIX}{upload.pk}/image.{found.extension}"
-        thumbnail_key = f"{storage.UPLOADS_PREFIX}{upload.pk}/thumbnail.webp"
-        # Before anything is stored: if this process dies, the row names what it has left behind.
-        _update_leased(upload, key=key, thumbnail_key=thumbnail_key)
+        # A process that was suspended keeps out of the storage. Its last update decides; this deletes less.
+        if not _held(upload).exists():
+            raise InProgress
+        place = upload.place_of(upload.lease)
+        key, thumbnail_key = f"{place}.{found.extension}", f"{place}.thumbnail.webp"
         with _storage_errors():
             storage.put(thumbnail_key, thumbnail, content_type=THUMBNAIL_TYPE)
             storage.put(key, image, content_type=found.content_type)
@@ -303,9 +317,10 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
         digest = hashlib.file_digest(image, "sha256")
         if measured != Measured(size_bytes=size_bytes, sha256=digest.hexdigest()):
             raise StorageUnavailable("The storage has changed the file. Try again.")
-        _update_leased(
-            upload,
+        _held(upload).update(
             state=Upload.State.READY,
+            key=key,
+            thumbnail_key=thumbnail_key,
             content_type=found.content_type,
             size_bytes=measured.size_bytes,
             sha256=measured.sha256,
@@ -329,9 +344,9 @@ def _conclude(upload: Upload, refusal: NotAnImage | None) -> Upload:
     return upload
 
 
-def _update_leased(upload: Upload, **changes: object) -> None:
-    """Write to the row, unless the lease is lost: another process may have taken the upload over."""
-    Upload.objects.filter(pk=upload.pk, lease=upload.lease, state=Upload.State.PENDING).update(**changes)
+def _held(upload: Upload) -> QuerySet[Upload]:
+    """Return the row, unless the lease is lost: another process may have taken the upload over."""
+    return Upload.objects.filter(pk=upload.pk, lease=upload.lease, state=Upload.State.PENDING)
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], size_bytes: int) -> None:
@@ -362,6 +377,13 @@ def _delete_files(upload: Upload) -> None:
     for key in (upload.key, upload.thumbnail_key, upload.incoming_key):
         if key:
             storage.delete(key)
+    write_attempts.empty_places(WriteAttempt.objects.filter(upload=upload))
+
+
+def _require_own_storage() -> None:
+    """Raise StorageUnavailable if the storage belongs to another deployment. Its mark tells; the log says so."""
+    if storage_mark.guard.refusal():
+        raise StorageUnavailable
 
 
 @contextmanager

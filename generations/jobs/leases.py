@@ -61,12 +61,19 @@ class Claim(Generic[Row]):
     """
 
     def __init__(
-        self, due: QuerySet[Row], *, seconds: float, order_by: Sequence[Any] = ("next_attempt_at", "pk")
+        self,
+        due: QuerySet[Row],
+        *,
+        seconds: float,
+        order_by: Sequence[Any] = ("next_attempt_at", "pk"),
+        record: str = "",
     ) -> None:
+        """Prepare the claim. `record` is an INSERT about the claimed rows, as `statements.UpdateUnlocked` takes it."""
         self._candidates = unleased(due).order_by(*order_by)
         self._update = statements.UpdateUnlocked(
             self._candidates,
             new_uuid="lease",
+            record=record,
             leased_until=from_now(seconds),
             attempts=F("attempts") + 1,
             crashes=F("crashes") + Case(When(lease=None, then=0), default=1, output_field=PositiveIntegerField()),

@@ -20,6 +20,7 @@ from django.db.models.sql import UpdateQuery
 
 from database import prepared
 from database.columns import Columns
+from database.statements import Write, execute_together
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -42,16 +43,18 @@ class UpdateUnlocked(Generic[Row]):
     and how many rows are updated at most.
     """
 
-    def __init__(self, rows: models.QuerySet[Row], *, new_uuid: str, **changes: Any) -> None:
+    def __init__(self, rows: models.QuerySet[Row], *, new_uuid: str, record: str = "", **changes: Any) -> None:
         """Compile the statement.
 
         Args:
             rows: May be ordered.
             new_uuid: The column that gets another UUID each time.
+            record: An INSERT about the updated rows, executed with the update. It selects them from `{updated}`, by
+                their new UUID, which is its only parameter.
             changes: New values of other columns, as for `QuerySet.update`.
         """
         placeholder = uuid4()
-        self._model = rows.model
+        self._model, self._record = rows.model, record
         self._sql, self._parameters = _compile(rows, {**changes, new_uuid: placeholder}, limit="LIMIT %s")
         # SQLite has no type for a UUID.
         self._to_database = rows.model._meta.get_field(new_uuid).get_db_prep_save  # type: ignore[union-attr]
@@ -59,9 +62,13 @@ class UpdateUnlocked(Generic[Row]):
 
     def execute(self, *, limit: int) -> list[Row]:
         """Update up to `limit` rows, and return them with their new values."""
+        new_uuid = self._to_database(uuid4(), connection)
         parameters = [*self._parameters, limit]
-        parameters[self._uuid_index] = self._to_database(uuid4(), connection)
-        return _execute(self._model, self._sql, parameters)
+        parameters[self._uuid_index] = new_uuid
+        if not self._record:
+            return _execute(self._model, self._sql, parameters)
+        update = Write(self._sql, parameters, name="updated", table=self._model._meta.db_table)
+        return [_columns_of(self._model).read(row) for row in execute_together(update, Write(self._record, [new_uuid]))]
 
 
 def _compile(rows: models.QuerySet[Row], changes: Mapping[str, Any], *, limit: str = "") -> tuple[str, list[Any]]:

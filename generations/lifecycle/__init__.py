@@ -12,7 +12,7 @@ from generations.lifecycle.ending import failed, give_up, provider_failed
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
 from generations.lifecycle.placing import order, order_batch
-from generations.lifecycle.storing import StoredFile, not_copied, output_lost, source_url_changed, stored
+from generations.lifecycle.storing import StoredFile, holds_lease, not_copied, output_lost, source_url_changed, stored
 from generations.lifecycle.submitting import (
     SUBMITTING_SECONDS_MAX,
     not_on_record,
@@ -45,6 +45,7 @@ __all__ = [
     "failure",
     "failure_for",
     "give_up",
+    "holds_lease",
     "lock_of",
     "not_copied",
     "not_on_record",

@@ -72,6 +72,11 @@ def source_url_changed(output: Output, *, source_url: str, claimed_size_bytes: i
     return bool(_leased(output).update(source_url=source_url, claimed_size_bytes=claimed_size_bytes))
 
 
+def holds_lease(output: Output) -> bool:
+    """Return whether the caller still holds the lease of a pending output."""
+    return _leased(output).exists()
+
+
 def _leased(output: Output) -> QuerySet[Output]:
     """Return the output's row, if the caller still holds its lease.
 

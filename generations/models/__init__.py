@@ -16,9 +16,11 @@ from generations.models.price_book import PERCENT_MAX, PriceBookEntry, PriceBook
 from generations.models.provider import CircuitBreaker, FalAccount, Heartbeat, RejectedCallbacks
 from generations.models.spending import SPENDING, DailySpending, KeySpending
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
+from generations.models.storage_mark import StorageMark, StorageReport
 from generations.models.submission import ProviderCallback, Submission
 from generations.models.switches import LastServed, OrderIntake
 from generations.models.upload import Upload, UploadQuerySet
+from generations.models.write_attempt import WriteAttempt, WriteAttemptQuerySet
 
 __all__ = [
     "PERCENT_MAX",
@@ -52,8 +54,12 @@ __all__ = [
     "Retention",
     "Rule",
     "Status",
+    "StorageMark",
+    "StorageReport",
     "Submission",
     "Upload",
     "UploadQuerySet",
+    "WriteAttempt",
+    "WriteAttemptQuerySet",
     "reference_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -81,3 +82,11 @@ class Output(Leased):
 
     def __str__(self) -> str:
         return f"{self.role} of {self.generation_id}"
+
+    def place_of(self, lease: UUID | None) -> str:
+        """Return the beginning of the key under which the holder of this lease stores the file; a dot follows.
+
+        It contains nothing from outside. Each attempt has a place of its own: a process that has lost the lease may
+        still be writing, and changes nothing that the row names.
+        """
+        return f"generations/{self.generation_id}/{self.index}-{lease}"

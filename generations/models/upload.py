@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -86,6 +87,10 @@ class Upload(Leased):
 
     def __str__(self) -> str:
         return f"{self.file_name} ({self.id})"
+
+    def place_of(self, lease: UUID | None) -> str:
+        """Return the beginning of the keys under which the holder of this lease stores the files; a dot follows."""
+        return f"uploads/{self.id}/{lease}"
 
     @property
     def incoming_key(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import time
 from functools import cache, partial
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,7 +22,7 @@ from database.time_scale import scaled
 from generations import lifecycle
 from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
-from generations.files import sandbox, storage
+from generations.files import sandbox, storage, storage_mark, write_attempts
 from generations.files.media_types import NotMedia
 from generations.files.spool import Spool
 from generations.jobs import backoff, failpoints, leases, parallel
@@ -29,6 +30,7 @@ from generations.lifecycle import StoredFile
 from generations.models import Output, Submission
 from generations.provider import clients
 from generations.safe_http import client as http_client
+from generations.workers import statements
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ class Broken(Exception):
     """The fetched bytes are not the file that they should be."""
 
 
+class LeaseLost(Exception):
+    """The lease ran out during the copy, and the output is no longer this worker's."""
+
+
 def due() -> QuerySet[Output]:
     """Return the rows that are due and that no worker holds."""
     return leases.unleased(Output.objects.to_copy())
@@ -64,14 +70,16 @@ def due() -> QuerySet[Output]:
 
 @cache
 def _claim() -> leases.Claim[Output]:
-    return leases.Claim(Output.objects.to_copy(), seconds=LEASE_SECONDS)
+    return leases.Claim(Output.objects.to_copy(), seconds=LEASE_SECONDS, record=statements.RECORD_WRITE_ATTEMPTS)
 
 
 def start_due(*, limit: int) -> int:
     """Start to copy up to `limit` due outputs in the threads of this process. Returns how many.
 
-    While all threads are busy it waits for one, at most FREE_SECONDS_MAX.
+    While all threads are busy it waits for one, at most FREE_SECONDS_MAX. None is started if the storage is not ours.
     """
+    if storage_mark.guard.refusal():
+        return 0
     started = 0
     while started < limit and (free := _threads.wait_for_free(seconds=FREE_SECONDS_MAX)):
         wanted = min(limit - started, free)
@@ -97,9 +105,16 @@ def _give_up(output: Output) -> None:
 
 
 def _copy(output: Output) -> None:
+    spool: Spool | None = None
     try:
         with storage.new_spool(partial(key_of, output), expected_bytes=output.claimed_size_bytes) as spool:
-            lifecycle.stored(output, _transfer(output, spool))
+            is_named = lifecycle.stored(output, _transfer(output, spool))
+        if not is_named:
+            # Another worker has the lease, or the generation has ended and may be erased by now.
+            write_attempts.settle(output)
+        return
+    except LeaseLost:
+        logger.warning("an output is left to the worker that holds its lease", extra={"output": str(output.pk)})
     except (http_client.AddressRefused, http_client.TooLarge) as error:
         # Final: the same URL is refused again, and the same file is too large again.
         logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
@@ -108,13 +123,19 @@ def _copy(output: Output) -> None:
         _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
     except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
         _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
+    write_attempts.end(output, has_written=spool is not None and spool.is_sent)
 
 
 _threads = parallel.Pool(THREADS, _copy, give_up=_give_up, lease_seconds=LEASE_SECONDS)
 
 
 def _transfer(output: Output, spool: Spool) -> StoredFile:
-    """Fetch the output into `spool`, recognise and store it. Raises FetchError, Broken and errors of the storage."""
+    """Fetch the output into `spool`, recognise and store it.
+
+    Raises:
+        FetchError, Broken, LeaseLost, and errors of the storage.
+    """
+    started_at = _uptime()
     if output.source_url.startswith("data:"):
         spool.write(_decode(output.source_url))
         end_is_proven = True
@@ -141,6 +162,10 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
         output.source_url, spool.size_bytes, hosts=settings.FAL_MEDIA_HOSTS, seconds_max=LENGTH_SECONDS_MAX
     ):
         raise Broken(f"the connection was closed after {spool.size_bytes} bytes, and the file is longer")
+    # A process that was suspended is here long after its lease. The commit decides who has won; this keeps a file that
+    # will lose out of the storage. The usual copy is so quick that nothing needs to be asked.
+    if _uptime() - started_at > LEASE_SECONDS and not lifecycle.holds_lease(output):
+        raise LeaseLost
     key = key_of(output, found.extension)
     storage.put_proven(key, spool, content_type=found.content_type)
     failpoints.reach("copied")
@@ -157,12 +182,13 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
 
 
 def key_of(output: Output, extension: str) -> str:
-    """Return the storage key of an output.
+    """Return the storage key of an output, at the place that the claim has put on record."""
+    return f"{output.place_of(output.lease)}.{extension}"
 
-    It contains nothing from outside. Each attempt has a key of its own, named after its lease: a worker that has lost
-    the lease may still be writing, and changes nothing that the row names. The storage cleaner deletes what it leaves.
-    """
-    return f"generations/{output.generation_id}/{output.index}-{output.lease}.{extension}"
+
+def _uptime() -> float:
+    """Return the seconds since the machine was started, with those in which it was suspended where they are known."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _decode(data_url: str) -> bytes:

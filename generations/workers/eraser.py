@@ -16,9 +16,9 @@ from database import clock
 from database.time_scale import scaled
 from generations import lifecycle
 from generations.fal import FalError, platform
-from generations.files import storage, uploads
+from generations.files import storage, storage_mark, uploads, write_attempts
 from generations.jobs import backoff, leases, parallel
-from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload
+from generations.models import Erasure, Generation, Output, Phase, Retention, Submission, Upload, WriteAttempt
 from generations.provider import clients
 from generations.workers import heartbeats
 
@@ -39,6 +39,8 @@ def due() -> QuerySet[Erasure]:
 
 def run_once(*, limit: int, now: datetime | None = None) -> int:
     """Apply the retention rules if they are due, and complete up to `limit` due erasures. Returns how many."""
+    if storage_mark.guard.refusal():
+        return 0
     _apply_retention(limit, now or clock.now())
     receipts = leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS)
     # An erasure is never given up: what was promised to be deleted is tried until it is.
@@ -50,6 +52,9 @@ def _erase(receipt: Erasure) -> None:
         outputs = Output.objects.filter(generation=receipt.generation_id).exclude(key="")
         for key in list(outputs.values_list("key", flat=True)):
             storage.delete(key)
+        # A worker that was suspended may have stored a file that no row names, and may still be about to. The storage
+        # cleaner empties the same places again.
+        write_attempts.empty_places(WriteAttempt.objects.filter(output__generation=receipt.generation_id))
         provider_copy = _delete_at_fal(receipt)
     except (BotoCoreError, ClientError, OSError, FalError) as error:
         detail = f"{type(error).__name__}: {error}"[:500]

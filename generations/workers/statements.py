@@ -24,6 +24,15 @@ _END_OF_SUBMISSION = _END_OF_CALLBACK + len(_SUBMISSION)
 _END_OF_GENERATION = _END_OF_SUBMISSION + len(_GENERATION)
 
 
+# Together with the claim of outputs: the place of each attempt is on record before the first byte is written there. The
+# ORM would need a statement of its own. The rows come from the claim; SQLite, which has no such expression, finds them
+# again with the partial index of due outputs, for which the last two conditions are.
+RECORD_WRITE_ATTEMPTS = """
+    INSERT INTO generations_writeattempt (output_id, lease, is_over, cleanups, next_cleanup_at)
+    SELECT id, lease, FALSE, 0, leased_until FROM {updated}
+    WHERE lease = %s AND state = 'pending' AND next_attempt_at > '0001-01-01'"""
+
+
 class DueNames:
     """Finds out which of several kinds of work have due rows, with one statement for all of them.
 

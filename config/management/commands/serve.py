@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.management import ports
+from generations.workers import storage_state
 
 # A client that sends its headers more slowly is disconnected, so slow clients occupy no threads.
 HEADER_SECONDS_MAX = 10
@@ -36,6 +37,10 @@ class Command(BaseCommand):
             raise CommandError("FAL_KEY is not set. Set it to your key, or try Limn without one: make run")
         if not ports.is_free(port, host):
             raise CommandError(f"Port {port} is in use. End what runs there, or choose another: --port {port + 10}")
+        try:
+            storage_state.refuse_foreign()
+        except storage_state.StorageRefused as error:
+            raise CommandError(str(error)) from error
         # whitenoise warns about a missing folder. Pages are served from static/ without collecting anything.
         settings.STATIC_ROOT.mkdir(exist_ok=True)
         # Half of them may serve long polling; see generations.http.long_polling.

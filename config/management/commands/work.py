@@ -26,6 +26,7 @@ from generations.workers import (
     eraser,
     reconciler,
     storage_cleaner,
+    storage_state,
     submitter,
     surplus_canceller,
 )
@@ -61,6 +62,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.FAL_KEY:
             raise CommandError("FAL_KEY is not set. Set it to your key, or try Limn without one: make run")
+        try:
+            storage_state.refuse_foreign()
+        except storage_state.StorageRefused as error:
+            raise CommandError(str(error)) from error
+        storage_state.guard()
         consumer = queue.consumer(HUEY)
         loops = Loops(WORKERS)
         threads = loops.start()

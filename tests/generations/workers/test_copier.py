@@ -236,7 +236,7 @@ def test_a_copy_needs_no_statement_but_those_that_claim_it_and_record_its_end(
     work.until(generation.outputs.exists)
     claimed = leases.claim(Output.objects.to_copy(), limit=1, seconds=30)
     stored: list[StoredFile] = []
-    monkeypatch.setattr(lifecycle, "stored", lambda output, file: stored.append(file))
+    monkeypatch.setattr(lifecycle, "stored", lambda output, file: stored.append(file) is None)
 
     with CaptureQueriesContext(connection) as captured:
         copier.copy_claimed(claimed)
@@ -256,7 +256,8 @@ def test_a_copy_takes_at_most_8_statements_from_its_claim_to_its_end(
     generation.refresh_from_db()
     statements = [query["sql"].split()[0] for query in captured.captured_queries]
     assert generation.status == Status.COMPLETED
-    assert 3 <= len(statements) <= (8 if connection.vendor == "postgresql" else 12), statements
+    # On SQLite each transaction also has its BEGIN and its COMMIT, which cost no round trip.
+    assert 3 <= len(statements) <= (8 if connection.vendor == "postgresql" else 15), statements
 
 
 def wait_for_the_end(connection: Connection) -> None:

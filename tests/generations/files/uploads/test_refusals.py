@@ -237,12 +237,17 @@ def test_of_two_concurrent_completions_one_does_the_work(uploaded: Upload, monke
     assert counter.count == 1
 
 
+def claim_in_any_case(rows: QuerySet[Upload], **details: Any) -> list[Upload]:
+    rows.update(lease=uuid4())
+    return list(rows)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_without_the_lease_both_completions_do_the_work(uploaded: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
     counter = Counter()
     monkeypatch.setattr(sandbox, "sanitize", counter)
-    monkeypatch.setattr(leases, "claim", lambda rows, **details: list(rows))
+    monkeypatch.setattr(leases, "claim", claim_in_any_case)
 
     complete_twice(uploaded, counter)
 
