@@ -5,6 +5,7 @@
     callbacks  fal's verdicts are found by polling, because its callbacks do not arrive
     bill       fal counts more units for a model than its list price assumes
     breaker    fal rejects the API key or the account
+    files      the storage holds files that no row names, or lacks files that a row names
 
 `docs/operations.md` lists them for operators; the thresholds below are explained where they stand.
 """
@@ -18,13 +19,13 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import F, Max, Sum
+from django.db.models import F, Max, Q, Sum
 from django.db.models.functions import TruncHour
 
 from credits.models import Account
 from database import clock
 from database.ids import first_id
-from generations.models import SPENDING, Generation
+from generations.models import SPENDING, Generation, StorageReport
 from generations.provider import circuit_breaker
 from generations.safe_http.addresses import is_loopback
 from operations import statistics
@@ -50,6 +51,7 @@ TITLES = {
     "callbacks": "callbacks do not arrive",
     "bill": "fal bills more than the list price",
     "breaker": "fal rejects the key or the account",
+    "files": "the storage and the database differ",
 }
 
 
@@ -79,6 +81,7 @@ def active() -> Iterator[Alert]:
     if circuit_breaker.is_open():
         text = "fal rejects the API key or the account, so no orders are accepted. Check the key and the balance."
         yield Alert(name="breaker", text=text)
+    yield from files()
 
 
 def spending() -> Iterator[Alert]:
@@ -141,6 +144,17 @@ def bill() -> Iterator[Alert]:
                 "manage.py reconcile_bill shows which. The price book changes the price or withdraws the model."
             )
             yield Alert(name="bill", subject=found.model[:30], text=text)
+
+
+def files() -> Iterator[Alert]:
+    """Yield an alert if the last pass of the storage cleaner found unknown or missing files."""
+    for report in StorageReport.objects.filter(Q(unknown_files__gt=0) | Q(missing_files__gt=0)):
+        text = (
+            f"{report.unknown_files} files in the storage are named by no row, and {report.missing_files} stored files "
+            "are missing. Unknown files may belong to another Limn in the same bucket, or to a newer state of a "
+            "database that was restored from a dump. They are not deleted; manage.py unknown_files lists them."
+        )
+        yield Alert(name="files", text=text)
 
 
 def _exceeds(part: int, whole: int, *, percent: int, minimum: int) -> bool:

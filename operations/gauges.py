@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from database import clock
-from generations.models import Generation, Heartbeat, Output, Phase
+from generations.models import Generation, Heartbeat, Output, Phase, StorageReport
 from generations.ordering import order_intake
 from generations.provider import circuit_breaker
 from notifications.models import EmailNotification, WebhookDelivery
@@ -30,6 +30,7 @@ def collect() -> Iterator[Metric]:
     yield GaugeMetricFamily("limn_breaker_open", "1 while fal rejects the key or the account.", value=int(is_open))
     yield GaugeMetricFamily("limn_intake_paused", "1 while order intake is paused.", value=int(is_paused))
     yield _gauge("limn_alerts", "Active alerts.", "alert", alerts.counts())
+    yield from storage()
     silence = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     heartbeats = Heartbeat.objects.values_list("name", silence)
     seconds = {name: silent.total_seconds() for name, silent in heartbeats}
@@ -82,6 +83,14 @@ def queues() -> Iterator[Metric]:
         ages[name] = found["age"].total_seconds() if found["age"] else 0.0
     yield _gauge("limn_queue_depth", "Due and unfinished work in each queue.", "queue", depths)
     yield _gauge("limn_queue_oldest_seconds", "The age of the oldest due item in each queue.", "queue", ages)
+
+
+def storage() -> Iterator[Metric]:
+    """Yield what the last pass of the storage cleaner found. Nothing before the first pass has ended."""
+    for report in StorageReport.objects.all():
+        unknown, missing = "Files in the storage that no row names.", "Stored files that are missing from the storage."
+        yield GaugeMetricFamily("limn_storage_unknown_files", unknown, value=report.unknown_files)
+        yield GaugeMetricFamily("limn_storage_missing_files", missing, value=report.missing_files)
 
 
 def _gauge(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -5,6 +5,6 @@ call the lifecycle and the switches like any other caller. Django imports this p
 tables.
 """
 
-from generations.admin import erasures, generations, heartbeats, order_intake, pricing, provider, uploads
+from generations.admin import erasures, generations, heartbeats, order_intake, pricing, provider, storage, uploads
 
-__all__ = ["erasures", "generations", "heartbeats", "order_intake", "pricing", "provider", "uploads"]
+__all__ = ["erasures", "generations", "heartbeats", "order_intake", "pricing", "provider", "storage", "uploads"]

@@ -153,6 +153,8 @@ def delete_unknown(files: Sequence[StoredObject]) -> None:
         # Asked again: the list may be older than a row that names one of them.
         for file in unknown_files(files[start : start + storage.PAGE_KEYS_MAX]):
             storage.delete(file.key)
+    # The next pass counts again.
+    StorageReport.objects.update(unknown_files=0, unknown_bytes=0, first_unknown="")
 
 
 def _report_missing(listed: set[str], after: str, last: str | None) -> int:

@@ -20,6 +20,7 @@ from generations.models import (
     PriceBookEntry,
     ProviderCallback,
     Retention,
+    StorageReport,
     Submission,
 )
 from notifications.models import EmailNotification
@@ -37,6 +38,7 @@ def one_of_each(user: User) -> dict[str, Model]:
     Group.objects.create(name="support")
     FalAccount.objects.get_or_create(defaults={"user_id": "fal-user", "pinned_by": submission})
     Heartbeat.objects.update_or_create(name="storage_cleaner", defaults={"seen_at": now})
+    StorageReport.objects.create(unknown_files=1, unknown_bytes=1, missing_files=0, ended_at=now)
     CircuitBreaker.objects.get_or_create(id=1)
     OrderIntake.objects.get_or_create(id=1)
     UserLimits.objects.create(account=account)
