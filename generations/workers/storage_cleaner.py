@@ -1,9 +1,9 @@
 """Deletes files that rows name as unneeded, and compares the storage with the tables, once a day.
 
 Unneeded are the files of attempts that have lost (`files.write_attempts`), and of uploads that were never completed.
-Files that no row names may be the only copies of somebody else, or of a database that was restored from an older dump:
-they are counted and reported, and only `manage.py unknown_files` deletes them. Stored files that are missing are
-reported as well.
+Files that no row names may be the only copies of another Limn, or of a newer state of this database, which was restored
+from a dump: they are counted and reported, and only `manage.py unknown_files` deletes them. Stored files that are
+missing are reported as well.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ class OutageFaults:
             for client in context.clients:
                 client.known.forget_lost(after)
             context.forget_snapshots()
+            # The mark in the bucket is newer than the database, as the operator is told when the processes start.
+            environment.limn.run_command("claim_storage")
             environment.limn.start_again()
         context.counters.count_event("generations lost by a restore", len(before.versions) - len(after.versions))
 

@@ -7,15 +7,17 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from generations.models import Erasure, Heartbeat, Output, Submission
+from generations.models import Erasure, Heartbeat, Output, Submission, WriteAttempt
 from generations.workers import storage_cleaner
 from quality.chaos.environment import NEIGHBOUR_PREFIX
 from quality.chaos.evidence import Evidence
 from tests.services.seaweed import Bucket
 
 PARALLEL_DOWNLOADS = 8
+# The mark by which the processes recognise the storage as theirs.
+MARK = "limn-deployment.json"
 
 
 class Content(NamedTuple):
@@ -45,7 +47,7 @@ def check_bucket(evidence: Evidence) -> None:
     left = content_of(bucket)
     stored = set(Output.objects.stored().values_list("key", flat=True))
     # What was in the bucket at a restore may be an unneeded copy of which no row tells any more.
-    foreign = {*evidence.strangers.files, *evidence.losses.files_at_restore}
+    foreign = {MARK, *evidence.strangers.files, *evidence.losses.files_at_restore}
     foreign |= {key for key in before.objects if key.startswith(NEIGHBOUR_PREFIX)}
     for key in stored - left.objects - evidence.losses.deleted_files:
         counters.add_violation("I13", f"{key} is not in the bucket")
@@ -104,8 +106,8 @@ def _place_of(key: str) -> str:
 
 
 def _clean_storage() -> None:
-    """Pass through the storage as the cleaner does some days later, when no file is too young to be deleted."""
+    """Clean up as the cleaner does when the pauses of all attempts are over, and pass through the storage."""
+    WriteAttempt.objects.update(next_cleanup_at=Now())
     Heartbeat.objects.filter(name=storage_cleaner.PASS).delete()
-    cleaner = storage_cleaner.StorageCleaner(clock=lambda: timezone.now() + 3 * storage_cleaner.AGE_MIN)
-    while cleaner.run_once(limit=10):
+    while storage_cleaner.run_once(limit=10):
         pass

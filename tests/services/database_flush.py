@@ -14,7 +14,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_migrate
 
 # Migrations fill them with the same rows each time, and no test writes to them.
-_KEPT = {"django_content_type", "auth_permission"}
+_FILLED_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
+# The folder of the files is that of all tests of a process, and so is its mark: a Limn that runs through several tests
+# must not take it for that of another deployment.
+_KEPT = {*_FILLED_BY_MIGRATIONS, "generations_storagemark"}
 
 
 def install(connection: BaseDatabaseWrapper) -> None:

@@ -12,6 +12,7 @@ from quality.seeded_bugs.bugs import (
     orders,
     outages,
     repetitions,
+    storage,
     transfers,
 )
 
@@ -23,6 +24,7 @@ MODULES = (
     background,
     outages,
     repetitions,
+    storage,
     transfers,
 )
 BUGS = sorted(

@@ -16,7 +16,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=COPIER,
-                old='f"generations/{output.generation_id}/{output.index}-{output.lease}.{extension}"',
+                old='f"{output.place_of(output.lease)}.{extension}"',
                 new='f"generations/{output.generation_id}/{output.index}.{extension}"',
             ),
         ),

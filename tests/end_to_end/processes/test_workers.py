@@ -11,6 +11,7 @@ from django.core.management import call_command
 from credits.audit import audit
 from credits.models import Account
 from generations import lifecycle
+from generations.files import storage_mark
 from generations.models import FailureCode, Generation, Output, Phase, Status
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
@@ -135,8 +136,8 @@ def test_a_bucket_and_redis_are_used_by_settings_alone(
     generation = wait_for_end(order())
 
     output = generation.outputs.get()
-    (file,) = s3.client.list_objects_v2(Bucket=s3.name)["Contents"]
-    assert (file["Key"], file["Size"]) == (output.key, output.size_bytes)
+    assert s3.keys() == [output.key, storage_mark.KEY]
+    assert len(s3.read(output.key)) == output.size_bytes
 
 
 def test_audit_ledger_reports_a_clean_ledger(fal: Simulator, order: PlaceOrder, capsys) -> None:

@@ -236,7 +236,12 @@ def test_a_copy_needs_no_statement_but_those_that_claim_it_and_record_its_end(
     work.until(generation.outputs.exists)
     claimed = leases.claim(Output.objects.to_copy(), limit=1, seconds=30)
     stored: list[StoredFile] = []
-    monkeypatch.setattr(lifecycle, "stored", lambda output, file: stored.append(file) is None)
+
+    def record(output: Output, file: StoredFile) -> bool:
+        stored.append(file)
+        return True
+
+    monkeypatch.setattr(lifecycle, "stored", record)
 
     with CaptureQueriesContext(connection) as captured:
         copier.copy_claimed(claimed)

@@ -234,9 +234,8 @@ def test_c24_a_multipart_upload_of_others_is_not_aborted(bucket: Bucket) -> None
 
 def test_what_a_probe_of_the_server_has_left_is_deleted(bucket: Bucket) -> None:
     """Its process was killed."""
-    where = {"Bucket": bucket.name, "Key": f"{storage.PROBE}.bin"}
-    bucket.client.create_multipart_upload(**where)
-    bucket.client.put_object(**where, Body=b"probe")
+    bucket.client.create_multipart_upload(Bucket=bucket.name, Key=f"{storage.PROBE}.bin")
+    bucket.client.put_object(Bucket=bucket.name, Key=f"{storage.PROBE}.bin", Body=b"probe")
 
     clean()
 
