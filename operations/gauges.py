@@ -86,11 +86,11 @@ def queues() -> Iterator[Metric]:
 
 
 def storage() -> Iterator[Metric]:
-    """Yield what the last pass of the storage cleaner found. Nothing before the first pass has ended."""
-    for report in StorageReport.objects.all():
-        unknown, missing = "Files in the storage that no row names.", "Stored files that are missing from the storage."
-        yield GaugeMetricFamily("limn_storage_unknown_files", unknown, value=report.unknown_files)
-        yield GaugeMetricFamily("limn_storage_missing_files", missing, value=report.missing_files)
+    """Yield what the last pass of the storage cleaner found; 0 before the first pass has ended."""
+    report = StorageReport.objects.first() or StorageReport(unknown_files=0, missing_files=0)
+    unknown, missing = "Files in the storage that no row names.", "Stored files that are missing from the storage."
+    yield GaugeMetricFamily("limn_storage_unknown_files", unknown, value=report.unknown_files)
+    yield GaugeMetricFamily("limn_storage_missing_files", missing, value=report.missing_files)
 
 
 def _gauge(name: str, documentation: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -19,7 +19,7 @@ from database import ids
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
-from generations.models import CancelledBy, Generation
+from generations.models import CancelledBy, Generation, StorageReport
 from generations.provider import billed_units, circuit_breaker
 from operations import alert_rules, alerts, statistics
 from operations.alerting import EVALUATION_SECONDS, AlertingWorker
@@ -237,6 +237,13 @@ def test_a_minimum_of_zero_switches_the_spending_alert_off(order: PlaceOrder, se
     order()
 
     assert alerts.evaluate() == []
+
+
+@pytest.mark.parametrize("unknown, missing, is_raised", [(1, 0, True), (0, 1, True), (0, 0, False)])
+def test_unknown_and_missing_files_raise_an_alert(unknown: int, missing: int, is_raised: bool) -> None:
+    StorageReport.objects.create(unknown_files=unknown, unknown_bytes=0, missing_files=missing, ended_at=timezone.now())
+
+    assert (subjects() == ["the storage and the database differ"]) is is_raised
 
 
 @pytest.mark.once

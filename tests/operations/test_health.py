@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
@@ -12,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from generations.files import storage_mark
 from generations.models import Heartbeat
 from tests.services.seaweed import Bucket
 
@@ -55,7 +58,7 @@ def test_it_is_ready_when_every_part_is(client: Client, workers: None) -> None:
     assert response.status_code == 200
     assert response.json() == {
         "status": "ok",
-        "parts": {"database": "ok", "storage": "ok", "worker": "ok", "reconciler": "ok"},
+        "parts": {"clock": "ok", "database": "ok", "storage": "ok", "worker": "ok", "reconciler": "ok"},
     }
     assert "no-store" in response["Cache-Control"]
 
@@ -67,6 +70,7 @@ def test_it_is_not_ready_before_a_worker_has_run(client: Client) -> None:
     assert response.json()["parts"] == {
         "database": "ok",
         "storage": "ok",
+        "clock": "ok",
         "worker": "never seen",
         "reconciler": "never seen",
     }
@@ -113,6 +117,19 @@ def test_a_bucket_that_rejects_the_key_is_named(
     set_storage_option(settings, secret_key="wrong")
 
     assert storage_of(client) == "away"
+
+
+def test_j19_a_storage_that_belongs_to_another_deployment_is_named(
+    client: Client, workers: None, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = storage_mark.Guard()
+    guard.start()
+    monkeypatch.setattr(storage_mark, "guard", guard)
+    mark = json.dumps({"deployment": str(uuid4()), "mark": str(uuid4())})
+    bucket.client.put_object(Bucket=bucket.name, Key=storage_mark.KEY, Body=mark.encode())
+
+    assert client.get("/health/ready").status_code == 503
+    assert storage_of(client) == "belongs to another Limn"
 
 
 def test_the_state_of_the_storage_is_cached(client: Client, workers: None, settings: Settings, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from credits.models import Account
 from generations import lifecycle
 from generations.fal import Reason
-from generations.models import Event, FailureCode, Generation, Phase, ProviderCallback, Submission
+from generations.models import Event, FailureCode, Generation, Phase, ProviderCallback, StorageReport, Submission
 from generations.provider import circuit_breaker
 from operations import metric_sums, metrics, running_totals
 from operations.metrics import Collector
@@ -133,6 +133,15 @@ def test_gauges_show_unfinished_work_its_age_and_its_credits(client: Client, ali
     assert [samples["limn_queue_depth", queue] for queue in ("submit", "copy", "mail")] == [1, 1, 0]
     assert 299 <= samples["limn_queue_oldest_seconds", "submit"] < 300 + HANG_SECONDS
     assert samples["limn_breaker_open",] == 1
+
+
+def test_gauges_show_the_unknown_and_the_missing_files_of_the_last_pass(client: Client) -> None:
+    names = [("limn_storage_unknown_files",), ("limn_storage_missing_files",)]
+    assert [scrape(client)[name] for name in names] == [0, 0]
+
+    StorageReport.objects.create(unknown_files=3, unknown_bytes=9, missing_files=2, ended_at=timezone.now())
+
+    assert [scrape(client)[name] for name in names] == [3, 2]
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_counted_as_other(client: Client, order: PlaceOrder) -> None:

@@ -81,3 +81,18 @@ def test_a_folder_that_cannot_be_created_is_refused(error: Error) -> None:
         message = error(env.folder, path, Path("/unused"))
         assert message.startswith(f"NAME: {path} cannot be created (")
         assert message.endswith("Name a writable folder.")
+
+
+def test_a_storage_prefix_is_a_folder_with_a_slash_at_its_end(read: Read) -> None:
+    assert {value: read(env.storage_prefix, value) for value in ("", "/", "blue", "/blue/", "teams/blue-2/")} == {
+        "": "",
+        "/": "",
+        "blue": "blue/",
+        "/blue/": "blue/",
+        "teams/blue-2/": "teams/blue-2/",
+    }
+
+
+def test_a_storage_prefix_that_is_no_folder_of_its_own_is_refused(error: Error) -> None:
+    for value in ("Blue", "..", "a//b", "a/../b", "a b", "-a", "a.b", "é", "a" * 64, "generations", "a/uploads"):
+        assert error(env.storage_prefix, value).startswith("NAME: “")
