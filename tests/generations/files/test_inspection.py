@@ -131,6 +131,13 @@ def animation(kind: str) -> bytes:
     return file.getvalue()
 
 
+def progressive_jpeg() -> bytes:
+    """A JPEG image in several scans: each beginning of it shows the whole picture, with less detail."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(FILES["png"])).convert("RGB").save(file, "JPEG", progressive=True)
+    return file.getvalue()
+
+
 def sound_of_length(length: int) -> bytes:
     """A WAV file with this length in its header."""
     sound = drawn("audio/wav")
@@ -139,6 +146,7 @@ def sound_of_length(length: int) -> bytes:
 
 PROVEN = {
     **{extension: FILES[extension] for extension in FILES.keys() - WITHOUT_LENGTH},
+    "progressive JPEG": progressive_jpeg(),
     "animated GIF": animation("GIF"),
     "animated WebP": animation("WEBP"),
     "animated PNG": animation("PNG"),
