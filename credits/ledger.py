@@ -134,6 +134,21 @@ def release(reference: str) -> Hold:
     return _settle(reference, captured=0, is_release=True)
 
 
+def release_all(references: Sequence[str]) -> None:
+    """Give the whole holds of one account back, as `release` does for one. All of them, or none.
+
+    The caller is in a transaction, and rolls it back if this raises.
+
+    Args:
+        references: At least one.
+
+    Raises:
+        NotOpen: One of the references has no open hold.
+    """
+    if statements.release_holds(references) != len(references):
+        raise NotOpen(f"One of {', '.join(references)} has no open hold.")
+
+
 @transaction.atomic
 def grant(account: Account, amount: int, *, key: str, actor: str, reason: str = "") -> Entry:
     """Give an account credits from the treasury.

@@ -137,3 +137,46 @@ def settle_hold(reference: str, *, captured: int | None, is_release: bool) -> Ho
     )
     settled = execute_together(hold, account, entry)
     return _HOLD.read(settled[0]) if settled else None
+
+
+def release_holds(references: Sequence[str]) -> int:
+    """Close open holds of one account, and give all their credits back. Returns how many were open.
+
+    If that is not all of them, the caller must roll back. The plan is the unique index of references. The references
+    and the time are conditions of each step for SQLite, where a step reads the whole table.
+    """
+    now, named = to_database(clock.now()), ", ".join(["%s"] * len(references))
+    hold = Write(
+        f"""
+        UPDATE credits_hold SET captured = 0, released = amount, settled_at = %s
+        WHERE reference IN ({named}) AND settled_at IS NULL
+        RETURNING id, account_id, amount, reference, settled_at""",
+        [now, *references],
+        name="hold",
+        table="credits_hold",
+    )
+    account = Write(
+        f"""
+        UPDATE credits_account SET held = held - released.credits
+        FROM (
+            SELECT account_id, SUM(amount) AS credits FROM {{hold}} WHERE reference IN ({named}) AND settled_at = %s
+            GROUP BY account_id
+        ) released
+        WHERE credits_account.id = released.account_id
+        RETURNING credits_account.id, credits_account.balance, credits_account.held""",
+        [*references, now],
+        name="account",
+        table="credits_account",
+    )
+    # Each entry shows what was available after it: what is available now, less what the later ones have released.
+    entries = Write(
+        f"""
+        INSERT INTO credits_entry (account_id, hold_id, kind, balance_change, held_change, counter_side, actor, reason,
+            available_after, created_at)
+        SELECT hold.account_id, hold.id, 'release', 0, -hold.amount, '', '', '',
+            account.balance - account.held + hold.amount - SUM(hold.amount) OVER (ORDER BY hold.id DESC), %s
+        FROM {{hold}} hold JOIN {{account}} account ON account.id = hold.account_id
+        WHERE hold.reference IN ({named}) AND hold.settled_at = %s ORDER BY hold.id""",
+        [now, *references, now],
+    )
+    return len(execute_together(hold, account, entries))

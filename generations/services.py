@@ -211,6 +211,17 @@ def cancel(generation: Generation, *, by: CancelledBy, actor: str) -> lifecycle.
     return answer
 
 
+def cancel_batch(batch: Batch, *, by: CancelledBy, actor: str) -> None:
+    """Cancel the generations of a batch that have not ended; a worker passes the cancellations on to fal at once.
+
+    Those that other transactions have locked follow one by one: each waits for its lock while it holds no other.
+    """
+    lifecycle.cancel_batch(batch, by=by, actor=actor)
+    for generation in batch.generations.in_progress().filter(cancel_asked_at=None):
+        lifecycle.cancel_asked(generation, by=by, actor=actor)
+    tasks.wake("reconciler")
+
+
 def _require_max_credits(credits: int, max_credits: int | None) -> None:
     if max_credits is not None and credits > max_credits:
         raise MaxCreditsExceeded(needed=credits, max_credits=max_credits)

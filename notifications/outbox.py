@@ -60,42 +60,46 @@ def record(events: Sequence[Event], email_preference: str | None) -> None:
     if held and email_preference is not None:
         # The order has just opened a hold, and its transaction has the lock of the account.
         _check_thresholds(events[0].account_id, held=held)
-    for event in notified:
-        _notify(event.generation, event.fact, email_preference)
+    if notified:
+        _write_deliveries(notified, has_settings=email_preference is not None)
+    if email_preference == Subscriber.EmailPreference.ALWAYS:
+        _write_emails([event.generation for event in notified if event.fact in ENDINGS])
 
 
-def _notify(generation: Generation, fact: str, email_preference: str | None) -> None:
-    """Write the deliveries and the e-mail about one event.
+def _write_emails(ended: Sequence[Generation]) -> None:
+    """Write the e-mails about generations that have ended."""
+    alone = [generation for generation in ended if generation.batch_id is None]
+    if alone:
+        EmailNotification.objects.bulk_create(
+            EmailNotification(account_id=generation.account_id, generation=generation, next_attempt_at=Now())
+            for generation in alone
+        )
+    # A batch causes one e-mail, when it has ended (`email.collect_ended_batches`).
+    if batches := {generation.batch_id for generation in ended if generation.batch_id is not None}:
+        Batch.objects.filter(pk__in=batches, notify=False).update(notify=True)
+
+
+def _write_deliveries(events: Sequence[Event], *, has_settings: bool) -> None:
+    """Write one delivery of each event for each endpoint that receives its type, and one for the URL of its order.
+
+    As many statements for the events of a batch as for one.
 
     Args:
-        email_preference: None if the account has no notification settings.
+        has_settings: Whether the account has notification settings, and so may have endpoints.
     """
-    _write_deliveries(generation, NOTIFIED_FACTS[fact], has_settings=email_preference is not None)
-    wants_email = email_preference == Subscriber.EmailPreference.ALWAYS
-    if fact in ENDINGS and wants_email:
-        if generation.batch_id is not None:
-            # A batch causes one e-mail, when it has ended (`email.collect_ended_batches`).
-            Batch.objects.filter(pk=generation.batch_id, notify=False).update(notify=True)
-        else:
-            EmailNotification.objects.create(
-                account_id=generation.account_id, generation=generation, next_attempt_at=Now()
-            )
-
-
-def _write_deliveries(generation: Generation, kind: WebhookType, *, has_settings: bool) -> None:
-    """Write one delivery for each endpoint that receives this type, and one for the URL of the order."""
-    recipients: list[dict[str, Any]] = []
-    if has_settings:
-        endpoints = WebhookEndpoint.objects.enabled().filter(account=generation.account_id)
-        # An account has at most ENDPOINTS_MAX, and SQLite cannot query the contents of a JSON list by an index.
-        recipients = [{"endpoint": endpoint} for endpoint in endpoints if kind in endpoint.types]
-    if generation.webhook_url and kind != WebhookType.PROGRESSED:
-        # The URL of an order is only notified of the end.
-        recipients.append({"url": generation.webhook_url})
-    # One id for all: the receivers of one event may compare what they got.
-    message_id = new_id()
-    if recipients:
-        WebhookDelivery.objects.bulk_create(
+    endpoints = WebhookEndpoint.objects.enabled().filter(account=events[0].account_id) if has_settings else ()
+    deliveries: list[WebhookDelivery] = []
+    # An account has at most ENDPOINTS_MAX, and SQLite cannot query the contents of a JSON list by an index.
+    chosen = [(endpoint, endpoint.types) for endpoint in endpoints]
+    for event in events:
+        generation, kind = event.generation, NOTIFIED_FACTS[event.fact]
+        recipients: list[dict[str, Any]] = [{"endpoint": endpoint} for endpoint, types in chosen if kind in types]
+        if generation.webhook_url and kind != WebhookType.PROGRESSED:
+            # The URL of an order is only notified of the end.
+            recipients.append({"url": generation.webhook_url})
+        # One id for all: the receivers of one event may compare what they got.
+        message_id = new_id()
+        deliveries += [
             WebhookDelivery(
                 message_id=message_id,
                 account_id=generation.account_id,
@@ -107,7 +111,9 @@ def _write_deliveries(generation: Generation, kind: WebhookType, *, has_settings
                 **recipient,
             )
             for recipient in recipients
-        )
+        ]
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries)
 
 
 # --- Low credits --------------------------------------------------------------------------------------------------

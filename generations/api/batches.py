@@ -124,10 +124,8 @@ class CancelBatchView(APIView):
         The credits of those that had not been submitted are available again at once. Of the others, the provider's
         verdict decides what is charged.
         """
-        batch, actor = _find(request, batch_id), actor_of(authenticated_user(request))
-        # One transaction each: a generation that has ended does not keep the others from being cancelled.
-        for generation in batch.generations.all():
-            services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor)
+        batch = get_object_or_404(Batch.objects.visible_to(request.user), pk=batch_id)
+        services.cancel_batch(batch, by=CancelledBy.CUSTOMER, actor=actor_of(authenticated_user(request)))
         # As the cancellations have left it.
         batch = _find(request, batch_id)
         return _add_headers(Response(_serialize(request, batch), status=202), batch)

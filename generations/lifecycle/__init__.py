@@ -7,7 +7,7 @@ of another one (`database.transactions`).
 """
 
 from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
-from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_sent, cancelled
+from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_batch, cancel_sent, cancelled
 from generations.lifecycle.ending import failed, give_up, provider_failed
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
@@ -37,6 +37,7 @@ __all__ = [
     "answered",
     "answered_error",
     "cancel_asked",
+    "cancel_batch",
     "cancel_sent",
     "cancelled",
     "erase",

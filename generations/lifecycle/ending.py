@@ -9,12 +9,14 @@ account, such as its spending of the day: so an order and the end of another job
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from credits import ledger
 from database.transactions import repeated
 from generations.jobs import failpoints
 from generations.lifecycle import charging_rules, statements
 from generations.lifecycle.failures import Failure, failure
-from generations.lifecycle.transitions import Fact, can_finish, finish, lock, record_event
+from generations.lifecycle.transitions import Fact, can_finish, finish, finish_all, lock, record_event
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
 # fal works on such a submission, or may. Its verdict or the deadline of its generation is needed.
@@ -88,6 +90,28 @@ def fail(generation: Generation, why: Failure, *, actor: str) -> bool:
         # Without a next attempt no copier takes these up again.
         generation.outputs.filter(state=Output.State.PENDING).update(state=Output.State.LOST, next_attempt_at=None)
     return True
+
+
+def fail_all(generations: Sequence[Generation], why: Failure, *, actor: str) -> None:
+    """End locked generations without a result, as `fail` does for one. They are queued, and of one batch."""
+    first = generations[0]
+    ledger.release_all([generation.reference for generation in generations])
+    finish_all(
+        generations,
+        Status.FAILED,
+        [
+            Fact(name="failed", actor=actor, note=why.message, staff_note=why.detail, held_change=-generation.credits)
+            for generation in generations
+        ],
+        copied={"released": "credits"},
+        # The batch was ordered in one moment and with one API key.
+        together=statements.take_back_spending(first, sum(generation.credits for generation in generations)),
+        failure_code=why.code,
+        failure_message=why.message,
+        failure_errors=why.errors,
+        retryable=why.retryable,
+        rule=charging_rules.for_failure(first, why.code),
+    )
 
 
 def provider_failed(generation: Generation, why: Failure) -> bool:

@@ -18,7 +18,7 @@ from database import clock, prepared
 from database.columns import Columns
 from database.statements import Write, is_sent_as_it_is
 from database.vendor import vendor
-from generations.models import Generation, Output, Submission
+from generations.models import Batch, Generation, Output, Submission
 
 _GENERATION = Columns(Generation, alias="generation")
 _SUBMISSION = Columns(Submission, alias="submission")
@@ -38,6 +38,25 @@ def lock_generation(generation_id: UUID) -> Generation:
     generation: Generation = _GENERATION.read(row[: len(_GENERATION)])
     generation.set_now(row[-1] if vendor() == "postgresql" else clock.now())
     return generation
+
+
+def lock_generations_of(batch_id: UUID) -> list[Generation]:
+    """Lock the generations of a batch that have not ended, and return them as `lock_generation` does, in their order.
+
+    Those that another transaction has locked are left out: waiting for one while others are locked could be a deadlock.
+    The plan is the index of generations by batch.
+    """
+    extra, lock = (", STATEMENT_TIMESTAMP()", "FOR NO KEY UPDATE SKIP LOCKED") if vendor() == "postgresql" else ("", "")
+    sql = f"""
+        SELECT {_GENERATION.sql}{extra} FROM generations_generation AS generation
+        WHERE generation.batch_id = %s AND NOT generation.phase = 'done' ORDER BY generation.id {lock}"""
+    with prepared.cursor() as cursor:
+        cursor.execute(sql, [Batch._meta.pk.get_db_prep_save(batch_id, connection)])
+        rows = cursor.fetchall()
+    generations: list[Generation] = [_GENERATION.read(row[: len(_GENERATION)]) for row in rows]
+    for generation, row in zip(generations, rows, strict=True):
+        generation.set_now(row[-1] if vendor() == "postgresql" else clock.now())
+    return generations
 
 
 def submissions_of(generation: Generation, *, request_id: str) -> list[Submission]:
@@ -61,6 +80,25 @@ def update_generation(generation: Generation, columns: Iterable[str]) -> Write:
     assignments, parameters = _assignments(Generation, values)
     sql = f"UPDATE generations_generation SET {assignments} WHERE id = %s AND version = %s RETURNING id"
     return Write(sql, [*parameters, _key(generation), generation.version - 1])
+
+
+def update_generations(
+    generations: Sequence[Generation], values: Mapping[str, Any], *, copied: Mapping[str, str]
+) -> Write:
+    """Return the UPDATE that writes these values of locked generations, and raises their versions.
+
+    The plan is the primary key.
+
+    Args:
+        copied: The columns that get the value of another column of their row, by name.
+    """
+    assignments, parameters = _assignments(Generation, values)
+    columns = "".join(f", {column} = {other}" for column, other in copied.items())
+    keys = ", ".join(["%s"] * len(generations))
+    sql = f"""
+        UPDATE generations_generation SET {assignments}{columns}, version = version + 1
+        WHERE id IN ({keys}) AND NOT phase = 'done' RETURNING id"""
+    return Write(sql, [*parameters, *map(_key, generations)])
 
 
 @dataclass(frozen=True)

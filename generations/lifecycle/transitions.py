@@ -15,7 +15,7 @@ from uuid import UUID
 
 from database.statements import Insert, Step, execute_together, read_values
 from generations.lifecycle import statements
-from generations.models import Event, Generation, Phase, Status, Submission
+from generations.models import Batch, Event, Generation, Phase, Status, Submission
 from generations.progress.event_hook import events_recorded, reads_of
 
 STATUS_OF = {
@@ -69,6 +69,11 @@ def lock(generation_id: UUID) -> Generation:
     return statements.lock_generation(generation_id)
 
 
+def lock_all_of(batch: Batch) -> list[Generation]:
+    """Lock the generations of a batch that have not ended, and return them; not those that are locked already."""
+    return statements.lock_generations_of(batch.pk)
+
+
 def lock_of(submission: Submission) -> Generation:
     """Lock the generation of a submission, and make it the one that the caller's submission refers to."""
     submission.generation = lock(submission.generation_id)
@@ -112,9 +117,25 @@ def finish(
     generation: Generation, status: Status, fact: Fact, *, together: Sequence[Step] = (), **changes: Any
 ) -> None:
     """Move a locked generation to its last phase, if `can_finish`. Arguments as for `move`."""
+    _write(generation, _end_of(generation, status) | changes, fact, together)
+
+
+def finish_all(
+    generations: Sequence[Generation],
+    status: Status,
+    facts: Sequence[Fact],
+    *,
+    copied: Mapping[str, str],
+    together: Sequence[Step] = (),
+    **changes: Any,
+) -> None:
+    """Move locked generations of one account to their last phase. Arguments as for `finish` and `update_all`."""
+    update_all(generations, facts, copied=copied, together=together, **_end_of(generations[0], status) | changes)
+
+
+def _end_of(generation: Generation, status: Status) -> dict[str, Any]:
     ended = {"phase": Phase.DONE, "status": status, "finished_at": generation.now}
-    cleared = {"next_attempt_at": None, "queue_position": None, "message": ""}
-    _write(generation, ended | cleared | changes, fact, together)
+    return ended | {"next_attempt_at": None, "queue_position": None, "message": ""}
 
 
 def update(generation: Generation, fact: Fact | None = None, **changes: Any) -> bool:
@@ -123,6 +144,39 @@ def update(generation: Generation, fact: Fact | None = None, **changes: Any) -> 
         return False
     _write(generation, changes, fact)
     return True
+
+
+def update_all(
+    generations: Sequence[Generation],
+    facts: Sequence[Fact],
+    *,
+    copied: Mapping[str, str] | None = None,
+    together: Sequence[Step] = (),
+    **changes: Any,
+) -> None:
+    """Write the same `changes` of locked generations of one account, none of which has ended, in one statement.
+
+    Args:
+        facts: what to add to the timeline of each.
+        copied: the columns that get the value of another column of their row, by name.
+        together: what else to write, in the same statement.
+    """
+    copied = copied or {}
+    for generation in generations:
+        for name, value in (changes | {name: getattr(generation, other) for name, other in copied.items()}).items():
+            setattr(generation, name, value)
+        generation.version += 1
+    events = [new_event(generation, fact) for generation, fact in zip(generations, facts, strict=True)]
+    written = execute_together(
+        statements.update_generations(generations, changes, copied=copied),
+        Insert(events),
+        *together,
+        reads=reads_of(generations[0].account_id),
+    )
+    if len(written) != len(generations):
+        raise StaleGeneration(f"one of {len(generations)} generations was changed without its lock")
+    _, *values = written[0]
+    events_recorded(events, values)
 
 
 def _write(

@@ -131,10 +131,8 @@ def status(request: UserRequest, batch_id: UUID) -> HttpResponse:
 @require_POST
 @login_required
 def cancel(request: UserRequest, batch_id: UUID) -> HttpResponse:
-    batch = _get_batch(request, batch_id)
-    # One transaction each: a generation that cannot be cancelled does not keep the others from it.
-    for generation in batch.generations.all():
-        services.cancel(generation, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
+    batch = get_object_or_404(Batch.objects.visible_to(request.user), pk=batch_id)
+    services.cancel_batch(batch, by=CancelledBy.CUSTOMER, actor=actor_of(request.user))
     messages.info(
         request,
         "Generations that had not been submitted are cancelled. For the others, the provider has been asked to stop.",

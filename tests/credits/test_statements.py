@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import F, Sum, Window
 
 from credits import ledger
+from credits.audit import audit
 from credits.models import Account, Entry, Hold
 from tests.credits.unsafe_ledger import UnsafeLedger
 
@@ -47,6 +49,37 @@ def test_every_entry_shows_the_running_balance(alice: Account) -> None:
     assert list(Entry.objects.values_list("available_after", flat=True).order_by("pk")) == list(
         Entry.objects.annotate(running=running).values_list("running", flat=True).order_by("pk")
     )
+
+
+def test_several_holds_are_released_as_each_alone(alice: Account, bob: Account) -> None:
+    amounts = {"one": 10, "two": 20, "free": 0, "kept": 5}
+    ledger.grant(bob, 100, key="as much as alice", actor="test")
+    for account, name in ((alice, "alice"), (bob, "bob")):
+        ledger.hold_all(account, {f"{name}: {reference}": amount for reference, amount in amounts.items()})
+    for reference in ("one", "two", "free"):
+        ledger.release(f"bob: {reference}")
+
+    ledger.release_all(["alice: one", "alice: two", "alice: free"])
+
+    assert rows_of(alice) == rows_of(bob)
+    shown = [list(each.entries.order_by("pk").values_list("available_after", flat=True)) for each in (alice, bob)]
+    assert shown[0] == shown[1] == [100, 90, 70, 70, 65, 75, 95, 95]
+    alice.refresh_from_db()
+    assert (alice.held, alice.balance) == (5, 100)
+    assert audit().clean
+
+
+@pytest.mark.parametrize("state", ["released", "captured", "never opened"])
+def test_several_holds_are_released_together_or_not_at_all(alice: Account, state: str) -> None:
+    ledger.hold_all(alice, {"one": 10} if state == "never opened" else {"one": 10, "two": 20})
+    if state != "never opened":
+        {"released": ledger.release, "captured": ledger.capture}[state]("two")
+    before = rows_of(alice)
+
+    with pytest.raises(ledger.NotOpen, match="One of one, two has no open hold"), transaction.atomic():
+        ledger.release_all(["one", "two"])
+
+    assert rows_of(alice) == before
 
 
 def test_holds_of_several_references_are_opened_together_or_not_at_all(alice: Account) -> None:

@@ -6,6 +6,7 @@ be missed by a test, and then all of them together: a guard without a test that 
 
 from quality.seeded_bugs.bugs import (
     background,
+    batches,
     callbacks,
     files,
     money,
@@ -22,6 +23,7 @@ MODULES = (
     orders,
     files,
     background,
+    batches,
     outages,
     repetitions,
     storage,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,13 +14,22 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts import api_keys
+from credits import ledger
+from credits.audit import audit
 from credits.models import Account
-from generations.models import Generation
+from generations import lifecycle
+from generations.api.order_requests import BATCH_MAX
+from generations.models import Generation, InputFile, Phase
+from notifications import endpoints
+from notifications.models import WebhookDelivery
 from simulator import Simulator
 from tests.fixtures.orders import customer
+from tests.helpers.images import insert_upload
 from tests.services.request_cost import Request, RequestCost, measure
 
 pytestmark = pytest.mark.django_db(transaction=True)
+BATCHES = "/api/v1/batches/"
+ENDPOINTS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -48,15 +59,103 @@ def test_an_order_takes_at_most_14_statements_and_15_000_calls(fal: Simulator) -
     assert cost.calls <= 15_000
 
 
-def test_a_batch_of_200_takes_at_most_30_statements(fal: Simulator) -> None:
-    """As many as a batch of two: the rows of all its orders are written together."""
+STATEMENTS_MAX = 30 if connection.vendor == "postgresql" else 45
+"""SQLite takes a statement for each table, and several for tables with many columns."""
+
+
+@pytest.fixture
+def rich(db: None) -> Account:
+    """A customer who can afford every batch."""
     account = customer("ann")
-    Account.objects.filter(pk=account.pk).update(balance=1_000_000)
-    api = APIClient(headers={"Authorization": f"Token {api_keys.issue(account.user, 'bench').plain}"})
-    inputs = [{"prompt": f"cat {number}"} for number in range(200)]
+    ledger.grant(account, 1_000_000, key="rich", actor="test")
+    return account
 
+
+@pytest.fixture
+def api(rich: Account) -> APIClient:
+    return APIClient(headers={"Authorization": f"Token {api_keys.issue(rich.user, 'bench').plain}"})
+
+
+CATS = {"model": "flux-schnell", "inputs": [{"prompt": f"cat {number}"} for number in range(BATCH_MAX)]}
+
+
+def statements_of(call: Callable[[], Any], *, status: int) -> int:
+    """How many statements the call takes, which must be answered with this status."""
     with CaptureQueriesContext(connection) as captured:
-        response = api.post("/api/v1/batches/", {"model": "flux-schnell", "inputs": inputs})
+        assert call().status_code == status
+    return len(captured)
 
-    assert (response.status_code, Generation.objects.count()) == (202, 200)
-    assert len(captured) <= (30 if connection.vendor == "postgresql" else 45), captured.captured_queries
+
+def test_a_batch_of_200_takes_at_most_30_statements(fal: Simulator, api: APIClient) -> None:
+    """As many as a batch of two: the rows of all its orders are written together."""
+    assert statements_of(lambda: api.post(BATCHES, CATS), status=202) <= STATEMENTS_MAX
+    assert Generation.objects.count() == BATCH_MAX
+
+
+def test_a_statement_for_each_item_is_noticed(fal: Simulator, api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: the holds are opened one by one."""
+
+    def hold_each(account: Account, amounts: dict[str, int], *, together: Any, reads: Any) -> Any:
+        first, *others = amounts.items()
+        values = hold_all(account, dict([first]), together=together, reads=reads)
+        for other in others:
+            hold_all(account, dict([other]))
+        return values
+
+    hold_all = ledger.hold_all
+    monkeypatch.setattr(ledger, "hold_all", hold_each)
+
+    assert statements_of(lambda: api.post(BATCHES, CATS), status=202) > BATCH_MAX
+
+
+@pytest.fixture
+def everything(rich: Account) -> dict[str, Any]:
+    """A batch whose every item has files, metadata and a notification, of a customer with endpoints."""
+    files = [{"upload": str(insert_upload(rich.user).pk)} for _ in range(4)]
+    for _ in range(ENDPOINTS):
+        endpoints.create(rich, "https://example.com/webhook", types=list(endpoints.SUBSCRIBABLE[:3]))
+    metadata = {f"key{number}": "x" * 500 for number in range(20)}
+    inputs = [{"prompt": f"cat {number}", "image_urls": files} for number in range(BATCH_MAX)]
+    return {"model": "flux-2-edit", "inputs": inputs, "metadata": metadata, "notify": True}
+
+
+def test_files_metadata_and_notifications_take_no_more_statements(
+    fal: Simulator, api: APIClient, everything: dict[str, Any]
+) -> None:
+    """Their 800 input files are more parameters than SQLite takes in one statement."""
+    assert statements_of(lambda: api.post(BATCHES, everything), status=202) <= STATEMENTS_MAX
+    assert (Generation.objects.count(), InputFile.objects.count()) == (BATCH_MAX, 4 * BATCH_MAX)
+
+
+def test_a_repeated_batch_is_read_and_not_placed(fal: Simulator, api: APIClient, everything: dict[str, Any]) -> None:
+    def post() -> Any:
+        return api.post(BATCHES, everything, headers={"Idempotency-Key": "one"})
+
+    post()
+
+    assert statements_of(post, status=200) <= STATEMENTS_MAX
+    assert statements_of(lambda: api.post(BATCHES, everything), status=409) <= STATEMENTS_MAX
+    assert Generation.objects.count() == BATCH_MAX
+
+
+def test_a_batch_of_200_is_read_in_30_statements(fal: Simulator, api: APIClient, everything: dict[str, Any]) -> None:
+    url = f"{BATCHES}{api.post(BATCHES, everything).json()['id']}/"
+
+    assert statements_of(lambda: api.get(url), status=200) <= STATEMENTS_MAX
+    assert statements_of(lambda: api.get(BATCHES), status=200) <= STATEMENTS_MAX
+
+
+def test_a_batch_of_200_is_cancelled_in_30_statements(
+    fal: Simulator, api: APIClient, everything: dict[str, Any]
+) -> None:
+    """Half of it was submitted before. Each of its generations is reported to five endpoints."""
+    batch = api.post(BATCHES, everything).json()["id"]
+    for generation in Generation.objects.order_by("pk")[: BATCH_MAX // 2]:
+        lifecycle.submitting(generation)
+
+    assert statements_of(lambda: api.post(f"{BATCHES}{batch}/cancel/"), status=202) <= STATEMENTS_MAX
+
+    assert Generation.objects.filter(phase=Phase.DONE).count() == BATCH_MAX // 2
+    assert Generation.objects.filter(cancel_asked_at=None).count() == BATCH_MAX // 2
+    assert WebhookDelivery.objects.filter(type="generation.failed").count() == BATCH_MAX // 2 * ENDPOINTS
+    assert audit().clean
