@@ -37,6 +37,7 @@ DIFFERING = {
     "message_id",
     "reference",
     "key",
+    "staff_note",
 }
 
 
