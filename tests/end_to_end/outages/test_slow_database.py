@@ -84,7 +84,7 @@ def submissions(fal: Simulator, order: PlaceOrder, work: Work) -> list[Submissio
 
 
 @pytest.mark.parametrize("milliseconds", [1, 5])
-def test_the_largest_batch_is_accepted_and_callbacks_are_applied_meanwhile(
+def test_a29_the_largest_batch_is_accepted_and_callbacks_are_applied_meanwhile(
     milliseconds: int,
     api: APIClient,
     submissions: list[Submission],
@@ -110,7 +110,7 @@ def test_the_largest_batch_is_accepted_and_callbacks_are_applied_meanwhile(
 
 
 @pytest.mark.parametrize("milliseconds", [1, 5])
-def test_the_largest_batch_with_files_is_accepted_read_and_cancelled(
+def test_a29_the_largest_batch_with_files_is_accepted_read_and_cancelled(
     milliseconds: int, api: APIClient, alice: Account, fal: Simulator, proxy: Proxy
 ) -> None:
     files = [{"upload": str(insert_upload(alice.user).pk)} for _ in range(4)]
