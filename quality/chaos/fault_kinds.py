@@ -210,9 +210,7 @@ AWAITED = frozenset(
     {
         "garbage200:same_request_id",
         "erase",
-        "two identical orders",
         IDENTICAL_JOB,
-        "disk of a worker full",
         "stranger's files",
         "outage of 20 minutes",
         "outage of 3 hours",

@@ -67,7 +67,7 @@ class FaultPlan:
                 has_pgbouncer=fault_kinds.PGBOUNCER in kinds,
                 has_neighbour=fault_kinds.NEIGHBOUR in kinds,
             ),
-            order_faults={name: percent for name, percent in fault_kinds.ORDER_FAULTS.items() if name in kinds},
+            order_faults={name: ONLY_PERCENT for name in fault_kinds.ORDER_FAULTS if name in kinds},
             client_behaviours={name: ONLY_PERCENT for name in fault_kinds.CLIENT_BEHAVIOURS if name in kinds},
             environment_faults=tuple(name for name in fault_kinds.ENVIRONMENT_FAULTS if name in kinds),
             failpoints={name: ONLY_PERCENT for name in fault_kinds.FAILPOINTS if f"failpoint {name}" in kinds},
