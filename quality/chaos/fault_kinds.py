@@ -209,14 +209,10 @@ NEIGHBOUR = "second deployment"
 AWAITED = frozenset(
     {
         "garbage200:same_request_id",
-        "erase",
         IDENTICAL_JOB,
-        "stranger's files",
         "outage of 20 minutes",
         "outage of 3 hours",
         "outage of 30 hours",
-        "restore from a dump",
-        NEIGHBOUR,
     }
 )
 # Kinds that need a program that is not installed everywhere.
