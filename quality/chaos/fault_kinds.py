@@ -110,6 +110,10 @@ TOO_SLOW_FOR_A_SHORT_RUN = frozenset(
     }
 )
 
+# The connection is closed in the middle of a file.
+CUT_FILES = ("cdn:cut_nolenx1", "cdn:truncatedx1")
+# Otherwise the size that fal states would show that a file was cut.
+UNSIZED = "outputs:no_size"
 IDENTICAL_JOB = "stranger's identical job"
 # What load clients do besides ordering and polling, in percent of their orders.
 CLIENT_BEHAVIOURS: dict[str, float] = {

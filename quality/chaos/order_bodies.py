@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from quality.chaos.fault_kinds import IDENTICAL_JOB
+from quality.chaos.fault_kinds import CUT_FILES, IDENTICAL_JOB, UNSIZED
 from quality.chaos.fault_plan import FaultPlan
 
 BATCH_MIN, BATCH_MAX, SHORT_BATCH_MAX = 20, 200, 30
+CUT_FILE, *_ = CUT_FILES
 IMAGE_SIZE = {"width": 256, "height": 256}
 # Another program may name the same seed, so an order with one of these is not recognisable at fal.
 CUSTOMER_SEEDS = (7, 8)
@@ -56,6 +57,9 @@ class OrderBodies:
         if image and self.is_rich and self.behaves("3D model"):
             return {"model": "tripo-v2.5", "input": {"image_url": image, "quad": self.rng.random() < 0.5}}
         if self.behaves("speech"):
+            # Neither fal's answer nor the format of speech shows that a file was cut.
+            if CUT_FILE in self.plan.order_faults and self.rng.random() < 0.5:
+                text = f"{text} [{CUT_FILE}] [{UNSIZED}]"
             return {"model": "eleven-v3", "input": {"text": text}}
         if self.is_rich and self.behaves("music"):
             return {"model": "stable-audio-2.5", "input": {"prompt": text, "seconds_total": 10}}

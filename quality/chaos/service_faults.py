@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from quality.chaos.fault_context import FaultContext, Faults
+from quality.chaos.fault_kinds import CUT_FILES, UNSIZED
 
 ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>-</Message></Error>"
 S3_ERRORS = {"503": "SlowDown", "403": "AccessDenied", "507": "InsufficientStorage"}
-CUT_FILES = ("cdn:cut_nolenx1", "cdn:truncatedx1")
 
 
 def disturb(context: FaultContext, service: str, mode: str, **details: object) -> None:
@@ -37,7 +37,7 @@ class ServiceFaults:
             "S3 full": partial(s3, "respond", response=s3_error("507")),
             **{f"fal {mode}": partial(fal, mode) for mode in modes},
             "fal locks the account": self.lock_fal_account,
-            "fal cuts files": lambda: self.request_always(self.context.rng.choice(CUT_FILES)),
+            "fal cuts files": lambda: self.request_always(self.context.rng.choice(CUT_FILES), UNSIZED),
             "JWKS down": partial(self.break_keys, "down"),
             "JWKS garbage": partial(self.break_keys, "garbage"),
             "JWKS rotated": partial(environment.control_simulator, "rotate", keep_previous=True),
@@ -54,9 +54,9 @@ class ServiceFaults:
         """Make fal refuse every submission, as it does while the account is locked or has no credit."""
         self.request_always(self.context.rng.choice(("status:403", "status:401", "status:402")))
 
-    def request_always(self, scenario: str) -> None:
-        """Apply a scenario to every submission that reaches fal during the fault."""
-        self.context.environment.control_simulator("always", scenarios=[scenario])
+    def request_always(self, *scenarios: str) -> None:
+        """Apply scenarios to every submission that reaches fal during the fault."""
+        self.context.environment.control_simulator("always", scenarios=scenarios)
         self.context.wait()
         self.context.environment.control_simulator("clear")
 
