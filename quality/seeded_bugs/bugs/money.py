@@ -36,7 +36,9 @@ STORE_EACH_REPEAT = ReplaceText(
 )
 NO_CALLBACK_CONSTRAINT = RemoveConstraint(app="generations", model="providercallback", name="generations_callback_once")
 NO_OUTPUT_CONSTRAINT = RemoveConstraint(app="generations", model="output", name="generations_output_index_once")
-SETTLE_AGAIN = ReplaceText(module="credits.statements", old=" AND settled_at IS NULL", new="")
+SETTLE_AGAIN = ReplaceText(
+    module="credits.statements", old="reference = %s AND settled_at IS NULL", new="reference = %s"
+)
 NO_SETTLE_CONSTRAINT = RemoveConstraint(app="credits", model="entry", name="credits_hold_settles_once")
 
 BUGS = (
