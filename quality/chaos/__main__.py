@@ -19,7 +19,7 @@ from tests.services import faketime, pgbouncer
 
 SHORT = Size(
     generations=400,
-    seconds=14,
+    seconds=20,
     orders_min=15,
     clients=8,
     time_scale=30,

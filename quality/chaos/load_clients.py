@@ -24,6 +24,7 @@ from quality.chaos.order_bodies import Body, OrderBodies
 # No client has more unfinished generations than this, so the load adapts to the speed of the machine.
 UNFINISHED_MAX = 12
 RECENT_MAX = 10
+POLL_PAUSE_SECONDS = 0.1
 
 
 class OrderLimit:
@@ -70,12 +71,16 @@ class LoadClient:
         """Place orders and poll them until the load phase ends."""
         while not self.stop.is_set():
             with self.gate.step():
-                if len(self.known.unfinished) < UNFINISHED_MAX and self.order_limit.take():
+                acts = len(self.known.unfinished) < UNFINISHED_MAX and self.order_limit.take()
+                if acts:
                     self._act()
                 elif not self.known.unfinished:
                     # The limit is reached, and nothing is left to poll.
                     return
                 self._poll_next()
+            # A client that only polls would take the time of the processors from Limn.
+            if not acts:
+                self.stop.wait(POLL_PAUSE_SECONDS)
 
     def finish(self, deadline: float) -> None:
         """Poll until everything has ended. `deadline` is a time of the monotonic clock."""

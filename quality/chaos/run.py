@@ -96,6 +96,7 @@ class Phases:
         # From the beginning, so that even a short run has strangers.
         if "stranger's files" in self._plan.environment_faults:
             participants.strangers.put_files()
+            self._counters.count_fault("stranger's files")
         clients = [self._start_thread(client.run) for client in participants.all_clients]
         injector = self._start_thread(participants.fault_injector.run)
         self._background = [

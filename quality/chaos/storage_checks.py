@@ -60,7 +60,7 @@ def check_bucket(evidence: Evidence) -> None:
         counters.add_violation("I13", f"the multipart upload of {key} is open")
     # Attempts that failed, and processes that were killed, leave them. Each attempt has a key of its own.
     counters.count_event("files deleted by the storage cleaner", len(before.objects - left.objects))
-    counters.count_event("multipart uploads aborted by the storage cleaner", len(before.uploads))
+    counters.count_event("multipart uploads aborted by the storage cleaner", len(before.uploads) - len(left.uploads))
 
 
 def check_file_contents(evidence: Evidence) -> None:
