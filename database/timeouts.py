@@ -9,6 +9,8 @@ so only the limits of the settings apply to them.
 
 from __future__ import annotations
 
+import logging
+import re
 import select
 import threading
 from collections.abc import Iterator
@@ -22,12 +24,15 @@ import psycopg
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
-from psycopg import generators
+from psycopg import generators, pq
 from psycopg.abc import Params, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
 
+from database import transactions
 from database.vendor import vendor
+
+logger = logging.getLogger(__name__)
 
 # For all statements of one request together. It exceeds PostgreSQL's lock_timeout of 3 s, so a locked row is reported
 # as what it is.
@@ -43,6 +48,7 @@ ANSWER_SECONDS_MAX = 3.0
 # The same limits while the database is unreachable. Requests would otherwise queue up for the pool, each behind the
 # waits of those before it.
 UNREACHABLE_SECONDS_MAX = 0.5
+_SETTING = re.compile(r"-c (\w+)=([\w.]+)")
 _ASK_FOR_THE_PROCESS = b"SELECT pg_backend_pid()"
 # psycopg wakes up this often while it waits, so that Ctrl-C works. This is psycopg's own default.
 _INTERVAL_SECONDS = 0.1
@@ -59,6 +65,7 @@ class _TimeBudget:
 _request_budget: ContextVar[_TimeBudget | None] = ContextVar("request_budget", default=None)
 # Set by the first request that got no connection, cleared by the next connection. Shared by all threads.
 _is_unreachable = threading.Event()
+_has_warned = threading.Event()
 
 
 @contextmanager
@@ -103,8 +110,12 @@ def spend(seconds: float) -> None:
 class Connection(psycopg.Connection[Row_co]):
     """A connection to PostgreSQL that stops waiting for a silent server when the request's time is used up.
 
-    It prepares statements (`database.prepared`) unless a pooler stands between.
+    It prepares statements (`database.prepared`) unless a pooler stands between. A pooler also drops the settings of the
+    session, such as `lock_timeout`. Then each transaction sets those that the role does not have, together with BEGIN.
     """
+
+    _set_locally = b""
+    """Statements that set what the session has lost, for one transaction."""
 
     @classmethod
     def connect(cls, *args: Any, **options: Any) -> Any:
@@ -120,7 +131,35 @@ class Connection(psycopg.Connection[Row_co]):
             raise psycopg.errors.ConnectionTimeout("the server accepts connections, but does not answer") from error
         if answer.get_value(0, 0) != str(connection.info.backend_pid).encode():
             connection.prepare_threshold = None
+            connection._restore_settings(str(options.get("options", "")))
         return connection
+
+    def _restore_settings(self, options: str) -> None:
+        """Find out which settings of `options` the pooler has dropped, and warn of them once."""
+        wanted = dict(_SETTING.findall(options))
+        query = "SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = boot_val"
+        rows: list[Any] = super().execute(query, [list(wanted)]).fetchall()
+        self.rollback()
+        dropped = sorted(row[0] for row in rows)
+        self._set_locally = b"".join(f"; SET LOCAL {name} = {wanted[name]}".encode() for name in dropped)
+        if dropped and not _has_warned.is_set():
+            _has_warned.set()
+            logger.warning(
+                "a pooler has dropped settings of the session; only transactions have them. Set them for the role: %s",
+                "; ".join(f"ALTER ROLE {self.info.user} SET {name} = '{wanted[name]}'" for name in dropped),
+            )
+
+    def _start_query(self) -> PQGen[None]:
+        more = self._set_locally + transactions.beginning()
+        if not more or self.autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            yield from super()._start_query()
+            return
+        # What psycopg does, but with several statements in one round trip.
+        self._check_connection_ok()
+        self.pgconn.send_query(self._get_tx_start_command() + more)
+        results = yield from generators.execute(self.pgconn)
+        if results[-1].status != pq.ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(results[-1])
 
     def execute(self, query: Any, params: Params | None = None, **options: Any) -> psycopg.Cursor[Row_co]:
         # The pool checks a connection with an empty statement before each use, which takes as long as a real one. A

@@ -1,8 +1,8 @@
-"""Repeats a transaction that the database has ended for a reason that passes.
+"""How transactions wait for others, and what follows if the database ends one (docs/decisions/0009-locks.md).
 
-The lifecycle records with it what fal has said. Such a fact exists nowhere else, so a deadlock, a lock that another
-transaction holds for long, or a lost connection must not lose it. Every function that is repeated reads what it decides
-about within its transaction, and reporting a fact twice changes nothing (docs/decisions/0009-locks.md).
+The lifecycle records with `repeated` what fal has said. Such a fact exists nowhere else, so a deadlock, a lock that
+another transaction holds for long, or a lost connection must not lose it. Every function that is repeated reads what it
+decides about within its transaction, and reporting a fact twice changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
@@ -39,8 +41,30 @@ _ENDED_FOR_ANOTHER = (
 # Limn's own limits. Another attempt would wait as long.
 _LIMITS = (PoolTimeout, errors.ConnectionTimeout, errors.QueryCanceled, errors._WaitTimeout)
 
+# Whether transactions that begin now check foreign keys with each statement.
+_checks_foreign_keys_at_once: ContextVar[bool] = ContextVar("checks_foreign_keys_at_once", default=False)
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def foreign_keys_checked_at_once() -> Iterator[None]:
+    """Let transactions that begin within the block check foreign keys with each statement, and not in COMMIT.
+
+    A check waits for a row that another transaction has locked. In COMMIT it would do that with all locks of this one,
+    also with one that everybody needs. It costs nothing: `beginning` is sent together with BEGIN.
+    """
+    token = _checks_foreign_keys_at_once.set(True)
+    try:
+        yield
+    finally:
+        _checks_foreign_keys_at_once.reset(token)
+
+
+def beginning() -> bytes:
+    """Return what is sent after BEGIN, for a connection to PostgreSQL."""
+    return b"; SET CONSTRAINTS ALL IMMEDIATE" if _checks_foreign_keys_at_once.get() else b""
 
 
 def repeated(write: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

@@ -21,7 +21,7 @@ from credits.models import Account
 from credits.statements import lock
 from database import clock, timeouts
 from database.statements import Insert
-from database.transactions import UNAVAILABLE, repeat
+from database.transactions import UNAVAILABLE, foreign_keys_checked_at_once, repeat
 from database.vendor import vendor
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
@@ -81,7 +81,7 @@ def _transaction(
     def run(account: Account, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> OneOrMany:
         placed = None
         try:
-            with transaction.atomic():
+            with foreign_keys_checked_at_once(), transaction.atomic():
                 placed = place(account, *args, **kwargs)
         except UNAVAILABLE:
             # After `place` has returned only COMMIT can fail. SQLite is in this process, so its error is an answer.

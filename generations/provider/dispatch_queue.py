@@ -36,7 +36,8 @@ def acquire() -> None:
     """Take one submission out of the rate limit. Raises RateLimitReached.
 
     It is the last statement of the transaction that records the submission: both are committed or neither is, and the
-    row that all submissions of all customers need is locked only for the time of the commit.
+    row that all submissions of all customers need is locked only for the time of the commit. The transaction has begun
+    within `foreign_keys_checked_at_once`, so that its commit waits for nothing.
     """
     if token_bucket.acquire(BUCKET, _rate()) != 0:
         raise RateLimitReached

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from database import clock, timeouts
 from database.statements import execute_together
 from database.time_scale import scaled
+from database.transactions import foreign_keys_checked_at_once
 from generations import lifecycle
 from generations.catalogue import find
 from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
@@ -126,7 +127,7 @@ slowness = _Slowness()
 def _begin(generation: Generation) -> Submission | None:
     """Record the submission and take its place in the rate limit: both are committed, or neither."""
     try:
-        with transaction.atomic():
+        with foreign_keys_checked_at_once(), transaction.atomic():
             submission = lifecycle.submitting(generation)
             if submission is not None:
                 execute_together(dispatch_queue.served(generation.account_id))
