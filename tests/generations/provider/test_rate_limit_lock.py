@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
-from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from psycopg import sql
+from pytest_django.fixtures import Settings
 
-from accounts.models import Bucket
 from credits.models import Account
 from generations.lifecycle import placing
 from generations.models import Generation, Phase
@@ -56,9 +55,10 @@ def test_a_worker_takes_its_place_in_the_rate_limit_last(has_bucket: None, order
 
 
 def test_an_order_beyond_the_rate_limit_is_placed_without_a_submission(
-    has_bucket: None, order: PlaceOrder, fal: Simulator
+    fal: Simulator, order: PlaceOrder, settings: Settings
 ) -> None:
-    Bucket.objects.filter(name=dispatch_queue.BUCKET).update(full_at=F("full_at") + "1 day")
+    settings.FAL_REQUESTS_PER_MINUTE = settings.FAL_REQUESTS_BURST = 1
+    order(prompt="the first", send=True)
 
     placed = order(send=True)
 
