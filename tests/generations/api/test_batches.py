@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ from rest_framework.test import APIClient
 
 from credits.models import Account
 from generations import lifecycle
+from generations.lifecycle import placing
 from generations.models import Batch, FailureCode, Generation
+from generations.ordering import quotas
 from simulator import Simulator
 from tests.fixtures.api import key_of
 from tests.helpers.background_work import Work
+from tests.helpers.threads import at_once
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.django_db
 BATCHES = "/api/v1/batches/"
@@ -154,3 +159,41 @@ def test_the_list_shows_totals_in_a_fixed_number_of_queries(api: APIClient, batc
     assert len(queries) == 2
     assert listed["progress"] == {"total": 2, "completed": 0, "failed": 0, "percent": 0}
     assert "generations" not in listed
+
+
+@pytest.mark.only_postgresql
+@pytest.mark.django_db(transaction=True)
+class TestConcurrentRequests:
+    """A client library that repeats a POST, or two clicks."""
+
+    COUNT = 8
+
+    def test_one_of_many_is_accepted_and_the_others_name_it(self, alice: User) -> None:
+        api = key_of(alice)
+
+        responses = at_once(self.COUNT, lambda number: api.post(BATCHES, CATS))
+
+        placed = Batch.objects.get()
+        assert sorted(response.status_code for response in responses) == [202] + [409] * (self.COUNT - 1)
+        assert {response.json().get("earlier", str(placed.pk)) for response in responses} == {str(placed.pk)}
+        assert Generation.objects.count() == 3
+
+    def test_with_one_key_all_get_the_same_batch(self, alice: User) -> None:
+        api = key_of(alice)
+
+        responses = at_once(self.COUNT, lambda number: api.post(BATCHES, CATS, headers={"Idempotency-Key": "one"}))
+
+        assert sorted(response.status_code for response in responses) == [200] * (self.COUNT - 1) + [202]
+        assert {response.json()["id"] for response in responses} == {str(Batch.objects.get().pk)}
+
+    def test_without_the_lock_on_the_account_several_are_accepted(
+        self, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Negative control: neither batch is written before both have looked for the other."""
+        api, both_have_looked = key_of(alice), threading.Barrier(2)
+        monkeypatch.setattr(placing, "lock_account", lambda account: account)
+        monkeypatch.setattr(quotas, "check", lambda *_, **__: both_have_looked.wait(HANG_SECONDS))
+
+        responses = at_once(2, lambda number: api.post(BATCHES, CATS))
+
+        assert [response.status_code for response in responses] == [202, 202]
