@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from storages.backends.s3 import S3Storage
 from generations.files import checksum_support, folder, request_signing
 from generations.files.proven_writes import ProvenSpool
 from generations.files.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 # The storage may contain files of other programs. Limn lists only these folders.
 OUTPUTS = "generations/"
@@ -194,7 +197,15 @@ def empty_place(place: str) -> None:
         return
     client, where = bucket.meta.client, {"Bucket": bucket.name, "Prefix": _full(f"{place}.")}
     # First the uploads, which could become objects.
-    for upload in client.list_multipart_uploads(**where).get("Uploads", []):
+    try:
+        uploads = client.list_multipart_uploads(**where).get("Uploads", [])
+    except ClientError as error:
+        # Some servers cannot list them, and some keys may not: an erasure must not wait for that.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (403, 405, 501):
+            raise
+        logger.warning("multipart uploads cannot be listed", extra={"error": f"{error}"[:200]})
+        uploads = []
+    for upload in uploads:
         with suppress(client.exceptions.NoSuchUpload):
             client.abort_multipart_upload(Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"])
     for listed in client.list_objects_v2(**where).get("Contents", []):

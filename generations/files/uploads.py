@@ -125,7 +125,9 @@ def create(account: Account, *, file_name: str, content_type: str, size_bytes: i
 
     Raises:
         QuotaExceeded: All uploads of the account together would use more than UPLOAD_MEGABYTES_MAX.
+        StorageUnavailable: The storage belongs to another deployment.
     """
+    _require_own_storage()
     with transaction.atomic():
         # Without the lock, two uploads at the same time could both take the last free space.
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from credits.audit import audit
 from credits.models import Account
 from generations import lifecycle
-from generations.files import storage_mark
+from generations.files import storage, storage_mark
 from generations.models import FailureCode, Generation, Output, Phase, Status
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
@@ -116,6 +116,8 @@ def test_e3_a_worker_that_was_suspended_beyond_its_lease_changes_nothing(
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, audit().clean) == (997, 0, True)
+    stored = {listed.key for listed in storage.list_page() if str(generation.pk) in listed.key}
+    assert stored == {generation.outputs.get().key}
 
 
 @pytest.mark.once
