@@ -129,7 +129,7 @@ def _check_storage() -> str:
         if not os.access(folder, os.W_OK):
             return "not writable"
     try:
-        return "belongs to another Limn" if storage_state.refusal() else WELL
+        return storage_state.part_of_health()
     except error_handlers.DATABASE_UNAVAILABLE:
         # The part of the database says so.
         return WELL

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,6 +33,9 @@ KEY = "limn-deployment.json"
 CONTENT_BYTES_MAX = 1000
 # How long a process relies on what it has read.
 VALID_SECONDS = 30.0
+# The pause before a storage that was never verified, because it does not answer, is asked again.
+RETRY_SECONDS = 1.0
+NOT_AVAILABLE = "The storage is not available."
 # Older marks are forgotten. A process that writes one after such a sleep is taken for another deployment.
 KEPT = timedelta(days=30)
 
@@ -93,13 +97,13 @@ def claim() -> None:
 
 
 class Guard:
-    """Knows for a process whether the storage is that of its database."""
+    """Knows for a process whether the storage is that of its database. Safe to share between threads."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._is_needed = False
-        self._verified_at: float | None = None
+        self._is_needed = self._has_verdict = False
+        self._verifies_at = -math.inf
         self._refusal = ""
 
     def start(self) -> None:
@@ -107,12 +111,17 @@ class Guard:
         self._is_needed = True
 
     def refusal(self) -> str:
-        """Return why this process must not use the storage; empty if it may. It relies on it for VALID_SECONDS."""
+        """Return why this process must not use the storage; empty if it may. It relies on it for VALID_SECONDS.
+
+        An outage of the storage is not waited for twice by threads that ask at the same time.
+        """
         if not self._is_needed:
             return ""
         with self._lock:
-            if self._verified_at is None or self._clock() - self._verified_at > VALID_SECONDS:
-                self._verify()
+            if self._clock() >= self._verifies_at:
+                self._refusal, self._verifies_at = self._verify(), self._clock() + VALID_SECONDS
+                if self._refusal == NOT_AVAILABLE:
+                    self._verifies_at = self._clock() + RETRY_SECONDS
             return self._refusal
 
     def renew(self) -> None:
@@ -120,20 +129,18 @@ class Guard:
         if self._is_needed:
             renew()
 
-    def _verify(self) -> None:
+    def _verify(self) -> str:
         try:
             verify()
         except ForeignStorage as error:
             logger.error("the storage is not used", extra={"error": str(error)})
-            self._refusal = str(error)
-        except (BotoCoreError, ClientError, OSError) as error:
-            # What was verified before stays so during an outage, in which nothing can be written anyway.
-            if self._verified_at is None:
-                self._refusal = f"The storage is not available ({type(error).__name__})."
-            return
-        else:
-            self._refusal = ""
-        self._verified_at = self._clock()
+            self._has_verdict = True
+            return str(error)
+        except (BotoCoreError, ClientError, OSError):
+            # What was found before stays true during an outage, in which nothing can be written anyway.
+            return self._refusal if self._has_verdict else NOT_AVAILABLE
+        self._has_verdict = True
+        return ""
 
 
 guard = Guard()

@@ -39,9 +39,12 @@ def refuse_foreign() -> None:
         logger.warning("the storage could not be verified", extra={"error": f"{type(error).__name__}: {error}"[:200]})
 
 
-def refusal() -> str:
-    """Return why this process does not use the storage; empty if it does."""
-    return storage_mark.guard.refusal()
+def part_of_health() -> str:
+    """Return the state of the storage for the health check: ok, away, or that it belongs to another deployment."""
+    refusal = storage_mark.guard.refusal()
+    if not refusal:
+        return "ok"
+    return "away" if refusal == storage_mark.NOT_AVAILABLE else "belongs to another Limn"
 
 
 def claim() -> int:

@@ -243,6 +243,7 @@ def test_a_process_that_has_never_verified_the_storage_waits_for_it(settings, gu
     assert "not available" in guard.refusal()
 
     settings.STORAGES = available
+    clock[0] += storage_mark.RETRY_SECONDS
     assert guard.refusal() == ""
 
     # An outage afterwards is left to those who use the storage.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
 
 from credits.models import Account
@@ -28,17 +28,19 @@ FILE = StoredFile(key="k", kind="image", content_type="image/png", size_bytes=1,
 
 
 class TruncatingStorage(FileSystemStorage):
-    """Loses the last byte of every file, without an error."""
+    """Has lost the last byte of every file, without an error."""
 
-    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
-        return super().save(name, ContentFile(content.read()[:-1]), max_length)
+    def open(self, name: str, mode: str = "rb") -> File[Any]:
+        with super().open(name, mode) as file:
+            return ContentFile(file.read()[:-1])
 
 
 class CorruptingStorage(FileSystemStorage):
-    """Changes the last byte of every file, without an error."""
+    """Has changed the last byte of every file, without an error."""
 
-    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
-        return super().save(name, ContentFile(content.read()[:-1] + b"?"), max_length)
+    def open(self, name: str, mode: str = "rb") -> File[Any]:
+        with super().open(name, mode) as file:
+            return ContentFile(file.read()[:-1] + b"?")
 
 
 @pytest.mark.parametrize("storage", [TruncatingStorage, CorruptingStorage])
