@@ -153,6 +153,7 @@ def send(
         return
     try:
         arguments = input_files.arguments_for_fal(generation) if has_own_files else generation.arguments
+        start_timeout_seconds = find(generation.model).start_timeout_seconds
     except Exception as error:
         # Otherwise the reconciler would wait for fal's record of a request that was never made.
         lifecycle.not_sent(submission, detail=f"{type(error).__name__}: {error}")
@@ -163,7 +164,7 @@ def send(
                 generation.endpoint,
                 arguments,
                 webhook_url=clients.callback_url(submission),
-                start_timeout_seconds=find(generation.model).start_timeout_seconds,
+                start_timeout_seconds=start_timeout_seconds,
             )
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-DEFINITION = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
+DEFINITION = re.compile(r"^class (Test\w*)|^def (test_\w+)\(|^    def (test_\w+)\(", re.MULTILINE)
 
 
 class TestNotFound(Exception):
@@ -40,9 +40,14 @@ def locate(test: str, root: Path) -> str:
 
 @cache
 def _definitions(root: Path) -> dict[str, list[str]]:
-    """Return the files that define each test function, by its name."""
+    """Return the files that define each test function, by its name; for a method with its class, as pytest has it."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((root / "tests").rglob("test_*.py")):
-        for name in DEFINITION.findall(path.read_text()):
-            found[name].append(str(path.relative_to(root)))
+        file = str(path.relative_to(root))
+        of_class = file
+        for class_name, function, method in DEFINITION.findall(path.read_text()):
+            if class_name:
+                of_class = f"{file}::{class_name}"
+            else:
+                found[function or method].append(file if function else of_class)
     return found

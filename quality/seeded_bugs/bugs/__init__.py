@@ -14,6 +14,7 @@ from quality.seeded_bugs.bugs import (
     outages,
     repetitions,
     storage,
+    transactions,
     transfers,
 )
 
@@ -27,6 +28,7 @@ MODULES = (
     outages,
     repetitions,
     storage,
+    transactions,
     transfers,
 )
 BUGS = sorted(

@@ -153,7 +153,7 @@ def doors(
     return Doors(api, alice, completed, failed)
 
 
-@pytest.mark.parametrize("lasts", [False, True], ids=["one error", "an outage"])
+@pytest.mark.parametrize("lasts", [False, True], ids=["error", "outage"])
 @pytest.mark.parametrize("door", DOORS)
 def test_a_committed_order_is_accepted_whatever_follows(
     door: str, lasts: bool, doors: Doors, patient_fal: Simulator

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from credits.models import Account
@@ -228,6 +230,29 @@ def test_a_generation_that_is_submitted_twice_is_posted_once(fal: Simulator, ord
     submitter.submit_now(generation)
 
     assert len(fal.log.posts()) == 1
+
+
+# --- Submissions that were recorded and not sent ---
+
+
+def test_a_submission_that_could_not_be_prepared_is_made_again_at_once(fal: Simulator, order: PlaceOrder) -> None:
+    """Nothing was sent, so nobody waits for fal's record of it."""
+
+    def fail(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if 'FROM "generations_inputfile"' in sql:
+            raise OperationalError("the database is away")
+        return execute(sql, *rest)
+
+    generation = order()
+    with connection.execute_wrapper(fail), pytest.raises(OperationalError):
+        submitter.submit_now(generation)
+    generation.refresh_from_db()
+    assert (generation.phase, generation.submissions.get().sent_at) == (Phase.QUEUED, None)
+
+    submitter.submit_now(generation)
+
+    generation.refresh_from_db()
+    assert (generation.phase, len(fal.log.posts())) == (Phase.WAITING, 1)
 
 
 # --- Senders that were suspended (found by the failpoint `noted sleep`) ---
