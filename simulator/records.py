@@ -87,7 +87,7 @@ class Post:
     query: dict[str, str] = field(metadata=AS_JSON)
     body: bytes
     body_sha256: str
-    """Of the body without the query strings of its URLs: those may be signed again for each attempt."""
+    """Of the body without its seeds and the query strings of its URLs, which may change with each attempt."""
     scenarios: str
 
 

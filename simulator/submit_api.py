@@ -215,6 +215,7 @@ def _inputs(http_request: HttpRequest) -> Any:
 def _body_hash(body: bytes) -> str:
     """Return the SHA-256 of a body, by which a repeated submission is recognised.
 
-    The query strings of URLs are left out: they may be signed again for each attempt.
+    Seeds and the query strings of URLs are left out: they may be drawn and signed again for each attempt.
     """
-    return hashlib.sha256(re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", body)).hexdigest()
+    without_seeds = re.sub(rb'"\w*seed":\s*\d+', b"", body)
+    return hashlib.sha256(re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", without_seeds)).hexdigest()

@@ -137,6 +137,12 @@ def test_a_fault_can_be_limited_to_the_first_submissions(queue_client: QueueClie
     assert statuses == [429, 429, 200]
 
 
+def test_a_submission_with_another_seed_is_the_same_submission(queue_client: QueueClient) -> None:
+    statuses = [queue_client.submit("[status:429x1]", inputs={"seed": seed}).status_code for seed in (7, 8)]
+
+    assert statuses == [429, 200]
+
+
 def test_a_url_that_is_signed_again_belongs_to_the_same_submission(queue_client: QueueClient) -> None:
     urls = [f"https://example.com/{name}?X-Amz-Signature={n}" for name in ("fox", "cat") for n in range(2)]
     edits = [queue_client.submit("[status:429x1]", endpoint=EDIT, inputs={"image_urls": [url]}) for url in urls]
