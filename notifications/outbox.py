@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -153,25 +154,36 @@ def _check_thresholds(account_id: int, *, held: int = 0) -> int:
     if not endpoints:
         return 0
     available = Account.objects.get(pk=account_id).available
-    return sum(update_is_low(endpoint, available=available, held=held) for endpoint in endpoints)
+    return update_is_low(endpoints, available=available, held=held)
 
 
-def update_is_low(endpoint: WebhookEndpoint, *, available: int, held: int) -> bool:
-    """Store on which side of its threshold an endpoint is, and write `credits.low` if it has just fallen below.
+def update_is_low(endpoints: Sequence[WebhookEndpoint], *, available: int, held: int) -> int:
+    """Store on which side of their thresholds endpoints are, and write `credits.low` for those that just fell below.
+
+    As many statements for all endpoints of an account as for one.
 
     Returns:
-        Whether anything changed. Arguments as for `_check_thresholds`.
+        How many endpoints were updated. Arguments as for `_check_thresholds`.
     """
-    threshold = endpoint.credits_low_at or 0
-    is_low = available < threshold
-    # `is_low` alone is not enough: credits that were granted and spent since the last check have crossed twice.
-    was_low = endpoint.is_low and available + held < threshold
-    if is_low == was_low and is_low == endpoint.is_low:
-        return False
-    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(is_low=is_low)
-    if is_low and not was_low and WebhookType.CREDITS_LOW in endpoint.types:
-        enqueue(endpoint, WebhookType.CREDITS_LOW, data={"available": available, "threshold": threshold})
-    return True
+    changed: dict[bool, list[UUID]] = {True: [], False: []}
+    deliveries: list[WebhookDelivery] = []
+    for endpoint in endpoints:
+        threshold = endpoint.credits_low_at or 0
+        is_low = available < threshold
+        # `is_low` alone is not enough: credits that were granted and spent since the last check have crossed twice.
+        was_low = endpoint.is_low and available + held < threshold
+        if is_low == was_low and is_low == endpoint.is_low:
+            continue
+        changed[is_low].append(endpoint.pk)
+        if is_low and not was_low and WebhookType.CREDITS_LOW in endpoint.types:
+            data = {"available": available, "threshold": threshold}
+            deliveries.append(_new_delivery(endpoint, WebhookType.CREDITS_LOW, data=data))
+    for is_low, keys in changed.items():
+        if keys:
+            WebhookEndpoint.objects.filter(pk__in=keys).update(is_low=is_low)
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries)
+    return sum(map(len, changed.values()))
 
 
 # --- Deliveries without a generation, and resending ---------------------------------------------------------------
@@ -179,7 +191,13 @@ def update_is_low(endpoint: WebhookEndpoint, *, available: int, held: int) -> bo
 
 def enqueue(endpoint: WebhookEndpoint, kind: WebhookType, *, data: Mapping[str, object]) -> WebhookDelivery:
     """Write a delivery to one endpoint that is about no generation. `data` becomes the `data` of the message."""
-    return WebhookDelivery.objects.create(
+    delivery = _new_delivery(endpoint, kind, data=data)
+    delivery.save(force_insert=True)
+    return delivery
+
+
+def _new_delivery(endpoint: WebhookEndpoint, kind: WebhookType, *, data: Mapping[str, object]) -> WebhookDelivery:
+    return WebhookDelivery(
         account_id=endpoint.account_id, endpoint=endpoint, type=kind, data=dict(data), next_attempt_at=Now()
     )
 

@@ -116,8 +116,8 @@ class BatchRequest(RequestBody):
     def order(self, identity: RequestIdentity) -> BatchOrder:
         """Return the batch order. Raises UnknownModel, InvalidInput."""
         model = price_book.find(self.model)
-        # Read once for all: the price of a batch cannot change between its orders.
-        terms = price_book.terms_of(model.slug)
+        # For all of them: the price of a batch cannot change between its orders.
+        terms = price_book.Terms(percent=model.price.percent)
         orders = []
         for index, raw in enumerate(self.inputs):
             with located_in("inputs", index):

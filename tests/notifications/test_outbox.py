@@ -185,7 +185,7 @@ def test_without_the_lock_of_the_account_a_crossing_is_reported_twice(
     ledger.adjust(account, -500, key="fine", actor="staff", reason="test")
     read_before = [WebhookEndpoint.objects.get() for _ in range(2)]
 
-    race(*[lambda: outbox.update_is_low(read_before.pop(), available=500, held=0)] * 2)
+    race(*[lambda: outbox.update_is_low([read_before.pop()], available=500, held=0)] * 2)
 
     assert written() == ["credits.low"] * 2
 
