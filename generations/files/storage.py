@@ -80,7 +80,7 @@ def put(key: str, file: IO[bytes], *, content_type: str) -> None:
 def put_if_absent(key: str, content: bytes) -> bool:
     """Store a small file unless there is one under this key. Returns whether it was stored.
 
-    A server that ignores the condition (If-None-Match) stores it in any case, so the caller reads it back.
+    A server that does not know the condition (If-None-Match) stores it in any case, so the caller reads it back.
     """
     bucket = _bucket()
     if bucket is None:
@@ -90,9 +90,12 @@ def put_if_absent(key: str, content: bytes) -> bool:
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         # 412: there is one. 409: another request is storing one.
-        if status not in (409, 412):
+        if status in (409, 412):
+            return False
+        # The server refuses what it does not know.
+        if status not in (400, 501):
             raise
-        return False
+        put(key, io.BytesIO(content), content_type="application/octet-stream")
     return True
 
 

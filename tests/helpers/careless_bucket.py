@@ -18,6 +18,8 @@ class CarelessServer(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.corrupts = False
         """Whether the last byte of what is stored changes."""
+        self.refuses_conditions = False
+        """Whether a PUT with If-None-Match is answered with 501. Otherwise the condition is ignored."""
         self.puts = 0
 
     @property
@@ -31,12 +33,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.refuses_conditions and "If-None-Match" in self.headers:
+            self._answer(501)
+            return
         self.server.puts += 1
         self.server.objects[self.path] = body[:-1] + bytes([body[-1] ^ 1]) if self.server.corrupts else body
         self._answer(200)
 
     def do_GET(self) -> None:
-        self._answer(200, self.server.objects[self.path])
+        if self.path in self.server.objects:
+            self._answer(200, self.server.objects[self.path])
+        else:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
     def do_DELETE(self) -> None:
         self.server.objects.pop(self.path, None)

@@ -140,13 +140,17 @@ def test_a_conditional_write_succeeds_once() -> None:
 
 
 @pytest.mark.once
-def test_without_conditional_writes_the_last_of_two_first_starts_gets_the_storage(settings) -> None:
+@pytest.mark.parametrize("refuses_conditions", [False, True])
+def test_without_conditional_writes_the_last_of_two_first_starts_gets_the_storage(
+    settings, refuses_conditions: bool
+) -> None:
     with careless_server() as server:
+        server.refuses_conditions = refuses_conditions
         settings.STORAGES = {**settings.STORAGES, "default": server.bucket.storage}
-        storage_mark.claim()
-        assert storage.put_if_absent(storage_mark.KEY, b"ignores the condition")
+        put = json.dumps({"deployment": str(uuid4()), "mark": str(uuid4())}).encode()
+        storage_mark.verify()
 
-        put_mark(uuid4(), uuid4())
+        assert storage.put_if_absent(storage_mark.KEY, put)
         with pytest.raises(ForeignStorage):
             storage_mark.verify()
 
