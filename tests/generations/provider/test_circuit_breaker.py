@@ -14,6 +14,7 @@ from generations.models import CircuitBreaker, FailureCode, Generation, Phase, S
 from generations.provider import circuit_breaker
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
+from tests.helpers import database_guards
 from tests.helpers.background_work import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,3 +145,18 @@ def test_a_probe_whose_input_fal_rejects_closes_the_breaker(fal: Simulator, lock
     work.submit()
 
     assert circuit_breaker.is_open() is False
+
+
+@pytest.mark.only_postgresql
+def test_a_locked_generation_does_not_delay_the_others_when_the_breaker_closes(order: PlaceOrder) -> None:
+    """fal's answer to the probe was recorded before. The locked one keeps its time."""
+    later = timezone.now() + timedelta(minutes=1)
+    locked_one, other = order(prompt="a cat"), order(prompt="a dog")
+    Generation.objects.update(next_attempt_at=later)
+    circuit_breaker.trip("401")
+
+    with database_guards.locked(locked_one):
+        circuit_breaker.reset()
+
+    due = Generation.objects.filter(next_attempt_at__lt=later)
+    assert [generation.pk for generation in due] == [other.pk]
