@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 
 from config import error_handlers
 from database import clock, timeouts
+from database.transactions import UNAVAILABLE
 from generations.errors import Unavailable
 from generations.provider import circuit_breaker
 from generations.workers import heartbeats, storage_state
@@ -56,7 +57,7 @@ class DatabaseUnavailableMiddleware:
             return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, error_handlers.DATABASE_UNAVAILABLE):
+        if not isinstance(exception, UNAVAILABLE):
             return None
         timeouts.record_failure(exception)
         error_handlers.logger.error("the database is unavailable", exc_info=exception)
@@ -92,7 +93,7 @@ def _database_and_heartbeats() -> dict[str, str]:
     """Return the states of the database and of the heartbeats, with one query: a request waits for it once."""
     try:
         silent = heartbeats.ages(SILENT_MAX)
-    except error_handlers.DATABASE_UNAVAILABLE:
+    except UNAVAILABLE:
         return {"database": "away", **dict.fromkeys(SILENT_MAX, "unknown")}
     states = {"database": WELL}
     for name, at_most in SILENT_MAX.items():
@@ -106,7 +107,7 @@ _skew = clock.SkewLog()
 def _is_clock_wrong() -> bool:
     try:
         return clock.is_wrong()
-    except error_handlers.DATABASE_UNAVAILABLE:
+    except UNAVAILABLE:
         # Not known yet. What needs the database is answered with 503 anyway.
         return False
 

@@ -24,4 +24,4 @@ def run_once(*, limit: int) -> int:
     """Send up to `limit` due e-mails, including those about batches that have just ended. Return how many."""
     email.collect_ended_batches(limit=limit)
     due = leases.claim(EmailNotification.objects.to_send(), limit=limit, seconds=LEASE_SECONDS)
-    return parallel.run(due, email.send, give_up=email.give_up)
+    return parallel.run(due, email.send, give_up=email.give_up, lease_seconds=LEASE_SECONDS)

@@ -94,7 +94,7 @@ class Notifier:
 
     def _work(self, delivery: WebhookDelivery) -> None:
         try:
-            parallel.run([delivery], send, give_up=give_up)
+            parallel.run([delivery], send, give_up=give_up, lease_seconds=LEASE_SECONDS)
         finally:
             # Each thread has a connection of its own.
             connection.close()

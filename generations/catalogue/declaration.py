@@ -7,6 +7,7 @@ never converted to fit.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -24,6 +25,8 @@ from generations.catalogue.unstorable import UNSTORABLE
 Kind = Literal["image", "video", "3d", "audio"]
 # Inputs are at most four levels deep; the API's JSON parser rejects deeper bodies before this module sees them.
 INPUT_DEPTH_MAX = 32
+# Every model that takes a seed takes those from 0 to 2,147,483,647.
+SEEDS = 2**31
 
 
 class InvalidInput(DomainError, ValueError):
@@ -185,6 +188,16 @@ class Model:
         default of its own.
         """
         return inputs.model_dump(mode="json", exclude_none=True)
+
+    def draw_seed(self, arguments: Mapping[str, Any]) -> int | None:
+        """Return a random seed for arguments without one; None if they have one, or the model takes none."""
+        if self.seed in arguments or self.seed not in self.inputs.model_fields:
+            return None
+        return secrets.randbelow(SEEDS)
+
+    def with_seed(self, arguments: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+        """Return the arguments with a seed that was drawn for them; unchanged for None."""
+        return dict(arguments) if seed is None else {**arguments, self.seed: seed}
 
     def expected_files(self, inputs: Inputs) -> tuple[ExpectedFile, ...]:
         """Return the files that fal's answer should hold."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from generations.catalogue.declaration import SEEDS
+
 # No model seen so far takes longer prompts; most stop far earlier.
 PROMPT_CHARACTERS_MAX = 20_000
 
@@ -26,7 +28,7 @@ def prompt_field(
 Prompt = Annotated[str, prompt_field()]
 Seed = Annotated[
     int | None,
-    Field(default=None, ge=0, le=2**31 - 1, description="The same seed and inputs give the same result."),
+    Field(default=None, ge=0, le=SEEDS - 1, description="The same seed and inputs give the same result."),
 ]
 SafetyTolerance = Annotated[
     Literal["1", "2", "3", "4", "5", "6"],

@@ -152,12 +152,15 @@ class FalClient:
         response = self._ask("PUT", cancel_url)
         return wire.read_cancel(response.status_code, response.content)
 
-    def find_requests(
-        self, endpoint: str, arguments: Mapping[str, Any], *, since: datetime, until: datetime
-    ) -> list[str]:
-        """Return the ids of the jobs with exactly these arguments in fal's record of requests.
+    def recorded_requests(
+        self, endpoint: str, *, since: datetime, until: datetime, request_id: str | None = None
+    ) -> list[wire.RecordedRequest]:
+        """Return the jobs of an endpoint in fal's record of requests, with their arguments and answers.
 
-        With it the reconciler finds a job whose receipt was lost.
+        With it the reconciler finds a job whose receipt was lost, and an answer that has expired.
+
+        Args:
+            request_id: Only this job.
 
         Raises:
             Unavailable: Also if the record has more than ten pages: a page that was not read may list the job.
@@ -165,7 +168,9 @@ class FalClient:
         """
         query = {"endpoint_id": endpoint, "start": since.isoformat(), "end": until.isoformat()}
         query |= {"expand": "payloads", "limit": "100"}
-        found: list[str] = []
+        if request_id is not None:
+            query["request_id"] = request_id
+        found: list[wire.RecordedRequest] = []
         for _ in range(RECORD_PAGES_MAX):
             response = self.platform("models/requests/by-endpoint", query)
             if response.status_code in (401, 403):
@@ -173,8 +178,7 @@ class FalClient:
             if response.status_code != 200:
                 raise Unavailable(f"{response.status_code} for the record of requests")
             page = wire.read_record(response.content)
-            # The record has the arguments as they were sent, and the generation keeps the same.
-            found += [item.request_id for item in page.items if item.arguments == arguments]
+            found += page.items
             if page.next_cursor is None:
                 return found
             query["cursor"] = page.next_cursor

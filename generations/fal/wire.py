@@ -213,6 +213,11 @@ class RecordedRequest:
 
     request_id: str
     arguments: Any
+    texts: frozenset[str]
+    """Its members that are text. fal does not document that they include the URL of the webhook."""
+    answer: Mapping[str, Any] | None
+    """What the job has returned; None while it runs, after a failure, and for old requests."""
+    has_ended: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +233,13 @@ def read_record(body: bytes) -> RecordPage:
     if not isinstance(items, list):
         raise Unavailable("The record of requests has no items.")
     requests = [
-        RecordedRequest(request_id=item["request_id"], arguments=item.get("json_input"))
+        RecordedRequest(
+            request_id=item["request_id"],
+            arguments=item.get("json_input"),
+            texts=frozenset(member for member in item.values() if isinstance(member, str)),
+            answer=answer if isinstance(answer := item.get("json_output"), Mapping) else None,
+            has_ended=item.get("ended_at") is not None,
+        )
         for item in items
         if isinstance(item, Mapping) and isinstance(item.get("request_id"), str)
     ]

@@ -3,19 +3,20 @@
 Every worker claims its rows here. `lease` is the holder's proof: a write of its result is conditional on it, so a
 worker that slept longer than its lease changes nothing. The database's clock decides, never a process's own.
 
-A lease that was neither released nor renewed means that its worker died or raised. The next claim counts that in
-`crashes`; a proper release sets it back to zero. After CRASHES_MAX in a row the row itself is taken to be the cause.
-A worker that lives takes the count back if it lost its lease to an outage of the database, or because it slept: that is
-not the fault of the row.
+A lease that was neither released nor renewed means that its worker died. The next claim counts that in `crashes`; a
+proper release sets it back to zero. After CRASHES_MAX in a row the row itself is taken to be the cause. Nothing else
+counts: a worker whose work raised returns the row, and a worker that lives takes the count back if it lost its lease to
+an outage of the database, or because it slept.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -24,17 +25,24 @@ from django.db.models import Case, F, PositiveIntegerField, Q, QuerySet, When
 from django.db.models.functions import Now
 
 from database.clock import from_now
-from generations.jobs import statements
+from database.time_scale import scaled
+from generations.jobs import backoff, statements
 from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
 _Name = tuple[type[Leased], UUID | None, Any]
 # The rows that this process holds, so that it can release them when it ends.
 _held: dict[_Name, Leased] = {}
+# How often in a row this process has returned a row whose work raised.
+_returns: dict[tuple[type[Leased], Any], int] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
-# How soon after an error of the database a row is returned, and how often that is tried.
+# How soon a row is returned whose work raised, and how often that is tried.
 RETURN_SECONDS = 1.0
+# A returned row is due after a pause that doubles each time.
+FIRST_PAUSE_SECONDS = scaled(2)
+LONGEST_PAUSE_SECONDS = scaled(300)
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 
 
 def lease_free() -> Q:
@@ -94,10 +102,17 @@ def has_crashed_too_often(row: Leased) -> bool:
     return row.crashes >= CRASHES_MAX
 
 
-def release(row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0) -> bool:
-    """Release the row, and make it due in `retry_in_seconds`; None leaves its due time. False if the lease is lost."""
-    changes = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
-    return _still_held(row).update(lease=None, leased_until=None, crashes=crashes, **changes) == 1
+def release(
+    row: Leased, *, retry_in_seconds: float | None = None, crashes: int = 0, changes: Mapping[str, Any] = NO_CHANGES
+) -> bool:
+    """Release the row, and make it due in `retry_in_seconds`; None leaves its due time. False if the lease is lost.
+
+    Args:
+        changes: New values of other columns.
+    """
+    _returns.pop((type(row), row.pk), None)
+    due = {} if retry_in_seconds is None else {"next_attempt_at": from_now(retry_in_seconds)}
+    return _still_held(row).update(lease=None, leased_until=None, crashes=crashes, **due, **changes) == 1
 
 
 def forget(row: Leased) -> None:
@@ -119,7 +134,7 @@ def release_all() -> None:
 
 
 def return_later(row: Leased) -> None:
-    """Return a row whose work an error of the database has ended, as soon as the database permits. Not a crash."""
+    """Return a row whose work has raised, as soon as the database permits, due after a pause. That is not a crash."""
     _renewer.return_later(row)
 
 
@@ -225,8 +240,14 @@ class _Renewer:
         return lost
 
     def _return(self, row: Leased) -> None:
+        times = _returns.get((type(row), row.pk), 0) + 1
+        pause = backoff.seconds(times, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
         try:
-            if not release(row, crashes=row.crashes):
+            # A row that the work has ended is not due any more.
+            due_at = Case(When(next_attempt_at=None, then=None), default=from_now(pause))
+            if release(row, crashes=row.crashes, changes={"next_attempt_at": due_at}):
+                _returns[type(row), row.pk] = times
+            else:
                 # Another worker has claimed it since, and counted a crash.
                 counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
                 counted.update(crashes=F("crashes") - 1)

@@ -12,24 +12,28 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
-from psycopg import errors
+from django.db import connection
 
 from generations.jobs import leases
 from generations.jobs.leased_model import Leased
 
 logger = logging.getLogger(__name__)
 Row = TypeVar("Row", bound=Leased)
-# What PostgreSQL says may be due to the row: a statement takes too long, or a value is too large for an index.
-_ERRORS_OF_ROWS = (errors.QueryCanceled, errors.ProgramLimitExceeded)
 
 
-def run(rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None]) -> int:
+def run(
+    rows: Sequence[Row], handle: Callable[[Row], None], *, give_up: Callable[[Row], None], lease_seconds: float
+) -> int:
     """Call `handle` for each claimed row, and return how many there were.
 
-    A row whose handler raises is logged, and its lease runs out by itself; after an error of the database the row is
-    returned. A row that CRASHES_MAX workers in a row failed to handle is passed to `give_up` instead.
+    A row whose handler raises is logged and returned, due after a pause that grows. Only the death of a worker counts
+    against a row: one that CRASHES_MAX workers in a row did not survive is passed to `give_up` instead.
+
+    Args:
+        lease_seconds: The leases of the rows are renewed for this long until they are handled.
     """
+    if rows:
+        leases.renew_until_forgotten(rows, seconds=lease_seconds)
 
     def threaded(row: Row) -> None:
         try:
@@ -105,12 +109,9 @@ def _handle(row: Row, handle: Callable[[Row], None], give_up: Callable[[Row], No
             give_up(row)
         else:
             handle(row)
-    except (OperationalError, InterfaceError) as error:
-        logger.exception("the database failed while a row was handled", extra=named)
-        if not isinstance(error.__cause__, _ERRORS_OF_ROWS):
-            leases.return_later(row)
     except Exception:
-        # One row must not stop the others, whatever is wrong with it.
+        # One row must not stop the others, whatever is wrong with it. This worker lives, so it is no crash.
         logger.exception("a row could not be handled", extra=named)
+        leases.return_later(row)
     finally:
         leases.forget(row)

@@ -15,6 +15,7 @@ from generations.lifecycle.placing import order, order_batch
 from generations.lifecycle.storing import StoredFile, holds_lease, not_copied, output_lost, source_url_changed, stored
 from generations.lifecycle.submitting import (
     SUBMITTING_SECONDS_MAX,
+    ambiguous,
     not_on_record,
     not_sent,
     rejected,
@@ -33,6 +34,7 @@ __all__ = [
     "Failure",
     "GenerationInUse",
     "StoredFile",
+    "ambiguous",
     "answer_locked",
     "answered",
     "answered_error",

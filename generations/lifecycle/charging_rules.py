@@ -85,6 +85,11 @@ TABLE: Mapping[Rule, Clause] = MappingProxyType(
             providers_bill="the operator's",
             because="It could not be determined whether the provider accepted it.",
         ),
+        Rule.OUR_ERROR: Clause(
+            customer_pays="nothing",
+            providers_bill="the operator's",
+            because="An error of this service prevented it.",
+        ),
     }
 )
 _RULE_OF_FAILURE = {
@@ -97,6 +102,7 @@ _RULE_OF_FAILURE = {
     FailureCode.COPY_FAILED: Rule.NOT_STORED,
     FailureCode.SUBMISSION_UNKNOWN: Rule.NEVER_CLEAR,
     FailureCode.DEADLINE: Rule.OUR_DEADLINE,
+    FailureCode.INTERNAL_ERROR: Rule.OUR_ERROR,
 }
 
 

@@ -20,7 +20,12 @@ from generations.lifecycle.transitions import Fact, can_finish, finish, finish_a
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 
 # fal works on such a submission, or may. Its verdict or the deadline of its generation is needed.
-UNRESOLVED = (Submission.State.SENT, Submission.State.UNKNOWN, Submission.State.ACCEPTED)
+UNRESOLVED = (
+    Submission.State.SENT,
+    Submission.State.UNKNOWN,
+    Submission.State.DISPUTED,
+    Submission.State.ACCEPTED,
+)
 
 
 def complete(generation: Generation, *, promised: int, delivered: int, flagged: int) -> bool:
@@ -132,7 +137,7 @@ def give_up(generation: Generation, *, detail: str) -> bool:
     """
     generation = lock(generation.pk)
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():
-        return fail(generation, failure(FailureCode.PROVIDER_ERROR, detail=detail), actor="limn")
+        return fail(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
     if not generation.is_done and not generation.events.filter(fact="stuck").exists():
         record_event(generation, Fact(name="stuck", actor="limn", staff_note=detail))
     return False

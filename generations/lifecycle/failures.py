@@ -38,6 +38,7 @@ MESSAGES = {
     FailureCode.SUBMISSION_UNKNOWN: "It could not be determined whether the provider accepted this order.",
     FailureCode.CANCELLED: "Cancelled.",
     FailureCode.DEADLINE: "This was not finished in time.",
+    FailureCode.INTERNAL_ERROR: "An error of this service prevented it. The operator has been notified.",
 }
 
 

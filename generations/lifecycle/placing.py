@@ -228,7 +228,10 @@ def _create(
     files_of = _input_files(account, orders, generations)
     for generation in generations:
         show_without_query(generation, files_of[generation.pk])
-    submissions = [Submission(generation=generation) for generation in generations]
+    submissions = [
+        Submission(generation=generation, seed=order.model.draw_seed(generation.arguments))
+        for generation, order in zip(generations, orders, strict=True)
+    ]
     events = [
         new_event(generation, Fact(name="ordered", actor=actor, held_change=generation.credits))
         for generation in generations

@@ -8,6 +8,7 @@ deadline decides.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from copy import copy
 
 from django.db import IntegrityError, OperationalError, transaction
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 # Longer than the longest POST. A sender that has recorded no answer by then was killed or suspended.
 SUBMITTING_SECONDS_MAX = scaled(20, at_least=10)
 FIRST_POLL_SECONDS = scaled(3)
+UNDECIDED = (Submission.State.SENT, Submission.State.UNKNOWN)
 
 
 @transaction.atomic
@@ -69,7 +71,15 @@ def submitted(submission: Submission, receipt: ProviderReceipt) -> bool:
     """
     moved = _is_sender(submission) and _submitted_if_unchanged(submission, receipt)
     if not moved:
-        moved = repeat(lambda: submitted_locked(lock_of(submission), submission, receipt))
+
+        def record() -> bool:
+            return submitted_locked(lock_of(submission), submission, receipt)
+
+        try:
+            moved = repeat(record)
+        except IntegrityError:
+            # Another order has recorded the same request a moment ago. Now its row is found.
+            moved = repeat(record)
     if moved:
         # For the caller, who shows it.
         submission.state, submission.request_id = Submission.State.ACCEPTED, receipt.request_id
@@ -111,8 +121,10 @@ def _submitted_if_unchanged(submission: Submission, receipt: ProviderReceipt) ->
 def submitted_locked(generation: Generation, submission: Submission, receipt: ProviderReceipt) -> bool:
     """Record that fal has accepted a submission of a locked generation, as `submitted` does."""
     known = statements.submissions_of(generation, request_id=receipt.request_id)
-    # A request belongs to the submission that named it first, even one of another generation.
-    if any(each.request_id == receipt.request_id for each in known):
+    if (owner := next((each for each in known if each.request_id == receipt.request_id), None)) is not None:
+        # A request belongs to the submission that named it first, even one of another generation.
+        if owner.generation_id != generation.pk:
+            _dispute(generation, submission, owner)
         return False
     is_served = generation.is_done or any(each.state == Submission.State.ACCEPTED for each in known)
     # As it is now: another process may have changed it since the caller read it.
@@ -135,6 +147,32 @@ def submitted_locked(generation: Generation, submission: Submission, receipt: Pr
         return True
     execute_together(_receipt_of(submission, receipt))
     return False
+
+
+def _dispute(generation: Generation, submission: Submission, owner: Submission) -> None:
+    """Record that fal named a request that another order has. Nothing is submitted again: one of the two is paid for.
+
+    The callback of the submission may name its own request later. Otherwise its generation fails at its deadline.
+    """
+    detail = f"fal named request {owner.request_id}, which belongs to generation {owner.generation_id}"
+    undecided = Submission.objects.filter(pk=submission.pk, request_id=None, state__in=UNDECIDED)
+    if not undecided.update(state=Submission.State.DISPUTED, detail=detail, answered_at=generation.now):
+        return
+    logger.error("fal named one request for two orders", extra={"generation": str(generation.pk), "detail": detail})
+    fact = Fact(name="disputed", actor="fal", staff_note=detail)
+    if not move(generation, Phase.UNKNOWN, fact, next_attempt_at=seconds_after(generation, FIRST_POLL_SECONDS)):
+        record_event(generation, fact)
+
+
+@transaction.atomic
+def ambiguous(submission: Submission, *, request_ids: Sequence[str]) -> bool:
+    """Record that fal has jobs that may be the submission's, though nothing proves it. False if staff know already."""
+    generation = lock_of(submission)
+    if generation.is_done or generation.events.filter(fact="ambiguous").exists():
+        return False
+    staff_note = f"perhaps the jobs of another program: {', '.join(request_ids)}"
+    record_event(generation, Fact(name="ambiguous", actor="fal", staff_note=staff_note))
+    return True
 
 
 def _accept(generation: Generation, submission: Submission, receipt: ProviderReceipt) -> bool:
@@ -219,6 +257,7 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
 def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
     """Plan another submission: fal certainly did not accept this one, but may accept it later."""
     generation = lock_of(submission)
+    generation.record_unanswered(generation.now)
     return _record_refusal(submission, detail) and move(
         generation,
         Phase.QUEUED,
@@ -226,6 +265,7 @@ def submission_refused(submission: Submission, *, detail: str, retry_in_seconds:
         Fact(name="not_taken", actor="fal", staff_note=detail),
         next_attempt_at=seconds_after(generation, retry_in_seconds),
         together=[_plan_another(generation)],
+        **generation.unanswered_columns,
     )
 
 
@@ -242,4 +282,14 @@ def _record_refusal(submission: Submission, detail: str) -> bool:
 
 
 def _plan_another(generation: Generation) -> Step:
-    return Insert([Submission(generation=generation, number=1 + generation.submissions.count())])
+    model = MODELS.get(generation.model)
+    return Insert(
+        [
+            Submission(
+                generation=generation,
+                number=1 + generation.submissions.count(),
+                # Another one, so that fal's record tells the jobs of the two apart.
+                seed=model.draw_seed(generation.arguments) if model else None,
+            )
+        ]
+    )

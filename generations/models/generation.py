@@ -16,6 +16,7 @@ from database.foreign_keys import filter_by
 from database.ids import first_id, new_id
 from generations.jobs.leased_model import Leased
 from generations.models.batch import Batch
+from generations.models.inquiry import Inquiry
 from generations.models.states import CancelledBy, FailureCode, Phase, Rule, Status
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         return self.in_progress().filter(phase__in=asking, next_attempt_at__lte=Now())
 
 
-class Generation(Leased):
+class Generation(Leased, Inquiry):
     """An accepted order and its result: what was ordered, how far it is, and what it costs."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

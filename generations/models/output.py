@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from database.ids import new_id
 from generations.jobs.leased_model import Leased
 from generations.models.generation import Generation
+from generations.models.inquiry import Inquiry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -30,7 +31,7 @@ class OutputQuerySet(models.QuerySet["Output"]):
         return self.filter(state=Output.State.PENDING, next_attempt_at__lte=Now())
 
 
-class Output(Leased):
+class Output(Leased, Inquiry):
     """One file of a result, on its way into the operator's storage or stored there."""
 
     class State(models.TextChoices):

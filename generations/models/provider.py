@@ -30,6 +30,8 @@ class CircuitBreaker(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     opened_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=500, blank=True)
+    refused_at = models.DateTimeField(null=True)
+    """When fal refused last."""
     probed_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -37,6 +37,7 @@ class FailureCode(models.TextChoices):
     SUBMISSION_UNKNOWN = "submission_unknown"
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
+    INTERNAL_ERROR = "internal_error"
 
 
 class CancelledBy(models.TextChoices):
@@ -61,3 +62,4 @@ class Rule(models.TextChoices):
     OUR_DEADLINE = "our_deadline"
     NOT_STORED = "not_stored"
     NEVER_CLEAR = "never_clear"
+    OUR_ERROR = "our_error"

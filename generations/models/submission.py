@@ -27,10 +27,14 @@ class Submission(models.Model):
         REFUSED = "refused", "refused by fal"
         MISSING = "missing", "the answer was lost, and fal has no record of it"
         SURPLUS = "surplus", "a second job for one generation, which the operator pays"
+        DISPUTED = "disputed", "fal named a request that another order has"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions", db_index=False)
     number = models.PositiveIntegerField(default=1)
+    seed = models.BigIntegerField(null=True, editable=False)
+    """Drawn by Limn for this submission and sent to fal, so that its job can be recognised in fal's record. None if the
+    customer chose the seed, or the model has none."""
     token = models.CharField(max_length=64, default=new_token, editable=False)
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
     request_id = models.CharField(max_length=100, null=True, unique=True)  # noqa: DJ001  (NULLs are distinct, "" is not)
@@ -85,6 +89,7 @@ class ProviderCallback(models.Model):
         IGNORED = "ignored", "said nothing new, or came after the end"
         ORPHAN = "orphan", "belongs to no submission"
         UNCLEAR = "unclear", "without a verdict; fal is asked instead"
+        CONFLICT = "conflict", "contradicts the verdict that counts"
 
     submission = models.ForeignKey(
         Submission, null=True, on_delete=models.PROTECT, related_name="callbacks", db_index=False

@@ -41,6 +41,7 @@ RESPONSIBLE = {
     FailureCode.PROVIDER_UNFUNDED: "This service, not you. The operator has been notified.",
     FailureCode.COPY_FAILED: "This service, not you.",
     FailureCode.RESULT_EXPIRED: "This service, not you.",
+    FailureCode.INTERNAL_ERROR: "This service, not you. The operator has been notified.",
 }
 PROVIDER_RESPONSIBLE = "The provider, not you."
 # By the name of the fact. Some texts depend on the credits or the phase of the event.
@@ -52,6 +53,8 @@ EVENTS: dict[str, str | Callable[[Event], str]] = {
     "not_on_record": "The provider has not received it; submitting again",
     "not_sent": "Not submitted; trying again",
     "not_taken": "The provider cannot accept it at the moment; trying again",
+    "disputed": "The provider’s answer names another order; waiting for its result",
+    "ambiguous": "The provider’s records do not show whether it has this order; waiting for its result",
     "surplus": "The provider started it twice; you are charged once at most",
     "progressed": lambda event: "Generating" if event.phase == Phase.RUNNING else "Back in the provider’s queue",
     "answered": "Generated; copying the files into storage",
@@ -82,6 +85,7 @@ RULES = {
     Rule.OUR_DEADLINE: "Deadline passed",
     Rule.NOT_STORED: "Files not stored",
     Rule.NEVER_CLEAR: "Submission not confirmed",
+    Rule.OUR_ERROR: "Error of this service",
 }
 
 

@@ -11,11 +11,11 @@ import logging
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, Subquery
 from django.db.models.functions import Now
 
 from database.time_scale import scaled
-from generations.models import CircuitBreaker, Generation, Phase
+from generations.models import CircuitBreaker, Generation, GenerationQuerySet, Phase
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ def is_open() -> bool:
 
 
 def trip(reason: str) -> None:
-    """Open the breaker. Opening it again while it is open changes nothing."""
+    """Open the breaker. Opening it again while it is open records only the time."""
     CircuitBreaker.objects.get_or_create(id=1)
+    CircuitBreaker.objects.update(refused_at=Now())
     opened = CircuitBreaker.objects.filter(opened_at=None).update(opened_at=Now(), probed_at=Now(), reason=reason[:500])
     if opened:
         logger.error("circuit breaker opened: fal refuses the key or account", extra={"reason": reason[:200]})
@@ -45,6 +46,12 @@ def reset() -> None:
             # Waiting for one while others are locked could be a deadlock.
             queued = Generation.objects.filter(phase=Phase.QUEUED).select_for_update(skip_locked=True, no_key=True)
             Generation.objects.filter(pk__in=queued.values("pk")).update(next_attempt_at=Now())
+
+
+def refused_since_deadline() -> GenerationQuerySet:
+    """Return the queued generations whose deadline had passed when fal refused last. They need not be asked about."""
+    refused_at = CircuitBreaker.objects.filter(opened_at__isnull=False).values("refused_at")[:1]
+    return Generation.objects.in_progress().filter(phase=Phase.QUEUED, deadline_at__lte=Subquery(refused_at))
 
 
 def take_probe() -> bool:

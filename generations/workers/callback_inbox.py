@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from psycopg.errors import LockNotAvailable
 
@@ -143,8 +143,7 @@ def _process_alone(stored: ProviderCallback) -> Outcome | None:
 
 def _is_outage(error: Exception) -> bool:
     """Return whether the database is unavailable or busy. A wait for a lock is the matter of one callback."""
-    is_failure_of_database = isinstance(error, OperationalError | InterfaceError)
-    return is_failure_of_database and not isinstance(error.__cause__, LockNotAvailable)
+    return isinstance(error, UNAVAILABLE) and not isinstance(error.__cause__, LockNotAvailable)
 
 
 def _forget_erased(callbacks: Iterable[ProviderCallback]) -> None:

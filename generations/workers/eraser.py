@@ -44,7 +44,7 @@ def run_once(*, limit: int, now: datetime | None = None) -> int:
     _apply_retention(limit, now or clock.now())
     receipts = leases.claim(Erasure.objects.to_do(), limit=limit, seconds=LEASE_SECONDS)
     # An erasure is never given up: what was promised to be deleted is tried until it is.
-    return parallel.run(receipts, _erase, give_up=_erase)
+    return parallel.run(receipts, _erase, give_up=_erase, lease_seconds=LEASE_SECONDS)
 
 
 def _erase(receipt: Erasure) -> None:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from database import clock
 from database.time_scale import scaled
+from database.transactions import UNAVAILABLE
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Failed, FalError, Finished, Gone, Queued, Running, Unavailable
@@ -39,13 +40,18 @@ RECORD_GRACE = timedelta(seconds=scaled(120))
 CLOCK_TOLERANCE = timedelta(seconds=scaled(60))
 # A lost submission is repeated twice. After that it is not chance.
 SUBMISSIONS_MAX = 3
-# If fal's record decides nothing for this long (it is unavailable, or identical orders make it ambiguous), the customer
-# gets the credits back. If the job turns up after all, the operator pays for it.
-UNKNOWN_SECONDS_MAX = timedelta(seconds=scaled(900))
+# After its deadline, a generation whose submission remains unknown fails when fal's record has not decided for this
+# long. If the job turns up after all, the operator pays for it.
+UNKNOWN_PATIENCE = timedelta(seconds=scaled(900))
 # fal's status may lag behind its receipt for a moment.
-GONE_GRACE = timedelta(seconds=scaled(120))
+GONE_PATIENCE = timedelta(seconds=scaled(120))
 # At the deadline fal is asked to cancel. If it gives no verdict for this long, there is none.
-VERDICT_GRACE = timedelta(hours=1)
+VERDICT_PATIENCE = timedelta(seconds=scaled(3600))
+UNKNOWN = (Submission.State.UNKNOWN, Submission.State.DISPUTED)
+
+
+class _Undecided(Exception):
+    """fal's record does not tell which of its jobs belongs to the submission, if any."""
 
 
 def due() -> QuerySet[Generation]:
@@ -56,11 +62,12 @@ def due() -> QuerySet[Generation]:
 def run_once(*, limit: int) -> int:
     """Reconcile up to `limit` due generations. Returns how many."""
     due = leases.claim(Generation.objects.to_reconcile(), limit=limit, seconds=LEASE_SECONDS)
-    return parallel.run(due, _reconcile, give_up=_give_up)
+    return parallel.run(due, _reconcile, give_up=_give_up, lease_seconds=LEASE_SECONDS)
 
 
 def _reconcile(generation: Generation) -> None:
     """Do what the phase calls for, and release the generation until it is to be looked at again."""
+    submission: Submission | None = None
     try:
         if callback_inbox.catch_up(generation):
             # A stored callback decided. fal is asked next time, if that is still necessary.
@@ -70,34 +77,55 @@ def _reconcile(generation: Generation) -> None:
         elif (submission := _accepted(generation)) is None:
             wait = _resolve_unknown(generation)
         else:
-            _enforce_deadline(generation)
-            _pass_on_cancellation(generation, submission)
-            wait = _poll(generation, submission)
-    except FalError as error:
-        extra = {"generation": str(generation.pk), "error": f"{type(error).__name__}: {error}"}
-        logger.warning("fal did not answer the reconciler", extra=extra)
-        asked = error.retry_after_seconds if isinstance(error, Unavailable) else None
-        wait = max(_poll_interval(generation), asked or 0)
-    leases.release(generation, retry_in_seconds=wait)
+            wait = _ask(generation, submission)
+        generation.record_answered()
+    except UNAVAILABLE:
+        raise
+    except Exception as error:
+        wait = _wait_or_end(generation, submission, error)
+    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns)
+
+
+def _wait_or_end(generation: Generation, submission: Submission | None, error: Exception) -> float:
+    """Return the seconds until the question is asked again. After its deadline, patience ends: fail the generation.
+
+    Patience begins with the first question that remains unanswered, so a generation that is late because Limn was down
+    has all of it.
+    """
+    now = clock.now()
+    unanswered = generation.record_unanswered(now)
+    detail = f"{type(error).__name__}: {error}"
+    extra = {"generation": str(generation.pk), "error": detail}
+    is_our_error = not isinstance(error, FalError | _Undecided)
+    logger.warning("a question about a generation has no answer", extra=extra, exc_info=is_our_error)
+    is_unknown = submission is None and not is_our_error
+    if generation.deadline_at <= now and unanswered >= (UNKNOWN_PATIENCE if is_unknown else VERDICT_PATIENCE):
+        code = FailureCode.SUBMISSION_UNKNOWN if is_unknown else FailureCode.DEADLINE
+        code = FailureCode.INTERNAL_ERROR if is_our_error else code
+        lifecycle.failed(generation, failure(code, detail=f"fal gave no verdict: {detail}"), actor="limn")
+    if is_unknown:
+        return UNKNOWN_RETRY_SECONDS
+    asked = error.retry_after_seconds if isinstance(error, Unavailable) else None
+    return max(_poll_interval(generation), asked or 0)
 
 
 def _give_up(generation: Generation) -> None:
     """Give up a generation that CRASHES_MAX workers in a row failed to reconcile.
 
-    Callbacks and deadlines still end it, and it is retried rarely, since the cause may have been resolved.
+    Callbacks still end it, and it is asked about rarely, since the cause may have been resolved. Long after its
+    deadline it fails.
     """
     detail = f"{generation.crashes} workers in a row died while they reconciled it"
     if lifecycle.give_up(generation, detail=detail):
         return
-    submission = _accepted(generation)
-    if submission is not None:
-        _enforce_deadline(generation)
-        with suppress(FalError):
-            _pass_on_cancellation(generation, submission)
+    now, submission = clock.now(), _accepted(generation)
+    if generation.deadline_at + VERDICT_PATIENCE <= now:
+        lifecycle.failed(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
     elif generation.phase == Phase.SUBMITTING:
         _expire_sender(generation)
-    elif generation.deadline_at <= clock.now():
-        lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
+    elif submission is not None and generation.deadline_at <= now:
+        with suppress(FalError):
+            _cancel(generation, submission)
     # One crash below the limit: the next worker that dies gives it up at once.
     leases.release(generation, retry_in_seconds=STUCK_RETRY_SECONDS, crashes=leases.CRASHES_MAX - 1)
 
@@ -120,32 +148,43 @@ def _expire_sender(generation: Generation) -> float:
 
 
 def _resolve_unknown(generation: Generation) -> float:
-    """Look for the job in fal's record. It stays unknown until that, a callback or the deadline decides."""
-    submission = generation.submissions.filter(state=Submission.State.UNKNOWN).order_by("number").last()
-    if submission is None or _age(submission) > UNKNOWN_SECONDS_MAX or generation.deadline_at <= clock.now():
+    """Look for the job in fal's record. It stays unknown until that, a callback or the deadline decides.
+
+    Raises:
+        _Undecided: The record does not tell.
+    """
+    submission = generation.submissions.filter(state__in=UNKNOWN).order_by("number").last()
+    if submission is None:
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
-    # fal's requests with exactly these arguments, around the time of the submission.
+    model = MODELS.get(generation.model)
+    arguments = model.with_seed(generation.arguments, submission.seed) if model else generation.arguments
+    callback_url = clients.callback_url(submission)
     sent_at = submission.sent_at or submission.created_at
     since, until = sent_at - CLOCK_TOLERANCE, sent_at + RECORD_GRACE
-    recorded = clients.fal().find_requests(generation.endpoint, generation.arguments, since=since, until=until)
-    # An unclaimed request may belong to any submission, of any account, with the same arguments and no request id yet.
-    # Asked after the record was read: an identical submission that the record shows was planned before it was posted,
-    # and knows its request afterwards. So it is found here, or its request is not unclaimed below.
-    unanswered = Submission.objects.filter(state__in=[Submission.State.SENT, Submission.State.UNKNOWN])
-    # Equal orders have an equal hash, which an index finds. Of those, an upload is sent under another URL each time.
-    identical = unanswered.exclude(pk=submission.pk).filter(
-        generation__arguments_hash=generation.arguments_hash, generation__arguments=generation.arguments
-    )
-    is_ambiguous = identical.exists()
-    claimed = set(Submission.objects.filter(request_id__in=recorded).values_list("request_id", flat=True))
-    candidates = [request_id for request_id in recorded if request_id not in claimed]
-    model = MODELS.get(generation.model)
+    alike = [
+        recorded
+        for recorded in clients.fal().recorded_requests(generation.endpoint, since=since, until=until)
+        if recorded.arguments == arguments or callback_url in recorded.texts
+    ]
+    # Read after the record: a request that another submission has got meanwhile is not taken for a stranger's.
+    ids = [recorded.request_id for recorded in alike]
+    claimed = set(Submission.objects.filter(request_id__in=ids).values_list("request_id", flat=True))
+    unclaimed = [recorded for recorded in alike if recorded.request_id not in claimed]
+    # The arguments alone prove nothing: another program on the same account of fal may have ordered the same.
+    own = [each for each in unclaimed if submission.seed is not None or callback_url in each.texts]
+    for recorded in own:
+        # A second one is recorded as surplus.
+        lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, recorded.request_id))
+    if own:
+        return POLL_SECONDS_MIN
     grace = max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
-    if len(candidates) == 1 and not is_ambiguous:
-        lifecycle.submitted(submission, clients.fal().receipt_for(generation.endpoint, candidates[0]))
-    elif not candidates and _age(submission) > grace and submission.number < SUBMISSIONS_MAX:
-        lifecycle.not_on_record(submission)
+    is_disputed = submission.state == Submission.State.DISPUTED
+    if unclaimed or is_disputed or submission.number >= SUBMISSIONS_MAX or _age(submission) <= grace:
+        if unclaimed:
+            lifecycle.ambiguous(submission, request_ids=[each.request_id for each in unclaimed])
+        raise _Undecided(f"fal's record has {len(unclaimed)} jobs that may be this one")
+    lifecycle.not_on_record(submission)
     return UNKNOWN_RETRY_SECONDS
 
 
@@ -156,39 +195,38 @@ def _age(submission: Submission) -> timedelta:
 # --- Accepted submissions -------------------------------------------------------------------------------------------
 
 
-def _enforce_deadline(generation: Generation) -> None:
-    """Cancel the generation at its deadline, and fail it if fal gives no verdict long after."""
-    now = clock.now()
-    if generation.deadline_at + VERDICT_GRACE <= now:
-        lifecycle.failed(generation, failure(FailureCode.DEADLINE, detail="fal gave no verdict"), actor="limn")
-    elif generation.deadline_at <= now and generation.cancel_asked_at is None:
-        lifecycle.cancel_asked(generation, by=CancelledBy.DEADLINE, actor="limn")
-        generation.refresh_from_db()
-
-
-def _pass_on_cancellation(generation: Generation, submission: Submission) -> None:
-    if generation.cancel_asked_at is None or generation.cancel_sent_at is not None:
-        return
-    verdict = clients.fal().cancel(clients.receipt_of(submission).cancel_url)
-    lifecycle.cancel_sent(generation)
-    if verdict == "removed":
-        # It was still in fal's queue. A job that runs is ended by its own verdict.
-        lifecycle.cancelled(generation)
-
-
-def _poll(generation: Generation, submission: Submission) -> float:
-    """Ask for the status, and for the result once there is one. Returns the seconds until the next poll."""
+def _ask(generation: Generation, submission: Submission) -> float:
+    """Ask for the status, and for the result once there is one. Returns the seconds until it is asked again."""
     try:
-        status = clients.fal().status(clients.receipt_of(submission).status_url)
-        match status:
-            case Queued():
-                lifecycle.progressed(generation, running=False, position=status.position)
-            case Running():
-                lifecycle.progressed(generation, running=True, line=status.log)
-            case Finished():
-                _report_result(submission, status)
+        status = clients.fal().status(submission.status_url)
+        if isinstance(status, Finished):
+            _report_result(submission, status)
+            return _poll_interval(generation)
     except Gone as error:
         return _handle_gone(generation, submission, error)
+    match status:
+        case Queued():
+            lifecycle.progressed(generation, running=False, position=status.position)
+        case Running():
+            lifecycle.progressed(generation, running=True, line=status.log)
+    if generation.cancel_asked_at is not None or generation.deadline_at <= clock.now():
+        return _cancel(generation, submission)
+    return _poll_interval(generation)
+
+
+def _cancel(generation: Generation, submission: Submission) -> float:
+    """Ask fal to cancel a job, at the deadline or for the customer. fal's verdict counts, but not for ever."""
+    if generation.cancel_asked_at is None:
+        lifecycle.cancel_asked(generation, by=CancelledBy.DEADLINE, actor="limn")
+    if generation.cancel_sent_at is None:
+        verdict = clients.fal().cancel(submission.cancel_url)
+        lifecycle.cancel_sent(generation)
+        if verdict == "removed":
+            # It was still in fal's queue. A job that runs is ended by its own verdict.
+            lifecycle.cancelled(generation)
+        return POLL_SECONDS_MIN
+    if max(generation.cancel_sent_at, generation.deadline_at) + VERDICT_PATIENCE <= clock.now():
+        lifecycle.failed(generation, failure(FailureCode.DEADLINE, detail="fal gave no verdict"), actor="limn")
     return _poll_interval(generation)
 
 
@@ -213,11 +251,28 @@ def _report_result(submission: Submission, status: Finished) -> None:
 
 
 def _handle_gone(generation: Generation, submission: Submission, error: Gone) -> float:
-    """Handle a job that fal does not know (404): it expired, or fal's status lags behind its receipt."""
-    since = submission.answered_at or submission.created_at
-    if clock.now() - since > GONE_GRACE:
-        logger.error("fal no longer knows an accepted job", extra={"generation": str(generation.pk)})
-        lifecycle.failed(generation, failure(FailureCode.RESULT_EXPIRED, detail=str(error)), actor="fal")
+    """Handle a job that fal does not know (404): it expired, or fal's status lags behind its receipt.
+
+    Before it is taken for expired, fal is asked for longer than it may lag, and so is its record, which keeps answers
+    for weeks.
+
+    Raises:
+        Gone: It may come back.
+        Unavailable: The record cannot be read.
+    """
+    now, sent_at = clock.now(), submission.sent_at or submission.created_at
+    if generation.unanswered_for(now) < GONE_PATIENCE:
+        raise error
+    recorded = clients.fal().recorded_requests(
+        generation.endpoint, since=sent_at - CLOCK_TOLERANCE, until=now, request_id=submission.request_id
+    )
+    if any(each.answer is not None and lifecycle.answered(submission, each.answer) for each in recorded):
+        logger.warning("an expired answer was found in fal's record", extra={"generation": str(generation.pk)})
+        return POLL_SECONDS_MIN
+    if any(not each.has_ended for each in recorded):
+        raise error
+    logger.error("fal no longer knows an accepted job", extra={"generation": str(generation.pk)})
+    lifecycle.failed(generation, failure(FailureCode.RESULT_EXPIRED, detail=str(error)), actor="fal")
     return POLL_SECONDS_MAX
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +16,22 @@ from time import monotonic
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from database import clock, timeouts
 from database.statements import execute_together
 from database.time_scale import scaled
-from database.transactions import foreign_keys_checked_at_once
+from database.transactions import UNAVAILABLE, foreign_keys_checked_at_once
 from generations import lifecycle
 from generations.catalogue import find
 from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
 from generations.fal.client import SUBMIT_SECONDS_MAX
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import failure
-from generations.models import FailureCode, Generation, Phase, Submission
+from generations.models import FailureCode, Generation, Submission
 from generations.ordering import input_files
 from generations.provider import circuit_breaker, clients, dispatch_queue
+
+logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = scaled(20)
 # A sender that begins later than this could still be sending when the reconciler takes it for dead.
@@ -38,6 +40,9 @@ FIRST_RETRY_SECONDS = scaled(2)
 LONGEST_RETRY_SECONDS = scaled(60)
 # fal refuses Limn's key or account. An operator has to act, and asking more often does not help.
 FORBIDDEN_RETRY_SECONDS = scaled(60)
+# After its deadline, a generation that fal is too busy to accept fails only if fal has refused it for this long. It may
+# be late because Limn was down.
+REFUSED_SECONDS_MAX = timedelta(seconds=scaled(900))
 # After a POST that took this long, new orders are left to the workers for a while, so that requests do not wait.
 SLOW_SECONDS = 2.0
 SLOW_FOR_SECONDS = 30.0
@@ -56,8 +61,14 @@ def run_once(*, limit: int) -> int:
     """
 
     def submit(generation: Generation) -> None:
-        submit_now(generation)
-        leases.release(generation)
+        try:
+            submit_now(generation)
+        except UNAVAILABLE:
+            raise
+        except Exception as error:
+            _fail_or_wait(generation, error)
+        else:
+            leases.release(generation)
 
     def give_up(generation: Generation) -> None:
         lifecycle.give_up(generation, detail=f"{generation.crashes} workers in a row died while they submitted it")
@@ -65,11 +76,11 @@ def run_once(*, limit: int) -> int:
 
     room = min(limit, dispatch_queue.available())
     if circuit_breaker.is_open():
-        for generation in Generation.objects.filter(phase=Phase.QUEUED, deadline_at__lte=Now())[:limit]:
+        for generation in circuit_breaker.refused_since_deadline()[:limit]:
             lifecycle.failed(generation, failure(FailureCode.PROVIDER_UNFUNDED), actor="limn")
         room = 1 if room and circuit_breaker.take_probe() else 0
     due = dispatch_queue.claim_round_robin(Generation.objects.to_submit(), limit=room, seconds=LEASE_SECONDS)
-    return parallel.run(due, submit, give_up=give_up)
+    return parallel.run(due, submit, give_up=give_up, lease_seconds=LEASE_SECONDS)
 
 
 def sends_new_orders() -> bool:
@@ -97,6 +108,16 @@ def submit_now(generation: Generation) -> None:
     submission = _begin(generation)
     if submission is not None:
         send(generation, submission)
+
+
+def _fail_or_wait(generation: Generation, error: Exception) -> None:
+    """Release a generation that an error of Limn keeps from being sent. Long after its deadline, fail it."""
+    logger.error("a generation cannot be sent", extra={"generation": str(generation.pk)}, exc_info=error)
+    now = clock.now()
+    if generation.record_unanswered(now) >= REFUSED_SECONDS_MAX and generation.deadline_at <= now:
+        lifecycle.give_up(generation, detail=f"{type(error).__name__}: {error}")
+    wait = backoff.seconds(generation.attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
+    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns)
 
 
 @dataclass
@@ -152,8 +173,8 @@ def send(
         lifecycle.not_sent(submission, detail="the sender was suspended")
         return
     try:
+        model = find(generation.model)
         arguments = input_files.arguments_for_fal(generation) if has_own_files else generation.arguments
-        start_timeout_seconds = find(generation.model).start_timeout_seconds
     except Exception as error:
         # Otherwise the reconciler would wait for fal's record of a request that was never made.
         lifecycle.not_sent(submission, detail=f"{type(error).__name__}: {error}")
@@ -162,9 +183,9 @@ def send(
         with slowness.measured():
             receipt = clients.fal().submit(
                 generation.endpoint,
-                arguments,
+                model.with_seed(arguments, submission.seed),
                 webhook_url=clients.callback_url(submission),
-                start_timeout_seconds=start_timeout_seconds,
+                start_timeout_seconds=model.start_timeout_seconds,
             )
     except AnswerLost as error:
         lifecycle.submission_lost(submission, detail=str(error))
@@ -185,7 +206,9 @@ def send(
 def _retry_later(generation: Generation, submission: Submission, error: FalError) -> None:
     """Plan another submission because fal did not accept this one, or fail the generation at its deadline."""
     forbidden = isinstance(error, Forbidden)
-    if generation.deadline_at <= clock.now():
+    now = clock.now()
+    has_waited = forbidden or generation.unanswered_for(now) >= REFUSED_SECONDS_MAX
+    if generation.deadline_at <= now and has_waited:
         code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
         lifecycle.rejected(submission, failure(code, detail=str(error)))
     else:

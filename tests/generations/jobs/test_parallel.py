@@ -25,7 +25,7 @@ def test_e5_a_huge_exception_that_cannot_be_pickled_stops_no_other_row(order: Pl
             raise RuntimeError(HUGE, threading.Lock())
         handled.append(generation)
 
-    assert parallel.run(claimed, handle, give_up=handle) == 2
+    assert parallel.run(claimed, handle, give_up=handle, lease_seconds=30) == 2
     assert handled == [other]
 
 

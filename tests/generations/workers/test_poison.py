@@ -123,7 +123,9 @@ def test_an_error_of_the_database_is_no_crash_and_the_row_is_returned(error: Exc
     def fail(row: Generation) -> None:
         raise error
 
-    parallel.run(leases.claim(Generation.objects.in_progress(), limit=1, seconds=30), fail, give_up=fail)
+    parallel.run(
+        leases.claim(Generation.objects.in_progress(), limit=1, seconds=30), fail, give_up=fail, lease_seconds=30
+    )
 
     until(lambda: Generation.objects.get().lease is None)
     assert claim().crashes == 1
@@ -136,7 +138,9 @@ def test_a_statement_that_fails_because_of_the_row_is_a_crash(cause: Exception, 
     def fail(row: Generation) -> None:
         raise OperationalError("the statement took too long") from cause
 
-    parallel.run(leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1), fail, give_up=fail)
+    parallel.run(
+        leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1), fail, give_up=fail, lease_seconds=30
+    )
 
     assert claim().crashes == 1
 
