@@ -17,7 +17,6 @@ from generations.http import problems
 
 logger = logging.getLogger(__name__)
 
-DATABASE_UNAVAILABLE = UNAVAILABLE
 FOR_PROGRAMS = ("/api/", "/health/", "/hooks/")
 
 
@@ -53,7 +52,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return the response to an exception that Django has logged: no details, only whether trying again helps."""
     # Middleware uses the database as well: sessions are saved after the view.
-    if isinstance(sys.exc_info()[1], DATABASE_UNAVAILABLE):
+    if isinstance(sys.exc_info()[1], UNAVAILABLE):
         return answer(request, Unavailable())
     if request.path.startswith(FOR_PROGRAMS):
         return answer(request, InternalError())

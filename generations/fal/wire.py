@@ -237,13 +237,19 @@ def read_record(body: bytes) -> RecordPage:
             request_id=item["request_id"],
             arguments=item.get("json_input"),
             texts=frozenset(member for member in item.values() if isinstance(member, str)),
-            answer=answer if isinstance(answer := item.get("json_output"), Mapping) else None,
+            answer=_recorded_answer(item),
             has_ended=item.get("ended_at") is not None,
         )
         for item in items
         if isinstance(item, Mapping) and isinstance(item.get("request_id"), str)
     ]
     return RecordPage(items=requests, next_cursor=str(cursor) if page.get("has_more") and cursor else None)
+
+
+def _recorded_answer(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a job has returned. Of a job that failed, the record may have its error instead."""
+    answer = item.get("json_output")
+    return answer if isinstance(answer, Mapping) and item.get("status_code") == 200 else None
 
 
 def submission_error(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:

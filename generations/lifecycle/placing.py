@@ -26,7 +26,7 @@ from database.vendor import vendor
 from generations.errors import MaxCreditsExceeded, ProviderUnfunded
 from generations.jobs import failpoints
 from generations.lifecycle import statements
-from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX
+from generations.lifecycle.submitting import SUBMITTING_SECONDS_MAX, new_submission
 from generations.lifecycle.transitions import Fact, new_event
 from generations.models import Batch, Generation, InputFile, Phase, Status, Submission, Upload
 from generations.models.statements import show_without_query
@@ -228,10 +228,7 @@ def _create(
     files_of = _input_files(account, orders, generations)
     for generation in generations:
         show_without_query(generation, files_of[generation.pk])
-    submissions = [
-        Submission(generation=generation, seed=order.model.draw_seed(generation.arguments))
-        for generation, order in zip(generations, orders, strict=True)
-    ]
+    submissions = [new_submission(generation) for generation in generations]
     events = [
         new_event(generation, Fact(name="ordered", actor=actor, held_change=generation.credits))
         for generation in generations

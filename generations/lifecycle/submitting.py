@@ -281,15 +281,13 @@ def _record_refusal(submission: Submission, detail: str) -> bool:
     return bool(sent.update(state=Submission.State.REFUSED, detail=detail[:500], answered_at=clock.now()))
 
 
-def _plan_another(generation: Generation) -> Step:
+def new_submission(generation: Generation, *, number: int = 1) -> Submission:
+    """Return another submission of a generation, not saved. Its seed tells its job from those of all others."""
     model = MODELS.get(generation.model)
-    return Insert(
-        [
-            Submission(
-                generation=generation,
-                number=1 + generation.submissions.count(),
-                # Another one, so that fal's record tells the jobs of the two apart.
-                seed=model.draw_seed(generation.arguments) if model else None,
-            )
-        ]
+    return Submission(
+        generation=generation, number=number, seed=model.draw_seed(generation.arguments) if model else None
     )
+
+
+def _plan_another(generation: Generation) -> Step:
+    return Insert([new_submission(generation, number=1 + generation.submissions.count())])

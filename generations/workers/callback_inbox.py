@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from psycopg.errors import LockNotAvailable
 
+from database.transactions import UNAVAILABLE
 from generations import lifecycle
 from generations.fal import Completed, Failed, wire
 from generations.jobs import failpoints

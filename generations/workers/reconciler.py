@@ -198,7 +198,7 @@ def _age(submission: Submission) -> timedelta:
 def _ask(generation: Generation, submission: Submission) -> float:
     """Ask for the status, and for the result once there is one. Returns the seconds until it is asked again."""
     try:
-        status = clients.fal().status(submission.status_url)
+        status = clients.fal().status(clients.receipt_of(submission).status_url)
         if isinstance(status, Finished):
             _report_result(submission, status)
             return _poll_interval(generation)
@@ -219,7 +219,7 @@ def _cancel(generation: Generation, submission: Submission) -> float:
     if generation.cancel_asked_at is None:
         lifecycle.cancel_asked(generation, by=CancelledBy.DEADLINE, actor="limn")
     if generation.cancel_sent_at is None:
-        verdict = clients.fal().cancel(submission.cancel_url)
+        verdict = clients.fal().cancel(clients.receipt_of(submission).cancel_url)
         lifecycle.cancel_sent(generation)
         if verdict == "removed":
             # It was still in fal's queue. A job that runs is ended by its own verdict.

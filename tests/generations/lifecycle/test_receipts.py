@@ -80,14 +80,17 @@ def test_another_job_of_one_submission_is_surplus(sent: Submission) -> None:
     assert sent.request_id is None
 
 
-def test_a_request_that_another_generation_has_named_changes_nothing(sent: Submission, order: PlaceOrder) -> None:
+def test_a_request_that_another_generation_has_named_is_disputed(sent: Submission, order: PlaceOrder) -> None:
     other = lifecycle.submitting(order(prompt="another"))
     assert other is not None
     lifecycle.submitted(other, receipt())
 
     assert not lifecycle.submitted(sent, receipt())
 
-    assert Generation.objects.get(pk=sent.generation_id).phase == Phase.SUBMITTING
+    sent.refresh_from_db()
+    generation = Generation.objects.get(pk=sent.generation_id)
+    assert (generation.phase, sent.state, sent.request_id) == (Phase.UNKNOWN, Submission.State.DISPUTED, None)
+    assert generation.events.filter(fact="disputed").count() == 1
 
 
 def test_without_the_version_in_the_statement_a_cancellation_would_be_passed_on_late(

@@ -45,6 +45,7 @@ def output(**columns: Any) -> dict[str, Any]:
 
 PROVIDER_ERROR = "The provider failed to generate this."
 CONTENT_REFUSED = "The provider's content policy refused this. Change the prompt or the image."
+OUR_ERROR = "An error of this service prevented it. The operator has been notified."
 NOT_COPIED = "The result could not be copied into storage."
 FAILED = generation(
     status="failed",
@@ -116,7 +117,7 @@ WRITTEN = {
     "submission_refused": Written(
         phase=Phase.SUBMITTING,
         fact=FACTS["submission_refused"],
-        columns=generation(phase="queued", next_attempt_at=LATER)
+        columns=generation(phase="queued", next_attempt_at=LATER, unanswered_since=NOW, unanswered_until=NOW)
         | submission(state="refused", detail="busy", answered_at=NOW)
         | NEXT_SUBMISSION,
         event=("not_taken", "fal", "", "busy", 0, 0),
@@ -184,8 +185,8 @@ WRITTEN = {
     "give_up while queued": Written(
         phase=Phase.QUEUED,
         fact=FACTS["give_up"],
-        columns=FAILED,
-        event=("failed", "limn", PROVIDER_ERROR, "it crashes workers", -3, 0),
+        columns=FAILED | generation(failure_code="internal_error", failure_message=OUR_ERROR, rule="our_error"),
+        event=("failed", "limn", OUR_ERROR, "it crashes workers", -3, 0),
     ),
     "give_up while fal may be working on it": Written(
         phase=Phase.WAITING,
@@ -267,7 +268,7 @@ def columns_of(submission: Submission) -> dict[str, Any]:
 
 
 # The columns of a new row that say nothing about the fact.
-IDENTITY = ("id", "generation_id", "token", "created_at")
+IDENTITY = ("id", "generation_id", "token", "seed", "created_at")
 
 
 def changes(before: dict[str, Any], after: dict[str, Any], started: datetime) -> dict[str, Any]:

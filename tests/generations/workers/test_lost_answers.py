@@ -5,7 +5,9 @@ Cases A2 to A4 and F11 of docs/failure-modes.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models import F
@@ -13,17 +15,19 @@ from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
-from generations.fal import ProviderReceipt
+from generations.fal import ProviderReceipt, wire
 from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
 from generations.provider import clients
-from generations.workers import callback_inbox, surplus_canceller
+from generations.workers import callback_inbox, reconciler, surplus_canceller
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
 from tests.helpers.database_guards import rejecting_inserts
+from tests.helpers.outages import let_outage_pass, let_patience_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
+CAT = "https://example.com/cat.png"
 
 
 def submit_and_lose(order: PlaceOrder, work: Work) -> Generation:
@@ -126,16 +130,17 @@ def test_a_submission_is_repeated_twice_at_most(fal: Simulator, order: PlaceOrde
 # --- Identical orders ---
 
 
-def test_of_two_identical_lost_submissions_neither_adopts_the_one_recorded_job(
+def test_of_two_identical_lost_submissions_each_finds_its_own_job(
     fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
+    """The seeds that Limn has drawn tell them apart."""
     fal.script("drop_after_accept", "callback:lost")
     fal.script("drop_before_accept")
     identical = [submit_and_lose(order, work), submit_and_lose(order, work)]
 
     work.reconcile()
 
-    assert [states(generation) for generation in identical] == [["unknown"], ["unknown"]]
+    assert [states(generation) for generation in identical] == [["accepted"], ["unknown"]]
 
 
 def test_a_lost_submission_does_not_adopt_the_job_of_an_identical_one_that_is_being_sent(
@@ -152,6 +157,71 @@ def test_a_lost_submission_does_not_adopt_the_job_of_an_identical_one_that_is_be
     assert states(sent) == ["accepted"]
 
 
+# --- The jobs of other programs on the same account of fal ---
+
+
+def order_as_a_stranger(arguments: dict[str, Any]) -> str:
+    """Orders the same from fal as another program would. Returns the request id."""
+    fal = clients.fal()
+    return fal.submit("fal-ai/flux/schnell", arguments, webhook_url="", start_timeout_seconds=60).request_id
+
+
+def test_a4_the_job_of_a_stranger_is_never_adopted(fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    fal.script("drop_before_accept")
+    generation = submit_and_lose(order, work)
+    stranger = order_as_a_stranger(generation.arguments)
+    let_minutes_pass(3)
+
+    work.until_done(generation)
+
+    assert (generation.status, states(generation)) == (Status.COMPLETED, ["missing", "accepted"])
+    assert not Submission.objects.filter(request_id=stranger).exists()
+
+
+@pytest.mark.parametrize(
+    "model, inputs", [("flux-schnell", {"prompt": "a cat", "seed": 7}), ("birefnet-v2", {"image_url": CAT})], ids=str
+)
+def test_a4_without_a_seed_of_limns_own_it_waits_for_its_callback(
+    model: str, inputs: dict[str, Any], fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
+) -> None:
+    """The customer has chosen the seed, or the model has none."""
+    fal.script("drop_after_accept", "callback:lost")
+    generation = order(model, **inputs)
+    work.submit()
+    let_outage_pass(timedelta(minutes=30), fal)
+
+    work.reconcile()
+    work.reconcile()
+
+    assert (states(generation), generation.events.filter(fact="ambiguous").count()) == (["unknown"], 1)
+    callbacks.send(generation.submissions.get())
+    assert work.until_done(generation).status == Status.COMPLETED
+    assert len(fal.log.posts()) == 1
+
+
+def test_a4_a_record_that_names_the_webhook_proves_whose_job_it_is(
+    fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fal's documentation of the record names no such member."""
+    fal.script("drop_after_accept", "callback:lost")
+    generation = order(prompt="a cat", seed=7)
+    work.submit()
+    original = wire.read_record
+
+    def with_webhook(body: bytes) -> wire.RecordPage:
+        page = original(body)
+        url = clients.callback_url(generation.submissions.get())
+        return replace(page, items=[replace(item, texts=frozenset({url})) for item in page.items])
+
+    monkeypatch.setattr(wire, "read_record", with_webhook)
+
+    assert work.until_done(generation).status == Status.COMPLETED
+    assert states(generation) == ["accepted"]
+
+
+# --- Requests that belong to another order ---
+
+
 def test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error(
     fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
@@ -166,24 +236,28 @@ def test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error
     assert callback_inbox.catch_up(second)
 
     first.refresh_from_db()
-    assert (first.phase, states(second)) == (Phase.STORING, ["sent"])
+    assert (first.phase, states(second)) == (Phase.STORING, ["disputed"])
     assert not lifecycle.submitted(submission, receipt)
 
 
-def test_a_submission_that_stays_unknown_for_20_minutes_fails_and_costs_nothing(
+def test_a_submission_that_stays_unknown_fails_at_its_deadline_and_costs_nothing(
     fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_after_accept", "callback:lost")
-    fal.script("drop_before_accept")
-    identical = [submit_and_lose(order, work), submit_and_lose(order, work)]
-    let_minutes_pass(20)
+    generation = order(prompt="a cat", seed=7)
+    work.submit()
+    work.reconcile()
+    let_patience_end(reconciler.UNKNOWN_PATIENCE)
+    work.reconcile()
+    before_the_deadline = states(generation)
+    Generation.objects.update(deadline_at=timezone.now())
 
     work.reconcile()
 
     alice.refresh_from_db()
+    generation.refresh_from_db()
+    assert (before_the_deadline, generation.failure_code) == (["unknown"], FailureCode.SUBMISSION_UNKNOWN)
     assert alice.held == 0
-    codes = {work.until_done(generation).failure_code for generation in identical}
-    assert codes == {FailureCode.SUBMISSION_UNKNOWN}
 
 
 # --- Surplus jobs ---
@@ -225,8 +299,7 @@ def test_a_surplus_job_that_cannot_be_cancelled_now_is_tried_again(
 ) -> None:
     fal.script("drop_after_accept", "callback:lost", "hold")
     generation = submit_and_lose(order, work)
-    Generation.objects.update(deadline_at=timezone.now())
-    work.reconcile()
+    lifecycle.failed(generation, lifecycle.failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
     callbacks.send(generation.submissions.get())
     settings.FAL_QUEUE_URL = "http://127.0.0.1:9"
 

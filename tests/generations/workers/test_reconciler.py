@@ -19,7 +19,9 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.outages import let_patience_end
 from tests.helpers.scripted_servers import Connection, respond, serving
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,6 +150,12 @@ def test_a_failure_names_the_input_that_the_model_refused(fal: Simulator, order:
 # --- Requests and results that fal has deleted ---
 
 
+def forget_payloads(fal: Simulator) -> None:
+    """Deletes the answer from fal's record, too, once the job has ended."""
+    until(lambda: fal.log.accepted()[0].completed_at is not None)
+    fal.log.delete_payloads(fal.log.accepted()[0].request_id)
+
+
 def test_f2_a_young_request_that_fal_does_not_know_stays_waiting(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     """fal's status may lag behind its receipt."""
     fal.script("poll:404", "hold")
@@ -160,13 +168,16 @@ def test_f2_a_young_request_that_fal_does_not_know_stays_waiting(fal: Simulator,
     assert generation.phase == Phase.WAITING
 
 
-def test_f2_an_old_request_that_fal_does_not_know_fails_and_costs_nothing(
+def test_f2_a_request_that_fal_does_not_know_for_minutes_fails_and_costs_nothing(
     fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
-    fal.script("poll:404", "hold", "callback:lost")
+    fal.script("poll:404", "callback:lost")
     generation = order()
     work.submit()
-    Submission.objects.update(answered_at=timezone.now() - timedelta(hours=1))
+    work.until(lambda: Generation.objects.get().unanswered_since)
+    forget_payloads(fal)
+    assert Generation.objects.get().phase == Phase.WAITING
+    let_patience_end(reconciler.GONE_PATIENCE)
 
     work.reconcile()
 
@@ -182,7 +193,9 @@ def test_f3_a_result_that_has_expired_fails_and_costs_nothing(
     fal.script(fault, "callback:lost")
     generation = order()
     work.submit()
-    Submission.objects.update(answered_at=timezone.now() - timedelta(hours=1))
+    work.until(lambda: Generation.objects.get().unanswered_since)
+    forget_payloads(fal)
+    let_patience_end(reconciler.GONE_PATIENCE)
 
     work.until_done(generation)
 
@@ -231,10 +244,13 @@ def test_a25_a_result_that_comes_after_the_deadline_is_delivered_and_charged(
     assert alice.balance == 997
 
 
-def test_without_a_verdict_an_hour_after_the_deadline_it_fails_and_costs_nothing(
+def test_without_a_verdict_an_hour_after_the_cancellation_it_fails_and_costs_nothing(
     past_deadline: PastDeadline, alice: Account, work: Work
 ) -> None:
     generation = past_deadline("cancel:completes_anyway", passed=timedelta(hours=2))
+    work.reconcile()
+    assert Generation.objects.get().status == Status.PROCESSING
+    Generation.objects.update(cancel_sent_at=timezone.now() - reconciler.VERDICT_PATIENCE)
 
     work.reconcile()
 

@@ -17,11 +17,12 @@ from credits.models import Account
 from generations import lifecycle
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Status, Submission
 from generations.provider import circuit_breaker
-from generations.workers import submitter
+from generations.workers import reconciler, submitter
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.outages import let_patience_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,11 +125,10 @@ def test_retry_after_postpones_the_next_submission(submit_with: SubmitWith) -> N
     assert generation.next_attempt_at >= answered_at + timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("fault, code", [("status:503-bare", "provider_error"), ("status:403", "provider_unfunded")])
-def test_a_refusal_after_the_deadline_fails_and_costs_nothing(
-    fault: str, code: str, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
+def test_a_refusal_of_the_account_after_the_deadline_fails_and_costs_nothing(
+    fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
-    fal.always(fault)
+    fal.always("status:403")
     generation = order()
     Generation.objects.update(deadline_at=timezone.now())
 
@@ -136,7 +136,7 @@ def test_a_refusal_after_the_deadline_fails_and_costs_nothing(
 
     generation.refresh_from_db()
     alice.refresh_from_db()
-    assert (generation.failure_code, generation.retryable, alice.held) == (code, True, 0)
+    assert (generation.failure_code, generation.retryable, alice.held) == ("provider_unfunded", True, 0)
 
 
 def test_a5_a_generation_stays_queued_while_fal_cannot_be_reached(settings, order: PlaceOrder, work: Work) -> None:
@@ -215,6 +215,9 @@ def test_a4_an_unknown_submission_fails_at_the_deadline_and_costs_nothing(
 ) -> None:
     generation = submit_with("drop_before_accept")
     Generation.objects.update(deadline_at=timezone.now())
+    work.reconcile()
+    assert Generation.objects.get().phase == Phase.UNKNOWN
+    let_patience_end(reconciler.UNKNOWN_PATIENCE)
 
     work.reconcile()
 
