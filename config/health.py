@@ -131,7 +131,7 @@ def _check_storage() -> str:
             return "not writable"
     try:
         return storage_state.part_of_health()
-    except error_handlers.DATABASE_UNAVAILABLE:
+    except UNAVAILABLE:
         # The part of the database says so.
         return WELL
 

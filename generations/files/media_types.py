@@ -49,6 +49,10 @@ class NotMedia(Exception):
         self.detail = detail
 
 
+class TooCostly(NotMedia):
+    """Inspecting the file took too much memory or time. On a busy machine that may be the fault of the machine."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
     """What a file is, according to its bytes."""

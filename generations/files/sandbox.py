@@ -26,7 +26,7 @@ from typing import IO
 
 from generations.errors import Unavailable
 from generations.files import sandbox_process
-from generations.files.media_types import MediaInfo, NotMedia
+from generations.files.media_types import MediaInfo, NotMedia, TooCostly
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,10 @@ def close() -> None:
 
 def _parse(answer: bytes) -> MediaInfo:
     """Read the answer of a child. A file may have taken the child over, so only plausible answers are accepted."""
+    if not answer:
+        raise TooCostly("inspecting it took too much memory or time")
     try:
-        fields = json.loads(answer or b'{"refused": "inspecting it took too much memory or time"}')
+        fields = json.loads(answer)
         if "refused" in fields:
             message, detail = str(fields["refused"])[:200], str(fields.get("detail", ""))[:200]
             logger.info("a file was refused", extra={"reason": message, "detail": detail})

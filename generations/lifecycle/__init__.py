@@ -8,7 +8,7 @@ of another one (`database.transactions`).
 
 from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
 from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_batch, cancel_sent, cancelled
-from generations.lifecycle.ending import failed, give_up, provider_failed
+from generations.lifecycle.ending import failed, give_up, provider_failed, report_stuck
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
 from generations.lifecycle.placing import order, order_batch
@@ -59,6 +59,7 @@ __all__ = [
     "progressed",
     "provider_failed",
     "rejected",
+    "report_stuck",
     "source_url_changed",
     "stored",
     "submission_lost",

@@ -19,9 +19,8 @@ from generations.lifecycle.failures import failure, failure_for
 from generations.lifecycle.transitions import Fact, lock, lock_of, move, seconds_after
 from generations.models import FailureCode, Generation, Output, Phase, Submission
 
-# fal keeps files for at least seven days, so fal is not the limit. A storage outage that lasts longer than this is
-# known to an operator.
-COPY_SECONDS_MAX = 6 * 3600
+# fal keeps files for at least seven days. As long as it does, no trouble of the storage or of Limn loses one.
+COPY_SECONDS_MAX = 7 * 24 * 3600
 
 
 @repeated

@@ -138,6 +138,18 @@ def give_up(generation: Generation, *, detail: str) -> bool:
     generation = lock(generation.pk)
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():
         return fail(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
-    if not generation.is_done and not generation.events.filter(fact="stuck").exists():
-        record_event(generation, Fact(name="stuck", actor="limn", staff_note=detail))
+    _report_stuck(generation, detail)
     return False
+
+
+@repeated
+def report_stuck(output: Output, *, detail: str) -> bool:
+    """Tell staff once that a file could not be copied for long. False if they know, or the generation has ended."""
+    return _report_stuck(lock(output.generation_id), detail)
+
+
+def _report_stuck(generation: Generation, detail: str) -> bool:
+    if generation.is_done or generation.events.filter(fact="stuck").exists():
+        return False
+    record_event(generation, Fact(name="stuck", actor="limn", staff_note=detail))
+    return True

@@ -51,18 +51,24 @@ def stored(output: Output, file: StoredFile) -> bool:
 
 
 @repeated
-def output_lost(output: Output, *, detail: str) -> bool:
-    """Record that one output will never be stored. False if the lease is lost, or the generation does not change."""
-    return _end(output, state=Output.State.LOST, detail=detail[:500])
+def output_lost(output: Output, *, detail: str, code: FailureCode = FailureCode.COPY_FAILED) -> bool:
+    """Record that one output will never be stored. False if the lease is lost, or the generation does not change.
+
+    Args:
+        code: why the generation fails, if this was its last output and none is stored.
+    """
+    return _end(output, code, state=Output.State.LOST, detail=detail[:500])
 
 
-def not_copied(output: Output, *, detail: str, missed: bool) -> bool:
+def not_copied(output: Output, *, detail: str, missed: bool, is_first: bool = False) -> bool:
     """Record an attempt to copy that failed. False if the lease is lost.
 
     Args:
         missed: the file was not where fal said, or was not what it should be. An error of Limn is no miss.
+        is_first: earlier misses were before an outage of Limn, and no longer count.
     """
-    written = _leased(output).update(misses=F("misses") + int(missed), detail=detail[:500])
+    misses = int(missed) if is_first else F("misses") + int(missed)
+    written = _leased(output).update(misses=misses, detail=detail[:500])
     output.refresh_from_db(fields=["misses", "detail"])
     return bool(written)
 
@@ -85,7 +91,7 @@ def _leased(output: Output) -> QuerySet[Output]:
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 
-def _end(output: Output, **changes: Any) -> bool:
+def _end(output: Output, code: FailureCode = FailureCode.COPY_FAILED, **changes: Any) -> bool:
     """Write how an output ended. If no other one is pending, end the generation: under its lock, one output is last."""
     generation = lock(output.generation_id)
     outputs = statements.end_output(output, changes | {"next_attempt_at": None})
@@ -95,7 +101,7 @@ def _end(output: Output, **changes: Any) -> bool:
         message = f"Copying {outputs.total - outputs.pending + 1} of {outputs.total} files"
         return move(generation, Phase.STORING, only_from={Phase.STORING}, message=message)
     if not outputs.delivered:
-        return fail(generation, failure(FailureCode.COPY_FAILED, detail=outputs.detail), actor="limn")
+        return fail(generation, failure(code, detail=outputs.detail), actor="limn")
     return complete(
         generation,
         # fal may deliver fewer files than ordered; the price was for `files_expected`.

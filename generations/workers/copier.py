@@ -11,6 +11,7 @@ import base64
 import binascii
 import logging
 import time
+from datetime import timedelta
 from functools import cache, partial
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,15 +20,16 @@ from django.db.models import QuerySet
 
 from database import clock
 from database.time_scale import scaled
+from database.transactions import UNAVAILABLE
 from generations import lifecycle
 from generations.catalogue import extract_files
 from generations.fal import Completed, FalError
 from generations.files import sandbox, storage, storage_mark, write_attempts
-from generations.files.media_types import NotMedia
+from generations.files.media_types import NotMedia, TooCostly
 from generations.files.spool import Spool
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import StoredFile
-from generations.models import Output, Submission
+from generations.models import FailureCode, Output, Submission
 from generations.provider import clients
 from generations.safe_http import client as http_client
 from generations.workers import statements
@@ -48,6 +50,10 @@ FIRST_RETRY_SECONDS = scaled(2)
 # through the CDN; after six misses over two minutes it will not come.
 FIRST_RETRY_AFTER_MISS_SECONDS = scaled(5)
 MISSES_MAX = 6
+# Staff are told of a file that could not be copied for this long.
+PATIENCE = timedelta(seconds=scaled(900))
+# A file that kills its workers is tried rarely, so that the others are not kept waiting.
+STUCK_RETRY_SECONDS = scaled(300)
 # The work mostly waits for the network. More copies at once would only compete for the same processor and line.
 THREADS = 16
 FREE_SECONDS_MAX = 5.0
@@ -61,6 +67,13 @@ class Broken(Exception):
 
 class LeaseLost(Exception):
     """The lease ran out during the copy, and the output is no longer this worker's."""
+
+
+# Everything else that ends an attempt is an error of Limn, and is logged with its traceback.
+EXPECTED = (
+    *(http_client.FetchError, Broken, TooCostly, sandbox.SandboxUnavailable, storage.StoredOtherwise),
+    *(BotoCoreError, ClientError, OSError),
+)
 
 
 def due() -> QuerySet[Output]:
@@ -101,7 +114,14 @@ def copy_claimed(outputs: list[Output]) -> int:
 
 
 def _give_up(output: Output) -> None:
-    lifecycle.output_lost(output, detail=f"{output.crashes} workers in a row died while they copied it")
+    """Try a file that CRASHES_MAX workers in a row did not survive rarely, and give it up when fal has deleted it."""
+    detail = f"{output.crashes} workers in a row died while they copied it"
+    if output.give_up_at <= clock.now():
+        lifecycle.output_lost(output, detail=detail, code=FailureCode.INTERNAL_ERROR)
+        return
+    lifecycle.report_stuck(output, detail=detail)
+    # One crash below the limit: the next worker that dies parks it again at once.
+    leases.release(output, retry_in_seconds=STUCK_RETRY_SECONDS, crashes=leases.CRASHES_MAX - 1)
 
 
 def _copy(output: Output) -> None:
@@ -119,9 +139,12 @@ def _copy(output: Output) -> None:
         # Final: the same URL is refused again, and the same file is too large again.
         logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
         lifecycle.output_lost(output, detail=str(error))
-    except (http_client.Missing, Broken, storage.StoredOtherwise) as error:
+    except (http_client.Missing, Broken) as error:
         _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
-    except (http_client.TryLater, BotoCoreError, ClientError, OSError) as error:
+    except UNAVAILABLE:
+        raise
+    except Exception as error:
+        # The storage, the network, this machine, or an error of Limn. The file is still at fal.
         _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
     write_attempts.end(output, has_written=spool is not None and spool.is_sent)
 
@@ -155,6 +178,8 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
         end_is_proven = True
     try:
         found = sandbox.inspect(spool.file) if spool.content is None else sandbox.inspect_output(spool.content)
+    except TooCostly:
+        raise
     except NotMedia as error:
         raise Broken(f"{error}: {error.detail}" if error.detail else str(error)) from error
     # A file that ended with its connection may have been cut off there. Without an answer it is fetched again later.
@@ -204,19 +229,31 @@ def _decode(data_url: str) -> bytes:
 
 
 def _retry_later(output: Output, error: Exception, *, first: float, missed: bool) -> None:
-    """Release the output for another attempt, or give it up after MISSES_MAX misses or at its deadline."""
-    detail = f"{type(error).__name__}: {error}"[:500]
+    """Release the output for another attempt.
+
+    It is given up after MISSES_MAX misses, and when the attempts still fail after the time for which fal keeps it.
+    Misses before an outage of Limn do not count.
+    """
+    detail, now = f"{type(error).__name__}: {error}"[:500], clock.now()
     extra = {"output": str(output.pk), "attempt": output.attempts, "error": detail}
-    logger.warning("an output could not be copied", extra=extra)
-    lifecycle.not_copied(output, detail=detail, missed=missed)
-    if (missed and output.misses >= MISSES_MAX) or output.give_up_at <= clock.now():
+    logger.warning("an output could not be copied", extra=extra, exc_info=not isinstance(error, EXPECTED))
+    unanswered = output.record_unanswered(now)
+    lifecycle.not_copied(output, detail=detail, missed=missed, is_first=not unanswered)
+    if missed and output.misses >= MISSES_MAX:
         lifecycle.output_lost(output, detail=detail)
         return
+    if output.give_up_at <= now and unanswered >= PATIENCE:
+        is_fals = isinstance(error, http_client.FetchError)
+        code = FailureCode.COPY_FAILED if is_fals else FailureCode.INTERNAL_ERROR
+        lifecycle.output_lost(output, detail=detail, code=code)
+        return
+    if unanswered >= PATIENCE:
+        lifecycle.report_stuck(output, detail=detail)
     if missed and output.misses == ASK_AGAIN_MISSES:
         _refresh_source_url(output)
     asked = error.retry_after_seconds if isinstance(error, http_client.TryLater) else None
     wait = backoff.seconds(output.attempts, first=first, longest=LONGEST_RETRY_SECONDS, asked=asked)
-    leases.release(output, retry_in_seconds=wait)
+    leases.release(output, retry_in_seconds=wait, changes=output.unanswered_columns)
 
 
 def _refresh_source_url(output: Output) -> None:

@@ -25,8 +25,9 @@ def let_outage_pass(duration: timedelta, *fal: Simulator) -> None:
 def let_patience_end(patience: timedelta) -> None:
     """Make what fal has not answered remain unanswered for as long as `patience`, up to this moment."""
     now = timezone.now()
-    rows = Generation.objects.exclude(unanswered_since=None)
-    rows.update(unanswered_since=now - patience, unanswered_until=now)
+    for table in (Generation, Output):
+        rows = table._default_manager.exclude(unanswered_since=None)
+        rows.update(unanswered_since=now - patience, unanswered_until=now)
 
 
 def _age(rows: QuerySet[Any], duration: timedelta) -> None:

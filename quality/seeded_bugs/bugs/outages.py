@@ -7,6 +7,106 @@ from quality.seeded_bugs.changes import ReplaceCode
 
 BUGS = (
     Bug(
+        number="24a",
+        sentence="A row whose work raises is left until its lease runs out, as if its worker had died",
+        changes=(
+            ReplaceCode(
+                module="generations.jobs.parallel",
+                old="leases.return_later(row)",
+                new="pass",
+            ),
+        ),
+        caught_by=("test_e4_trouble_in_a_living_worker_is_no_crash_and_the_row_waits",),
+    ),
+    Bug(
+        number="24b",
+        sentence="What Limn gives up is blamed on the provider",
+        changes=(
+            ReplaceCode(
+                module="generations.lifecycle.ending",
+                old="FailureCode.INTERNAL_ERROR",
+                new="FailureCode.PROVIDER_ERROR",
+            ),
+        ),
+        caught_by=("test_e4_a_generation_that_killed_five_submitters_fails_and_costs_nothing",),
+    ),
+    Bug(
+        number="24c",
+        sentence="A file that killed five workers is lost although fal still has it",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.copier",
+                within="_give_up",
+                old="output.give_up_at <= clock.now()",
+                new="True",
+            ),
+        ),
+        caught_by=("test_e4_an_output_that_killed_five_copiers_is_tried_again_rarely_and_not_lost",),
+    ),
+    Bug(
+        number="24d",
+        sentence="Trouble of the storage counts as a missing file",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.copier",
+                old="_retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)",
+                new="_retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=True)",
+            ),
+        ),
+        caught_by=("test_c12_trouble_of_this_machine_or_of_the_storage_is_no_miss",),
+    ),
+    Bug(
+        number="27a",
+        sentence="A late generation fails at the first question without an answer",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="unanswered >= (UNKNOWN_PATIENCE if is_unknown else VERDICT_PATIENCE)",
+                new="True",
+            ),
+        ),
+        caught_by=(
+            "test_f14_patience_begins_with_the_first_question_without_an_answer",
+            "test_a4_an_unknown_submission_fails_at_the_deadline_and_costs_nothing",
+        ),
+    ),
+    Bug(
+        number="27b",
+        sentence="One 404 is final",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="generation.unanswered_for(now) < GONE_PATIENCE",
+                new="False",
+            ),
+        ),
+        caught_by=("test_f2_a_young_request_that_fal_does_not_know_stays_waiting",),
+    ),
+    Bug(
+        number="27c",
+        sentence="Patience goes on during an outage of Limn",
+        changes=(
+            ReplaceCode(
+                module="generations.models.inquiry",
+                old="now - self.unanswered_until > PAUSE_MAX",
+                new="False",
+            ),
+        ),
+        caught_by=("test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_anew",),
+    ),
+    Bug(
+        number="27d",
+        sentence="An open circuit breaker ends late generations before a probe",
+        changes=(
+            ReplaceCode(
+                module="generations.provider.circuit_breaker",
+                old="deadline_at__lte=Subquery(refused_at)",
+                new="deadline_at__lte=Now()",
+            ),
+        ),
+        caught_by=("test_an_open_breaker_ends_no_queued_generation_before_a_probe",),
+    ),
+    Bug(
         number="28a",
         sentence="Decisions use the clock of the process",
         changes=(ReplaceCode(module="database.clock", old="return _measured.now()", new="return timezone.now()"),),
@@ -23,5 +123,47 @@ BUGS = (
         changes=(ReplaceCode(module="generations.workers.loops", old="clock.is_wrong()", new="False", matches=2),),
         caught_by=("test_e14_a_worker_with_a_wrong_clock_leaves_the_work_to_another",),
         database="postgresql",
+    ),
+    Bug(
+        number="30a",
+        sentence="A job with the same arguments is adopted, although another program may have ordered it",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="submission.seed is not None or callback_url in each.texts",
+                new="True",
+            ),
+        ),
+        caught_by=("test_a4_without_a_seed_of_limns_own_it_waits_for_its_callback",),
+    ),
+    Bug(
+        number="30b",
+        sentence="No seed is drawn, so an identical job of another program is adopted or waited for",
+        changes=(
+            ReplaceCode(
+                module="generations.catalogue.declaration",
+                old="secrets.randbelow(SEEDS)",
+                new="None",
+            ),
+        ),
+        caught_by=(
+            "test_a4_a_job_that_fals_record_knows_is_adopted",
+            "test_a4_the_job_of_a_stranger_is_never_adopted",
+        ),
+    ),
+    Bug(
+        number="31a",
+        sentence="A request id that another order has is passed over",
+        changes=(
+            ReplaceCode(
+                module="generations.lifecycle.submitting",
+                old="_dispute(generation, submission, owner)",
+                new="pass",
+            ),
+        ),
+        caught_by=(
+            "test_a_request_that_another_generation_has_named_is_disputed",
+            "test_a26_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
+        ),
     ),
 )

@@ -21,6 +21,7 @@ from tests.fixtures.orders import PlaceOrder
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import film
 from tests.helpers.background_work import Work
+from tests.helpers.outages import let_patience_end
 from tests.helpers.scripted_servers import Connection, respond, serving
 from tests.services.seaweed import Bucket
 from tests.services.waiting import HANG_SECONDS, until
@@ -142,7 +143,7 @@ def test_c27_some_of_four_files_cost_a_part_of_the_price(
 # --- Storage ---
 
 
-def test_c20_an_unreachable_storage_is_tried_until_the_deadline(
+def test_c20_an_unreachable_storage_is_tried_for_as_long_as_fal_keeps_the_file(
     settings, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     generation = order()
@@ -151,8 +152,27 @@ def test_c20_an_unreachable_storage_is_tried_until_the_deadline(
     settings.STORAGES = {**settings.STORAGES, "default": unreachable.storage}
     work.until(lambda: Output.objects.filter(attempts__gte=2).exists())
     Output.objects.update(give_up_at=timezone.now() - timedelta(seconds=1))
+    work.copy()
+    assert Output.objects.get().state == Output.State.PENDING
+    let_patience_end(copier.PATIENCE)
 
-    assert work.until_done(generation).failure_code == FailureCode.COPY_FAILED
+    assert work.until_done(generation).failure_code == FailureCode.INTERNAL_ERROR
+
+
+def test_c20_staff_are_told_once_of_a_file_that_cannot_be_stored_for_long(
+    settings, fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    generation = order()
+    work.submit()
+    unreachable = Bucket(name="none", endpoint_url="http://127.0.0.1:9")
+    settings.STORAGES = {**settings.STORAGES, "default": unreachable.storage}
+    work.until(lambda: Output.objects.filter(attempts__gte=1, lease=None).exists())
+    let_patience_end(copier.PATIENCE)
+
+    work.copy()
+    work.copy()
+
+    assert (generation.events.filter(fact="stuck").count(), Output.objects.get().misses) == (1, 0)
 
 
 def test_c22_a_copy_succeeds_after_a_wrong_storage_key_is_corrected(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from generations import lifecycle
+from generations.files import storage
+from generations.files.media_types import TooCostly
+from generations.files.storage import StoredOtherwise
 from generations.models import FailureCode, Output, Status
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
+from tests.helpers.outages import let_outage_pass
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +80,37 @@ def test_attempts_during_an_outage_of_limns_storage_do_not_count_as_misses(
     work.until(Output.objects.exists)
     Output.objects.update(attempts=50)
 
+    assert work.until_done(generation).status == Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", ["cdn:404x1", "cdn:503x1"])
+def test_f14_after_an_outage_one_fault_of_the_cdn_loses_no_file(
+    fault: str, fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    fal.script(fault)
+    generation = order()
+    work.until(Output.objects.exists)
+    Output.objects.update(misses=5)
+    let_outage_pass(timedelta(days=8), fal)
+
+    assert work.until_done(generation).status == Status.COMPLETED
+
+
+@pytest.mark.parametrize("error", [TooCostly("it took too much time"), StoredOtherwise("another file")], ids=repr)
+def test_c12_trouble_of_this_machine_or_of_the_storage_is_no_miss(
+    error: Exception, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    generation = order()
+    work.until(Output.objects.exists)
+    with monkeypatch.context() as trouble:
+        trouble.setattr(storage, "put_proven", fail)
+        for _ in range(8):
+            work.copy()
+
+    assert Output.objects.get().misses == 0
     assert work.until_done(generation).status == Status.COMPLETED
 
 

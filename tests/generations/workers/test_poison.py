@@ -212,34 +212,48 @@ def test_a_row_is_poison_after_five_crashes_in_a_row(order: PlaceOrder) -> None:
 # --- Outputs ---
 
 
-def test_e4_an_output_that_killed_five_copiers_is_given_up_and_costs_nothing(
-    film_server: Server, alice: Account, order_answered_with: OrderAnsweredWith
+def test_e4_an_output_that_killed_five_copiers_is_tried_again_rarely_and_not_lost(
+    film_server: Server, order_answered_with: OrderAnsweredWith, work: Work
 ) -> None:
     generation = order_answered_with(f"{film_server.url}/film")
     let_workers_die(Output)
 
     copier.run_once(limit=10)
 
+    output = Output.objects.get()
+    assert output.next_attempt_at is not None
+    assert (output.state, output.next_attempt_at > timezone.now() + timedelta(seconds=100)) == ("pending", True)
+    assert generation.events.filter(fact="stuck").count() == 1
+    assert work.until_done(generation).status == Status.COMPLETED
+
+
+def test_e4_an_output_that_kills_copiers_until_fal_has_deleted_it_costs_nothing(
+    film_server: Server, alice: Account, order_answered_with: OrderAnsweredWith
+) -> None:
+    generation = order_answered_with(f"{film_server.url}/film")
+    Output.objects.update(give_up_at=timezone.now())
+    let_workers_die(Output)
+
+    copier.run_once(limit=10)
+
     generation.refresh_from_db()
     alice.refresh_from_db()
-    assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.COPY_FAILED, 1000, 0)
+    assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.INTERNAL_ERROR, 1000, 0)
     assert "5 workers in a row" in generation.outputs.get().detail
     assert "5 workers in a row" in generation.events.get(fact="failed").staff_note
 
 
-def test_e4_the_other_outputs_are_copied(
-    film_server: Server, order_answered_with: OrderAnsweredWith, work: Work
-) -> None:
+def test_e4_the_other_outputs_are_copied_meanwhile(film_server: Server, order_answered_with: OrderAnsweredWith) -> None:
     generation = order_answered_with(f"{film_server.url}/film", f"{film_server.url}/poison")
-    generation.outputs.filter(index=1).update(crashes=LAST)
+    let_workers_die(Output)
+    Output.objects.filter(index=0).update(lease=None, leased_until=None, crashes=0)
 
-    work.until_done(generation)
+    copier.run_once(limit=10)
 
-    assert generation.status == Status.COMPLETED
-    assert [output.state for output in generation.outputs.all()] == ["stored", "lost"]
+    assert [output.state for output in generation.outputs.all()] == ["stored", "pending"]
 
 
-def test_e4_an_output_that_kills_worker_processes_is_given_up(
+def test_e4_an_output_that_kills_worker_processes_is_parked(
     film_server: Server, limn: Processes, order_answered_with: OrderAnsweredWith, settings, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(DIES_AT_PORT.format(port=film_server.port))
@@ -251,9 +265,8 @@ def test_e4_an_output_that_kills_worker_processes_is_given_up(
     expire_leases(Output)
     limn("work", **environment)
 
-    until(lambda: Generation.objects.get().is_done)
-    assert "5 workers in a row" in generation.outputs.get().detail
-    assert film_server.connections == 0
+    until(lambda: generation.events.filter(fact="stuck").exists())
+    assert (Output.objects.get().state, film_server.connections) == (Output.State.PENDING, 0)
 
 
 # --- Generations that fal does not have ---

@@ -237,6 +237,7 @@ def test_a25_a_result_that_comes_after_the_deadline_is_delivered_and_charged(
 ) -> None:
     generation = past_deadline("cancel:completes_anyway")
     work.reconcile()
+    work.reconcile()
     fal.finish(callbacks.request_id(generation.submissions.get()))
 
     assert work.until_done(generation).status == Status.COMPLETED

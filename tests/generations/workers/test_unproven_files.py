@@ -19,11 +19,13 @@ from PIL import Image
 from credits.models import Account
 from generations.models import FailureCode, Generation, Output, Status
 from generations.safe_http import client as http_client
+from generations.workers import copier
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import FILES, film_with_long_boxes, picture, streamed_webm
 from tests.helpers.background_work import Work
+from tests.helpers.outages import let_patience_end
 from tests.helpers.scripted_servers import Connection, respond, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +147,9 @@ def test_c5_the_size_that_fal_announced_proves_the_end(ordered_from, work: Work)
 
 def test_c5_a_file_that_is_never_proven_costs_nothing(ordered_from, alice: Account, work: Work) -> None:
     with ordered_from(FileServer(MESH, cuts=False, tells=False)) as generation:
+        work.copy()
         Output.objects.update(give_up_at=timezone.now() - timedelta(seconds=1))
+        let_patience_end(copier.PATIENCE)
         work.copy()
 
     alice.refresh_from_db()

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0007_database_clock'),
+        ('generations', '0008_write_attempts_and_storage_marks'),
     ]
 
     operations = [
