@@ -9,7 +9,7 @@ from django.db import models
 
 from database.time_scale import scaled
 
-# Rows are asked about more often than this. After a longer pause Limn was down, and patience begins anew.
+# Rows are asked about more often than this. After a longer pause Limn was down, and patience begins again.
 PAUSE_MAX = timedelta(seconds=scaled(600))
 
 

@@ -159,23 +159,7 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
         FetchError, Broken, LeaseLost, and errors of the storage.
     """
     started_at = _uptime()
-    if output.source_url.startswith("data:"):
-        spool.write(_decode(output.source_url))
-        end_is_proven = True
-    else:
-        end_is_proven = http_client.stream(
-            output.source_url,
-            spool,
-            hosts=settings.FAL_MEDIA_HOSTS,
-            bytes_max=FILE_BYTES_MAX,
-            seconds_max=FETCH_SECONDS_MAX,
-            keeps_connection=True,
-        )
-    if output.claimed_size_bytes is not None:
-        # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
-        if output.claimed_size_bytes != spool.size_bytes:
-            raise Broken(f"{spool.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
-        end_is_proven = True
+    end_is_proven = _fetch(output, spool)
     try:
         found = sandbox.inspect(spool.file) if spool.content is None else sandbox.inspect_output(spool.content)
     except TooCostly:
@@ -204,6 +188,27 @@ def _transfer(output: Output, spool: Spool) -> StoredFile:
         height=found.height,
         duration_seconds=found.duration_seconds,
     )
+
+
+def _fetch(output: Output, spool: Spool) -> bool:
+    """Fetch the output into `spool`. Returns whether it is proven to be whole. Raises FetchError, Broken."""
+    if output.source_url.startswith("data:"):
+        spool.write(_decode(output.source_url))
+        return True
+    end_is_proven = http_client.stream(
+        output.source_url,
+        spool,
+        hosts=settings.FAL_MEDIA_HOSTS,
+        bytes_max=FILE_BYTES_MAX,
+        seconds_max=FETCH_SECONDS_MAX,
+        keeps_connection=True,
+    )
+    if output.claimed_size_bytes is None:
+        return end_is_proven
+    # fal's file_size is right wherever it is given, so a shorter file was cut on the way.
+    if output.claimed_size_bytes != spool.size_bytes:
+        raise Broken(f"{spool.size_bytes} bytes came, fal announced {output.claimed_size_bytes}")
+    return True
 
 
 def key_of(output: Output, extension: str) -> str:

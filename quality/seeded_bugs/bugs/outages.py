@@ -92,7 +92,7 @@ BUGS = (
                 new="False",
             ),
         ),
-        caught_by=("test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_anew",),
+        caught_by=("test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_again",),
     ),
     Bug(
         number="27d",

@@ -13,6 +13,7 @@ from credits.models import Account
 from generations import lifecycle
 from generations.fal import ProviderReceipt
 from generations.models import FailureCode, Generation, Phase, Status, Submission
+from generations.provider import clients
 from generations.workers import reconciler
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
@@ -97,7 +98,9 @@ def disputed(fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work:
 def test_a26_the_callback_of_a_disputed_submission_names_its_job(
     disputed: Generation, fal: Simulator, callbacks: CallbackSender, work: Work
 ) -> None:
-    assert callbacks.send(disputed.submissions.get(), request_id="its-own-job") == 200
+    own = clients.fal().submit(disputed.endpoint, disputed.arguments, webhook_url="", start_timeout_seconds=60)
+
+    assert callbacks.send(disputed.submissions.get(), request_id=own.request_id) == 200
 
     assert work.until_done(disputed).status == Status.COMPLETED
 

@@ -114,7 +114,7 @@ def test_f14_patience_begins_with_the_first_question_without_an_answer(
     assert (after_one_question, generation.failure_code) == (Status.PROCESSING, FailureCode.DEADLINE)
 
 
-def test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_anew(
+def test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_again(
     settings, fal: Simulator, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("hold", "callback:lost")

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
-from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
-from django.db.models.functions import Now
 from django.utils import timezone
-from psycopg import errors
-from psycopg_pool import PoolTimeout
 
 from credits.models import Account
 from generations import lifecycle
 from generations.fal import Completed, FalClient
-from generations.jobs import leases, parallel
-from generations.jobs.leased_model import Leased
+from generations.jobs import leases
 from generations.models import FailureCode, Generation, Output, Phase, Rule, Status, Submission
 from generations.provider import clients
 from generations.workers import copier, reconciler, submitter
@@ -29,6 +21,7 @@ from tests.fixtures.orders import PlaceOrder
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import FILES
 from tests.helpers.background_work import Work
+from tests.helpers.crashes import LAST, TROUBLE, crash, expire_leases, let_workers_die
 from tests.helpers.outages import let_outage_pass, let_patience_end
 from tests.helpers.scripted_servers import Server, respond, serving
 from tests.services.processes import Processes
@@ -36,7 +29,6 @@ from tests.services.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LAST = leases.CRASHES_MAX
 # A sitecustomize module: the process dies when it connects to this port, as if a library had crashed it.
 DIES_AT_PORT = """
 import os, sys
@@ -55,158 +47,6 @@ def film_server(settings) -> Iterator[Server]:
     with serving(respond("200 OK", f"Content-Length: {len(film)}", body=film)) as server:
         settings.FAL_MEDIA_HOSTS = [*settings.FAL_MEDIA_HOSTS, server.host]
         yield server
-
-
-def expire_leases(rows: type[Leased]) -> None:
-    """Makes every row due and every lease run out, as if its worker had died."""
-    past = timezone.now() - timedelta(seconds=1)
-    rows._default_manager.filter(lease__isnull=False).update(leased_until=past)
-    rows._default_manager.filter(next_attempt_at__isnull=False).update(next_attempt_at=past)
-
-
-def crash(*args: object, **options: object) -> None:
-    raise RuntimeError("an error in Limn")
-
-
-def run(worker: Callable[..., int], rows: type[Leased], *, times: int) -> None:
-    """Runs the worker, each time after the leases of the time before have run out."""
-    for _ in range(times):
-        expire_leases(rows)
-        worker(limit=10)
-
-
-def let_workers_die(rows: type[Leased], *, times: int = LAST) -> None:
-    """Makes every row that is due look as if this many workers in a row had died while they held it."""
-    due = rows._default_manager.filter(next_attempt_at__isnull=False)
-    due.update(lease=uuid4(), crashes=times - 1)
-    expire_leases(rows)
-
-
-def caused_by(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
-
-
-# --- Counting crashes ---
-
-
-def claim() -> Leased:
-    (row,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1)
-    row.refresh_from_db()
-    return row
-
-
-def test_a_lease_that_runs_out_is_a_crash(order: PlaceOrder) -> None:
-    order()
-
-    assert [claim().crashes for _ in range(4)] == [0, 1, 2, 3]
-
-
-def test_a_release_resets_the_count(order: PlaceOrder) -> None:
-    order()
-    claim()
-
-    leases.release(claim())
-
-    assert claim().crashes == 0
-
-
-def test_e2_a_release_at_the_end_of_the_process_is_no_crash(order: PlaceOrder) -> None:
-    order()
-    claim()
-
-    leases.release_all()
-
-    assert claim().crashes == 0
-
-
-def test_a_worker_that_lives_and_lost_its_lease_takes_the_crash_back(order: PlaceOrder) -> None:
-    """As after an outage of the database, during which no lease could be renewed."""
-    order()
-    (lost,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=-1)
-    held = claim()
-    assert held.crashes == 1
-
-    leases.renew_until_forgotten([lost], seconds=0.03)
-
-    until(lambda: Generation.objects.get().crashes == 0)
-    assert Generation.objects.get().lease == held.lease
-
-
-TROUBLE = [
-    caused_by(OperationalError("the row is locked"), errors.LockNotAvailable()),
-    caused_by(OperationalError("a deadlock"), errors.DeadlockDetected()),
-    caused_by(OperationalError("it takes too long"), errors.QueryCanceled()),
-    caused_by(OperationalError("too many connections"), errors.TooManyConnections()),
-    caused_by(OperationalError("the disk is full"), errors.DiskFull()),
-    caused_by(InternalError("read-only"), errors.ReadOnlySqlTransaction()),
-    InterfaceError("the connection is closed"),
-    PoolTimeout("no connection"),
-    IntegrityError("a constraint"),
-    EndpointConnectionError(endpoint_url="http://storage"),
-    OSError(28, "No space left on device"),
-    RuntimeError("an error in Limn"),
-]
-
-
-@pytest.mark.parametrize("error", TROUBLE, ids=repr)
-def test_e4_trouble_in_a_living_worker_is_no_crash_and_the_row_waits(error: Exception, order: PlaceOrder) -> None:
-    order()
-    claim()
-
-    def fail(row: Generation) -> None:
-        raise error
-
-    handled = leases.claim(Generation.objects.in_progress(), limit=1, seconds=30)
-    parallel.run(handled, fail, give_up=fail, lease_seconds=30)
-
-    until(lambda: Generation.objects.get().lease is None)
-    assert Generation.objects.filter(next_attempt_at__gt=Now()).count() == 1
-    assert claim().crashes == 1
-
-
-def test_e4_the_pause_grows_while_the_trouble_lasts(order: PlaceOrder) -> None:
-    order()
-
-    def fail(row: Generation) -> None:
-        raise OperationalError("the row is locked")
-
-    def wait_of_next_failure() -> float:
-        handled = leases.claim(Generation.objects.in_progress(), limit=1, seconds=30)
-        parallel.run(handled, fail, give_up=fail, lease_seconds=30)
-        until(lambda: Generation.objects.get().lease is None)
-        due_at = Generation.objects.get().next_attempt_at
-        assert due_at is not None
-        return (due_at - timezone.now()).total_seconds()
-
-    waits = [wait_of_next_failure() for _ in range(4)]
-
-    assert waits[0] < 4 < waits[3]
-
-
-def test_e4_a_row_that_is_handled_slowly_is_not_counted(order: PlaceOrder) -> None:
-    """The worker lives, so its lease is renewed."""
-    order()
-    (row,) = leases.claim(Generation.objects.in_progress(), limit=1, seconds=0.5)
-    first_lease_ended = threading.Event()
-
-    def handle_slowly(row: Generation) -> None:
-        claimed_until = row.leased_until
-        until(lambda: Generation.objects.filter(leased_until__gt=claimed_until, leased_until__lt=Now()) or renewed())
-        first_lease_ended.set()
-
-    def renewed() -> bool:
-        return Generation.objects.filter(leased_until__gt=row.leased_until).exists()
-
-    parallel.run([row], handle_slowly, give_up=crash, lease_seconds=0.5)
-
-    assert first_lease_ended.is_set()
-
-
-def test_a_row_is_poison_after_five_crashes_in_a_row(order: PlaceOrder) -> None:
-    order()
-
-    assert [leases.has_crashed_too_often(claim()) for _ in range(7)] == [False] * 5 + [True] * 2
 
 
 # --- Outputs ---
