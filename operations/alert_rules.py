@@ -6,6 +6,9 @@
     bill       fal counts more units for a model than its list price assumes
     breaker    fal rejects the API key or the account
     files      the storage holds files that no row names, or lacks files that a row names
+    orphans    fal sends callbacks for no submission of this installation
+    ambiguous, contradicted, disputed, stuck
+               a generation needs an operator: see INCIDENT_TEXTS
 
 `docs/operations.md` lists them for operators; the thresholds below are explained where they stand.
 """
@@ -19,13 +22,13 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import F, Max, Q, Sum
+from django.db.models import Count, F, Max, Min, Q, Sum
 from django.db.models.functions import TruncHour
 
 from credits.models import Account
 from database import clock
 from database.ids import first_id
-from generations.models import SPENDING, Generation, StorageReport
+from generations.models import INCIDENTS, SPENDING, Event, Generation, ProviderCallback, StorageReport
 from generations.provider import circuit_breaker
 from generations.safe_http.addresses import is_loopback
 from operations import statistics
@@ -52,6 +55,23 @@ TITLES = {
     "bill": "fal bills more than the list price",
     "breaker": "fal rejects the key or the account",
     "files": "the storage and the database differ",
+    "orphans": "callbacks for no submission",
+    "ambiguous": "lost submissions that cannot be identified",
+    "contradicted": "fal contradicts itself",
+    "disputed": "fal named one request for two orders",
+    "stuck": "generations that cannot be processed",
+}
+
+
+# What to do about each of the incidents of the last hour.
+INCIDENT_TEXTS = {
+    "ambiguous": "The answers to {count} submissions were lost, and fal has jobs that may be theirs. Without a "
+    "callback they fail at their deadline, and fal bills a job that delivers to no one.",
+    "contradicted": "fal reported something else about {count} generations than before. Its first report counts. "
+    "Compare its bill: manage.py reconcile_bill.",
+    "disputed": "For {count} orders, fal named a request that another order has. They are not submitted again. Without "
+    "a callback they fail at their deadline. Report the request ids to fal.",
+    "stuck": "{count} generations could not be processed for long, or killed five workers in a row. The log says why.",
 }
 
 
@@ -82,6 +102,22 @@ def active() -> Iterator[Alert]:
         text = "fal rejects the API key or the account, so no orders are accepted. Check the key and the balance."
         yield Alert(name="breaker", text=text)
     yield from files()
+    yield from incidents()
+
+
+def incidents() -> Iterator[Alert]:
+    """Yield an alert for each kind of incident of the last hour, and for orphan callbacks."""
+    since = clock.now() - statistics.HOUR
+    recent = Event.objects.filter(fact__in=INCIDENTS, created_at__gt=since).order_by()
+    for fact, count, first in recent.values_list("fact").annotate(Count("id"), Min("generation")).order_by("fact"):
+        yield Alert(name=fact, text=f"{INCIDENT_TEXTS[fact].format(count=count)} The first is generation {first}.")
+    orphans = ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.ORPHAN, received_at__gt=since)
+    if count := orphans.count():
+        text = (
+            f"{count} callbacks within the last hour belong to no submission of this installation. Another program may "
+            "use its address, or the database was restored from a dump: then fal bills jobs that deliver to no one."
+        )
+        yield Alert(name="orphans", text=text)
 
 
 def spending() -> Iterator[Alert]:

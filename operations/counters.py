@@ -26,7 +26,7 @@ from django.db.models import (
 )
 
 from generations.catalogue import MODELS, find_by_endpoint
-from generations.models import Event, Output, ProviderCallback
+from generations.models import INCIDENTS, Event, Output, ProviderCallback
 from operations import statistics
 from operations.running_totals import Key
 
@@ -34,7 +34,7 @@ from operations.running_totals import Key
 BUCKETS_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
 # The label of models that are not in the catalogue any more, so that they do not keep a time series for ever.
 OTHER = "other"
-FACTS = ("submitted", "not_taken", "submission_lost", "answered", "completed", "failed")
+FACTS = ("submitted", "not_taken", "submission_lost", "answered", "completed", "failed", *INCIDENTS)
 # A callback whose outcome will change.
 UNPROCESSED = Q(outcome=ProviderCallback.Outcome.RECEIVED)
 
@@ -131,6 +131,8 @@ def _sums_of(group: dict[str, Any]) -> dict[Key, Any]:
                 sums["requests", "rejected", endpoint] = count
             elif group["by_callback"] is not None and group["was_accepted"]:
                 sums[verdict] = count
+        case _:
+            sums["incidents", fact] = count
     if group["seconds"] is not None:
         histogram = ("request seconds", endpoint) if fact == "answered" else ("generation seconds", model)
         sums[*histogram, group["bucket"]] = count

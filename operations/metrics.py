@@ -34,6 +34,7 @@ COUNTERS: dict[str, tuple[str, str, list[str]]] = {
         "Callbacks that were not authenticated or not understood, by the status of the response.",
         ["status"],
     ),
+    "incidents": ("limn_incidents", "Generations that staff must look at, by what has happened.", ["kind"]),
     "copies": ("limn_copies", "Files of ended generations, by whether they were stored.", ["result"]),
 }
 HISTOGRAMS: dict[str, tuple[str, str, str]] = {

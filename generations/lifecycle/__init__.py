@@ -8,6 +8,7 @@ of another one (`database.transactions`).
 
 from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
 from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_batch, cancel_sent, cancelled
+from generations.lifecycle.conflicting import answer_conflicts, failure_conflicts
 from generations.lifecycle.ending import failed, give_up, provider_failed, report_stuck
 from generations.lifecycle.erasing import GenerationInUse, erase, erased
 from generations.lifecycle.failures import Failure, failure, failure_for
@@ -35,6 +36,7 @@ __all__ = [
     "GenerationInUse",
     "StoredFile",
     "ambiguous",
+    "answer_conflicts",
     "answer_locked",
     "answered",
     "answered_error",
@@ -46,6 +48,7 @@ __all__ = [
     "erased",
     "failed",
     "failure",
+    "failure_conflicts",
     "failure_for",
     "give_up",
     "holds_lease",

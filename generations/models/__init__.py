@@ -3,6 +3,7 @@
 from generations.models.batch import Batch, BatchQuerySet
 from generations.models.erasure import Erasure, Retention
 from generations.models.generation import (
+    INCIDENTS,
     WEBHOOK_URL_CHARACTERS_MAX,
     Event,
     Generation,
@@ -23,6 +24,7 @@ from generations.models.upload import Upload, UploadQuerySet
 from generations.models.write_attempt import WriteAttempt, WriteAttemptQuerySet
 
 __all__ = [
+    "INCIDENTS",
     "PERCENT_MAX",
     "SPENDING",
     "WEBHOOK_URL_CHARACTERS_MAX",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 WEBHOOK_URL_CHARACTERS_MAX = 2000
+# What staff must know of: each raises an alert.
+INCIDENTS = ("ambiguous", "contradicted", "disputed", "stuck")
 # An id is made a moment before its row, perhaps by another clock.
 ID_TOLERANCE = timedelta(hours=1)
 
@@ -214,7 +216,9 @@ class Event(models.Model):
         ordering = ("id",)
         constraints = [models.UniqueConstraint(fields=["account", "number"], name="generations_event_number_once")]
         indexes = [
-            models.Index(fields=["account", "id"], name="generations_event_unnumbered", condition=Q(number=None))
+            models.Index(fields=["account", "id"], name="generations_event_unnumbered", condition=Q(number=None)),
+            # A few of millions. An alert asks for the latest.
+            models.Index(fields=["created_at"], name="generations_events_incidents", condition=Q(fact__in=INCIDENTS)),
         ]
 
     def __str__(self) -> str:

@@ -116,7 +116,10 @@ class ProviderCallback(models.Model):
                 name="generations_orphan_callback_once",
             ),
         ]
-        indexes = [models.Index(fields=["id"], name="generations_callbacks_received", condition=Q(outcome="received"))]
+        indexes = [
+            models.Index(fields=["id"], name="generations_callbacks_received", condition=Q(outcome="received")),
+            models.Index(fields=["received_at"], name="generations_orphan_callbacks", condition=Q(outcome="orphan")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.outcome} callback for {self.request_id}"

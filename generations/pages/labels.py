@@ -55,6 +55,7 @@ EVENTS: dict[str, str | Callable[[Event], str]] = {
     "not_taken": "The provider cannot accept it at the moment; trying again",
     "disputed": "The provider’s answer names another order; waiting for its result",
     "ambiguous": "The provider’s records do not show whether it has this order; waiting for its result",
+    "contradicted": "The provider later reported something else; its first report counts",
     "surplus": "The provider started it twice; you are charged once at most",
     "progressed": lambda event: "Generating" if event.phase == Phase.RUNNING else "Back in the provider’s queue",
     "answered": "Generated; copying the files into storage",

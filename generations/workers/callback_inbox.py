@@ -115,13 +115,17 @@ def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
     match callback.verdict:
         case Completed(answer=answer):
             moved = lifecycle.answer_locked(generation, submission, answer)
+            conflicts = not moved and lifecycle.answer_conflicts(generation, submission, answer)
         case Failed(reason=reason):
             moved = lifecycle.provider_failed(generation, lifecycle.failure_for(generation, reason))
+            conflicts = not moved and lifecycle.failure_conflicts(generation, submission)
         case wire.NoVerdict(why=why):
             # The reconciler asks fal instead.
             logger.warning("a callback without a verdict", extra={"why": why, "submission": str(submission.pk)})
             tasks.enqueue_reconcile(generation.pk)
             return Outcome.UNCLEAR
+    if conflicts:
+        return Outcome.CONFLICT
     return Outcome.APPLIED if moved else Outcome.IGNORED
 
 

@@ -166,4 +166,28 @@ BUGS = (
             "test_a26_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
         ),
     ),
+    Bug(
+        number="37a",
+        sentence="A failure after a result looks like a repeated callback",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.callback_inbox",
+                old="not moved and lifecycle.failure_conflicts(generation, submission)",
+                new="False",
+            ),
+        ),
+        caught_by=("test_b18_the_first_of_two_contradictory_verdicts_counts[OK]",),
+    ),
+    Bug(
+        number="37b",
+        sentence="A repeated result counts as a contradiction",
+        changes=(
+            ReplaceCode(
+                module="generations.lifecycle.conflicting",
+                old="files != known and _record(generation, ...)",
+                new="_record(generation, 'fal delivered a result again')",
+            ),
+        ),
+        caught_by=("test_b18_a_result_with_other_files_is_a_conflict_and_changes_nothing",),
+    ),
 )

@@ -184,7 +184,7 @@ def test_b18_an_answer_after_the_end_changes_nothing(
     alice.refresh_from_db()
     assert (alice.balance, alice.held) == (1000, 0)
     assert submitted.generation.outputs.count() == 0
-    assert ProviderCallback.objects.latest("id").outcome == ProviderCallback.Outcome.IGNORED
+    assert ProviderCallback.objects.latest("id").outcome == ProviderCallback.Outcome.CONFLICT
 
 
 def test_the_reconciler_asks_fal_after_a_stale_callback(

@@ -82,6 +82,9 @@ def test_b18_the_first_of_two_contradictory_verdicts_counts(
     assert generation.status == (Status.COMPLETED if first == "OK" else Status.FAILED)
     assert (alice.balance, alice.held) == (1000 - generation.captured, 0)
     assert (generation.captured > 0) == (first == "OK")
+    outcomes = ProviderCallback.objects.order_by("id").values_list("outcome", flat=True)
+    assert list(outcomes) == [ProviderCallback.Outcome.APPLIED, ProviderCallback.Outcome.CONFLICT]
+    assert generation.events.filter(fact="contradicted").count() == 1
 
 
 def test_b19_an_answer_after_a_cancellation_charges_nothing(
@@ -95,7 +98,25 @@ def test_b19_an_answer_after_a_cancellation_charges_nothing(
 
     alice.refresh_from_db()
     assert (alice.balance, alice.held, Entry.objects.count()) == (1000, 0, entries)
-    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.IGNORED
+    # fal said that it would never run.
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.CONFLICT
+
+
+def test_b18_a_result_with_other_files_is_a_conflict_and_changes_nothing(
+    callbacks: CallbackSender, fal: Simulator, submitted: Submission, work: Work
+) -> None:
+    request_id = str(submitted.request_id)
+    fal.finish(request_id)
+    first = json.loads(fal.callback_body(request_id))
+    other = {**first, "payload": {"images": [{"url": "https://v3.fal.media/other.png"}]}}
+    same_again = {**first, "gateway_request_id": "repeated"}
+
+    for body in (first, same_again, other):
+        callbacks.send(submitted, json.dumps(body).encode())
+
+    outcomes = ProviderCallback.objects.order_by("id").values_list("outcome", flat=True)
+    assert list(outcomes) == ["applied", "ignored", "conflict"]
+    assert submitted.generation.outputs.get().source_url == first["payload"]["images"][0]["url"]
 
 
 # --- Killed processes ---
