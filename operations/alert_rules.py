@@ -22,7 +22,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import TruncHour
 
 from credits.models import Account
@@ -108,9 +108,12 @@ def active() -> Iterator[Alert]:
 def incidents() -> Iterator[Alert]:
     """Yield an alert for each kind of incident of the last hour, and for orphan callbacks."""
     since = clock.now() - statistics.HOUR
-    recent = Event.objects.filter(fact__in=INCIDENTS, created_at__gt=since).order_by()
-    for fact, count, first in recent.values_list("fact").annotate(Count("id"), Min("generation")).order_by("fact"):
-        yield Alert(name=fact, text=f"{INCIDENT_TEXTS[fact].format(count=count)} The first is generation {first}.")
+    for fact in INCIDENTS:
+        recent = Event.objects.filter(fact=fact, created_at__gt=since).aggregate(count=Count("id"), last=Max("id"))
+        if recent["count"]:
+            last = Event.objects.get(pk=recent["last"]).generation_id
+            text = f"{INCIDENT_TEXTS[fact].format(count=recent['count'])} The last is generation {last}."
+            yield Alert(name=fact, text=text)
     orphans = ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.ORPHAN, received_at__gt=since)
     if count := orphans.count():
         text = (

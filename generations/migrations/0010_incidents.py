@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             models.Index(
                 fields=["created_at"],
                 name="generations_events_incidents",
-                condition=Q(fact__in=("ambiguous", "contradicted", "disputed", "stuck")),
+                condition=Q(fact="ambiguous") | Q(fact="contradicted") | Q(fact="disputed") | Q(fact="stuck"),
             ),
         ),
         AddIndex(

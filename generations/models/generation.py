@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -217,8 +219,12 @@ class Event(models.Model):
         constraints = [models.UniqueConstraint(fields=["account", "number"], name="generations_event_number_once")]
         indexes = [
             models.Index(fields=["account", "id"], name="generations_event_unnumbered", condition=Q(number=None)),
-            # A few of millions. An alert asks for the latest.
-            models.Index(fields=["created_at"], name="generations_events_incidents", condition=Q(fact__in=INCIDENTS)),
+            # A few of millions. An alert asks for the latest of each. With IN, SQLite would not use the index.
+            models.Index(
+                fields=["created_at"],
+                name="generations_events_incidents",
+                condition=reduce(or_, (Q(fact=fact) for fact in INCIDENTS)),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -100,8 +100,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.provider.circuit_breaker",
-                old="deadline_at__lte=Subquery(refused_at)",
-                new="deadline_at__lte=Now()",
+                old="Subquery(refused_at)",
+                new="Now()",
             ),
         ),
         caught_by=("test_an_open_breaker_ends_no_queued_generation_before_a_probe",),
@@ -163,7 +163,7 @@ BUGS = (
         ),
         caught_by=(
             "test_a_request_that_another_generation_has_named_is_disputed",
-            "test_a26_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
+            "test_a30_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
         ),
     ),
     Bug(

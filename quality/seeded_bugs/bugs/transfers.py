@@ -93,7 +93,7 @@ BUGS = (
             ReplaceCode(
                 module="generations.workers.copier",
                 within="_copy",
-                old="(http_client.Missing, Broken, storage.StoredOtherwise)",
+                old="(http_client.Missing, Broken)",
                 new="(http_client.Missing, Broken, storage.StoredOtherwise, http_client.Unproven)",
             ),
         ),

@@ -39,7 +39,7 @@ CURRENT = "SELECT current_setting('lock_timeout'), current_setting('random_page_
 
 @pytest.fixture
 def pooled(database: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a PgBouncer. Nobody has been warned of it yet, and the role has no settings afterwards."""
+    """The URL of a PgBouncer. No process has been warned of it yet, and the role has no settings afterwards."""
     monkeypatch.setattr("database.timeouts._has_warned", threading.Event())
     with pgbouncer(database.url) as url:
         yield url

@@ -88,7 +88,7 @@ def test_a_fact_is_recorded_although_its_transaction_was_ended(name: str, order:
 
 
 def test_submitting_is_not_repeated(order: PlaceOrder) -> None:
-    """If its commit succeeded unnoticed, the repetition would find its submission sent by somebody else."""
+    """If its commit succeeded unnoticed, the repetition would find its submission sent by another process."""
     with first_statement_fails(errors.DeadlockDetected), pytest.raises(OperationalError):
         lifecycle.submitting(order())
 

@@ -1,4 +1,4 @@
-"""All customers share the row of the rate limit towards fal. Nobody who has it waits for anything else.
+"""All customers share the row of the rate limit towards fal. A transaction that has it waits for nothing else.
 
 So a locked account delays the orders of this account only (docs/decisions/0009-locks.md).
 """
