@@ -163,7 +163,7 @@ BUGS = (
         ),
         caught_by=(
             "test_a_request_that_another_generation_has_named_is_disputed",
-            "test_a30_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
+            "test_a33_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
         ),
     ),
     Bug(

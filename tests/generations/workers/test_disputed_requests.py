@@ -1,4 +1,4 @@
-"""fal names one request id for two orders. Case A30 of docs/failure-modes.md."""
+"""fal names one request id for two orders. Case A33 of docs/failure-modes.md."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def states() -> list[str]:
     return sorted(Submission.objects.values_list("state", flat=True))
 
 
-def test_a30_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again(
+def test_a33_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again(
     repetitive: Server, order: PlaceOrder, work: Work
 ) -> None:
     first, second = order(prompt="one", send=True), order(prompt="two", send=True)
@@ -57,7 +57,7 @@ def test_a30_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_aga
 
 
 @pytest.mark.only_postgresql
-def test_a30_of_concurrent_orders_with_one_request_id_one_is_disputed_and_both_are_taken(
+def test_a33_of_concurrent_orders_with_one_request_id_one_is_disputed_and_both_are_taken(
     repetitive: Server, alice: Account, order: PlaceOrder
 ) -> None:
     generations = at_once(4, lambda number: order(prompt=f"cat {number}", send=True))
@@ -67,7 +67,7 @@ def test_a30_of_concurrent_orders_with_one_request_id_one_is_disputed_and_both_a
 
 
 @pytest.mark.only_postgresql
-def test_a30_receipts_with_one_request_id_that_are_recorded_at_once_raise_no_error(
+def test_a33_receipts_with_one_request_id_that_are_recorded_at_once_raise_no_error(
     alice: Account, order: PlaceOrder
 ) -> None:
     sent = [lifecycle.submitting(order(prompt=f"cat {number}")) for number in range(4)]
@@ -95,7 +95,7 @@ def disputed(fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work:
     return generation
 
 
-def test_a30_the_callback_of_a_disputed_submission_names_its_job(
+def test_a33_the_callback_of_a_disputed_submission_names_its_job(
     disputed: Generation, fal: Simulator, callbacks: CallbackSender, work: Work
 ) -> None:
     own = clients.fal().submit(disputed.endpoint, disputed.arguments, webhook_url="", start_timeout_seconds=60)
@@ -105,7 +105,7 @@ def test_a30_the_callback_of_a_disputed_submission_names_its_job(
     assert work.until_done(disputed).status == Status.COMPLETED
 
 
-def test_a30_without_a_callback_it_fails_after_its_deadline_and_costs_nothing(
+def test_a33_without_a_callback_it_fails_after_its_deadline_and_costs_nothing(
     disputed: Generation, fal: Simulator, alice: Account, work: Work
 ) -> None:
     let_outage_pass(timedelta(hours=2), fal)
