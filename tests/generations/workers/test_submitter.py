@@ -239,7 +239,7 @@ def test_a_generation_that_is_submitted_twice_is_posted_once(fal: Simulator, ord
 
 
 def test_a_submission_that_could_not_be_prepared_is_made_again_at_once(fal: Simulator, order: PlaceOrder) -> None:
-    """Nothing was sent, so nobody waits for fal's record of it."""
+    """Nothing was sent, so no one waits for fal's record of it."""
 
     def fail(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
         if 'FROM "generations_inputfile"' in sql:
