@@ -92,7 +92,7 @@ BUGS = (
                 new="transactions.beginning()",
             ),
         ),
-        caught_by=("test_the_wait_for_a_locked_row_ends_behind_pgbouncer",),
+        caught_by=("test_a_transaction_has_the_settings_that_pgbouncer_has_dropped",),
         database="postgresql",
     ),
     Bug(
