@@ -22,9 +22,10 @@ EXPLAINED_FAILURES: Mapping[str, tuple[str, ...]] = {
     FailureCode.RESULT_EXPIRED: ("result:410", "poll:404"),
 }
 # Failures that may hide trouble of Limn's own.
-OWN_TROUBLE = (FailureCode.PROVIDER_ERROR, FailureCode.COPY_FAILED)
+OWN_TROUBLE = (FailureCode.PROVIDER_ERROR, FailureCode.COPY_FAILED, FailureCode.INTERNAL_ERROR)
 # So many workers in a row must have died with a row before it is given up.
 CRASHES_MAX = 5
+UNDECIDED = (Submission.State.UNKNOWN, Submission.State.MISSING, Submission.State.DISPUTED)
 FORGED_KINDS = ("forged", "wrong_account", "mismatch", "stale", "garbage")
 
 
@@ -62,8 +63,9 @@ def check_jobs(evidence: Evidence) -> None:
             counters.count_event("jobs whose answer a restore has lost")
         elif submission.request_id is not None:
             counters.add_violation("I12", f"fal has {about}, which names {submission.request_id}")
-        elif submission.state in {Submission.State.UNKNOWN, Submission.State.MISSING}:
-            # The answer to the POST was lost. The row says that a job may exist, which is all that can be known.
+        elif submission.state in UNDECIDED:
+            # The answer to the POST was lost, or named another job. The row says that a job may exist, and that is all
+            # that can be known.
             counters.count_event(f"jobs never claimed ({submission.state})")
         else:
             counters.add_violation("I12", f"fal accepted {about}, whose state is {submission.state}")

@@ -209,15 +209,5 @@ FAILPOINTS: dict[str, float] = {
 # How the installation is built. Half of the seeds have each of them.
 PGBOUNCER = "PgBouncer in transaction mode"
 NEIGHBOUR = "second deployment"
-# Kinds whose cause Limn does not handle yet.
-AWAITED = frozenset(
-    {
-        "garbage200:same_request_id",
-        IDENTICAL_JOB,
-        "outage of 20 minutes",
-        "outage of 3 hours",
-        "outage of 30 hours",
-    }
-)
 # Kinds that need a program that is not installed everywhere.
 CLOCK_FAULTS = frozenset({"clock of a worker", "clock of the web server"})

@@ -93,7 +93,7 @@ def draw(seed: int, *, is_short: bool, unavailable: frozenset[str] = frozenset()
         unavailable: Kinds that this machine cannot inject. All else is drawn as on a machine that can.
     """
     rng = random.Random(seed)
-    excluded = fault_kinds.AWAITED | (fault_kinds.TOO_SLOW_FOR_A_SHORT_RUN if is_short else frozenset())
+    excluded = fault_kinds.TOO_SLOW_FOR_A_SHORT_RUN if is_short else frozenset()
     workers, has_pgbouncer, has_neighbour = rng.choice((2, 4)), rng.random() < 0.5, rng.random() < 0.5
     order_faults = {
         name: rng.uniform(percent_max / 6, percent_max * 0.7)
@@ -115,7 +115,7 @@ def draw(seed: int, *, is_short: bool, unavailable: frozenset[str] = frozenset()
             # More workers and a second deployment only slow a short run down.
             workers=2 if is_short else workers,
             has_pgbouncer=has_pgbouncer and fault_kinds.PGBOUNCER not in unavailable,
-            has_neighbour=has_neighbour and not is_short and fault_kinds.NEIGHBOUR not in excluded,
+            has_neighbour=has_neighbour and not is_short,
         ),
         order_faults=order_faults,
         client_behaviours={name: percent for name, percent in behaviours.items() if name not in excluded},

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from config.management import local_http
 from quality.chaos.processes import ROOT, ManagedProcess
+from tests.services.waiting import until
 
 WEB_CHILDREN = 2
 
@@ -70,9 +71,10 @@ class Installation:
             list(pool.map(partial(ManagedProcess.halt, by_kill=by_kill), self.processes))
 
     def start_again(self) -> None:
-        """Start all processes after `halt`."""
+        """Start all processes after `halt`, and wait until they are ready."""
         for process in self.processes:
             process.start_again()
+        until(self.is_ready, what=f"{self.database} after an outage")
 
     def is_ready(self) -> bool:
         return local_http.status(f"{self.site_url}/health/ready") == 200

@@ -16,9 +16,12 @@ from psycopg import sql
 from quality.chaos import losses
 from quality.chaos.environment import ROLE
 from quality.chaos.fault_context import FaultContext, Faults
+from quality.chaos.installation import Installation
 from quality.chaos.storage_checks import content_of
 
 MINUTE, HOUR = 60, 3600
+# Longer than every deadline, and than what fal and Limn wait for each other.
+LONGEST = 30 * HOUR
 UNFINISHED = "SELECT id FROM generations_generation WHERE phase <> 'done'"
 # The rows whose times are moved, by their table.
 MOVED_ROWS = {
@@ -46,18 +49,25 @@ class OutageFaults:
         return {
             "outage of 20 minutes": partial(self.suffer_outage, 20 * MINUTE),
             "outage of 3 hours": partial(self.suffer_outage, 3 * HOUR),
-            "outage of 30 hours": partial(self.suffer_outage, 30 * HOUR),
+            "outage of 30 hours": partial(self.suffer_outage, LONGEST),
             "restore from a dump": self.restore_dump,
         }
 
     def suffer_outage(self, seconds: int) -> None:
         """End all processes, let the outage pass, and start them again. fal goes on meanwhile."""
-        environment = self.context.environment
-        environment.limn.halt(by_kill=self.context.rng.random() < 0.5)
+        limn = self.context.environment.limn
+        limn.halt(by_kill=self.context.rng.random() < 0.5)
         self.context.wait()
-        self._move_rows(seconds)
-        environment.control_simulator("age", seconds=seconds, webhook_url=environment.limn.site_url)
-        environment.limn.start_again()
+        self._pass_time(limn, seconds)
+        limn.start_again()
+
+    def pass_deadlines(self) -> None:
+        """Let both installations be down until every deadline has passed."""
+        environment = self.context.environment
+        for installation in filter(None, (environment.limn, environment.neighbour)):
+            installation.halt(by_kill=False)
+            self._pass_time(installation, LONGEST)
+            installation.start_again()
 
     def restore_dump(self) -> None:
         """Replace the database by a dump that is some seconds old, as after the loss of a disk."""
@@ -85,10 +95,11 @@ class OutageFaults:
             environment.limn.start_again()
         context.counters.count_event("generations lost by a restore", len(before.versions) - len(after.versions))
 
-    def _move_rows(self, seconds: int) -> None:
-        """Move the times of unfinished rows into the past."""
+    def _pass_time(self, installation: Installation, seconds: int) -> None:
+        """Move the times of unfinished rows, and of their jobs in fal's record, into the past."""
         environment = self.context.environment
-        with psycopg.connect(environment.postgres.url_of(environment.limn.database)) as connection:
+        environment.control_simulator("age", seconds=seconds, webhook_url=installation.site_url)
+        with psycopg.connect(environment.postgres.url_of(installation.database)) as connection:
             for table, condition in MOVED_ROWS.items():
                 # Read from the database, so that a column of tomorrow is moved as well.
                 columns = [name for (name,) in connection.execute(TIME_COLUMNS, [table]).fetchall()]

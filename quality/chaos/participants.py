@@ -14,7 +14,7 @@ from django.db.models import Count
 from accounts import api_keys
 from credits import ledger
 from credits.models import Account
-from generations.models import Erasure, Generation
+from generations.models import Erasure, Generation, Phase
 from quality.chaos import final_checks
 from quality.chaos.api_client import ApiClient
 from quality.chaos.continuous_checks import ContinuousChecks
@@ -27,6 +27,7 @@ from quality.chaos.fault_plan import FaultPlan
 from quality.chaos.gate import Gate
 from quality.chaos.load_clients import LoadClient, OrderLimit
 from quality.chaos.losses import Losses
+from quality.chaos.outage_faults import OutageFaults
 from quality.chaos.replayer import CallbackReplayer
 from quality.chaos.strangers import Strangers
 
@@ -61,7 +62,7 @@ class Participants:
             environment, self.clients, counters, random.Random(rng.random()), stop_all, gate
         )
         self.strangers = Strangers(environment, self.clients, counters, random.Random(rng.random()), stop_load)
-        context = FaultContext(
+        self._context = FaultContext(
             environment=environment,
             counters=counters,
             rng=random.Random(rng.random()),
@@ -72,7 +73,7 @@ class Participants:
             losses=self.losses,
             forget_snapshots=self.checks.forget,
         )
-        self.fault_injector = FaultInjector(context, plan, self.strangers, size.fault_pause_seconds)
+        self.fault_injector = FaultInjector(self._context, plan, self.strangers, size.fault_pause_seconds)
 
     @property
     def all_clients(self) -> list[LoadClient]:
@@ -122,13 +123,30 @@ class Participants:
         )
         return [client]
 
-    def has_unfinished_work(self) -> bool:
-        """Return whether a generation is in progress or is being erased, or the database is unavailable."""
+    def has_unfinished_work(self, *, undecided: bool = True) -> bool:
+        """Return whether a generation is in progress or is being erased, or the database is unavailable.
+
+        Args:
+            undecided: Count also the generations of which neither fal nor its record tells whether there is a job. They
+                end at their deadline.
+        """
+        generations = Generation.objects.in_progress()
+        if not undecided:
+            generations = generations.exclude(phase=Phase.UNKNOWN)
         try:
-            return Generation.objects.in_progress().exists() or Erasure.objects.filter(done_at=None).exists()
+            is_unfinished = generations.exists() or Erasure.objects.filter(done_at=None).exists()
         except DatabaseError:
             connection.close()
             return True
+        return is_unfinished or (undecided and any(client.known.unfinished for client in self.neighbour_clients))
+
+    def pass_deadlines(self) -> None:
+        """Let the deadline of everything pass that fal has not decided."""
+        for generation in Generation.objects.in_progress().exclude(phase=Phase.UNKNOWN):
+            self._counters.add_violation("I11", f"{generation.pk} is {generation.phase} long after the faults")
+        undecided = Generation.objects.in_progress().count()
+        self._counters.count_event("generations undecided until their deadline", undecided)
+        OutageFaults(self._context).pass_deadlines()
 
     def run_final_checks(self) -> None:
         self.checks.check()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from quality.chaos.environment import Environment
 from quality.chaos.fault_plan import FaultPlan
 
 RECOVERY_SECONDS_MAX = 120.0
+# Three submissions, each looked for in fal's record for as long as that may lag behind.
+UNDECIDED_SECONDS_MAX = 60.0
 # How long late duplicates go on after everything has ended.
 LATE_SECONDS = 2.0
 POLLED_AGAIN = 20
@@ -129,14 +132,14 @@ class Phases:
     def recover(self) -> None:
         """Wait until everything has ended, and let late duplicates go on for a moment."""
         started = time.monotonic()
-        deadline = started + RECOVERY_SECONDS_MAX
         # The clients poll too: what the API shows must end as well as the rows.
+        deadline = started + 2 * RECOVERY_SECONDS_MAX
         clients = [self._start_thread(client.finish, deadline) for client in self._participants.all_clients]
-        while time.monotonic() < deadline:
-            if not self._participants.has_unfinished_work() and self._environment.is_ready():
-                break
-            time.sleep(0.3)
+        self._wait_for_end(started + RECOVERY_SECONDS_MAX, undecided_until=started + UNDECIDED_SECONDS_MAX)
         self._result.recovery_seconds = time.monotonic() - started
+        if self._participants.has_unfinished_work():
+            self._participants.pass_deadlines()
+            self._wait_for_end(deadline)
         for thread in clients:
             thread.join(timeout=RECOVERY_SECONDS_MAX)
         # Duplicates that arrive after the end must change nothing that a client sees.
@@ -146,6 +149,18 @@ class Phases:
         self._stop_all.set()
         for thread in self._background:
             thread.join(timeout=JOIN_SECONDS)
+
+    def _wait_for_end(self, deadline: float, *, undecided_until: float = math.inf) -> None:
+        """Wait until everything has ended. Both times are of the monotonic clock.
+
+        Args:
+            undecided_until: How long to wait for generations that fal may decide, or not before their deadline.
+        """
+        while (now := time.monotonic()) < deadline:
+            is_unfinished = self._participants.has_unfinished_work(undecided=now < undecided_until)
+            if not is_unfinished and self._environment.is_ready():
+                return
+            time.sleep(0.3)
 
     def check(self) -> None:
         """Compare Limn's rows with the simulator's log and the bucket."""
