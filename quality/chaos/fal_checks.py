@@ -26,6 +26,8 @@ OWN_TROUBLE = (FailureCode.PROVIDER_ERROR, FailureCode.COPY_FAILED, FailureCode.
 # So many workers in a row must have died with a row before it is given up.
 CRASHES_MAX = 5
 UNDECIDED = (Submission.State.UNKNOWN, Submission.State.MISSING, Submission.State.DISPUTED)
+# The second one also comes first, and then it counts.
+CONTRADICTING_KINDS = ("contradiction", "error_null_payload")
 FORGED_KINDS = ("forged", "wrong_account", "mismatch", "stale", "garbage")
 
 
@@ -47,6 +49,8 @@ def check_jobs(evidence: Evidence) -> None:
     """Check I12: each job that fal accepted belongs to one submission, or to one that is recorded as unanswered."""
     counters = evidence.counters
     jobs_of: Counter[Any] = Counter()
+    changed = evidence.losses.changed_submissions
+    owner_of = {request.request_id: submission_id(request.webhook_url) for request in evidence.accepted}
     for request in evidence.accepted:
         submission = evidence.submissions.get(submission_id(request.webhook_url))
         if submission is None and submission_id(request.webhook_url) in evidence.losses.submissions:
@@ -59,8 +63,11 @@ def check_jobs(evidence: Evidence) -> None:
         about = f"{request.request_id} of submission {submission.pk}"
         if submission.request_id == request.request_id:
             counters.count_event(f"jobs {submission.state}")
-        elif str(submission.pk) in evidence.losses.changed_submissions:
+        elif str(submission.pk) in changed:
             counters.count_event("jobs whose answer a restore has lost")
+        elif owner_of.get(submission.request_id or "", "") in changed | evidence.losses.submissions:
+            # fal named another order's job, and the database did not know any more that it was another's.
+            counters.count_event("jobs of another order that a restore has lost")
         elif submission.request_id is not None:
             counters.add_violation("I12", f"fal has {about}, which names {submission.request_id}")
         elif submission.state in UNDECIDED:
@@ -154,3 +161,26 @@ def check_callbacks(evidence: Evidence) -> None:
         # fal does not retry a callback that was answered with a redirect.
         if callback.status is not None and 300 <= callback.status < 400:
             counters.add_violation("B38", f"a {about} was answered {callback.status}")
+
+
+def check_contradictions(evidence: Evidence) -> None:
+    """Check B18: of a completed generation, exactly those callbacks are recorded as contradictions that are some."""
+    counters = evidence.counters
+    kinds = {
+        (submission_id(callback.url), hashlib.sha256(callback.body).hexdigest()): callback.kind
+        for callback in evidence.log.callbacks()
+        if callback.status == 200
+    }
+    completed = ProviderCallback.objects.filter(
+        submission__generation__status=Status.COMPLETED,
+        submission__generation__erased_at=None,
+        submission__state=Submission.State.ACCEPTED,
+    )
+    for row in completed.exclude(outcome=ProviderCallback.Outcome.RECEIVED):
+        kind = kinds.get((str(row.submission_id), row.body_sha256), "unknown")
+        is_recorded = row.outcome == ProviderCallback.Outcome.CONFLICT
+        if is_recorded and kind not in CONTRADICTING_KINDS:
+            counters.add_violation("B18", f"the {kind} callback {row.pk} is recorded as a contradiction")
+        if not is_recorded and kind == "contradiction":
+            counters.add_violation("B18", f"the contradiction {row.pk} is recorded as {row.outcome}")
+        counters.count_event("contradictions recorded", int(is_recorded))

@@ -13,7 +13,14 @@ from generations.models import Generation
 from operations import invariants
 from quality.chaos.environment import SECRETS
 from quality.chaos.evidence import Evidence
-from quality.chaos.fal_checks import check_callbacks, check_failures, check_jobs, check_posts, check_results
+from quality.chaos.fal_checks import (
+    check_callbacks,
+    check_contradictions,
+    check_failures,
+    check_jobs,
+    check_posts,
+    check_results,
+)
 from quality.chaos.fault_kinds import BEFORE_ACCEPT
 from quality.chaos.foreign_checks import check_foreign_files, check_foreign_jobs, check_neighbour
 from quality.chaos.log_check import check_log
@@ -31,6 +38,7 @@ def run(evidence: Evidence) -> None:
         check_results,
         check_failures,
         check_callbacks,
+        check_contradictions,
         check_erased_files,
         check_bucket,
         check_file_contents,

@@ -21,7 +21,9 @@ EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w+(?:: .*)?$", re.MULTIL
 EXPECTED = re.compile(
     r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
     r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled|"
-    r"in a read-only transaction|ProtocolViolation: server (?:login has been failing|conn crashed)"
+    r"in a read-only transaction|"
+    # What PgBouncer says when it has lost the server.
+    r"ProtocolViolation: (?:server login has been failing|server conn crashed|invalid server parameter)"
 )
 
 
