@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from copy import copy
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, InternalError, OperationalError, transaction
 
 from database import clock
 from database.statements import Insert, Step, execute_together
@@ -112,7 +112,7 @@ def _submitted_if_unchanged(submission: Submission, receipt: ProviderReceipt) ->
             return _accept(generation, sent, receipt)
     except (StaleGeneration, IntegrityError):
         return False
-    except OperationalError as error:
+    except (OperationalError, InternalError) as error:
         if not is_passing(error):
             raise
         return False
@@ -164,7 +164,7 @@ def _dispute(generation: Generation, submission: Submission, owner: Submission) 
         record_event(generation, fact)
 
 
-@transaction.atomic
+@repeated
 def ambiguous(submission: Submission, *, request_ids: Sequence[str]) -> bool:
     """Record that fal has jobs that may be the submission's, though nothing proves it. False if staff know already."""
     generation = lock_of(submission)

@@ -29,6 +29,13 @@ def test_every_row_lock_is_for_no_key_update() -> None:
     assert found == {}
 
 
+def test_every_fact_of_the_lifecycle_is_repeated() -> None:
+    """Only the one that precedes a POST is not (`database.transactions`)."""
+    sources = [path.read_text() for path in sorted((ROOT / "generations/lifecycle").glob("*.py"))]
+
+    assert re.findall(r"@transaction\.atomic\ndef (\w+)", "\n".join(sources)) == ["submitting"]
+
+
 @pytest.mark.parametrize(
     "source",
     [
