@@ -76,11 +76,12 @@ def limited(seconds: float | None = None, *, separately: bool = False) -> Iterat
     limit of a request.
 
     Args:
-        separately: For what must be tried even if the time of the request is used up. The limit of the other block is
-            not in force, and does not count this time.
+        separately: For what must be tried even if the time of the request is used up, since its order is committed.
+            The limit of the other block is not in force, and does not count this time.
     """
     if seconds is None:
-        seconds = SQLITE_REQUEST_SECONDS_MAX if vendor() == "sqlite" else REQUEST_SECONDS_MAX
+        on_postgresql = AFTER_COMMIT_SECONDS_MAX if separately else REQUEST_SECONDS_MAX
+        seconds = SQLITE_REQUEST_SECONDS_MAX if vendor() == "sqlite" else on_postgresql
     if not separately:
         seconds = seconds_left(at_most=seconds)
     if _is_unreachable.is_set():

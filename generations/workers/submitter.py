@@ -95,7 +95,7 @@ def sends_new_orders() -> bool:
 def send_new(submission: Submission) -> None:
     """Send the submission of a new order, which was recorded as sent. No error of fal is raised."""
     # The request may have used up its time before. fal's answer is recorded all the same.
-    with timeouts.limited(timeouts.AFTER_COMMIT_SECONDS_MAX, separately=True):
+    with timeouts.limited(separately=True):
         # `arguments` have the URLs of its files since the order was written.
         send(submission.generation, submission, has_own_files=False, is_breaker_closed=True)
 

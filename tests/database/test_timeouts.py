@@ -109,3 +109,17 @@ def run_and_get_pid(statement: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return int(cursor.fetchone()[0])
+
+
+def test_a_separate_limit_is_in_force_although_the_time_of_the_request_is_used_up() -> None:
+    with timeouts.limited(0.0):
+        with timeouts.limited(5.0, separately=True):
+            timeouts.spend(1.0)
+            assert timeouts.seconds_left(at_most=60.0) == 4.0
+        assert timeouts.seconds_left(at_most=60.0) == 0.0
+
+
+def test_another_limit_is_not() -> None:
+    """Negative control."""
+    with timeouts.limited(0.0), timeouts.limited(5.0):
+        assert timeouts.seconds_left(at_most=60.0) == 0.0
