@@ -207,6 +207,8 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
     # Models without a seed input still draw another file for each request.
     seed = getattr(inputs, "seed", _pseudo_random(request.request_id, 0))
     size, plan = expected.size, parse(request.scenarios)
+    # In the answer itself, a large file would be larger than anything that fal answers.
+    is_large = plan.has("outputs", "large") and not plan.has("outputs", "data_uri")
     drawing = Drawing(
         media_type=drawn_type(expected.media_type),
         text=prompt_of(request.inputs) or request.endpoint,
@@ -216,7 +218,7 @@ def _output(request: Request, inputs: Inputs, expected: ExpectedFile, position: 
         width=size.width if size else DEFAULT_SIDE,
         height=size.height if size else DEFAULT_SIDE,
         seconds=expected.duration_seconds or DEFAULT_SECONDS,
-        padding_bytes=LARGE_BYTES if plan.has("outputs", "large") else 0,
+        padding_bytes=LARGE_BYTES if is_large else 0,
         black=any(scenario.applies_to(position) for scenario in plan.all("nsfw")),
     )
     digest = hashlib.sha256(f"{request.request_id}/{position}".encode()).hexdigest()
