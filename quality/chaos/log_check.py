@@ -22,6 +22,8 @@ EXPECTED = re.compile(
     r"OperationalError|InterfaceError|PoolTimeout|ConnectionTimeout|ConnectionError|EndpointConnectionError|"
     r"UnreadablePostError|ClientDisconnected|AdminShutdown|CrashShutdown|CannotConnectNow|LockNotAvailable|QueryCanceled|"
     r"in a read-only transaction|"
+    # The connection was ended while it committed.
+    r"received 2 results from command|"
     # What PgBouncer says when it has lost the server.
     r"ProtocolViolation: (?:server login has been failing|server conn crashed|invalid server parameter)"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quality.chaos.counters import Counters
-from quality.chaos.fault_kinds import BEFORE_ACCEPT
+from quality.chaos.fault_kinds import BEFORE_ACCEPT, IDENTICAL_JOB
 
 LOST_ANSWERS = ("drop_after_accept", "hang_after_accept", "garbage200", "status:504", "failpoint posted")
 FORGERIES = ("callback:forged", "callback:wrong_account", "callback:mismatch", "callback:stale", "callback:garbage")
@@ -69,6 +69,26 @@ FIGURES: dict[str, Callable[[Totals], str]] = {
     "Only fal's callbacks for Limn's account and this submission are accepted": lambda totals: (
         f"{totals.faults(*FORGERIES):,} jobs with forged, stale or unreadable callbacks, or with those of another job"
     ),
+    "Files and jobs of others are left alone": lambda totals: (
+        f"{totals.events('files of strangers'):,} files of strangers in the bucket unchanged; "
+        f"{totals.faults(IDENTICAL_JOB):,} identical jobs of strangers neither taken nor cancelled; "
+        f"{totals.events('generations of the second deployment'):,} generations of a second deployment"
+    ),
+    "A restored database deletes nothing": lambda totals: (
+        f"{totals.faults('restore from a dump'):,} restores, which lost "
+        f"{totals.events('generations lost by a restore'):,} orders; "
+        f"{totals.events('files whose rows a restore has lost'):,} files without a row are still there"
+    ),
+    "After an outage of any length, fal is asked first": lambda totals: (
+        f"{totals.faults('outage of'):,} outages of 20 minutes to 30 hours"
+    ),
+    "A process with a wrong clock does no work": lambda totals: (
+        f"{totals.faults('clock of'):,} times the clock of a process was 20 seconds to 7 hours wrong"
+    ),
+    "An erasure is final": lambda totals: (
+        f"{totals.events('generations erased'):,} generations erased; nothing of them was left in the bucket"
+    ),
+    "Two clicks are one order": lambda totals: f"{totals.faults('double retry'):,} orders repeated by two clicks",
     "A replay changes nothing, however late": lambda totals: (
         f"{totals.faults('late '):,} callbacks repeated or contradicted after the end"
     ),
