@@ -80,7 +80,7 @@ BUGS = (
                 new="False",
             ),
         ),
-        caught_by=("test_f2_a_young_request_that_fal_does_not_know_stays_waiting",),
+        caught_by=("test_f2_a_request_that_fal_does_not_know_for_minutes_fails_and_costs_nothing",),
     ),
     Bug(
         number="27c",

@@ -176,6 +176,7 @@ def test_f2_a_request_that_fal_does_not_know_for_minutes_fails_and_costs_nothing
     work.submit()
     work.until(lambda: Generation.objects.get().unanswered_since)
     forget_payloads(fal)
+    work.reconcile()
     assert Generation.objects.get().phase == Phase.WAITING
     let_patience_end(reconciler.GONE_PATIENCE)
 
