@@ -10,7 +10,9 @@ _STILL_ATOMIC = (
 )
 EQUIVALENT = {
     "ledger._post: _lock(account)  →  pass": f"{_NO_ROW_LOCKS}: seeded bug 5b.",
-    "placing.order: lock_account(account)  →  pass": f"{_NO_ROW_LOCKS}: tests/generations/api/test_repeated_orders.py.",
+    "placing._order: lock_account(account)  →  pass": (
+        f"{_NO_ROW_LOCKS}: tests/generations/api/test_repeated_orders.py."
+    ),
     "erasing.erase: list(generation.outputs.select_for_update(no_key=True).order_by('pk'))  →  pass": (
         f"{_NO_ROW_LOCKS}: tests/generations/lifecycle/test_erasing.py."
     ),
@@ -21,8 +23,8 @@ EQUIVALENT = {
         "Equivalent: the arguments come in the order of their declaration. Sorting is for a catalogue that declares "
         "them in another order."
     ),
-    "ending.top: @transaction.atomic def give_up  →  def give_up": _STILL_ATOMIC,
-    "answering.top: @transaction.atomic def answered_er  →  def answered_er": _STILL_ATOMIC,
-    "cancelling.top: @transaction.atomic def cancel_sent  →  def cancel_sent": _STILL_ATOMIC,
-    "cancelling.top: @transaction.atomic def cancelled  →  def cancelled": _STILL_ATOMIC,
+    "ending.top: @repeated def give_up  →  def give_up": _STILL_ATOMIC,
+    "answering.top: @repeated def answered_er  →  def answered_er": _STILL_ATOMIC,
+    "cancelling.top: @repeated def cancel_sent  →  def cancel_sent": _STILL_ATOMIC,
+    "cancelling.top: @repeated def cancelled  →  def cancelled": _STILL_ATOMIC,
 }

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
+from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
 from generations.jobs import leases
 from generations.lifecycle import StoredFile
 from generations.models import Event, FailureCode, Generation, Output, Phase, Status, Submission
+from generations.workers import copier
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.lifecycle_facts import reach_waiting, rows
+from tests.helpers.outages import let_patience_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,16 +47,22 @@ class CorruptingStorage(FileSystemStorage):
 
 
 @pytest.mark.parametrize("storage", [TruncatingStorage, CorruptingStorage])
-def test_c23_a_generation_whose_files_are_stored_wrong_fails_and_costs_nothing(
+def test_c23_a_file_that_is_stored_wrong_is_stored_again_and_never_delivered(
     storage: type[FileSystemStorage], settings, tmp_path, fal: Simulator, alice: Account, order: PlaceOrder, work: Work
 ) -> None:
     backend = {"BACKEND": f"{__name__}.{storage.__name__}", "OPTIONS": {"location": tmp_path, "allow_overwrite": True}}
     settings.STORAGES = {**settings.STORAGES, "default": backend}
 
-    generation = work.until_done(order())
+    generation = order()
+    work.until(lambda: Output.objects.filter(attempts__gte=8).exists())
+    assert Output.objects.get().state == Output.State.PENDING
+    Output.objects.update(give_up_at=timezone.now())
+    let_patience_end(copier.PATIENCE)
+
+    work.until_done(generation)
 
     alice.refresh_from_db()
-    assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.COPY_FAILED, 1000, 0)
+    assert (generation.failure_code, alice.balance, alice.held) == (FailureCode.INTERNAL_ERROR, 1000, 0)
 
 
 def test_c4_a_file_that_is_not_as_long_as_fal_announced_is_not_stored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -29,6 +30,7 @@ from generations.models import (
     Rule,
     Submission,
     Upload,
+    WriteAttempt,
 )
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.constraints import WrongRow, assert_enforced
@@ -116,6 +118,10 @@ def file_rows(generation: Generation) -> list[WrongRow]:
         *(
             ("generations_upload_is_verified", insert_upload(**wrong))
             for wrong in ({"key": ""}, {"thumbnail_key": ""}, {"sha256": ""}, {"size_bytes": 0}, {"size_bytes": None})
+        ),
+        (
+            "generations_attempt_has_one_owner",
+            lambda: WriteAttempt.objects.create(lease=uuid4(), next_cleanup_at=timezone.now()),
         ),
         ("generations_input_file_is_one_file", insert_input_file()),
         ("generations_input_file_is_one_file", insert_input_file(upload=True, output=True)),

@@ -113,6 +113,7 @@ def test_a_queued_generation_fails_at_its_deadline_and_costs_nothing(
     alice: Account, locked: Generation, work: Work
 ) -> None:
     Generation.objects.update(deadline_at=timezone.now())
+    circuit_breaker.trip("a probe was refused after the deadline")
 
     work.submit()
 

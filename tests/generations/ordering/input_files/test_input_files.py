@@ -71,7 +71,10 @@ def test_the_input_keeps_the_id_and_the_arguments_keep_the_url(
     answer = api.post(GENERATIONS, body).json()
 
     assert answer["input"] == body["input"]
-    assert Generation.objects.get().arguments == patient_fal.log.accepted()[0].inputs
+    generation = Generation.objects.get()
+    # Only the seed is added to them: each submission has one of its own.
+    seed = generation.submissions.get().seed
+    assert {**generation.arguments, "seed": seed} == patient_fal.log.accepted()[0].inputs
 
 
 def test_a4_a_lost_response_is_found_in_the_history_although_urls_differ(
