@@ -90,7 +90,7 @@ def disputed(fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work:
     generation = order()
     submission = lifecycle.submitting(generation)
     assert submission is not None
-    request_id = other.submissions.get().request_id
+    request_id = str(other.submissions.get().request_id)
     lifecycle.submitted(submission, ProviderReceipt(**{**RECEIPT, "request_id": request_id}))
     return generation
 
