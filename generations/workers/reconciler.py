@@ -112,14 +112,15 @@ def _wait_or_end(generation: Generation, submission: Submission | None, error: E
 def _give_up(generation: Generation) -> None:
     """Give up a generation that CRASHES_MAX workers in a row failed to reconcile.
 
-    Callbacks still end it, and it is asked about rarely, since the cause may have been resolved. Long after its
-    deadline it fails.
+    Callbacks still end it, and it is asked about rarely, since the cause may have been resolved. It fails when it is
+    late, and has killed its workers for as long as the patience with fal lasts.
     """
     detail = f"{generation.crashes} workers in a row died while they reconciled it"
     if lifecycle.give_up(generation, detail=detail):
         return
     now, submission = clock.now(), _accepted(generation)
-    if generation.deadline_at + VERDICT_PATIENCE <= now:
+    stuck_since = generation.events.filter(fact="stuck").values_list("created_at", flat=True).first() or now
+    if max(stuck_since, generation.deadline_at) + VERDICT_PATIENCE <= now:
         lifecycle.failed(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
     elif generation.phase == Phase.SUBMITTING:
         _expire_sender(generation)
