@@ -140,6 +140,8 @@ def _command(folder: Path, s3: int, others: list[int]) -> list[str | Path]:
         f"-s3.domainName={DOMAIN}",
         f"-s3.config={_credentials(folder)}",
         f"-s3.localSocket={folder / 's3.sock'}",
+        # Each bucket takes several volumes, which are small files. By default the free disk limits them to 75 buckets.
+        "-volume.max=10000",
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
         *(f"-master.port={master}", f"-filer.port={filer}", f"-volume.port={volume}", f"-admin.port={admin}"),
     ]
