@@ -15,6 +15,7 @@ from huey.contrib.djhuey import HUEY
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from generations.workers import callback_inbox
 from simulator import Simulator
 from tests import plugin
 from tests.services import database_flush, processes, redis, seaweed
@@ -47,6 +48,13 @@ def django_db_setup(django_db_setup: None) -> None:
         # The queue lies in the database that DATABASE_URL names, which is not migrated.
         with suppress(psycopg.errors.UniqueViolation):  # Another worker of pytest-xdist creates the tables just now.
             HUEY.storage.initialize_schema()
+
+
+@pytest.fixture(autouse=True)
+def no_callback_is_set_aside() -> Iterator[None]:
+    """The callbacks of the next test have the same ids."""
+    yield
+    callback_inbox.set_aside.clear()
 
 
 # --- fal ---

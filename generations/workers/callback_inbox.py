@@ -26,19 +26,19 @@ logger = logging.getLogger(__name__)
 
 Outcome = ProviderCallback.Outcome
 # The callbacks that this process could not process. They are still received, and the reconciler tries them again.
-_set_aside: set[int] = set()
+set_aside: set[int] = set()
 
 
 def due() -> QuerySet[ProviderCallback]:
     """Return the callbacks to process. An orphan is never received in this sense."""
     received = ProviderCallback.objects.filter(outcome=Outcome.RECEIVED)
-    return received.exclude(pk__in=_set_aside) if _set_aside else received
+    return received.exclude(pk__in=set_aside) if set_aside else received
 
 
 def run_once(*, limit: int) -> int:
     """Process up to `limit` received callbacks, those that came first. Returns how many."""
     try:
-        outcomes = _process_together(lambda: statements.lock_next_received(limit=limit, without=_set_aside))
+        outcomes = _process_together(lambda: statements.lock_next_received(limit=limit, without=set_aside))
     except Exception as error:
         if _is_outage(error):
             # The loop tries again.
@@ -141,7 +141,7 @@ def _process_alone(stored: ProviderCallback) -> Outcome | None:
             logger.warning("a callback waits for a locked row", extra={"callback": stored.pk})
             return None
         logger.exception("a callback could not be processed", extra={"callback": stored.pk})
-        _set_aside.add(stored.pk)
+        set_aside.add(stored.pk)
         tasks.enqueue_reconcile(Submission.objects.get(callbacks=stored).generation_id)
         return None
 
