@@ -16,12 +16,11 @@ import math
 import time
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
-from psycopg_pool import PoolTimeout
 
 from database.vendor import vendor
 
@@ -102,7 +101,7 @@ class _MeasuredTime:
             self._tried_at = time.clock_gettime(_STEADY)
             try:
                 measured = self._measurement = _measure()
-            except (DatabaseError, PoolTimeout):
+            except Exception:
                 # What was measured before is still good: the steady clock loses less than a second in a day.
                 if measured is None:
                     raise

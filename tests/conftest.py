@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import pytest_django
 from django.conf import settings as django_settings
 from django.db import connection
 from huey.contrib.djhuey import HUEY
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from database import clock
 from generations.workers import callback_inbox
 from simulator import Simulator
 from tests import plugin
@@ -42,8 +44,11 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
     database_flush.install(connection)
+    with django_db_blocker.unblock():
+        # For tests that make rows without a database.
+        clock.now()
     if connection.vendor == "postgresql":
         # The queue lies in the database that DATABASE_URL names, which is not migrated.
         with suppress(psycopg.errors.UniqueViolation):  # Another worker of pytest-xdist creates the tables just now.

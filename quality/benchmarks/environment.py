@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import psycopg
@@ -145,6 +146,8 @@ class Environment:
             "SECRET_KEY": "only-for-benchmarks-" * 2,
             "DATABASE_URL": database_url,
             "DATA_DIR": str(self.folder / "data"),
+            # Each database is a deployment of its own, and refuses the storage of another one.
+            "STORAGE_PREFIX": uuid4().hex,
         }
 
     @contextmanager

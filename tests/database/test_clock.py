@@ -39,6 +39,8 @@ def unmeasured() -> Iterator[None]:
     clock.forget()
     yield
     clock.forget()
+    # For tests that make rows without a database.
+    clock.now()
 
 
 @pytest.mark.parametrize("hours", [-3, 0, 7])
