@@ -56,7 +56,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("account", "day"), name="generations_spending_of_day")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "day"), name="generations_spending_of_day")
+                ],
             },
         ),
         migrations.CreateModel(
