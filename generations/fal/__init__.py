@@ -8,7 +8,7 @@ about fal that this package relies on, with their sources.
 from generations.fal.client import FalClient
 from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable
 from generations.fal.receipts import ProviderReceipt
-from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, RecordedRequest, Running
+from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, Running
 
 __all__ = [
     "AnswerLost",
@@ -23,7 +23,6 @@ __all__ = [
     "ProviderReceipt",
     "Queued",
     "Reason",
-    "RecordedRequest",
     "Rejected",
     "Running",
     "Unavailable",
