@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 SKEW_SECONDS_MAX = 30.0
 MEASURED_EVERY_SECONDS = 60.0
 LOGGED_EVERY_SECONDS = 60.0
+# A reading is inaccurate by up to half of its round trip, so a slow one is repeated.
+ROUND_TRIP_SECONDS_MAX = 0.05
+READINGS_MAX = 3
 # It goes on while the machine is suspended. Only Linux has it.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -54,7 +57,9 @@ def skew_seconds() -> float:
 
     Raises DatabaseError as `now` does.
     """
-    return time.time() - now().timestamp()
+    of_database = now().timestamp()
+    # Read afterwards, because `now` may wait for the database.
+    return time.time() - of_database
 
 
 def is_wrong() -> bool:
@@ -110,12 +115,19 @@ class _MeasuredTime:
 
 
 def _measure() -> tuple[datetime, float]:
-    started = time.clock_gettime(_STEADY)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT CLOCK_TIMESTAMP()")
-        (at,) = cursor.fetchone()
-    # The database has read its clock between the two readings of this one.
-    return at.astimezone(UTC), (started + time.clock_gettime(_STEADY)) / 2
+    readings: list[tuple[float, datetime, float]] = []
+    while len(readings) < READINGS_MAX:
+        started = time.clock_gettime(_STEADY)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CLOCK_TIMESTAMP()")
+            (at,) = cursor.fetchone()
+        round_trip = time.clock_gettime(_STEADY) - started
+        # The database has read its clock between the two readings of this one.
+        readings.append((round_trip, at.astimezone(UTC), started + round_trip / 2))
+        if round_trip <= ROUND_TRIP_SECONDS_MAX:
+            break
+    _, at, measured_at = min(readings)
+    return at, measured_at
 
 
 _measured = _MeasuredTime()

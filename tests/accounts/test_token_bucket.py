@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts import token_bucket
 from accounts.models import Bucket
 from accounts.token_bucket import Rate
+from tests.helpers.clocks import just_passed
 from tests.helpers.threads import race
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -67,7 +68,7 @@ def test_of_concurrent_callers_as_many_pass_as_there_are_tokens() -> None:
 def test_reading_before_writing_lets_too_many_pass() -> None:
     """Negative control: both callers read before either writes."""
     one, barrier = Rate(per_minute=1, burst=1), threading.Barrier(2)
-    Bucket.objects.create(name="b", full_at=timezone.now())
+    Bucket.objects.create(name="b", full_at=just_passed())
 
     def acquire_unsafely() -> bool:
         tokens = token_bucket.available("b", one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -35,7 +36,8 @@ PRODUCT = ("accounts", "config", "credits", "database", "generations", "notifica
 
 
 @pytest.fixture(autouse=True)
-def unmeasured() -> Iterator[None]:
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(clock, "ROUND_TRIP_SECONDS_MAX", math.inf)
     clock.forget()
     yield
     clock.forget()
@@ -54,11 +56,26 @@ def test_now_is_the_time_of_the_database_whatever_the_process_has(hours: int) ->
     assert skew == pytest.approx(hours * 3600, abs=10)
 
 
-def test_the_database_is_asked_once_a_minute(django_assert_num_queries: Any) -> None:
+def test_the_database_is_asked_once_a_minute(monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any) -> None:
+    monkeypatch.setattr(clock, "MEASURED_EVERY_SECONDS", 60.0)
+
     with django_assert_num_queries(1):
         times = [clock.now() for _ in range(100)]
 
     assert times == sorted(times)
+
+
+def test_a_reading_with_a_slow_round_trip_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "ROUND_TRIP_SECONDS_MAX", 0.5)
+    delays = iter([0.6, 0.0])
+
+    def delayed(execute: Any, sql: str, *rest: Any) -> Any:
+        execute(f"SELECT PG_SLEEP({next(delays)})", *rest)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(delayed):
+        assert clock.skew_seconds() == pytest.approx(0, abs=0.25)
+    assert next(delays, None) is None
 
 
 def test_the_measured_time_goes_on() -> None:

@@ -13,6 +13,11 @@ from django.utils import timezone
 from database import clock
 
 
+def just_passed() -> datetime:
+    """Return a moment that is past by the clock of this process and by what it takes for the database's."""
+    return timezone.now() - timedelta(seconds=1)
+
+
 @contextmanager
 def all_clocks_at(moment: datetime, *, tick: bool = False) -> Iterator[None]:
     """Set the clock of this process, and what it takes for the database's, to `moment`.

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from uuid import uuid4
 
 from botocore.exceptions import EndpointConnectionError
 from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
-from django.utils import timezone
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from generations.jobs import leases
 from generations.jobs.leased_model import Leased
+from tests.helpers.clocks import just_passed
 
 LAST = leases.CRASHES_MAX
 
 
 def expire_leases(rows: type[Leased]) -> None:
     """Makes every row due and every lease run out, as if its worker had died."""
-    past = timezone.now() - timedelta(seconds=1)
+    past = just_passed()
     rows._default_manager.filter(lease__isnull=False).update(leased_until=past)
     rows._default_manager.filter(next_attempt_at__isnull=False).update(next_attempt_at=past)
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import DateTimeField, F, Model, QuerySet
-from django.utils import timezone
 
 from generations.models import Generation, Output, Submission
 from simulator import Simulator
+from tests.helpers.clocks import just_passed
 
 
 def let_outage_pass(duration: timedelta, *fal: Simulator) -> None:
@@ -24,7 +24,7 @@ def let_outage_pass(duration: timedelta, *fal: Simulator) -> None:
 
 def let_patience_end(patience: timedelta) -> None:
     """Make what fal has not answered remain unanswered for as long as `patience`, up to this moment."""
-    now = timezone.now()
+    now = just_passed()
     for table in (Generation, Output):
         rows = table._default_manager.exclude(unanswered_since=None)
         rows.update(unanswered_since=now - patience, unanswered_until=now)

@@ -15,6 +15,7 @@ from notifications import endpoints, payloads
 from notifications.models import Subscriber, WebhookDelivery, WebhookEndpoint
 from notifications.payloads import Message
 from tests.fixtures.api import PlaceOrder
+from tests.helpers.clocks import just_passed
 from tests.notifications.conftest import AddEndpoint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -117,7 +118,7 @@ def test_a_message_to_the_url_of_an_order_is_signed_for_the_account(failed: Plac
         account=generation.account,
         generation=generation,
         type="generation.failed",
-        next_attempt_at=timezone.now(),
+        next_attempt_at=just_passed(),
     )
 
     secret = endpoints.rotate_secret(endpoints.subscriber_of(generation.account))

@@ -25,6 +25,7 @@ from simulator import Simulator
 from tests.fixtures.batches import token_of
 from tests.fixtures.orders import PlaceOrder, customer
 from tests.helpers import lifecycle_facts
+from tests.helpers.clocks import just_passed
 from tests.helpers.many_rows import fill
 from tests.helpers.metrics import HERE
 from tests.helpers.query_cost import Explainer
@@ -88,7 +89,7 @@ def months(order: PlaceOrder, alice: Account, fal: Simulator) -> Months:
     # Work for the loops: one order to submit, and one to ask fal about.
     order(prompt="queued")
     lifecycle_facts.reach_waiting(order(prompt="waiting").submissions.get())
-    Generation.objects.in_progress().update(next_attempt_at=timezone.now())
+    Generation.objects.in_progress().update(next_attempt_at=just_passed())
     return Months(
         old=Generation.objects.filter(account=alice).order_by("-id")[GENERATIONS // 5],
         old_entry=alice.entries.order_by("-id")[GENERATIONS // 2],

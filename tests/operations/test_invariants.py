@@ -18,6 +18,7 @@ from operations import invariants
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,7 +112,7 @@ def test_unfinished_work_is_a_violation_only_at_rest(order: PlaceOrder) -> None:
 
 
 def test_a_file_that_is_not_copied_is_a_violation_at_rest(fal: Simulator, order: PlaceOrder) -> None:
-    Output.objects.create(generation=order(), index=0, role="r", source_url="u", give_up_at=timezone.now())
+    Output.objects.create(generation=order(), index=0, role="r", source_url="u", give_up_at=just_passed())
 
     assert any(finding.subject.startswith("Output") for finding in invariants.at_rest())
 

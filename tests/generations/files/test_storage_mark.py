@@ -24,6 +24,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.careless_bucket import careless_server
+from tests.helpers.clocks import just_passed
 from tests.helpers.images import insert_upload
 from tests.helpers.threads import at_once
 from tests.services.seaweed import Bucket
@@ -163,10 +164,10 @@ def foreign(monkeypatch: pytest.MonkeyPatch, fal: Simulator, order: PlaceOrder, 
     """The storage belongs to another deployment. The file of this generation is due, and an erasure and an upload."""
     erased, copied = work.until_done(order()), order()
     work.until(copied.outputs.exists)
-    Output.objects.filter(generation=copied).update(next_attempt_at=timezone.now())
-    Erasure.objects.create(generation=erased, asked_by="user:alice", next_attempt_at=timezone.now())
+    Output.objects.filter(generation=copied).update(next_attempt_at=just_passed())
+    Erasure.objects.create(generation=erased, asked_by="user:alice", next_attempt_at=just_passed())
     insert_upload(copied.account.user)
-    WriteAttempt.objects.update(next_cleanup_at=timezone.now())
+    WriteAttempt.objects.update(next_cleanup_at=just_passed())
     put_mark(uuid4(), uuid4())
     guard = Guard()
     guard.start()

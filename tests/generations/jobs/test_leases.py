@@ -14,6 +14,7 @@ from django.utils import timezone
 from generations.jobs import leases
 from generations.models import Generation
 from tests.fixtures.orders import PlaceOrder
+from tests.helpers.clocks import just_passed
 from tests.helpers.threads import at_once
 from tests.services.waiting import HANG_SECONDS, until
 
@@ -66,7 +67,7 @@ def test_without_skip_locked_two_workers_take_the_same_row(order: PlaceOrder) ->
     def read_then_write(_: int) -> list[Any]:
         free = list(Generation.objects.filter(leased_until=None).values_list("pk", flat=True))
         barrier.wait(HANG_SECONDS)
-        Generation.objects.filter(pk__in=free).update(leased_until=timezone.now())
+        Generation.objects.filter(pk__in=free).update(leased_until=just_passed())
         return free
 
     assert [len(taken) for taken in at_once(2, read_then_write)] == [1, 1]

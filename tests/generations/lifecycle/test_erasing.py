@@ -19,6 +19,7 @@ from generations.lifecycle.erasing import reopen_erasure
 from generations.models import Erasure, Event, Generation, InputFile, Output, ProviderCallback
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
+from tests.helpers.clocks import just_passed
 from tests.services.waiting import HANG_SECONDS, a_lock_is_awaited, until
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +43,7 @@ def complete(order: PlaceOrder) -> Complete:
             details={"description": "a cat"},
         )
         generation.submissions.update(detail="fal said: a cat")
-        generation.outputs.update(detail="a cat", next_attempt_at=timezone.now(), key=f"made/{generation.pk}")
+        generation.outputs.update(detail="a cat", next_attempt_at=just_passed(), key=f"made/{generation.pk}")
         generation.events.update(staff_note="a cat")
         ProviderCallback.objects.create(
             submission=submission, request_id="r", body=b"a cat", body_sha256=submission.pk.hex

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account
+from database import clock
 from generations import lifecycle
 from generations.catalogue import find
 from generations.errors import ProviderUnfunded
@@ -60,7 +60,7 @@ def test_a_generation_keeps_the_order_and_what_follows_from_it(alice: Account, o
     assert (row.input, row.arguments, row.arguments_hash) == (placed.raw_input, placed.arguments, placed.arguments_hash)
     assert (row.credits, row.list_price_millidollars) == (3, 3)
     assert row.next_attempt_at is not None
-    assert row.next_attempt_at <= timezone.now() < row.deadline_at
+    assert row.next_attempt_at <= clock.now() < row.deadline_at
 
 
 def test_a_batch_keeps_its_options(alice: Account) -> None:

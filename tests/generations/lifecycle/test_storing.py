@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
-from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
@@ -20,6 +19,7 @@ from generations.workers import copier
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 from tests.helpers.lifecycle_facts import reach_waiting, rows
 from tests.helpers.outages import let_patience_end
 
@@ -56,7 +56,7 @@ def test_c23_a_file_that_is_stored_wrong_is_stored_again_and_never_delivered(
     generation = order()
     work.until(lambda: Output.objects.filter(attempts__gte=8).exists())
     assert Output.objects.get().state == Output.State.PENDING
-    Output.objects.update(give_up_at=timezone.now())
+    Output.objects.update(give_up_at=just_passed())
     let_patience_end(copier.PATIENCE)
 
     work.until_done(generation)

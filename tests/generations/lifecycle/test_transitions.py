@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.db import transaction
-from django.utils import timezone
 
+from database import clock
 from generations import lifecycle
 from generations.models import CancelledBy, Event, Generation, Phase, Submission
 from tests.fixtures.orders import PlaceOrder
@@ -78,7 +78,7 @@ def test_the_receipt_of_a_generation_that_is_to_be_cancelled_makes_it_due_at_onc
 
     due = Generation.objects.get().next_attempt_at
     assert due is not None
-    assert due <= timezone.now()
+    assert due <= clock.now()
 
 
 def test_an_accepted_submission_whose_receipt_is_lost_stays_accepted(order: PlaceOrder) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from django.db.models import Model
-from django.utils import timezone
 
+from database import clock
 from generations import lifecycle
 from generations.models import Event, Generation, Output, Phase, Submission
 from tests.fixtures.orders import PlaceOrder
@@ -247,7 +247,7 @@ def test_a_fact_writes_these_columns_of_one_generation_and_nothing_else(
     REACH[written.phase](reported), REACH[written.phase](unrelated)
     before, unrelated_before, events_before = columns_of(reported), columns_of(unrelated), events_of(reported)
 
-    started = timezone.now()
+    started = clock.now()
     written.fact(reported)
 
     assert changes(before, columns_of(reported), started) == written.columns

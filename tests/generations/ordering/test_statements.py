@@ -24,6 +24,7 @@ from generations.models import (
 from generations.ordering.statements import OrderContext, order_context
 from tests.fixtures.limits import key_of
 from tests.fixtures.orders import PlaceOrder
+from tests.helpers.clocks import just_passed
 from tests.helpers.lifecycle_facts import FAILURE
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +58,7 @@ def test_limits_prices_switches_and_keys_are_read(alice: Account) -> None:
     UserLimits.objects.create(account=alice, running_max=1, credits_per_day=2, credits_per_month=3)
     OrderIntake.objects.create(paused_at=timezone.now())
     CircuitBreaker.objects.create(opened_at=timezone.now())
-    PriceBookEntry.objects.create(model="flux-schnell", percent=150, actor="test", effective_from=timezone.now())
+    PriceBookEntry.objects.create(model="flux-schnell", percent=150, actor="test", effective_from=just_passed())
     PriceBookEntry.objects.create(
         model="flux-schnell", percent=900, actor="test", effective_from=timezone.now() + timedelta(hours=1)
     )

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+from database import clock
 from generations.models import Submission
 from generations.provider import billed_units
 from simulator import Simulator
 from tests.fixtures.billing import Generate, generate
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
-from tests.helpers.clocks import all_clocks_at
+from tests.helpers.clocks import all_clocks_at, just_passed
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def forget_units() -> None:
     """Removes the units, as if the results had come by callback."""
-    Submission.objects.update(billable_units=None, units_due_at=timezone.now())
+    Submission.objects.update(billable_units=None, units_due_at=just_passed())
 
 
 def units() -> Decimal | None:
@@ -75,7 +76,7 @@ def test_fal_is_asked_again_after_a_pause_if_it_does_not_answer(generate: Genera
 
     due = Submission.objects.get().units_due_at
     assert due is not None
-    assert timedelta(0) < due - timezone.now() <= billed_units.RETRY
+    assert timedelta(0) < due - clock.now() <= billed_units.RETRY
 
 
 def test_of_two_workers_that_have_read_the_same_row_one_asks(generate: Generate, settings: Settings) -> None:
@@ -99,7 +100,7 @@ def test_without_the_condition_the_second_worker_would_make_the_row_due_again(ge
     read_before = Submission.objects.get()
     billed_units.run_once(limit=10)
 
-    Submission.objects.filter(pk=read_before.pk).update(units_due_at=timezone.now())
+    Submission.objects.filter(pk=read_before.pk).update(units_due_at=just_passed())
 
     assert billed_units.run_once(limit=10) == 1
 

@@ -16,6 +16,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers import database_guards
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,7 +113,7 @@ def test_a_repeated_order_is_still_answered_with_the_first(locked: Generation, o
 def test_a_queued_generation_fails_at_its_deadline_and_costs_nothing(
     alice: Account, locked: Generation, work: Work
 ) -> None:
-    Generation.objects.update(deadline_at=timezone.now())
+    Generation.objects.update(deadline_at=just_passed())
     circuit_breaker.trip("a probe was refused after the deadline")
 
     work.submit()

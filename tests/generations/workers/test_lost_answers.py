@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.db.models import F
-from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
@@ -23,6 +22,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.clocks import just_passed
 from tests.helpers.database_guards import rejecting_inserts
 from tests.helpers.outages import let_outage_pass, let_patience_end
 
@@ -251,7 +251,7 @@ def test_a_submission_that_stays_unknown_fails_at_its_deadline_and_costs_nothing
     let_patience_end(reconciler.UNKNOWN_PATIENCE)
     work.reconcile()
     before_the_deadline = states(generation)
-    Generation.objects.update(deadline_at=timezone.now())
+    Generation.objects.update(deadline_at=just_passed())
 
     work.reconcile()
 

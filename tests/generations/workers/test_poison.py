@@ -21,6 +21,7 @@ from tests.fixtures.orders import PlaceOrder
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import FILES
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 from tests.helpers.crashes import LAST, TROUBLE, crash, expire_leases, let_workers_die
 from tests.helpers.outages import let_outage_pass, let_patience_end
 from tests.helpers.scripted_servers import Server, respond, serving
@@ -71,7 +72,7 @@ def test_e4_an_output_that_kills_copiers_until_fal_has_deleted_it_costs_nothing(
     film_server: Server, alice: Account, order_answered_with: OrderAnsweredWith
 ) -> None:
     generation = order_answered_with(f"{film_server.url}/film")
-    Output.objects.update(give_up_at=timezone.now())
+    Output.objects.update(give_up_at=just_passed())
     let_workers_die(Output)
 
     copier.run_once(limit=10)

@@ -21,6 +21,7 @@ from generations.workers.storage_cleaner import PASS, StorageCleaner
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 from tests.helpers.images import insert_upload
 from tests.services.seaweed import Bucket
 
@@ -76,7 +77,7 @@ def test_every_file_of_this_database_is_known(completed: Generation, order: Plac
     running = order()
     work.until(running.outputs.exists)
     lease = new_id()
-    WriteAttempt.objects.create(output=running.outputs.get(), lease=lease, next_cleanup_at=timezone.now())
+    WriteAttempt.objects.create(output=running.outputs.get(), lease=lease, next_cleanup_at=just_passed())
     store(running.pk, f"0-{lease}.png")
 
     report = clean()

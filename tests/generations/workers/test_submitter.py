@@ -22,6 +22,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.clocks import just_passed
 from tests.helpers.outages import let_patience_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,7 +131,7 @@ def test_a_refusal_of_the_account_after_the_deadline_fails_and_costs_nothing(
 ) -> None:
     fal.always("status:403")
     generation = order()
-    Generation.objects.update(deadline_at=timezone.now())
+    Generation.objects.update(deadline_at=just_passed())
 
     work.submit()
 
@@ -214,7 +215,7 @@ def test_a4_an_unknown_submission_fails_at_the_deadline_and_costs_nothing(
     alice: Account, submit_with: SubmitWith, work: Work
 ) -> None:
     generation = submit_with("drop_before_accept")
-    Generation.objects.update(deadline_at=timezone.now())
+    Generation.objects.update(deadline_at=just_passed())
     work.reconcile()
     assert Generation.objects.get().phase == Phase.UNKNOWN
     let_patience_end(reconciler.UNKNOWN_PATIENCE)

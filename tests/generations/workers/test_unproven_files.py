@@ -10,10 +10,8 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 from PIL import Image
 
 from credits.models import Account
@@ -25,6 +23,7 @@ from tests.fixtures.orders import PlaceOrder
 from tests.fixtures.storage import OrderAnsweredWith
 from tests.generations.files.example_files import FILES, film_with_long_boxes, picture, streamed_webm
 from tests.helpers.background_work import Work
+from tests.helpers.clocks import just_passed
 from tests.helpers.outages import let_patience_end
 from tests.helpers.scripted_servers import Connection, respond, serving
 
@@ -148,7 +147,7 @@ def test_c5_the_size_that_fal_announced_proves_the_end(ordered_from, work: Work)
 def test_c5_a_file_that_is_never_proven_costs_nothing(ordered_from, alice: Account, work: Work) -> None:
     with ordered_from(FileServer(MESH, cuts=False, tells=False)) as generation:
         work.copy()
-        Output.objects.update(give_up_at=timezone.now() - timedelta(seconds=1))
+        Output.objects.update(give_up_at=just_passed())
         let_patience_end(copier.PATIENCE)
         work.copy()
 
