@@ -70,11 +70,6 @@ def is_wrong() -> bool:
     return abs(skew_seconds()) > SKEW_SECONDS_MAX
 
 
-def forget() -> None:
-    """Make the next call of `now` ask the database."""
-    _measured.forget()
-
-
 class SkewLog:
     """Logs once a minute that the clock of this process is wrong. Safe to share between threads."""
 
@@ -96,9 +91,6 @@ class _MeasuredTime:
     def __init__(self) -> None:
         self._measurement: tuple[datetime, float] | None = None
         self._tried_at = -math.inf
-
-    def forget(self) -> None:
-        self._measurement, self._tried_at = None, -math.inf
 
     def now(self) -> datetime:
         measured = self._measurement

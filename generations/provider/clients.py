@@ -5,6 +5,7 @@ Workers, callbacks and commands take them from here. Each exists once for each p
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 from django.conf import settings
@@ -13,6 +14,10 @@ from database.time_scale import scaled
 from generations.fal import FalClient, ProviderReceipt
 from generations.fal.keys import REFETCH_SECONDS, KeySet
 from generations.models import FalAccount, Submission
+
+_clients: dict[tuple[str, str], FalClient] = {}
+"""By key and queue URL."""
+_lock = threading.Lock()
 
 
 def fal() -> FalClient:
@@ -62,17 +67,19 @@ def fal_user_id() -> str | None:
 
 def close() -> None:
     """Close the connections to fal and forget its keys: when the process ends, and between tests."""
-    if _client.cache_info().currsize:
-        for client in (fal(), fal_admin()):
-            if client is not None:
-                client.close()
-    _client.cache_clear()
+    with _lock:
+        for client in _clients.values():
+            client.close()
+        _clients.clear()
     _keys.cache_clear()
 
 
-@lru_cache(maxsize=4)
 def _client(key: str, queue_url: str) -> FalClient:
-    return FalClient(key=key, queue_url=queue_url)
+    # Of two threads that need it first, one makes it: a client that another replaces would keep its connections open.
+    with _lock:
+        if (key, queue_url) not in _clients:
+            _clients[key, queue_url] = FalClient(key=key, queue_url=queue_url)
+        return _clients[key, queue_url]
 
 
 @lru_cache(maxsize=4)

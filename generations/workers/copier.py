@@ -70,7 +70,7 @@ class LeaseLost(Exception):
 
 
 # Everything else that ends an attempt is an error of Limn, and is logged with its traceback.
-EXPECTED = (
+EXPECTED_ERRORS = (
     *(http_client.FetchError, Broken, TooCostly, sandbox.SandboxUnavailable, storage.StoredOtherwise),
     *(BotoCoreError, ClientError, OSError),
 )
@@ -241,7 +241,7 @@ def _retry_later(output: Output, error: Exception, *, first: float, missed: bool
     """
     detail, now = f"{type(error).__name__}: {error}"[:500], clock.now()
     extra = {"output": str(output.pk), "attempt": output.attempts, "error": detail}
-    logger.warning("an output could not be copied", extra=extra, exc_info=not isinstance(error, EXPECTED))
+    logger.warning("an output could not be copied", extra=extra, exc_info=not isinstance(error, EXPECTED_ERRORS))
     unanswered = output.record_unanswered(now)
     lifecycle.not_copied(output, detail=detail, missed=missed, is_first=not unanswered)
     if missed and output.misses >= MISSES_MAX:

@@ -82,11 +82,11 @@ def _reconcile(generation: Generation) -> None:
     except UNAVAILABLE:
         raise
     except Exception as error:
-        wait = _wait_or_end(generation, submission, error)
+        wait = _after_no_answer(generation, submission, error)
     leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns)
 
 
-def _wait_or_end(generation: Generation, submission: Submission | None, error: Exception) -> float:
+def _after_no_answer(generation: Generation, submission: Submission | None, error: Exception) -> float:
     """Return the seconds until the question is asked again. After its deadline, patience ends: fail the generation.
 
     Patience begins with the first question that remains unanswered, so a generation that is late because Limn was down

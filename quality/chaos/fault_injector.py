@@ -38,6 +38,9 @@ class FaultInjector:
     def run(self) -> None:
         context, faults = self.context, self.faults()
         waiting: list[str] = []
+        if not self.plan.environment_faults:
+            # `--only` names none.
+            return
         while not context.stop.wait(context.rng.uniform(*self.pause_seconds)):
             # Each fault strikes once before any strikes twice, in an order that the seed determines.
             waiting = waiting or context.rng.sample(self.plan.environment_faults, len(self.plan.environment_faults))

@@ -6,6 +6,7 @@ Case ids: docs/failure-modes.md, group B.
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -16,6 +17,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.clocks import process_clock_ahead
 from tests.helpers.web_server import callback_path
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +62,19 @@ def test_b6_a_callback_with_a_stale_or_future_timestamp_is_rejected(
 
     for off in (-200, 200):
         assert callbacks.send(submitted, timestamp=int(time.time()) + off) == 200
+
+
+@pytest.mark.only_postgresql
+def test_e14_a_server_with_a_wrong_clock_has_fal_send_the_callback_again(
+    callbacks: CallbackSender, submitted: Submission
+) -> None:
+    body, headers = callbacks.signed(submitted)
+
+    with process_clock_ahead(timedelta(minutes=1)):
+        assert callbacks.post(submitted.pk, submitted.token, body, headers) == 503
+
+    assert not ProviderCallback.objects.exists()
+    assert callbacks.post(submitted.pk, submitted.token, body, headers) == 200
 
 
 # --- Account ---
