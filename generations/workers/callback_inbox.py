@@ -45,8 +45,8 @@ def run_once(*, limit: int) -> int:
             raise
         # One of them must not hold up the others, whatever is wrong with it.
         logger.exception("callbacks could not be processed together")
-        received = list(due().order_by("pk")[:limit])
-        outcomes = [outcome for stored in received if (outcome := _process_alone(stored))]
+        received = list(due().select_related("submission__generation").order_by("pk")[:limit])
+        outcomes = _process_one_by_one(received)
     if Outcome.APPLIED in outcomes:
         tasks.wake("copier")
     return len(outcomes)
@@ -129,17 +129,33 @@ def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
     return Outcome.APPLIED if moved else Outcome.IGNORED
 
 
+def _process_one_by_one(received: Iterable[ProviderCallback]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    # Of all callbacks that need the same locked account, one waits for it. The next call tries again.
+    locked_accounts: set[int] = set()
+    for stored in received:
+        account_id = _submission_of(stored).generation.account_id
+        if account_id in locked_accounts:
+            continue
+        try:
+            outcome = _process_alone(stored)
+        except UNAVAILABLE as error:
+            if _is_outage(error):
+                raise
+            logger.warning("a callback waits for a locked row", extra={"callback": stored.pk})
+            locked_accounts.add(account_id)
+        else:
+            outcomes += [outcome] if outcome else []
+    return outcomes
+
+
 def _process_alone(stored: ProviderCallback) -> Outcome | None:
     """Process one callback. If that raises, leave it to the reconciler, which gives a row up that raises again."""
     try:
         return process(stored)
-    except Exception as error:
-        if _is_outage(error):
-            raise
-        if isinstance(error.__cause__, LockNotAvailable):
-            # The next call tries again.
-            logger.warning("a callback waits for a locked row", extra={"callback": stored.pk})
-            return None
+    except UNAVAILABLE:
+        raise
+    except Exception:
         logger.exception("a callback could not be processed", extra={"callback": stored.pk})
         set_aside.add(stored.pk)
         tasks.enqueue_reconcile(Submission.objects.get(callbacks=stored).generation_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.fixtures.callbacks import callbacks, submit_many
 from tests.fixtures.storage import (
     alice,
+    bob,
     close_fal_clients,
     each_storage,
     folder,
@@ -16,6 +17,7 @@ from tests.fixtures.storage import (
 
 __all__ = [
     "alice",
+    "bob",
     "callbacks",
     "close_fal_clients",
     "each_storage",

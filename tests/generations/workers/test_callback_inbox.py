@@ -80,20 +80,28 @@ def short_lock_timeout() -> Iterator[None]:
     execute("RESET lock_timeout")
 
 
+@pytest.fixture
+def unprocessed(fal: Simulator, callbacks: CallbackSender) -> CallbackSender:
+    """Sends callbacks that the test processes itself."""
+    return CallbackSender(fal=fal, client=callbacks.client, is_processed=False)
+
+
 @pytest.mark.only_postgresql
-def test_a_callback_that_waits_for_a_locked_account_holds_up_no_other(
-    submit_many: SubmitMany, callbacks: CallbackSender, fal: Simulator, alice: Account, short_lock_timeout: None
+@pytest.mark.usefixtures("short_lock_timeout")
+def test_callbacks_that_need_a_locked_account_hold_up_no_other(
+    submit_many: SubmitMany, unprocessed: CallbackSender, alice: Account, bob: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only the refund of the failed generation needs the account."""
-    failed, answered = submit_many(2)
-    sender = CallbackSender(fal=fal, client=callbacks.client, is_processed=False)
-    sender.send(failed, json.dumps({"request_id": failed.request_id, "status": "ERROR", "error": "x"}).encode())
-    fal.finish(str(answered.request_id))
-    sender.send(answered)
+    """Only a refund needs the account. One of Alice's two callbacks waits for it."""
+    submissions = [*submit_many(2), *submit_many(1, account=bob)]
+    for submission in submissions:
+        failure = {"request_id": submission.request_id, "status": "ERROR", "error": "x"}
+        unprocessed.send(submission, json.dumps(failure).encode())
+    applied = ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED)
 
     with locked(alice):
         callback_inbox.run_once(limit=9)
-        assert ProviderCallback.objects.get(outcome=ProviderCallback.Outcome.APPLIED).submission == answered
+        assert applied.get().submission == submissions[-1]
+        assert caplog.messages.count("a callback waits for a locked row") == 1
 
     callback_inbox.run_once(limit=9)
-    assert ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.APPLIED).count() == 2
+    assert applied.count() == 3
