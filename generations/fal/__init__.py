@@ -6,7 +6,7 @@ about fal that this package relies on, with their sources.
 """
 
 from generations.fal.client import FalClient
-from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable
+from generations.fal.errors import AnswerLost, FalError, Forbidden, Gone, Reason, Rejected, Unavailable, Unreachable
 from generations.fal.receipts import ProviderReceipt
 from generations.fal.wire import CancelVerdict, Completed, Failed, Finished, Queued, Running
 
@@ -26,4 +26,5 @@ __all__ = [
     "Rejected",
     "Running",
     "Unavailable",
+    "Unreachable",
 ]

@@ -24,7 +24,7 @@ import httpx
 from fal_client.client import QUEUE_URL_FORMAT, USER_AGENT, BackupDomainTransport
 
 from generations.fal import receipts, wire
-from generations.fal.errors import AnswerLost, Forbidden, Gone, Unavailable
+from generations.fal.errors import AnswerLost, Forbidden, Gone, Unavailable, Unreachable
 from generations.fal.receipts import ProviderReceipt
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class FalClient:
 
         Raises:
             Rejected: fal will never accept it.
-            Unavailable: fal did not accept it now.
+            Unavailable: fal did not accept it now. Unreachable: it was not asked.
             Forbidden: fal refuses the key or the account, or the key is malformed.
             AnswerLost: fal may have accepted it.
         """
@@ -294,7 +294,7 @@ class _OnePost(httpx.BaseTransport):
         try:
             response = self.inner.handle_request(redirected)
         except NOT_SENT as error:
-            raise Unavailable(f"fal cannot be reached: {error}"[:DETAIL_CHARACTERS_MAX]) from error
+            raise Unreachable(f"fal cannot be reached: {error}"[:DETAIL_CHARACTERS_MAX]) from error
         except httpx.LocalProtocolError as error:
             # httpx found a header that cannot be sent, before it sent anything.
             raise Forbidden("the request cannot be written; is FAL_KEY well-formed?") from error

@@ -3,6 +3,7 @@
 FalError
 ├── Rejected      fal will never accept the submission: release the hold, do not retry
 ├── Unavailable   fal did not accept it or has no answer now: retry later
+│   └── Unreachable   nothing has left this machine: the network, its settings, or fal is down
 ├── Forbidden     fal refuses the operator's key or account: retry much later, and alert the operator
 ├── Gone          fal does not have it, or no longer
 └── AnswerLost    fal may have accepted the submission: never repeat it, wait for fal's callback or record
@@ -57,6 +58,10 @@ class Unavailable(FalError):
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
         """How long fal asks to wait, 0 to 60 seconds, or None."""
+
+
+class Unreachable(Unavailable):
+    """fal was not asked, because there is no connection to it."""
 
 
 class Forbidden(FalError):

@@ -6,7 +6,7 @@ impossible, because the ledger settles a hold once. So the transaction is repeat
 of another one (`database.transactions`).
 """
 
-from generations.lifecycle.answering import answer_locked, answered, answered_error, progressed
+from generations.lifecycle.answering import COPY_SECONDS_MAX, answer_locked, answered, answered_error, progressed
 from generations.lifecycle.cancelling import CancelAnswer, cancel_asked, cancel_batch, cancel_sent, cancelled
 from generations.lifecycle.conflicting import answer_conflicts, failure_conflicts
 from generations.lifecycle.ending import failed, give_up, provider_failed, report_stuck
@@ -30,6 +30,7 @@ from generations.lifecycle.submitting import (
 from generations.lifecycle.transitions import lock_of
 
 __all__ = [
+    "COPY_SECONDS_MAX",
     "SUBMITTING_SECONDS_MAX",
     "CancelAnswer",
     "Failure",

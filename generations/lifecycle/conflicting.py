@@ -13,9 +13,19 @@ from typing import Any
 
 from generations.catalogue import extract_files
 from generations.lifecycle.transitions import Fact, record_event
-from generations.models import Generation, Phase, Status, Submission
+from generations.models import FailureCode, Generation, Phase, Status, Submission
 
 logger = logging.getLogger(__name__)
+
+# These ended a generation without a verdict of fal, so a late result contradicts none.
+GIVEN_UP_BY_LIMN = {
+    FailureCode.PROVIDER_UNFUNDED,
+    FailureCode.RESULT_EXPIRED,
+    FailureCode.COPY_FAILED,
+    FailureCode.SUBMISSION_UNKNOWN,
+    FailureCode.DEADLINE,
+    FailureCode.INTERNAL_ERROR,
+}
 
 
 def answer_conflicts(generation: Generation, submission: Submission, answer: Mapping[str, Any]) -> bool:
@@ -24,6 +34,9 @@ def answer_conflicts(generation: Generation, submission: Submission, answer: Map
     The result of a surplus job is another one by its nature.
     """
     if submission.state == Submission.State.SURPLUS or generation.erased_at:
+        return False
+    if generation.failure_code in GIVEN_UP_BY_LIMN:
+        _record_late_result(generation)
         return False
     if generation.status == Status.FAILED:
         return _record(generation, f"fal delivered a result after the end ({generation.failure_code})")
@@ -38,6 +51,14 @@ def failure_conflicts(generation: Generation, submission: Submission) -> bool:
     if submission.state == Submission.State.SURPLUS or generation.erased_at or not has_result:
         return False
     return _record(generation, "fal reported a failure after the result")
+
+
+def _record_late_result(generation: Generation) -> None:
+    """Record that the operator pays for a job whose customer has been refunded."""
+    detail = f"a result came after the end ({generation.failure_code})"
+    logger.error("fal has a surplus job, which the operator pays", extra={"generation": str(generation.pk)})
+    if not generation.events.filter(fact="surplus").exists():
+        record_event(generation, Fact(name="surplus", actor="fal", staff_note=detail))
 
 
 def _record(generation: Generation, detail: str) -> bool:

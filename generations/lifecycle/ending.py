@@ -67,8 +67,13 @@ def complete(generation: Generation, *, promised: int, delivered: int, flagged: 
 
 @repeated
 def failed(generation: Generation, why: Failure, *, actor: str) -> bool:
-    """End the generation without a result, and release its whole hold. False if it has ended already."""
-    return fail(lock(generation.pk), why, actor=actor)
+    """End the generation without a result, and release its whole hold.
+
+    False if it is no longer in the phase in which the caller has seen it: then the caller's judgement is about a state
+    that has passed. A callback may have brought the result while fal was asked.
+    """
+    locked = lock(generation.pk)
+    return locked.phase == generation.phase and fail(locked, why, actor=actor)
 
 
 def fail(generation: Generation, why: Failure, *, actor: str) -> bool:
@@ -133,9 +138,12 @@ def give_up(generation: Generation, *, detail: str) -> bool:
     """Fail a generation that CRASHES_MAX workers in a row failed to process, unless fal may be working on it.
 
     In that case staff are told once, by an event, and the callback or the deadline ends the generation: releasing the
-    hold now would make the operator pay for a result that is delivered to no one. False if it did not fail.
+    hold now would make the operator pay for a result that is delivered to no one. False if it did not fail, also
+    because it is no longer in the phase in which the caller has seen it.
     """
-    generation = lock(generation.pk)
+    seen, generation = generation.phase, lock(generation.pk)
+    if generation.phase != seen:
+        return False
     if not generation.submissions.filter(state__in=UNRESOLVED).exists():
         return fail(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
     _report_stuck(generation, detail)

@@ -5,6 +5,7 @@ Every failure of the lifecycle is made here, so that each code has one message. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,9 @@ def failure(code: FailureCode, *, retryable: bool = True, detail: str = "") -> F
 def failure_for(generation: Generation, reason: Reason) -> Failure:
     """Return the failure of this generation for a reason that fal gave."""
     code, message = FailureCode(reason.code), reason.message
+    if any(_is_of_own_file(generation, error) for error in reason.errors):
+        # The customer cannot make a file of Limn's storage public.
+        return failure(FailureCode.INTERNAL_ERROR, detail=f"fal could not download Limn's own file: {reason.detail}")
     if code == FailureCode.CANCELLED and generation.cancel_asked_by == CancelledBy.DEADLINE:
         # Limn cancelled it itself because its time was over.
         code, message = FailureCode.DEADLINE, ""
@@ -63,3 +67,12 @@ def failure_for(generation: Generation, reason: Reason) -> Failure:
         errors=reason.errors,
         detail=reason.detail,
     )
+
+
+def _is_of_own_file(generation: Generation, error: Mapping[str, Any]) -> bool:
+    """Return whether fal could not download an input file that Limn has signed a URL for."""
+    if error.get("type") != "file_download_error":
+        return False
+    # ["body", "image_urls", 0] is image_urls[0].
+    names = [f"[{name}]" if isinstance(name, int) else f".{name}" for name in error["loc"][1:]]
+    return generation.input_files.filter(path="".join(names).removeprefix(".")).exists()

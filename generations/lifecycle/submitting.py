@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 from django.db import IntegrityError, InternalError, OperationalError, transaction
 
@@ -18,12 +19,13 @@ from database.statements import Insert, Step, execute_together
 from database.time_scale import scaled
 from database.transactions import is_passing, repeat, repeated
 from generations.catalogue import MODELS
-from generations.fal import ProviderReceipt
+from generations.fal import ProviderReceipt, Reason
 from generations.lifecycle import statements
 from generations.lifecycle.ending import fail
 from generations.lifecycle.erasing import reopen_erasure
-from generations.lifecycle.failures import Failure
+from generations.lifecycle.failures import Failure, failure_for
 from generations.lifecycle.transitions import (
+    CAME_FROM,
     Fact,
     StaleGeneration,
     lock,
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 SUBMITTING_SECONDS_MAX = scaled(20, at_least=10)
 FIRST_POLL_SECONDS = scaled(3)
 UNDECIDED = (Submission.State.SENT, Submission.State.UNKNOWN)
+# Patience with a question ends with it: the next question of the generation is another one.
+NO_QUESTION: dict[str, Any] = {"unanswered_since": None, "unanswered_until": None}
 
 
 @transaction.atomic
@@ -192,6 +196,7 @@ def _accept(generation: Generation, submission: Submission, receipt: ProviderRec
         next_attempt_at=generation.now if generation.cancel_asked_at else seconds_after(generation, FIRST_POLL_SECONDS),
         together=[_receipt_of(submission, receipt)],
         **deadline,
+        **NO_QUESTION,
     )
 
 
@@ -217,12 +222,8 @@ def not_on_record(submission: Submission) -> bool:
     """
     generation = lock_of(submission)
     unknown = Submission.objects.filter(pk=submission.pk, state=Submission.State.UNKNOWN)
-    return bool(unknown.update(state=Submission.State.MISSING)) and move(
-        generation,
-        Phase.QUEUED,
-        Fact(name="not_on_record", actor="fal"),
-        next_attempt_at=generation.now,
-        together=[_plan_another(generation)],
+    return bool(unknown.update(state=Submission.State.MISSING)) and _queue_again(
+        generation, Fact(name="not_on_record", actor="fal"), together=[_plan_another(generation)], **NO_QUESTION
     )
 
 
@@ -232,12 +233,8 @@ def not_sent(submission: Submission, *, detail: str) -> bool:
     generation = lock_of(submission)
     open_ones = Submission.objects.filter(state__in=[Submission.State.SENT, Submission.State.UNKNOWN])
     taken_back = open_ones.filter(pk=submission.pk).update(state=Submission.State.PLANNED, sent_at=None)
-    return bool(taken_back) and move(
-        generation,
-        Phase.QUEUED,
-        Fact(name="not_sent", actor="limn", staff_note=detail),
-        next_attempt_at=seconds_after(generation, FIRST_POLL_SECONDS),
-    )
+    fact = Fact(name="not_sent", actor="limn", staff_note=detail)
+    return bool(taken_back) and _queue_again(generation, fact, retry_in_seconds=FIRST_POLL_SECONDS, **NO_QUESTION)
 
 
 @repeated
@@ -250,30 +247,49 @@ def submission_lost(submission: Submission, *, detail: str) -> bool:
         Phase.UNKNOWN,
         Fact(name="submission_lost", actor="limn", staff_note=detail),
         next_attempt_at=seconds_after(generation, FIRST_POLL_SECONDS),
+        **NO_QUESTION,
     )
 
 
 @repeated
-def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float) -> bool:
-    """Plan another submission: fal certainly did not accept this one, but may accept it later."""
+def submission_refused(submission: Submission, *, detail: str, retry_in_seconds: float, actor: str = "fal") -> bool:
+    """Plan another submission: fal certainly did not accept this one, but may accept it later.
+
+    Args:
+        actor: "fal" if it has refused it, "limn" if it could not be reached.
+    """
     generation = lock_of(submission)
     generation.record_unanswered(generation.now)
-    return _record_refusal(submission, detail) and move(
+    return _record_refusal(submission, detail) and _queue_again(
         generation,
-        Phase.QUEUED,
         # The name of this fact is older than the function's, and part of the API.
-        Fact(name="not_taken", actor="fal", staff_note=detail),
-        next_attempt_at=seconds_after(generation, retry_in_seconds),
+        Fact(name="not_taken", actor=actor, staff_note=detail),
+        retry_in_seconds=retry_in_seconds,
         together=[_plan_another(generation)],
-        **generation.unanswered_columns,
+        **generation.unanswered_columns(retry_in_seconds),
     )
 
 
+def _queue_again(
+    generation: Generation, fact: Fact, *, retry_in_seconds: float = 0.0, together: Sequence[Step] = (), **changes: Any
+) -> bool:
+    """Return a locked generation to the queue: fal certainly does not have it. End it if it is to be cancelled."""
+    if generation.cancel_asked_at is not None and generation.phase in CAME_FROM[Phase.QUEUED]:
+        reason = Reason(code="cancelled", retryable=True, detail=f"{fact.name}: {fact.staff_note}")
+        return fail(generation, failure_for(generation, reason), actor="limn")
+    due_at = seconds_after(generation, retry_in_seconds)
+    return move(generation, Phase.QUEUED, fact, together=together, next_attempt_at=due_at, **changes)
+
+
 @repeated
-def rejected(submission: Submission, why: Failure) -> bool:
-    """Fail the generation: fal will never accept the submission."""
+def rejected(submission: Submission, why: Failure, *, actor: str = "fal") -> bool:
+    """Fail the generation: fal will never accept the submission, or could not be reached until the deadline.
+
+    Not if fal has accepted another submission of it meanwhile.
+    """
     generation = lock_of(submission)
-    return _record_refusal(submission, why.detail) and fail(generation, why, actor="fal")
+    is_refused = _record_refusal(submission, why.detail)
+    return is_refused and generation.phase == Phase.SUBMITTING and fail(generation, why, actor=actor)
 
 
 def _record_refusal(submission: Submission, detail: str) -> bool:

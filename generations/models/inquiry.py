@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 
 from database.time_scale import scaled
-
-# Rows are asked about more often than this. After a longer pause Limn was down, and patience begins again.
-PAUSE_MAX = timedelta(seconds=scaled(600))
 
 
 class Inquiry(models.Model):
@@ -20,17 +17,24 @@ class Inquiry(models.Model):
     remained without an answer that decides.
     """
 
+    LATE_MAX: ClassVar = timedelta(seconds=scaled(600))
+    """A question ends at most this long after it was due. Later, Limn was down, and patience begins again."""
+
     unanswered_since = models.DateTimeField(null=True, editable=False)
     """When the first of the latest questions was asked that remained without an answer."""
     unanswered_until = models.DateTimeField(null=True, editable=False)
-    """When the last of them was asked."""
+    """When the row is due again, after the last of them."""
 
     class Meta:
         abstract = True
 
     def unanswered_for(self, now: datetime) -> timedelta:
-        """Return for how long questions have remained without an answer; zero if the last one is long ago."""
-        if self.unanswered_since is None or self.unanswered_until is None or now - self.unanswered_until > PAUSE_MAX:
+        """Return for how long questions have remained without an answer; zero if Limn was down since."""
+        if (
+            self.unanswered_since is None
+            or self.unanswered_until is None
+            or now - self.unanswered_until > self.LATE_MAX
+        ):
             return timedelta(0)
         return now - self.unanswered_since
 
@@ -44,7 +48,8 @@ class Inquiry(models.Model):
         """Note on this instance that a question was answered."""
         self.unanswered_since = self.unanswered_until = None
 
-    @property
-    def unanswered_columns(self) -> dict[str, Any]:
-        """The columns to write after one of these notes."""
+    def unanswered_columns(self, retry_in_seconds: float) -> dict[str, Any]:
+        """Return the columns to write after one of these notes, for a row that is due again in so many seconds."""
+        if self.unanswered_until is not None:
+            self.unanswered_until += timedelta(seconds=retry_in_seconds)
         return {"unanswered_since": self.unanswered_since, "unanswered_until": self.unanswered_until}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from database.ids import new_id
+from database.time_scale import scaled
 from generations.jobs.leased_model import Leased
 from generations.models.generation import Generation
 from generations.models.inquiry import Inquiry
@@ -33,6 +35,9 @@ class OutputQuerySet(models.QuerySet["Output"]):
 
 class Output(Leased, Inquiry):
     """One file of a result, on its way into the operator's storage or stored there."""
+
+    # A large file takes a quarter of an hour.
+    LATE_MAX = timedelta(seconds=scaled(1500))
 
     class State(models.TextChoices):
         PENDING = "pending"

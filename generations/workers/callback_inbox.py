@@ -109,8 +109,9 @@ def _report(stored: ProviderCallback, submission: Submission) -> Outcome:
         # By the request id, because a second job of one submission has a row of its own.
         submission = Submission.objects.get(request_id=callback.request_id)
         if submission.generation_id != generation.pk:
-            # Another generation has named the request before: the answer belongs to that one.
-            generation = lifecycle.lock_of(submission)
+            # fal's receipt has named the request for another generation. Whose file it is cannot be told, so it is
+            # delivered to neither: it may be that of another customer.
+            return Outcome.CONFLICT
     failpoints.reach("adopted")
     match callback.verdict:
         case Completed(answer=answer):

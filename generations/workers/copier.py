@@ -258,7 +258,7 @@ def _retry_later(output: Output, error: Exception, *, first: float, missed: bool
         _refresh_source_url(output)
     asked = error.retry_after_seconds if isinstance(error, http_client.TryLater) else None
     wait = backoff.seconds(output.attempts, first=first, longest=LONGEST_RETRY_SECONDS, asked=asked)
-    leases.release(output, retry_in_seconds=wait, changes=output.unanswered_columns)
+    leases.release(output, retry_in_seconds=wait, changes=output.unanswered_columns(wait))
 
 
 def _refresh_source_url(output: Output) -> None:

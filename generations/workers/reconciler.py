@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
@@ -17,7 +17,7 @@ from database.time_scale import scaled
 from database.transactions import UNAVAILABLE
 from generations import lifecycle
 from generations.catalogue import MODELS
-from generations.fal import Failed, FalError, Finished, Gone, Queued, Running, Unavailable
+from generations.fal import Failed, FalError, Finished, Forbidden, Gone, Queued, Running, Unavailable
 from generations.jobs import failpoints, leases, parallel
 from generations.lifecycle import failure
 from generations.models import CancelledBy, FailureCode, Generation, Phase, Submission
@@ -47,6 +47,8 @@ UNKNOWN_PATIENCE = timedelta(seconds=scaled(900))
 GONE_PATIENCE = timedelta(seconds=scaled(120))
 # At the deadline fal is asked to cancel. If it gives no verdict for this long, there is none.
 VERDICT_PATIENCE = timedelta(seconds=scaled(3600))
+# fal keeps files for seven days.
+RESULT_KEPT = timedelta(seconds=lifecycle.COPY_SECONDS_MAX)
 UNKNOWN = (Submission.State.UNKNOWN, Submission.State.DISPUTED)
 
 
@@ -83,7 +85,7 @@ def _reconcile(generation: Generation) -> None:
         raise
     except Exception as error:
         wait = _after_no_answer(generation, submission, error)
-    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns)
+    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns(wait))
 
 
 def _after_no_answer(generation: Generation, submission: Submission | None, error: Exception) -> float:
@@ -96,35 +98,49 @@ def _after_no_answer(generation: Generation, submission: Submission | None, erro
     unanswered = generation.record_unanswered(now)
     detail = f"{type(error).__name__}: {error}"
     extra = {"generation": str(generation.pk), "error": detail}
-    is_our_error = not isinstance(error, FalError | _Undecided)
-    logger.warning("a question about a generation has no answer", extra=extra, exc_info=is_our_error)
-    is_unknown = submission is None and not is_our_error
-    if generation.deadline_at <= now and unanswered >= (UNKNOWN_PATIENCE if is_unknown else VERDICT_PATIENCE):
-        code = FailureCode.SUBMISSION_UNKNOWN if is_unknown else FailureCode.DEADLINE
-        code = FailureCode.INTERNAL_ERROR if is_our_error else code
+    is_fals = isinstance(error, FalError | _Undecided)
+    logger.warning("a question about a generation has no answer", extra=extra, exc_info=not is_fals)
+    if not is_fals or (submission is not None and isinstance(error, Forbidden)):
+        _wait_for_staff(generation, unanswered, detail)
+    elif generation.deadline_at <= now and unanswered >= (UNKNOWN_PATIENCE if submission is None else VERDICT_PATIENCE):
+        code = FailureCode.SUBMISSION_UNKNOWN if submission is None else FailureCode.DEADLINE
         lifecycle.failed(generation, failure(code, detail=f"fal gave no verdict: {detail}"), actor="limn")
-    if is_unknown:
+    if submission is None and is_fals:
         return UNKNOWN_RETRY_SECONDS
     asked = error.retry_after_seconds if isinstance(error, Unavailable) else None
     return max(_poll_interval(generation), asked or 0)
+
+
+def _wait_for_staff(generation: Generation, unanswered: timedelta, detail: str) -> None:
+    """Handle an error of Limn, or a key that fal refuses: staff are told, and may correct it while fal has the file."""
+    if unanswered >= UNKNOWN_PATIENCE and not lifecycle.give_up(generation, detail=detail):
+        _fail_when_deleted(generation, generation.deadline_at, detail)
+
+
+def _fail_when_deleted(generation: Generation, since: datetime, detail: str) -> bool:
+    """Fail a generation that Limn could not finish for as long as fal keeps files. Returns whether it is time to."""
+    is_deleted = since + RESULT_KEPT <= clock.now()
+    if is_deleted:
+        lifecycle.failed(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
+    return is_deleted
 
 
 def _give_up(generation: Generation) -> None:
     """Give up a generation that CRASHES_MAX workers in a row failed to reconcile.
 
     Callbacks still end it, and it is asked about rarely, since the cause may have been resolved. It fails when it is
-    late, and has killed its workers for as long as the patience with fal lasts.
+    late, and has killed its workers for as long as fal keeps files.
     """
     detail = f"{generation.crashes} workers in a row died while they reconciled it"
     if lifecycle.give_up(generation, detail=detail):
         return
     now, submission = clock.now(), _accepted(generation)
     stuck_since = generation.events.filter(fact="stuck").values_list("created_at", flat=True).first() or now
-    if max(stuck_since, generation.deadline_at) + VERDICT_PATIENCE <= now:
-        lifecycle.failed(generation, failure(FailureCode.INTERNAL_ERROR, detail=detail), actor="limn")
-    elif generation.phase == Phase.SUBMITTING:
+    if _fail_when_deleted(generation, max(stuck_since, generation.deadline_at), detail):
+        return
+    if generation.phase == Phase.SUBMITTING:
         _expire_sender(generation)
-    elif submission is not None and generation.deadline_at <= now:
+    elif submission is not None and generation.deadline_at <= now and generation.cancel_sent_at is None:
         with suppress(FalError):
             _cancel(generation, submission)
     # One crash below the limit: the next worker that dies gives it up at once.
@@ -159,6 +175,8 @@ def _resolve_unknown(generation: Generation) -> float:
         lifecycle.failed(generation, failure(FailureCode.SUBMISSION_UNKNOWN), actor="limn")
         return UNKNOWN_RETRY_SECONDS
     model = MODELS.get(generation.model)
+    # A process that does not know the model (removed, or not deployed here yet) does not know what was sent.
+    knows_arguments = model is not None or submission.seed is None
     arguments = model.with_seed(generation.arguments, submission.seed) if model else generation.arguments
     callback_url = clients.callback_url(submission)
     sent_at = submission.sent_at or submission.created_at
@@ -166,7 +184,7 @@ def _resolve_unknown(generation: Generation) -> float:
     alike = [
         recorded
         for recorded in clients.fal().recorded_requests(generation.endpoint, since=since, until=until)
-        if recorded.arguments == arguments or callback_url in recorded.texts
+        if (knows_arguments and recorded.arguments == arguments) or callback_url in recorded.texts
     ]
     # Read after the record: a request that another submission has got meanwhile is not taken for a stranger's.
     ids = [recorded.request_id for recorded in alike]
@@ -180,8 +198,8 @@ def _resolve_unknown(generation: Generation) -> float:
     if own:
         return POLL_SECONDS_MIN
     grace = max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
-    is_disputed = submission.state == Submission.State.DISPUTED
-    if unclaimed or is_disputed or submission.number >= SUBMISSIONS_MAX or _age(submission) <= grace:
+    is_fixed = submission.state == Submission.State.DISPUTED or not knows_arguments
+    if unclaimed or is_fixed or submission.number >= SUBMISSIONS_MAX or _age(submission) <= grace:
         if unclaimed:
             lifecycle.ambiguous(submission, request_ids=[each.request_id for each in unclaimed])
         raise _Undecided(f"fal's record has {len(unclaimed)} jobs that may be this one")
@@ -264,9 +282,11 @@ def _handle_gone(generation: Generation, submission: Submission, error: Gone) ->
     now, sent_at = clock.now(), submission.sent_at or submission.created_at
     if generation.unanswered_for(now) < GONE_PATIENCE:
         raise error
-    recorded = clients.fal().recorded_requests(
+    found = clients.fal().recorded_requests(
         generation.endpoint, since=sent_at - CLOCK_TOLERANCE, until=now, request_id=submission.request_id
     )
+    # A server that does not know the filter would return the requests of others.
+    recorded = [each for each in found if each.request_id == submission.request_id]
     if any(each.answer is not None and lifecycle.answered(submission, each.answer) for each in recorded):
         logger.warning("an expired answer was found in fal's record", extra={"generation": str(generation.pk)})
         return POLL_SECONDS_MIN

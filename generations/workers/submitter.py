@@ -23,7 +23,7 @@ from database.time_scale import scaled
 from database.transactions import UNAVAILABLE, foreign_keys_checked_at_once
 from generations import lifecycle
 from generations.catalogue import find
-from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable
+from generations.fal import AnswerLost, FalError, Forbidden, Rejected, Unavailable, Unreachable
 from generations.fal.client import SUBMIT_SECONDS_MAX
 from generations.jobs import backoff, failpoints, leases, parallel
 from generations.lifecycle import failure
@@ -117,7 +117,7 @@ def _fail_or_wait(generation: Generation, error: Exception) -> None:
     if generation.record_unanswered(now) >= REFUSED_SECONDS_MAX and generation.deadline_at <= now:
         lifecycle.give_up(generation, detail=f"{type(error).__name__}: {error}")
     wait = backoff.seconds(generation.attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
-    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns)
+    leases.release(generation, retry_in_seconds=wait, changes=generation.unanswered_columns(wait))
 
 
 @dataclass
@@ -208,12 +208,16 @@ def _retry_later(generation: Generation, submission: Submission, error: FalError
     forbidden = isinstance(error, Forbidden)
     now = clock.now()
     has_waited = forbidden or generation.unanswered_for(now) >= REFUSED_SECONDS_MAX
+    # Without a connection fal has refused nothing. The network or a setting of Limn may be the cause.
+    unreached = isinstance(error, Unreachable)
+    actor = "limn" if unreached else "fal"
     if generation.deadline_at <= now and has_waited:
         code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
-        lifecycle.rejected(submission, failure(code, detail=str(error)))
+        code = FailureCode.INTERNAL_ERROR if unreached else code
+        lifecycle.rejected(submission, failure(code, detail=str(error)), actor=actor)
     else:
         asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS
         wait = backoff.seconds(submission.number, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, asked=asked)
-        lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait)
+        lifecycle.submission_refused(submission, detail=str(error), retry_in_seconds=wait, actor=actor)
     if forbidden:
         circuit_breaker.trip(str(error))

@@ -66,10 +66,15 @@ def reach_storing(submission: Submission) -> None:
     leases.claim(Output.objects.filter(generation=submission.generation), limit=1, seconds=30)
 
 
+def now_of(submission: Submission) -> Generation:
+    """The generation as it is now: who judges it has just read it."""
+    return Generation.objects.get(pk=submission.generation_id)
+
+
 def reach_done(submission: Submission) -> None:
     """The generation fails."""
     reach_waiting(submission)
-    lifecycle.failed(submission.generation, FAILURE, actor="test")
+    lifecycle.failed(now_of(submission), FAILURE, actor="test")
 
 
 REACH: dict[Phase, Fact] = {
@@ -127,8 +132,8 @@ FACTS: dict[str, Fact] = {
     "answered": lambda submission: lifecycle.answered(submission, ANSWER),
     "answered: no file": lambda submission: lifecycle.answered(submission, {"seed": 7}),
     "answered_error": lambda submission: lifecycle.answered_error(submission, CONTENT_REFUSED),
-    "failed": lambda submission: lifecycle.failed(submission.generation, FAILURE, actor="test"),
-    "give_up": lambda submission: lifecycle.give_up(submission.generation, detail="it crashes workers"),
+    "failed": lambda submission: lifecycle.failed(now_of(submission), FAILURE, actor="test"),
+    "give_up": lambda submission: lifecycle.give_up(now_of(submission), detail="it crashes workers"),
     "cancelled": lambda submission: lifecycle.cancelled(submission.generation),
     "cancel_asked": cancel_asked,
     "cancel_sent": lambda submission: lifecycle.cancel_sent(submission.generation),

@@ -88,8 +88,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.models.inquiry",
-                old="now - self.unanswered_until > PAUSE_MAX",
-                new="False",
+                old="timedelta(0) if was_down else now - self.unanswered_since",
+                new="now - self.unanswered_since",
             ),
         ),
         caught_by=("test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_again",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_generation_keeps_the_order_and_what_follows_from_it(alice: Account, o
     assert (row.input, row.arguments, row.arguments_hash) == (placed.raw_input, placed.arguments, placed.arguments_hash)
     assert (row.credits, row.list_price_millidollars) == (3, 3)
     assert row.next_attempt_at is not None
-    assert row.next_attempt_at <= clock.now() < row.deadline_at
+    assert row.next_attempt_at <= clock.now() + timedelta(seconds=1) < row.deadline_at
 
 
 def test_a_batch_keeps_its_options(alice: Account) -> None:

@@ -117,7 +117,7 @@ WRITTEN = {
     "submission_refused": Written(
         phase=Phase.SUBMITTING,
         fact=FACTS["submission_refused"],
-        columns=generation(phase="queued", next_attempt_at=LATER, unanswered_since=NOW, unanswered_until=NOW)
+        columns=generation(phase="queued", next_attempt_at=LATER, unanswered_since=NOW, unanswered_until=LATER)
         | submission(state="refused", detail="busy", answered_at=NOW)
         | NEXT_SUBMISSION,
         event=("not_taken", "fal", "", "busy", 0, 0),

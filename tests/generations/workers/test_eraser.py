@@ -29,6 +29,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.clocks import just_passed
 from tests.helpers.images import insert_upload
 from tests.services.seaweed import Bucket
 from tests.simulator.queue_client import get
@@ -235,7 +236,7 @@ def test_the_rules_are_applied_once_an_hour(completed: Generation, alice: Accoun
     eraser.run_once(limit=10, now=in_two_days)
     assert Generation.objects.get().erased_at is None
 
-    Heartbeat.objects.filter(name=eraser.RULES).update(seen_at=timezone.now() - eraser.RULES_EVERY)
+    Heartbeat.objects.filter(name=eraser.RULES).update(seen_at=just_passed() - eraser.RULES_EVERY)
     eraser.run_once(limit=10, now=in_two_days)
     assert Generation.objects.get().erased_at is not None
 

@@ -15,7 +15,7 @@ from django.db.models import F
 from credits.models import Account
 from generations import lifecycle
 from generations.fal import ProviderReceipt, wire
-from generations.models import FailureCode, Generation, Output, Phase, Status, Submission
+from generations.models import FailureCode, Generation, Output, Phase, ProviderCallback, Status, Submission
 from generations.provider import clients
 from generations.workers import callback_inbox, reconciler, surplus_canceller
 from simulator import Simulator
@@ -223,7 +223,7 @@ def test_a4_a_record_that_names_the_webhook_proves_whose_job_it_is(
 # --- Requests that belong to another order ---
 
 
-def test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error(
+def test_a33_a_callback_for_a_request_of_another_order_is_delivered_to_neither(
     fal: Simulator, callbacks: CallbackSender, order: PlaceOrder, work: Work
 ) -> None:
     fal.script("drop_before_accept", "hold")
@@ -234,10 +234,11 @@ def test_a_callback_for_a_request_that_another_order_has_adopted_raises_no_error
         callbacks.send(submission, request_id=receipt.request_id)
     assert lifecycle.submitted(first.submissions.get(), receipt)
 
-    assert callback_inbox.catch_up(second)
+    assert not callback_inbox.catch_up(second)
 
     first.refresh_from_db()
-    assert (first.phase, states(second)) == (Phase.STORING, ["disputed"])
+    assert (first.phase, states(second)) == (Phase.WAITING, ["disputed"])
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.CONFLICT
     assert not lifecycle.submitted(submission, receipt)
 
 

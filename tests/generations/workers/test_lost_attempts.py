@@ -131,6 +131,7 @@ def test_e3_a_worker_that_wakes_up_after_the_erasure_brings_nothing_back(
 def test_c32_a_copy_that_ends_after_its_generation_is_deleted(
     generation: Generation, sleeper: Sleeper, is_erased: bool
 ) -> None:
+    generation.refresh_from_db()
     failed(generation, failure(FailureCode.CANCELLED), actor="test")
     if is_erased:
         erase(generation)

@@ -213,7 +213,7 @@ def test_e4_the_callback_of_a_stuck_generation_completes_it(stuck: Generation, f
 
 
 def test_e4_a_stuck_generation_is_cancelled_at_its_deadline_and_fails_later(stuck: Generation) -> None:
-    long_ago = timezone.now() - reconciler.VERDICT_PATIENCE
+    long_ago = timezone.now() - reconciler.RESULT_KEPT
     Generation.objects.update(deadline_at=long_ago)
     let_workers_die(Generation)
     reconciler.run_once(limit=10)
@@ -245,7 +245,7 @@ def test_an_error_of_limn_that_lasts_long_after_the_deadline_ends_an_unknown_gen
     generation = order()
     work.submit()
     monkeypatch.setattr(FalClient, "recorded_requests", crash)
-    let_outage_pass(timedelta(hours=30), fal)
+    let_outage_pass(reconciler.RESULT_KEPT + timedelta(hours=2), fal)
     work.reconcile()
     assert Generation.objects.get().phase == Phase.UNKNOWN
     let_patience_end(reconciler.VERDICT_PATIENCE)
