@@ -12,6 +12,7 @@ from django.test import Client
 
 from credits import ledger
 from credits.models import Account, Entry
+from generations import lifecycle
 from generations.models import FailureCode, Generation, Phase, ProviderCallback, Status, Submission
 from generations.provider import clients
 from simulator import Simulator
@@ -185,6 +186,20 @@ def test_b18_an_answer_after_the_end_changes_nothing(
     assert (alice.balance, alice.held) == (1000, 0)
     assert submitted.generation.outputs.count() == 0
     assert ProviderCallback.objects.latest("id").outcome == ProviderCallback.Outcome.CONFLICT
+
+
+@pytest.mark.parametrize("code", [FailureCode.DEADLINE, FailureCode.INTERNAL_ERROR])
+def test_b18_an_answer_after_limn_has_given_up_is_a_surplus_job(
+    code: FailureCode, callbacks: CallbackSender, submitted: Submission
+) -> None:
+    """fal contradicts nothing that it has said. The operator pays for the job."""
+    lifecycle.failed(Generation.objects.get(), lifecycle.failure(code), actor="limn")
+
+    assert [callbacks.send(submitted), callbacks.send(submitted)] == [200, 200]
+
+    assert ProviderCallback.objects.get().outcome == ProviderCallback.Outcome.IGNORED
+    facts = list(submitted.generation.events.values_list("fact", flat=True))
+    assert (facts.count("surplus"), facts.count("contradicted")) == (1, 0)
 
 
 def test_the_reconciler_asks_fal_after_a_stale_callback(

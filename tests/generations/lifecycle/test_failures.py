@@ -8,7 +8,7 @@ import pytest
 
 from generations import lifecycle
 from generations.fal import Reason
-from generations.models import CancelledBy, Event, FailureCode, Generation, Output
+from generations.models import CancelledBy, Event, FailureCode, Generation, InputFile, Output
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.lifecycle_facts import reach_storing
 
@@ -34,6 +34,29 @@ def test_the_code_of_a_cancellation_depends_on_who_requested_it(
     failure = lifecycle.failure_for(generation, Reason(code=reason_code, retryable=False))
 
     assert (failure.code, failure.message) == (code, lifecycle.failure(code).message)
+
+
+@pytest.mark.parametrize(
+    "location, code",
+    [
+        (["body", "image_urls", 0], FailureCode.INTERNAL_ERROR),
+        (["body", "image_urls", 1], FailureCode.INVALID_INPUT),
+        (["body"], FailureCode.INVALID_INPUT),
+    ],
+    ids=str,
+)
+@pytest.mark.django_db
+def test_the_customer_is_not_blamed_if_fal_cannot_download_a_file_of_limn(
+    location: list[Any], code: FailureCode, order: PlaceOrder
+) -> None:
+    generation, earlier = order(), order()
+    reach_storing(earlier.submissions.get())
+    InputFile.objects.create(generation=generation, path="image_urls[0]", output=earlier.outputs.get())
+    error = {"loc": location, "msg": "could not be downloaded", "type": "file_download_error"}
+
+    failure = lifecycle.failure_for(generation, Reason(code="invalid_input", retryable=False, errors=[error]))
+
+    assert (failure.code, failure.retryable) == (code, code == FailureCode.INTERNAL_ERROR)
 
 
 @pytest.mark.parametrize(

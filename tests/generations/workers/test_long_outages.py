@@ -12,7 +12,9 @@ import pytest
 from django.db.models.functions import Now
 
 from credits.models import Account
+from database import clock
 from generations import lifecycle
+from generations.fal import FalClient, wire
 from generations.models import CircuitBreaker, FailureCode, Generation, Output, Phase, Status
 from generations.provider import circuit_breaker
 from generations.workers import reconciler, submitter
@@ -20,6 +22,7 @@ from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.background_work import Work
 from tests.helpers.callback_sender import CallbackSender
+from tests.helpers.lifecycle_facts import ANSWER, FACTS, reach_submitting
 from tests.helpers.outages import let_outage_pass, let_patience_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -154,6 +157,47 @@ def test_f14_an_expired_answer_is_found_in_fals_record(
     assert alice.balance == 997
 
 
+def test_a21_an_answer_of_another_request_in_the_record_is_not_delivered(
+    fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record ignores the request id that it is asked for."""
+    fal.script("result:404", "callback:lost")
+    sent(order, work)
+    work.until(lambda: Generation.objects.get().unanswered_since)
+    let_patience_end(reconciler.GONE_PATIENCE)
+    other = wire.RecordedRequest(request_id="another", arguments={}, texts=frozenset(), answer=ANSWER, has_ended=True)
+    monkeypatch.setattr(FalClient, "recorded_requests", lambda *_, **__: [other])
+
+    work.reconcile()
+
+    assert Generation.objects.get().failure_code == FailureCode.RESULT_EXPIRED
+    assert not Output.objects.exists()
+
+
+@pytest.mark.parametrize("then", ["accepted", "lost"])
+def test_f14_patience_with_refusals_is_not_patience_with_what_follows(then: str, order: PlaceOrder) -> None:
+    generation = order()
+    reach_submitting(generation.submissions.get())
+    lifecycle.submission_refused(generation.submissions.get(), detail="busy", retry_in_seconds=0)
+    assert Generation.objects.get().unanswered_since is not None
+    second = lifecycle.submitting(generation)
+    assert second is not None
+
+    FACTS["submitted" if then == "accepted" else "submission_lost"](second)
+
+    assert Generation.objects.get().unanswered_since is None
+
+
+def test_f14_a_pause_that_fal_has_asked_for_is_no_outage(order: PlaceOrder) -> None:
+    row, asked_at = Generation(), clock.now()
+    row.record_unanswered(asked_at)
+    row.unanswered_columns(3600)
+
+    assert row.record_unanswered(asked_at + timedelta(seconds=3605)) == timedelta(seconds=3605)
+    row.unanswered_columns(30)
+    assert row.record_unanswered(asked_at + timedelta(hours=3)) == timedelta(0)
+
+
 # --- Queued generations ---
 
 
@@ -178,6 +222,20 @@ def test_refusals_for_as_long_as_the_patience_after_the_deadline_fail(
 
     generation.refresh_from_db()
     assert generation.failure_code == FailureCode.PROVIDER_ERROR
+
+
+def test_a5_without_a_connection_fal_is_not_blamed(settings, fal: Simulator, order: PlaceOrder, work: Work) -> None:
+    unreachable(settings)
+    generation = order()
+    let_outage_pass(timedelta(minutes=130))
+    work.submit()
+    let_patience_end(submitter.REFUSED_SECONDS_MAX)
+
+    work.submit()
+
+    generation.refresh_from_db()
+    assert (generation.failure_code, fal.log.posts()) == (FailureCode.INTERNAL_ERROR, [])
+    assert "fal" not in generation.events.values_list("actor", flat=True)
 
 
 def test_an_open_breaker_ends_no_queued_generation_before_a_probe(

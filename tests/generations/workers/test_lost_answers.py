@@ -179,6 +179,25 @@ def test_a4_the_job_of_a_stranger_is_never_adopted(fal: Simulator, order: PlaceO
     assert not Submission.objects.filter(request_id=stranger).exists()
 
 
+@pytest.mark.parametrize("is_own", [True, False], ids=["its own job", "the job of a stranger"])
+def test_a4_a_process_that_does_not_know_the_model_neither_adopts_nor_repeats(
+    is_own: bool, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of another release runs meanwhile."""
+    fal.script("drop_after_accept" if is_own else "drop_before_accept", "callback:lost")
+    generation = submit_and_lose(order, work)
+    if not is_own:
+        order_as_a_stranger(generation.arguments)
+    let_outage_pass(timedelta(minutes=10), fal)
+    with monkeypatch.context() as other_release:
+        other_release.setattr(reconciler, "MODELS", {})
+        work.reconcile()
+
+    assert states(generation) == ["unknown"]
+    assert len(fal.log.posts()) == 1 + (not is_own)
+    assert work.until_done(generation).status == Status.COMPLETED
+
+
 @pytest.mark.parametrize(
     "model, inputs", [("flux-schnell", {"prompt": "a cat", "seed": 7}), ("birefnet-v2", {"image_url": CAT})], ids=str
 )

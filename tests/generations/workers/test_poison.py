@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from django.utils import timezone
 
 from credits.models import Account
 from generations import lifecycle
-from generations.fal import Completed, FalClient
+from generations.fal import Completed, FalClient, Forbidden
 from generations.jobs import leases
 from generations.models import Event, FailureCode, Generation, Output, Phase, Rule, Status, Submission
 from generations.provider import clients
@@ -236,6 +237,29 @@ def test_e4_a_generation_whose_job_may_have_to_be_paid_is_not_given_up(
 
     assert lifecycle.give_up(submitted.generation, detail="it crashes workers") is False
     assert Generation.objects.get().status == Status.PROCESSING
+
+
+@pytest.mark.parametrize("error", [RuntimeError("an error in Limn"), Forbidden("401")], ids=str)
+def test_e4_while_limn_cannot_read_a_result_it_is_kept_and_staff_are_told(
+    error: Exception, fal: Simulator, order: PlaceOrder, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that takes longer than the patience with fal: fal still has the file."""
+
+    def ask(*_: object) -> NoReturn:
+        raise error
+
+    fal.script("callback:lost")
+    generation = order()
+    work.submit()
+    let_outage_pass(timedelta(hours=30))
+    with monkeypatch.context() as trouble:
+        trouble.setattr(FalClient, "status", ask)
+        work.reconcile()
+        let_patience_end(2 * reconciler.VERDICT_PATIENCE)
+        work.reconcile()
+    assert generation.events.filter(fact="stuck").count() == 1
+
+    assert work.until_done(generation).status == Status.COMPLETED
 
 
 def test_an_error_of_limn_that_lasts_long_after_the_deadline_ends_an_unknown_generation(
