@@ -5,20 +5,21 @@ worker that slept longer than its lease changes nothing. The database's clock de
 
 A lease that was neither released nor renewed means that its worker died. The next claim counts that in `crashes`; a
 proper release sets it back to zero. After CRASHES_MAX in a row the row itself is taken to be the cause. Nothing else
-counts: a worker whose work raised returns the row, and a worker that lives takes the count back if it lost its lease to
-an outage of the database, or because it slept.
+counts: a worker whose work raised returns the row, a worker that lives takes the count back if it lost its lease to an
+outage of the database, or because it slept, and a process that ends releases what it holds. If the answer to a claim is
+lost, its rows are released by the next claim of the same kind.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection
 from django.db.models import Case, F, PositiveIntegerField, Q, QuerySet, When
@@ -33,12 +34,21 @@ logger = logging.getLogger(__name__)
 _Name = tuple[type[Leased], UUID | None, Any]
 # The rows that this process holds, so that it can release them when it ends.
 _held: dict[_Name, Leased] = {}
+# The claims that are being executed, by their new lease. The process waits for them when it ends.
+_claiming: set[UUID] = set()
+# Claims whose answer was lost, by their lease, with the rows that they may have leased.
+_unanswered: dict[UUID, QuerySet[Any]] = {}
+# Set when the process ends. From then on nothing is claimed.
+_ended = threading.Event()
 # How often in a row this process has returned a row whose work raised.
 _returns: dict[tuple[type[Leased], Any], int] = {}
 Row = TypeVar("Row", bound=Leased)
 CRASHES_MAX = 5
 # How soon a row is returned whose work raised, and how often that is tried.
 RETURN_SECONDS = 1.0
+# How long a process that ends tries to release its rows, and how often. Nothing but a lock or an outage takes as long.
+END_SECONDS_MAX = 5.0
+RELEASED_EVERY_SECONDS = 0.1
 # A returned row is due after a pause that doubles each time.
 FIRST_PAUSE_SECONDS = scaled(2)
 LONGEST_PAUSE_SECONDS = scaled(300)
@@ -77,6 +87,7 @@ class Claim(Generic[Row]):
         record: str = "",
     ) -> None:
         """Prepare the claim. `record` is an INSERT about the claimed rows, as `statements.UpdateUnlocked` takes it."""
+        self._due = due
         self._candidates = unleased(due).order_by(*order_by)
         self._update = statements.UpdateUnlocked(
             self._candidates,
@@ -89,11 +100,24 @@ class Claim(Generic[Row]):
 
     def claim(self, *, limit: int) -> list[Row]:
         """Lease up to `limit` rows."""
+        _release_unanswered(self._due.model)
         if not connection.features.has_select_for_update_skip_locked and not self._candidates.exists():
             # SQLite would lock the database for an UPDATE of no row.
             return []
-        claimed = self._update.execute(limit=limit)
-        _held.update({_named(row): row for row in claimed})
+        lease = uuid4()
+        _claiming.add(lease)
+        try:
+            # Asked after the claim is on record, and set before `release_all` looks for claims.
+            if _ended.is_set():
+                return []
+            claimed = self._update.execute(limit=limit, new_uuid=lease)
+            _held.update({_named(row): row for row in claimed})
+        except Exception:
+            # If the connection was lost after the commit, the rows are leased, and no worker knows of it.
+            _unanswered[lease] = self._due
+            raise
+        finally:
+            _claiming.discard(lease)
         return claimed
 
 
@@ -118,19 +142,69 @@ def release(
 def forget(row: Leased) -> None:
     """Record that the work on the row is over, however it ended.
 
-    `release_all` leaves the row alone, and its lease is no longer renewed.
+    Its lease is no longer renewed, and `release_all` leaves the row alone, unless `return_later` has yet to return it.
     """
     _held.pop(_named(row), None)
     _renewer.remove(row)
 
 
-def release_all() -> None:
-    """Release every row that this process holds, so other workers take them at once.
+def stop_claiming() -> None:
+    """Claim nothing more in this process. Called before `release_all`."""
+    _ended.set()
 
-    Called when the process ends. What its threads still write about these rows is refused.
+
+def release_all(*, within_seconds: float = END_SECONDS_MAX) -> bool:
+    """Release every row that this process holds, so other workers take them at once, and none counts as a crash.
+
+    Called when the process ends. What its threads still write about these rows is refused. It never raises: a row that
+    another transaction has locked delays no other row, and is tried again until the time is over.
+
+    Returns:
+        Whether all are released.
     """
-    for row in list(_held.values()):
-        _still_held(row).update(lease=None, leased_until=None)
+    deadline = monotonic() + within_seconds
+    while not _release_held():
+        if monotonic() > deadline:
+            left = " ".join(str(row.pk) for row in _all_held().values())
+            logger.error("leases could not be released", extra={"rows": left})
+            return False
+        sleep(RELEASED_EVERY_SECONDS)
+    return True
+
+
+def _release_held() -> bool:
+    """Release the rows that no other transaction has locked. Returns whether no row is left."""
+    is_being_claimed = bool(_claiming)
+    try:
+        for model in {due.model for due in _unanswered.values()}:
+            _release_unanswered(model)
+        for rows in _by_model(_all_held()):
+            held = _any_of(rows)
+            released = {row.pk for row in statements.update_unlocked(held, lease=None, leased_until=None)}
+            locked = {_named(row) for row in held} if len(released) < len(rows) else set()
+            for name, row in rows.items():
+                if name in locked:
+                    continue
+                if row.pk not in released:
+                    _take_crash_back(row)
+                _held.pop(name, None)
+                _renewer.drop(name)
+    except Exception:
+        logger.warning("leases could not be released yet", exc_info=True)
+        # The next attempt needs a connection that works.
+        connection.close()
+        return False
+    return not (is_being_claimed or _unanswered or _all_held())
+
+
+def _release_unanswered(model: type[Leased]) -> None:
+    """Release the rows that claims have leased whose answer was lost. No worker has them, and their lease is known.
+
+    The claim has not changed whether they are due, so the index that found them finds them again.
+    """
+    for lease, due in [(lease, due) for lease, due in list(_unanswered.items()) if due.model is model]:
+        due.filter(lease=lease).order_by().update(lease=None, leased_until=None)
+        _unanswered.pop(lease, None)
 
 
 def return_later(row: Leased) -> None:
@@ -186,6 +260,17 @@ class _Renewer:
             self._returned[_named(row)] = row
             self._schedule([row], in_seconds=RETURN_SECONDS)
 
+    def returned(self) -> dict[_Name, Leased]:
+        """Return the rows that are still to be returned."""
+        with self._changed:
+            return dict(self._returned)
+
+    def drop(self, name: _Name) -> None:
+        """Neither renew nor return the row: it is released."""
+        with self._changed:
+            for rows in (self._rows, self._returned, self._due):
+                rows.pop(name, None)
+
     def _schedule(self, rows: Sequence[Leased], *, in_seconds: float) -> None:
         due = monotonic() + in_seconds
         self._due.update(dict.fromkeys(map(_named, rows), due))
@@ -222,9 +307,8 @@ class _Renewer:
         groups: dict[tuple[type[Leased], float], list[Leased]] = {}
         for row, seconds in rows:
             groups.setdefault((type(row), seconds), []).append(row)
-        for (model, seconds), group in groups.items():
-            any_of_group = Q(*(Q(pk=row.pk, lease=row.lease) for row in group), _connector=Q.OR)
-            held = model._default_manager.filter(any_of_group)
+        for (_, seconds), group in groups.items():
+            held = _any_of(map(_named, group))
             try:
                 # A row that another transaction has locked is left for the next time. Waiting for it while others are
                 # locked here could be a deadlock.
@@ -248,17 +332,12 @@ class _Renewer:
             if release(row, crashes=row.crashes, changes={"next_attempt_at": due_at}):
                 _returns[type(row), row.pk] = times
             else:
-                # Another worker has claimed it since, and counted a crash.
-                counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
-                counted.update(crashes=F("crashes") - 1)
+                _take_crash_back(row)
         except Exception:
             logger.warning("a row could not be returned", extra={"row": str(row.pk)}, exc_info=True)
             self.return_later(row)
             return
-        with self._changed:
-            self._rows.pop(_named(row), None)
-            self._returned.pop(_named(row), None)
-            self._due.pop(_named(row), None)
+        self.drop(_named(row))
 
 
 _renewer = _Renewer()
@@ -272,3 +351,28 @@ def _named(row: Leased) -> _Name:
 def _still_held(row: Leased) -> QuerySet[Leased]:
     """Return the row, as long as it still carries the lease that `row` was claimed with."""
     return type(row)._default_manager.filter(pk=row.pk, lease=row.lease)
+
+
+def _all_held() -> dict[_Name, Leased]:
+    """Return the rows that this process holds, also those that wait to be returned."""
+    return {**_held, **_renewer.returned()}
+
+
+def _by_model(rows: Mapping[_Name, Leased]) -> list[dict[_Name, Leased]]:
+    groups: dict[type[Leased], dict[_Name, Leased]] = {}
+    for name, row in rows.items():
+        groups.setdefault(type(row), {})[name] = row
+    return list(groups.values())
+
+
+def _any_of(names: Iterable[_Name]) -> QuerySet[Leased]:
+    """Return the rows of `names`, all of one model, that still carry the lease they were claimed with."""
+    names = list(names)
+    model = names[0][0]
+    return model._default_manager.filter(Q(*(Q(pk=pk, lease=lease) for _, lease, pk in names), _connector=Q.OR))
+
+
+def _take_crash_back(row: Leased) -> None:
+    """Correct the count of a row whose lease has run out although this process lives: another worker has claimed it."""
+    counted = type(row)._default_manager.filter(pk=row.pk, crashes__gt=row.crashes)
+    counted.update(crashes=F("crashes") - 1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import connection, models
 from django.db.models.sql import UpdateQuery
@@ -60,15 +60,15 @@ class UpdateUnlocked(Generic[Row]):
         self._to_database = rows.model._meta.get_field(new_uuid).get_db_prep_save  # type: ignore[union-attr]
         self._uuid_index = self._parameters.index(self._to_database(placeholder, connection))
 
-    def execute(self, *, limit: int) -> list[Row]:
+    def execute(self, *, limit: int, new_uuid: UUID) -> list[Row]:
         """Update up to `limit` rows, and return them with their new values."""
-        new_uuid = self._to_database(uuid4(), connection)
+        value = self._to_database(new_uuid, connection)
         parameters = [*self._parameters, limit]
-        parameters[self._uuid_index] = new_uuid
+        parameters[self._uuid_index] = value
         if not self._record:
             return _execute(self._model, self._sql, parameters)
         update = Write(self._sql, parameters, name="updated", table=self._model._meta.db_table)
-        return [_columns_of(self._model).read(row) for row in execute_together(update, Write(self._record, [new_uuid]))]
+        return [_columns_of(self._model).read(row) for row in execute_together(update, Write(self._record, [value]))]
 
 
 def _compile(rows: models.QuerySet[Row], changes: Mapping[str, Any], *, limit: str = "") -> tuple[str, list[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
 from typing import Any, TypeVar
@@ -51,6 +51,22 @@ def _open_connections(count: int) -> Iterator[None]:
         if not database.in_atomic_block:
             database.close()
             database.close_pool()
+
+
+@contextmanager
+def in_background(act: Callable[[], Any]) -> Iterator[Future[Any]]:
+    """Call `act` in a thread while the block runs, and wait for its end after the block. An error of it is raised."""
+
+    def run() -> Any:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(run)
+        yield future
+        future.result(HANG_SECONDS)
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -34,8 +36,12 @@ from generations.workers.loops import WATCH_SECONDS, Loops, Worker
 from notifications import mailer, notifier
 from operations import alerting, metric_sums
 
+logger = logging.getLogger(__name__)
+
 # After SIGTERM, for the calls that are running.
 STOP_SECONDS_MAX = 1.5
+# Then for the release of the leases. Service managers wait ten seconds for all of it.
+RELEASE_SECONDS_MAX = 6.0
 WORKERS = (
     # The pause collects the callbacks of a burst, which share a transaction. The first one does not wait.
     Worker(name="callback_inbox", run_once=callback_inbox.run_once, due=callback_inbox.due, rows=32, busy_seconds=0.03),
@@ -77,20 +83,42 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: signals.put(number))
         self.stdout.write("Working.")
-        while True:
-            try:
-                signals.get(timeout=WATCH_SECONDS)
-            except Empty:
-                loops.watch()
-            else:
-                break
+        status = 1
+        try:
+            wait_for_signal(signals, loops)
+            consumer.stop()
+            loops.stop()
+            status = 0
+        except Exception:
+            logger.exception("the worker process ends because of an error")
+        finally:
+            # Not sys.exit, which would wait for a thread that copies a large file.
+            end(threads, status=status)
+
+
+def wait_for_signal(signals: SimpleQueue[int], loops: Loops) -> None:
+    """Watch the loops until a signal comes."""
+    while True:
+        try:
+            signals.get(timeout=WATCH_SECONDS)
+        except Empty:
+            loops.watch()
+        else:
+            return
+
+
+def end(threads: Sequence[Thread], *, status: int) -> NoReturn:
+    """End the process with `status` within 1.5 + 6 s, whatever its threads, a lock or the database do."""
+    try:
         # Work that ends within the time is finished. The rest is released, and another process takes it at once.
-        consumer.stop()
-        loops.stop()
+        leases.stop_claiming()
         deadline = monotonic() + STOP_SECONDS_MAX
         for thread in threads:
             thread.join(timeout=max(0.0, deadline - monotonic()))
-        leases.release_all()
+        # In a thread, because a database that is cut off answers nothing for longer than that.
+        releasing = Thread(target=leases.release_all, daemon=True)
+        releasing.start()
+        releasing.join(timeout=RELEASE_SECONDS_MAX)
         logging.shutdown()
-        # Not sys.exit, which would wait for a thread that copies a large file.
-        os._exit(0)
+    finally:
+        os._exit(status)

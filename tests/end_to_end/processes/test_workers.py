@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from time import monotonic
 
 import pytest
 from django.core.management import call_command
@@ -15,6 +16,7 @@ from generations.files import storage, storage_mark
 from generations.models import FailureCode, Generation, Output, Phase, Status
 from simulator import Simulator
 from tests.fixtures.orders import PlaceOrder
+from tests.helpers.locks import another_session
 from tests.services.processes import Processes
 from tests.services.seaweed import Bucket
 from tests.services.waiting import HANG_SECONDS, until
@@ -95,6 +97,26 @@ def test_e2_sigterm_ends_a_worker_and_releases_its_leases(fal: Simulator, limn: 
     assert worker.end(by=signal.SIGTERM) == 0
 
     assert Output.objects.filter(lease__isnull=False).count() == 0
+
+
+@pytest.mark.only_postgresql
+def test_e2_sigterm_ends_a_worker_within_ten_seconds_although_a_row_is_locked(
+    fal: Simulator, limn: Processes, order: PlaceOrder
+) -> None:
+    fal.script("cdn:drip", "cdn:drip")
+    order(), order(prompt="another")
+    worker = limn("work")
+    leased = Output.objects.filter(lease__isnull=False)
+    until(lambda: leased.count() == 2)
+
+    with another_session() as session:
+        locked = leased[0].pk
+        session.execute("SELECT 1 FROM generations_output WHERE id = %s FOR UPDATE", [locked])
+        asked_at = monotonic()
+        assert worker.end(by=signal.SIGTERM) == 0
+        assert monotonic() - asked_at < 10
+    assert [output.pk for output in leased] == [locked]
+    assert "leases could not be released" in worker.output
 
 
 # On SQLite a process that is suspended inside a transaction blocks all others.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from generations.jobs import leases
+from generations.jobs import leases, statements
 from generations.models import Generation
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers.clocks import just_passed
-from tests.helpers.threads import at_once
+from tests.helpers.locks import another_session
+from tests.helpers.threads import at_once, in_background
 from tests.services.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -126,6 +129,138 @@ def test_a_process_that_ends_does_not_release_rows_that_it_has_finished(order: P
     leases.release_all()
 
     assert claim() == [held]
+
+
+@pytest.mark.only_postgresql
+def test_e2_a_locked_row_delays_the_release_of_no_other(order: PlaceOrder) -> None:
+    order(), order()
+    locked, other = claim()
+
+    with another_session() as session:
+        session.execute("SELECT 1 FROM generations_generation WHERE id = %s FOR UPDATE", [locked.pk])
+        assert not leases.release_all(within_seconds=0)
+        assert claim() == [other]
+
+    assert leases.release_all()
+    assert [(row, row.crashes) for row in claim()] == [(locked, 0), (other, 0)]
+
+
+@pytest.mark.only_postgresql
+def test_e2_a_row_that_is_locked_while_the_process_ends_is_released_afterwards(order: PlaceOrder) -> None:
+    order()
+    (locked,) = claim()
+
+    with contextlib.ExitStack() as released:
+        with another_session() as session:
+            session.execute("SELECT 1 FROM generations_generation WHERE id = %s FOR UPDATE", [locked.pk])
+            releasing = released.enter_context(in_background(leases.release_all))
+            assert not releasing.done()
+        assert releasing.result(HANG_SECONDS)
+
+    assert [row.crashes for row in claim()] == [0]
+
+
+def test_e2_a_row_that_waits_to_be_returned_is_released_as_well(order: PlaceOrder, monkeypatch) -> None:
+    """Its work has raised, and the process ends before the row was returned."""
+    monkeypatch.setattr(leases, "RETURN_SECONDS", HANG_SECONDS)
+    order()
+    (row,) = claim()
+    leases.return_later(row)
+    leases.forget(row)
+
+    assert leases.release_all()
+
+    assert [row.crashes for row in claim()] == [0]
+
+
+def test_e2_a_process_that_ends_takes_back_the_crash_of_a_lease_that_ran_out(order: PlaceOrder) -> None:
+    order()
+    claim(seconds=-1)
+    taken = leases.claim(Generation.objects.in_progress(), limit=1, seconds=30)
+    for row in taken:
+        leases.forget(row)
+
+    assert leases.release_all()
+
+    row = Generation.objects.get()
+    assert (row.crashes, row.lease) == (0, taken[0].lease)
+
+
+def test_a_process_that_ends_claims_nothing_more(order: PlaceOrder, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "_ended", threading.Event())
+    order()
+
+    leases.stop_claiming()
+
+    assert claim() == []
+
+
+def test_e2_a_process_that_ends_waits_for_a_claim_that_is_being_executed(order: PlaceOrder, monkeypatch) -> None:
+    order()
+    execute, may_answer = statements.UpdateUnlocked.execute, threading.Event()
+
+    def execute_slowly(*args: Any, **options: Any) -> Any:
+        claimed = execute(*args, **options)
+        may_answer.wait(HANG_SECONDS)
+        return claimed
+
+    monkeypatch.setattr(statements.UpdateUnlocked, "execute", execute_slowly)
+    with in_background(claim):
+        until(lambda: Generation.objects.exclude(lease=None).exists())
+        with in_background(leases.release_all):
+            may_answer.set()
+
+    assert Generation.objects.get().lease is None
+
+
+# --- A claim whose answer is lost ---
+
+
+@pytest.fixture
+def lost_answer(monkeypatch) -> Iterator[None]:
+    """The connection is lost once, after the commit of a claim."""
+    execute = statements.UpdateUnlocked.execute
+
+    def execute_and_lose(*args: Any, **options: Any) -> Any:
+        execute(*args, **options)
+        monkeypatch.setattr(statements.UpdateUnlocked, "execute", execute)
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(statements.UpdateUnlocked, "execute", execute_and_lose)
+    with pytest.raises(OperationalError):
+        claim(seconds=HANG_SECONDS)
+    assert claimed_rows() == 1
+    yield
+    leases._unanswered.clear()
+
+
+@pytest.fixture
+def placed(order: PlaceOrder) -> Generation:
+    return order()
+
+
+def claimed_rows() -> int:
+    return Generation.objects.exclude(lease=None).count()
+
+
+@pytest.mark.usefixtures("placed", "lost_answer")
+def test_e2_the_next_claim_takes_the_rows_of_a_claim_whose_answer_was_lost() -> None:
+    assert [row.crashes for row in claim()] == [0]
+
+
+@pytest.mark.usefixtures("placed", "lost_answer")
+def test_e2_a_process_that_ends_releases_the_rows_of_a_claim_whose_answer_was_lost() -> None:
+    assert leases.release_all()
+
+    assert claimed_rows() == 0
+
+
+@pytest.mark.usefixtures("placed", "lost_answer")
+def test_if_the_lease_of_a_lost_claim_were_not_known_its_rows_would_stay_leased() -> None:
+    """Negative control."""
+    leases._unanswered.clear()
+
+    assert claim() == []
 
 
 # --- Renewing ---
