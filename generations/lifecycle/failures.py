@@ -43,9 +43,9 @@ MESSAGES = {
 }
 
 
-def failure(code: FailureCode, *, retryable: bool = True, detail: str = "") -> Failure:
-    """Return a failure with the standard message of its code. `detail` is for staff."""
-    return Failure(code=code, message=MESSAGES[code], retryable=retryable, detail=detail)
+def failure(code: FailureCode, *, retryable: bool = True, message: str = "", detail: str = "") -> Failure:
+    """Return a failure, with the standard message of its code if none is given. `detail` is for staff."""
+    return Failure(code=code, message=message or MESSAGES[code], retryable=retryable, detail=detail)
 
 
 def failure_for(generation: Generation, reason: Reason) -> Failure:

@@ -51,13 +51,14 @@ def stored(output: Output, file: StoredFile) -> bool:
 
 
 @repeated
-def output_lost(output: Output, *, detail: str, code: FailureCode = FailureCode.COPY_FAILED) -> bool:
+def output_lost(output: Output, *, detail: str, code: FailureCode = FailureCode.COPY_FAILED, message: str = "") -> bool:
     """Record that one output will never be stored. False if the lease is lost, or the generation does not change.
 
     Args:
         code: why the generation fails, if this was its last output and none is stored.
+        message: for the customer; empty for the message of the code.
     """
-    return _end(output, code, state=Output.State.LOST, detail=detail[:500])
+    return _end(output, code, message, state=Output.State.LOST, detail=detail[:500])
 
 
 def not_copied(output: Output, *, detail: str, missed: bool, is_first: bool = False) -> bool:
@@ -91,7 +92,7 @@ def _leased(output: Output) -> QuerySet[Output]:
     return Output.objects.filter(pk=output.pk, lease=output.lease, state=Output.State.PENDING)
 
 
-def _end(output: Output, code: FailureCode = FailureCode.COPY_FAILED, **changes: Any) -> bool:
+def _end(output: Output, code: FailureCode = FailureCode.COPY_FAILED, why: str = "", **changes: Any) -> bool:
     """Write how an output ended. If no other one is pending, end the generation: under its lock, one output is last."""
     generation = lock(output.generation_id)
     outputs = statements.end_output(output, changes | {"next_attempt_at": None})
@@ -101,7 +102,7 @@ def _end(output: Output, code: FailureCode = FailureCode.COPY_FAILED, **changes:
         message = f"Copying {outputs.total - outputs.pending + 1} of {outputs.total} files"
         return move(generation, Phase.STORING, only_from={Phase.STORING}, message=message)
     if not outputs.delivered:
-        return fail(generation, failure(code, detail=outputs.detail), actor="limn")
+        return fail(generation, failure(code, message=why, detail=outputs.detail), actor="limn")
     return complete(
         generation,
         # fal may deliver fewer files than ordered; the price was for `files_expected`.

@@ -25,13 +25,23 @@ from generations.jobs.retry_after import parse_retry_after
 from generations.safe_http import connections
 from generations.safe_http.addresses import is_loopback
 from generations.safe_http.deadline import Deadline
-from generations.safe_http.errors import AddressRefused, FetchError, Missing, Redirected, TooLarge, TryLater, Unproven
+from generations.safe_http.errors import (
+    AddressRefused,
+    FetchError,
+    HostRefused,
+    Missing,
+    Redirected,
+    TooLarge,
+    TryLater,
+    Unproven,
+)
 from generations.safe_http.urls import Target, parse_recipient, permit
 
 __all__ = [
     "AddressRefused",
     "FetchError",
     "Fetched",
+    "HostRefused",
     "Missing",
     "PostResponse",
     "Redirected",
@@ -68,6 +78,14 @@ class Fetched:
     """Hexadecimal."""
     end_is_marked: bool
     """As `stream` returns it."""
+
+
+class _SinkFailed(Exception):
+    """Carries an error of the sink past the code that takes errors for those of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _Hashing:
@@ -120,19 +138,30 @@ def stream(
 
     Raises:
         FetchError: One of its subclasses says whether a later attempt makes sense.
+        Exception: What the sink raises, such as OSError if the disk is full.
     """
     size = 0
-    with _get(
-        url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max, keeps_connection=keeps_connection
-    ) as response:
-        # `read1` returns what has arrived. `read` would wait for a full chunk, for as long as a slow server likes.
-        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
-            size += len(chunk)
-            if size > bytes_max:
-                raise TooLarge(f"more than {bytes_max} bytes")
-            sink.write(chunk)
-        # urllib3 raises an error if such a body breaks off.
-        return "Transfer-Encoding" in response.headers or _content_length(response) is not None
+    get = partial(_get, url, hosts=hosts, bytes_max=bytes_max, seconds_max=seconds_max)
+    try:
+        with get(keeps_connection=keeps_connection) as response:
+            # `read1` returns what has arrived. `read` would wait for a full chunk, for as long as a slow server likes.
+            while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+                size += len(chunk)
+                if size > bytes_max:
+                    raise TooLarge(f"more than {bytes_max} bytes")
+                try:
+                    sink.write(chunk)
+                except Exception as error:
+                    raise _SinkFailed(error) from error
+            # urllib3 raises an error if such a body breaks off.
+            return "Transfer-Encoding" in response.headers or _content_length(response) is not None
+    except _SinkFailed as failed:
+        sink_error = failed.error
+    try:
+        raise sink_error
+    finally:
+        # A variable would make a cycle with the error's traceback, as in `_describe`.
+        del sink_error
 
 
 def fetch(url: str, sink: Sink, *, hosts: Sequence[str], bytes_max: int, seconds_max: float) -> Fetched:
@@ -203,7 +232,8 @@ def post(
         seconds_max: The time for the whole exchange.
 
     Raises:
-        AddressRefused: The URL, or an address that its host name resolves to, is not allowed.
+        AddressRefused: The URL is not allowed.
+        HostRefused: The host name resolves to an address that is not allowed.
         TryLater: There was no response.
     """
     target = parse_recipient(url, loopback_allowed=loopback_allowed)

@@ -20,9 +20,9 @@ import requests.adapters
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-from generations.safe_http.addresses import is_public
+from generations.safe_http.addresses import ends_in_number, is_address, is_public
 from generations.safe_http.deadline import Deadline
-from generations.safe_http.errors import AddressRefused
+from generations.safe_http.errors import AddressRefused, HostRefused
 from generations.safe_http.urls import Target
 
 CONNECT_SECONDS_MAX = 5
@@ -112,7 +112,8 @@ def opened(target: Target, deadline: Deadline, *, private_allowed: bool, keeps: 
         keeps: Use a kept connection if there is one, and keep it if the block sets `is_reusable`.
 
     Raises:
-        AddressRefused: The host name resolves to an address that is not public.
+        AddressRefused: The URL names an address that is not public.
+        HostRefused: The host name resolves to an address that is not public.
         OSError: No address accepts a connection, or the certificate is wrong.
     """
     name = (target.scheme, target.host, target.port, private_allowed)
@@ -166,7 +167,9 @@ def _connect(host: str, port: int, *, private_allowed: bool) -> socket.socket:
     resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(info[4][0]) for info in resolved))
     if not private_allowed and not all(map(is_public, addresses)):
-        raise AddressRefused(f"{host} resolves to an address that is not public")
+        # What a name resolves to may be corrected, unlike an address in the URL itself.
+        refusal = AddressRefused if is_address(host) or ends_in_number(host) else HostRefused
+        raise refusal(f"{host} resolves to an address that is not public")
     error = OSError("the name has no address")
     for address in addresses[:CONNECT_ATTEMPTS_MAX]:
         try:

@@ -1,8 +1,9 @@
 """The errors of outbound HTTP. Their messages never repeat a URL, which may hold a signature.
 
 FetchError
-├── AddressRefused   the URL, or an address that its host name resolves to, is not allowed; final
+├── AddressRefused   the text of the URL is not allowed; final
 │   └── Redirected   the server answered with a redirect, which the client does not follow
+├── HostRefused      the host is not in the list of the caller, or its name resolves to a private address
 ├── TooLarge         the file is larger than the caller allows; final
 ├── Missing          the server answered 403, 404 or 410: the file is not there, or no longer
 └── TryLater         anything else: no connection, a time-out, another status, a transfer that broke off
@@ -17,7 +18,7 @@ class FetchError(Exception):
 
 
 class AddressRefused(FetchError):
-    """Limn may not connect to this address."""
+    """Limn may not connect to this address, whatever the settings and DNS say."""
 
 
 class Redirected(AddressRefused):
@@ -30,6 +31,10 @@ class Redirected(AddressRefused):
     def __init__(self, status: int, location: str) -> None:
         super().__init__(f"{status}: redirects are not followed")
         self.location = location
+
+
+class HostRefused(FetchError):
+    """No request was sent to this host. A wrong setting, or a wrong answer of DNS, may be the reason."""
 
 
 class TooLarge(FetchError):

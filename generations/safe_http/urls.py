@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from generations.safe_http.addresses import ends_in_number, is_address, is_loopback, is_public
-from generations.safe_http.errors import AddressRefused
+from generations.safe_http.errors import AddressRefused, HostRefused
 
+# The ports that a host pattern without a port covers.
+USUAL_PORTS = (80, 443)
 URL_CHARACTERS_MAX = 4096
 # The limit of DNS. Resolvers fail on longer names in ways of their own.
 HOST_CHARACTERS_MAX = 253
@@ -73,14 +75,18 @@ def permit(url: str, hosts: Sequence[str]) -> tuple[Target, bool]:
         address or with its port: then the operator meant exactly that host.
 
     Raises:
-        AddressRefused: No pattern matches, or the URL is plain http and not of a loopback address.
+        AddressRefused: The URL is plain http and not of a loopback address. Or no pattern matches, and the URL names an
+            address or an unusual port, which the files of a public server do not have.
+        HostRefused: No pattern matches the host name.
     """
     target = parse(url)
-    pattern = next((pattern for pattern in hosts if matches(pattern, target)), None)
-    if pattern is None:
-        raise AddressRefused(f"files may not come from {target.host}:{target.port}")
     if target.scheme == "http" and not is_loopback(target.host):
         raise AddressRefused("plain http is accepted from loopback addresses only")
+    pattern = next((pattern for pattern in hosts if matches(pattern, target)), None)
+    if pattern is None:
+        is_name = not (is_loopback(target.host) or is_address(target.host) or ends_in_number(target.host))
+        refusal = HostRefused if is_name and target.port in USUAL_PORTS else AddressRefused
+        raise refusal(f"files may not come from {target.host}:{target.port}")
     name, _, port = pattern.partition(":")
     names_single_host = not name.startswith("*") and (bool(port) or is_address(name) or name == "localhost")
     return target, names_single_host
@@ -96,7 +102,7 @@ def matches(pattern: str, target: Target) -> bool:
     name, _, port = pattern.lower().partition(":")
     if port and int(port) != target.port:
         return False
-    if not port and target.port not in (80, 443):
+    if not port and target.port not in USUAL_PORTS:
         return False
     if name == "*":
         return True

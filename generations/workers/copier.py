@@ -43,6 +43,7 @@ FETCH_SECONDS_MAX = scaled(900)
 # For each of two questions about the length of a file.
 LENGTH_SECONDS_MAX = 20.0
 FILE_BYTES_MAX = 2 * 1024**3
+TOO_LARGE_MESSAGE = f"The result is larger than the {FILE_BYTES_MAX // 1024**3} GiB that this service stores."
 LONGEST_RETRY_SECONDS = scaled(60)
 # The first pause after trouble on the way, which passes quickly.
 FIRST_RETRY_SECONDS = scaled(2)
@@ -138,13 +139,14 @@ def _copy(output: Output) -> None:
     except (http_client.AddressRefused, http_client.TooLarge) as error:
         # Final: the same URL is refused again, and the same file is too large again.
         logger.error("an output is refused", extra={"output": str(output.pk), "error": str(error)})
-        lifecycle.output_lost(output, detail=str(error))
+        message = TOO_LARGE_MESSAGE if isinstance(error, http_client.TooLarge) else ""
+        lifecycle.output_lost(output, detail=str(error), message=message)
     except (http_client.Missing, Broken) as error:
         _retry_later(output, error, first=FIRST_RETRY_AFTER_MISS_SECONDS, missed=True)
     except UNAVAILABLE:
         raise
     except Exception as error:
-        # The storage, the network, this machine, or an error of Limn. The file is still at fal.
+        # The storage, the network, this machine, its DNS, a setting, or an error of Limn. The file is still at fal.
         _retry_later(output, error, first=FIRST_RETRY_SECONDS, missed=False)
     write_attempts.end(output, has_written=spool is not None and spool.is_sent)
 
@@ -248,7 +250,7 @@ def _retry_later(output: Output, error: Exception, *, first: float, missed: bool
         lifecycle.output_lost(output, detail=detail)
         return
     if output.give_up_at <= now and unanswered >= PATIENCE:
-        is_fals = isinstance(error, http_client.FetchError)
+        is_fals = isinstance(error, http_client.FetchError) and not isinstance(error, http_client.HostRefused)
         code = FailureCode.COPY_FAILED if is_fals else FailureCode.INTERNAL_ERROR
         lifecycle.output_lost(output, detail=detail, code=code)
         return

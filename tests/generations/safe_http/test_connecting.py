@@ -12,7 +12,7 @@ import pytest
 import requests.adapters
 
 from generations.safe_http import client as http_client
-from generations.safe_http.client import AddressRefused, TryLater
+from generations.safe_http.client import AddressRefused, HostRefused, TryLater
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Connection, Handler, ScriptedResolver, fetch, respond, serving
 from tests.services.waiting import HANG_SECONDS
@@ -44,8 +44,16 @@ def test_c16_a_name_with_a_private_address_is_refused(resolver: ScriptedResolver
     """One private address among public ones is enough."""
     resolver.resolve_to("v3.fal.media", resolved)
 
-    with pytest.raises(AddressRefused, match="resolves to an address that is not public"):
+    with pytest.raises(HostRefused, match="resolves to an address that is not public"):
         fetch_from_fal()
+
+    assert resolver.connected == []
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.1/x", "https://[fd00::1]/x", "https://127.1/x"])
+def test_c16_a_private_address_in_the_url_itself_is_refused_for_good(resolver: ScriptedResolver, url: str) -> None:
+    with pytest.raises(AddressRefused, match="not public"):
+        http_client.fetch(url, io.BytesIO(), hosts=["*"], bytes_max=10, seconds_max=HANG_SECONDS)
 
     assert resolver.connected == []
 
@@ -63,7 +71,7 @@ def test_c17_a_name_is_resolved_once_and_the_checked_address_is_used(resolver: S
 def test_a_wildcard_pattern_permits_no_private_address(resolver: ScriptedResolver) -> None:
     resolver.resolve_to("cdn.localhost", ["127.0.0.1"])
 
-    with pytest.raises(AddressRefused, match="not public"):
+    with pytest.raises(HostRefused, match="not public"):
         http_client.fetch(
             "https://cdn.localhost:9000/x",
             io.BytesIO(),

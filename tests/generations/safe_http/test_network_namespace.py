@@ -39,7 +39,7 @@ def report() -> dict[str, Any]:
 
 
 def test_c16_names_of_private_addresses_contact_no_server(report: dict[str, Any]) -> None:
-    assert {report["outcomes"][url] for url in NAMES} == {"AddressRefused"}
+    assert {report["outcomes"][url] for url in NAMES} == {"HostRefused"}
     assert report["denied"] == {}
 
 
@@ -51,7 +51,7 @@ def test_c16_private_addresses_contact_no_server(report: dict[str, Any]) -> None
 def test_c17_a_name_that_alternates_between_public_and_private_contacts_no_server(report: dict[str, Any]) -> None:
     half = network_namespace.REBINDINGS // 2
 
-    assert report["rebound"] == {"TryLater": half, "AddressRefused": half, "calls": 0}
+    assert report["rebound"] == {"TryLater": half, "HostRefused": half, "calls": 0}
 
 
 def test_an_address_that_the_operator_allows_is_contacted(report: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from generations.safe_http import client as http_client
-from generations.safe_http.client import AddressRefused, PostResponse, TryLater
+from generations.safe_http.client import AddressRefused, HostRefused, PostResponse, TryLater
 from tests.helpers.certificates import Authority
 from tests.helpers.scripted_servers import Connection, ScriptedResolver, respond, serving
 from tests.services.waiting import HANG_SECONDS
@@ -54,7 +54,7 @@ def test_h1_a_name_with_a_private_address_is_not_connected_to(resolver: Scripted
     for address in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "fd00::1"):
         resolver.resolve_to("hooks.example", [address])
 
-        with pytest.raises(AddressRefused):
+        with pytest.raises(HostRefused):
             post("https://hooks.example/")
 
     assert resolver.connected == []
@@ -65,7 +65,7 @@ def test_h2_the_name_is_resolved_again_for_each_request(resolver: ScriptedResolv
 
     with pytest.raises(TryLater):
         post("https://hooks.example/")
-    with pytest.raises(AddressRefused):
+    with pytest.raises(HostRefused):
         post("https://hooks.example/")
 
     assert resolver.connected == [("93.184.216.34", 443)]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations.safe_http import client as http_client
-from generations.safe_http.errors import AddressRefused
-from generations.safe_http.urls import matches, parse
+from generations.safe_http.errors import AddressRefused, HostRefused
+from generations.safe_http.urls import matches, parse, permit
 from tests.helpers.scripted_servers import ScriptedResolver
 from tests.services.waiting import HANG_SECONDS
 
@@ -79,7 +79,7 @@ HOSTILE = [
 def is_refused(url: str) -> bool:
     try:
         http_client.fetch(url, io.BytesIO(), hosts=HOSTS, bytes_max=1, seconds_max=HANG_SECONDS)
-    except AddressRefused:
+    except (AddressRefused, HostRefused):
         return True
     return False
 
@@ -88,6 +88,25 @@ def test_c15_c18_hostile_urls_are_refused_before_their_names_are_resolved(resolv
     assert len(set(HOSTILE)) > 200
     assert [url for url in HOSTILE if not is_refused(url)] == []
     assert (resolver.resolved, resolver.connected) == ([], [])
+
+
+def test_c15_only_a_host_name_may_be_allowed_later() -> None:
+    """What a URL says itself is final: its scheme, an address, an unusual port."""
+    refused = {
+        "https://cdn.example/x": HostRefused,
+        "https://v3.fal.media.example/x": HostRefused,
+        "http://cdn.example/x": AddressRefused,
+        "https://cdn.example:8443/x": AddressRefused,
+        "https://me@cdn.example/x": AddressRefused,
+        "https://10.0.0.1/x": AddressRefused,
+        "https://[fd00::1]/x": AddressRefused,
+        "https://0x7f000001/x": AddressRefused,
+        "https://localhost/x": AddressRefused,
+    }
+
+    for url, refusal in refused.items():
+        with pytest.raises(refusal):
+            permit(url, HOSTS)
 
 
 def test_a_url_is_parsed_into_one_form() -> None:

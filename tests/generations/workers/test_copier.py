@@ -67,6 +67,17 @@ def test_c1_c7_c9_c11_c14_c15_a_file_that_never_arrives_complete_costs_nothing(
     assert generation.outputs.get().attempts == (1 if fault in FINAL_AT_ONCE else 6)
 
 
+@pytest.mark.parametrize("fault", ["cdn:endless", "cdn:huge"])
+def test_c7_c9_the_customer_is_told_that_a_file_is_larger_than_limn_stores(
+    fault: str, fal: Simulator, order: PlaceOrder, work: Work
+) -> None:
+    fal.script(fault)
+
+    message = work.until_done(order()).failure_message
+
+    assert message == "The result is larger than the 2 GiB that this service stores."
+
+
 def test_c14_c15_no_request_is_sent_to_an_unknown_host(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("outputs:evil_output_url")
     fal.script("cdn:redirect")
