@@ -50,7 +50,13 @@ class NotMedia(Exception):
 
 
 class TooCostly(NotMedia):
-    """Inspecting the file took too much memory or time. On a busy machine that may be the fault of the machine."""
+    """Inspecting the file took too much memory, disk or time. That may be the fault of the machine."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether Pillow has failed for want of memory, which proves nothing about the file."""
+    # Its decoders in C report it as an OSError with this text.
+    return isinstance(error, MemoryError) or "out of memory" in f"{error}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,8 +39,14 @@ ANSWER_BYTES_MAX = 4096
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+OVERLOADED = "The file could not be inspected, because this machine lacks memory, disk or time. Try again later."
+
+
 class SandboxUnavailable(Unavailable, OSError):
-    """The sandbox process does not start, or does not answer. This says nothing about the file."""
+    """The sandbox process does not start, does not answer, or lacks memory, disk or time.
+
+    This says nothing about the file.
+    """
 
 
 def inspect(file: IO[bytes]) -> MediaInfo:
@@ -50,7 +56,8 @@ def inspect(file: IO[bytes]) -> MediaInfo:
         file: An open file of the operating system.
 
     Raises:
-        NotMedia: It is of no known type, broken or incomplete, or inspecting it took too much memory or time.
+        NotMedia: It is of no known type, broken or incomplete.
+        TooCostly: Inspecting it took too much memory or time.
         SandboxUnavailable: The file could not be inspected.
     """
     file.flush()
@@ -59,7 +66,7 @@ def inspect(file: IO[bytes]) -> MediaInfo:
 
 
 def inspect_output(content: bytes) -> MediaInfo:
-    """Do the same as `inspect` with a small output of fal, which is in memory. Raises NotMedia, SandboxUnavailable."""
+    """Do the same as `inspect` with a small output of fal, which is in memory. Raises the same errors."""
     with _slots:
         return _parse(_children.ask(content))
 
@@ -76,7 +83,8 @@ def sanitize(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> MediaIn
         What the new image is.
 
     Raises:
-        NotMedia: The file is not such an image, or sanitizing it took too much memory or time.
+        NotMedia: The file is not such an image.
+        TooCostly: Sanitizing it took too much memory or time, or the disk is full.
         SandboxUnavailable: The file could not be sanitized.
     """
     file.flush()

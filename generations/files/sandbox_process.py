@@ -94,8 +94,8 @@ def _work(descriptors: list[int], seconds_max: int) -> NoReturn:
             _inspect_contents(socket.socket(fileno=answers), seconds_max)
         elif outputs:
             with open(files[0], "rb") as file, open(outputs[0], "wb") as image, open(outputs[1], "wb") as thumbnail:
-                answer = _answer(lambda: sanitize(file, image, thumbnail), seconds_max)
-            os.write(answers, answer)
+                # `sanitize` has flushed both files. Of a refused one more than the limit may be left to write.
+                os.write(answers, _answer(lambda: sanitize(file, image, thumbnail), seconds_max))
         else:
             with open(files[0], "rb") as file:
                 os.write(answers, _answer(lambda: inspect(file, os.fstat(files[0]).st_size), seconds_max))

@@ -5,12 +5,13 @@ Runs in the sandbox process. It uses Pillow only, opens nothing, and writes only
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import IO, Any
 
 from PIL import Image, ImageCms, ImageOps
 
-from generations.files.media_types import EXTENSION_OF_IMAGE_FORMAT, MediaInfo, NotMedia
+from generations.files.media_types import EXTENSION_OF_IMAGE_FORMAT, MediaInfo, NotMedia, is_out_of_memory
 
 # The formats of uploads. GIF is missing, because a model would see one of its frames, and which one is not defined.
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -37,6 +38,8 @@ def sanitize(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> MediaIn
 
     Raises:
         NotMedia: The file is not a complete PNG, JPEG or WebP image of a permitted size.
+        MemoryError, OSError: The result could not be made or written, because the disk is full for example. This says
+            nothing about the file. It ends the process of the sandbox.
     """
     file.seek(0)
     try:
@@ -53,19 +56,34 @@ def sanitize(file: IO[bytes], image: IO[bytes], thumbnail: IO[bytes]) -> MediaIn
             clean = _to_srgb(_to_common_mode(upright), profile)
             # Pillow's encoders would write the metadata that they find here.
             clean.info = {}
-            clean.save(image, image_format, **_SAVE_OPTIONS[image_format])
-            # WebP has no greyscale.
-            small = clean.copy() if clean.mode != "L" else clean.convert("RGB")
-            small.thumbnail((THUMBNAIL_SIDE_MAX, THUMBNAIL_SIDE_MAX), reducing_gap=2)
-            small.save(thumbnail, "WEBP", quality=80, method=2)
     except NotMedia:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         # Decoders raise anything for broken bytes.
         raise NotMedia("not a complete PNG, JPEG or WebP image", detail=f"{error}"[:200]) from error
+    _write(clean, image_format, image, thumbnail)
     return MediaInfo.of_type(
         EXTENSION_OF_IMAGE_FORMAT[image_format], proves_end=True, width=clean.width, height=clean.height
     )
+
+
+def _write(clean: Image.Image, image_format: str, image: IO[bytes], thumbnail: IO[bytes]) -> None:
+    try:
+        clean.save(image, image_format, **_SAVE_OPTIONS[image_format])
+        # What is written only when the file is closed would fail after the answer.
+        image.flush()
+    except OSError as error:
+        # The limit of the process, SANITIZED_BYTES_MAX.
+        if error.errno == errno.EFBIG:
+            raise NotMedia("an image that has too many bytes without compression") from error
+        raise
+    # WebP has no greyscale.
+    small = clean.copy() if clean.mode != "L" else clean.convert("RGB")
+    small.thumbnail((THUMBNAIL_SIDE_MAX, THUMBNAIL_SIDE_MAX), reducing_gap=2)
+    small.save(thumbnail, "WEBP", quality=80, method=2)
+    thumbnail.flush()
 
 
 def _to_common_mode(image: Image.Image) -> Image.Image:

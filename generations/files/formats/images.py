@@ -7,7 +7,13 @@ from collections.abc import Callable
 from PIL import Image
 
 from generations.files.formats.byte_reader import ByteReader
-from generations.files.media_types import EXTENSION_OF_IMAGE_FORMAT, PIXELS_MAX, MediaInfo, NotMedia
+from generations.files.media_types import (
+    EXTENSION_OF_IMAGE_FORMAT,
+    PIXELS_MAX,
+    MediaInfo,
+    NotMedia,
+    is_out_of_memory,
+)
 
 # Pillow refuses images of more than twice this number by itself, before it allocates memory.
 Image.MAX_IMAGE_PIXELS = PIXELS_MAX
@@ -18,7 +24,12 @@ GIF_BYTES_MAX = 64 * 1024**2
 
 
 def inspect_image(reader: ByteReader) -> MediaInfo:
-    """Decode a PNG, JPEG, WebP or GIF image. Raises NotMedia if it is broken, incomplete or too large."""
+    """Decode a PNG, JPEG, WebP or GIF image.
+
+    Raises:
+        NotMedia: It is broken, incomplete or too large.
+        MemoryError: This says nothing about the file. It ends the process of the sandbox.
+    """
     reader.file.seek(0)
     try:
         with Image.open(reader.file, formats=list(EXTENSION_OF_IMAGE_FORMAT)) as image:
@@ -37,7 +48,9 @@ def inspect_image(reader: ByteReader) -> MediaInfo:
     except NotMedia:
         raise
     except Exception as error:
-        # Decoders raise anything for broken bytes: struct.error, SyntaxError, IndexError, MemoryError.
+        if is_out_of_memory(error):
+            raise MemoryError from error
+        # Decoders raise anything for broken bytes: struct.error, SyntaxError, IndexError.
         raise NotMedia("a broken image", detail=f"{error}"[:200]) from error
 
 

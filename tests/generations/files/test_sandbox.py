@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import select
 import signal
 import socket
@@ -20,7 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from generations.files import sandbox, sandbox_process
 from generations.files.inspection import inspect
-from generations.files.media_types import TYPES, MediaInfo, NotMedia
+from generations.files.media_types import TYPES, MediaInfo, NotMedia, TooCostly
 from generations.files.sandbox import SandboxUnavailable
 from tests.generations.files.example_files import FILES, box, picture
 from tests.helpers.source import ROOT
@@ -164,10 +165,36 @@ def test_an_output_that_ends_its_child_is_refused_and_the_next_is_not(monkeypatc
         sandbox._helper._start()
     sandbox.inspect_output(FILES["png"])
 
-    with pytest.raises(NotMedia, match="too much memory or time"):
+    with pytest.raises(TooCostly):
         sandbox.inspect_output(jpeg_of_many_scans())
 
     assert sandbox.inspect_output(FILES["png"]).extension == "png"
+
+
+def test_c29_an_image_that_cannot_be_written_is_not_called_broken() -> None:
+    with (
+        tempfile.TemporaryFile() as file,
+        open("/dev/full", "w+b", buffering=0) as image,
+        tempfile.TemporaryFile() as thumbnail,
+    ):
+        file.write(FILES["png"])
+
+        with pytest.raises(TooCostly):
+            sandbox.sanitize(file, image, thumbnail)
+
+
+def test_an_image_that_has_too_many_bytes_without_compression_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_process, "SANITIZED_BYTES_MAX", 1000)
+    own_end, child_end = socket.socketpair()
+    with own_end, child_end, tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as image:
+        Image.effect_noise((100, 100), 100).save(file, "PNG")
+        file.flush()
+        if (child := os.fork()) == 0:
+            sandbox_process._work([child_end.fileno(), file.fileno(), image.fileno(), image.fileno()], 10)
+        os.waitpid(child, 0)
+
+        with pytest.raises(NotMedia, match="too many bytes"):
+            sandbox._parse(own_end.recv(sandbox.ANSWER_BYTES_MAX))
 
 
 # --- The process ends ---
@@ -187,7 +214,7 @@ def test_c30_an_endless_inspection_is_ended_by_its_time_limit(monkeypatch: pytes
         sandbox._helper._start()  # The helper keeps this limit for its children.
     before = running_helper()
 
-    with pytest.raises(NotMedia, match="too much memory or time"):
+    with pytest.raises(TooCostly):
         inspected(jpeg_of_many_scans())
 
     assert running_helper() == before

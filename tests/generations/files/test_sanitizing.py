@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from generations.files import sandbox, sanitizing
-from generations.files.media_types import MediaInfo, NotMedia
+from generations.files.inspection import inspect
+from generations.files.media_types import MediaInfo, TooCostly
 from tests.helpers.images import picture
 
 pytestmark = pytest.mark.once
@@ -17,6 +19,33 @@ pytestmark = pytest.mark.once
 def sanitized(content: bytes) -> tuple[MediaInfo, bytes]:
     file, image, thumbnail = io.BytesIO(content), io.BytesIO(), io.BytesIO()
     return sanitizing.sanitize(file, image, thumbnail), image.getvalue()
+
+
+class FullDisk(io.BytesIO):
+    def write(self, chunk: object, /) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_c29_a_result_that_cannot_be_written_says_nothing_about_the_image() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        sanitizing.sanitize(io.BytesIO(picture()), FullDisk(), io.BytesIO())
+    with pytest.raises(OSError, match="No space left"):
+        sanitizing.sanitize(io.BytesIO(picture()), io.BytesIO(), FullDisk())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory error when reading image file")], ids=repr)
+def test_g14_an_image_for_which_there_is_no_memory_is_not_called_broken(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(image: ImageFile.ImageFile) -> None:
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+
+    with pytest.raises(MemoryError):
+        sanitized(picture())
+    with pytest.raises(MemoryError):
+        inspect(io.BytesIO(picture()), len(picture()))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
@@ -53,7 +82,7 @@ def test_an_image_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch
             # Noise cannot be compressed, which takes twice the limit on a fast machine.
             Image.effect_noise((7000, 7000), 100).save(file, "PNG", compress_level=0)
 
-            with pytest.raises(NotMedia, match="too much memory or time"):
+            with pytest.raises(TooCostly):
                 sandbox.sanitize(file, image, thumbnail)
     finally:
         sandbox.close()
