@@ -5,15 +5,7 @@ call. Completing sanitizes the image in the sandbox and stores the result under 
 (`write_attempts`). So bytes that are PUT later, while the URL is still valid, change nothing: they are deleted and
 never read. Nor does a process that was suspended bring an erased image back.
 
-    UploadError
-    ├── NotUploaded          no bytes were PUT yet
-    ├── InProgress           another process completes or receives the upload at the moment
-    ├── NotAnImage           the bytes are not an image that can be used; final
-    ├── Expired              the upload was not completed in time; final
-    ├── UploadInUse          a generation that has not ended needs it
-    ├── QuotaExceeded        the account's uploads would use more storage than allowed
-    ├── Mismatch             the bytes differ in length or type from what was declared
-    └── StorageUnavailable   the storage does not answer
+The errors are those of `upload_errors`.
 """
 
 from __future__ import annotations
@@ -31,18 +23,52 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, QuerySet, Sum, When
 from django.db.models.functions import Coalesce, Greatest
+from django.http import UnreadablePostError
 
 from credits.models import Account
 from database import clock
 from generations.catalogue.files import MEGABYTE
-from generations.errors import DomainError, InUse, Unavailable
+from generations.errors import DomainError
 from generations.files import sandbox, storage, storage_mark, write_attempts
-from generations.files.media_types import NotMedia
+from generations.files.media_types import NotMedia, TooCostly
 from generations.files.sanitizing import THUMBNAIL_TYPE
 from generations.files.storage import Measured
+from generations.files.upload_errors import (
+    Expired,
+    InProgress,
+    Mismatch,
+    NotAnImage,
+    NotUploaded,
+    QuotaExceeded,
+    StorageUnavailable,
+    UploadError,
+    UploadInUse,
+)
 from generations.jobs import leases
 from generations.models import Upload, WriteAttempt
 
+__all__ = [
+    "BYTES_MAX",
+    "COMPLETE_WITHIN",
+    "PUT_SECONDS",
+    "TYPES",
+    "Expired",
+    "InProgress",
+    "Mismatch",
+    "NotAnImage",
+    "NotUploaded",
+    "QuotaExceeded",
+    "StorageUnavailable",
+    "UploadError",
+    "UploadInUse",
+    "bytes_used",
+    "clean_up",
+    "complete",
+    "create",
+    "create_from_form",
+    "erase",
+    "receive",
+]
 logger = logging.getLogger(__name__)
 
 BYTES_MAX = 50 * MEGABYTE
@@ -53,66 +79,6 @@ COMPLETE_WITHIN = timedelta(hours=1)
 # Short, because it is renewed while the work lasts: the upload of a killed process is free again soon.
 LEASE_SECONDS = 15
 CHUNK_BYTES = 256 * 1024
-
-
-class UploadError(DomainError):
-    """The upload cannot be created, completed, used or deleted."""
-
-
-class NotUploaded(UploadError):
-    """No bytes were put yet."""
-
-    code, status, title = "not_uploaded", 409, "Nothing uploaded"
-    default_detail = "Nothing has been uploaded yet. PUT the bytes to the upload's URL, then complete the upload."
-
-
-class InProgress(UploadError):
-    """Another process holds the lease of the upload."""
-
-    code, status, title = "upload_busy", 409, "Upload is being processed"
-    default_detail = "The upload is being processed. Try again in a second."
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "1"})
-
-
-class NotAnImage(UploadError):
-    """The uploaded bytes are not an image that can be used: `reason`. Final."""
-
-    code, status, title = "not_a_picture", 422, "Not an image"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"The file cannot be used: {reason}.")
-        self.reason = reason
-
-
-class Expired(UploadError):
-    """The upload was not completed in time. Final."""
-
-    code, status, title = "upload_expired", 410, "Upload expired"
-    default_detail = "The upload was not completed in time. Create a new one."
-
-
-class UploadInUse(UploadError, InUse):
-    """A generation that has not ended needs the upload."""
-
-    default_detail = "A generation that has not ended needs this upload. Cancel the generation, or wait for its end."
-
-
-class QuotaExceeded(UploadError):
-    """The account's uploads would take more space than they may."""
-
-    code, status, title = "storage_full", 413, "Upload quota exceeded"
-
-
-class Mismatch(UploadError):
-    """The uploaded bytes differ in length or type from what was declared."""
-
-    code, status, title = "upload_mismatch", 422, "Upload differs from its declaration"
-
-
-class StorageUnavailable(UploadError, Unavailable):
-    """The storage does not answer."""
 
 
 def create(account: Account, *, file_name: str, content_type: str, size_bytes: int) -> Upload:
@@ -154,14 +120,14 @@ def receive(upload: Upload, stream: IO[bytes]) -> None:
     """
     if upload.expires_at <= clock.now():
         raise Expired
-    with tempfile.TemporaryFile() as file:
+    with _storage_errors(), tempfile.TemporaryFile() as file:
         _copy(stream, file, upload.declared_size_bytes)
         # Checked after the bytes have arrived: from a slow client they may take so long that the upload is completed or
         # cleaned up meanwhile.
         if not Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING, cleaned_up_at=None).exists():
             raise Expired
         # With the lease, because an erasure at this moment would otherwise find nothing stored and leave these bytes.
-        with _leased(upload) as leased, _storage_errors():
+        with _leased(upload) as leased:
             storage.put(leased.incoming_key, file, content_type=leased.declared_type)
 
 
@@ -171,7 +137,8 @@ def complete(upload: Upload) -> Upload:
     Two concurrent calls do the work once: the second raises InProgress.
 
     Raises:
-        NotUploaded, InProgress, NotAnImage, Expired, StorageUnavailable.
+        NotUploaded, InProgress, NotAnImage, Expired, StorageUnavailable, SandboxUnavailable. After the last two it can
+        be completed later.
     """
     if upload.state == Upload.State.READY:
         return upload
@@ -179,28 +146,30 @@ def complete(upload: Upload) -> Upload:
         raise NotAnImage(upload.detail)
     if upload.state != Upload.State.PENDING or upload.created_at < clock.now() - COMPLETE_WITHIN:
         raise Expired
-    with _leased(upload) as leased, tempfile.TemporaryFile() as file:
+    with _leased(upload) as leased, _storage_errors(), tempfile.TemporaryFile() as file:
         try:
-            with _storage_errors():
-                storage.download(leased.incoming_key, file, bytes_max=BYTES_MAX)
+            storage.download(leased.incoming_key, file, bytes_max=BYTES_MAX)
         except FileNotFoundError:
             raise NotUploaded from None
-        refusal = _process(leased, file)
-        # The result is recorded in the row by now, so the uploaded bytes are no longer needed.
-        with _storage_errors():
+        # Without the lease the result is not recorded, and the process that holds it needs the uploaded bytes.
+        if _process(leased, file):
             storage.delete(leased.incoming_key)
-    return _conclude(upload, refusal)
+    return _conclude(upload)
 
 
 def create_from_form(account: Account, file: IO[bytes], *, file_name: str, size_bytes: int) -> Upload:
-    """Create and complete an upload whose bytes came with a form. Raises QuotaExceeded, NotAnImage, Mismatch."""
+    """Create and complete an upload whose bytes came with a form.
+
+    Raises:
+        QuotaExceeded, NotAnImage, Mismatch, StorageUnavailable, SandboxUnavailable.
+    """
     if size_bytes > BYTES_MAX:
         raise NotAnImage(f"an image has at most {BYTES_MAX // MEGABYTE} MB")
     upload = create(account, file_name=file_name, content_type="", size_bytes=size_bytes)
-    with _leased(upload) as leased, tempfile.TemporaryFile() as copy:
+    with _leased(upload) as leased, _storage_errors(), tempfile.TemporaryFile() as copy:
         _copy(file, copy, size_bytes)
-        refusal = _process(leased, copy)
-    return _conclude(upload, refusal)
+        _process(leased, copy)
+    return _conclude(upload)
 
 
 def erase(upload: Upload) -> bool:
@@ -293,33 +262,37 @@ def _leased(upload: Upload) -> Iterator[Upload]:
     write_attempts.settle(leased)
 
 
-def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
-    """Sanitize the bytes of a leased upload, store the result and record it in the row.
+def _process(upload: Upload, file: IO[bytes]) -> bool:
+    """Sanitize the bytes of a leased upload, store the result and record it in the row, or that they cannot be used.
 
     Returns:
-        The reason if the bytes cannot be used. The caller raises it after it has deleted them.
+        False if nothing was recorded, because the lease is lost.
+
+    Raises:
+        SandboxUnavailable: This machine lacks the memory, disk or time for it, which says nothing about the bytes.
+        InProgress, and errors of the storage.
     """
     with tempfile.TemporaryFile() as image, tempfile.TemporaryFile() as thumbnail:
         try:
             found = sandbox.sanitize(file, image, thumbnail)
+        except TooCostly as error:
+            raise sandbox.SandboxUnavailable(sandbox.OVERLOADED) from error
         except NotMedia as error:
-            _held(upload).update(state=Upload.State.REFUSED, detail=f"{error}"[:300])
-            return NotAnImage(f"{error}")
+            return bool(_held(upload).update(state=Upload.State.REFUSED, detail=f"{error}"[:300]))
         # A process that was suspended keeps out of the storage. Its last update decides; this deletes less.
         if not _held(upload).exists():
             raise InProgress
         place = upload.place_of(upload.lease)
         key, thumbnail_key = f"{place}.{found.extension}", f"{place}.thumbnail.webp"
-        with _storage_errors():
-            storage.put(thumbnail_key, thumbnail, content_type=THUMBNAIL_TYPE)
-            storage.put(key, image, content_type=found.content_type)
-            measured = storage.measure(key)
+        storage.put(thumbnail_key, thumbnail, content_type=THUMBNAIL_TYPE)
+        storage.put(key, image, content_type=found.content_type)
+        measured = storage.measure(key)
         size_bytes = image.seek(0, 2)
         image.seek(0)
         digest = hashlib.file_digest(image, "sha256")
         if measured != Measured(size_bytes=size_bytes, sha256=digest.hexdigest()):
             raise StorageUnavailable("The storage has changed the file. Try again.")
-        _held(upload).update(
+        recorded = _held(upload).update(
             state=Upload.State.READY,
             key=key,
             thumbnail_key=thumbnail_key,
@@ -331,18 +304,21 @@ def _process(upload: Upload, file: IO[bytes]) -> NotAnImage | None:
             height=found.height,
             completed_at=clock.now(),
         )
-    return None
+    return bool(recorded)
 
 
-def _conclude(upload: Upload, refusal: NotAnImage | None) -> Upload:
-    """Return the processed upload, or raise its refusal.
+def _conclude(upload: Upload) -> Upload:
+    """Return the processed upload, or raise why there is none: NotAnImage or InProgress.
 
     Called when its lease is released and its bytes are deleted.
     """
     _mark_cleaned_up(upload)
-    if refusal is not None:
-        raise refusal
     upload.refresh_from_db()
+    if upload.state == Upload.State.PENDING:
+        # This process has lost its lease, and another one works on it.
+        raise InProgress
+    if upload.state == Upload.State.REFUSED:
+        raise NotAnImage(upload.detail)
     return upload
 
 
@@ -390,10 +366,11 @@ def _require_own_storage() -> None:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Raise StorageUnavailable for all errors of the storage, except for a missing file."""
+    """Raise StorageUnavailable for all errors of the storage, and of the disk for temporary files."""
     try:
         yield
-    except FileNotFoundError:
+    except (DomainError, UnreadablePostError):
+        # These are OSErrors as well: that of the sandbox, and that of a client that goes away.
         raise
     except (BotoCoreError, ClientError, OSError) as error:
         logger.warning("the storage does not answer", extra={"error": f"{error}"[:200]})

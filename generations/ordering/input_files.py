@@ -25,7 +25,7 @@ from generations.catalogue.files import MEGABYTE, FileInput, FileRequirements, r
 from generations.errors import DomainError
 from generations.files import sandbox, signed_urls
 from generations.files.inspection import is_safetensors
-from generations.files.media_types import NotMedia
+from generations.files.media_types import NotMedia, TooCostly
 from generations.models import Generation, InputFile, Output, Upload
 from generations.ordering.orders import Order
 from generations.safe_http import client as http_client
@@ -62,7 +62,7 @@ def check(account: Account, order: Order) -> None:
         InvalidInput: With the location of each wrong file.
         FilesUnreachable: fal cannot reach the machine that stores an upload or output.
         Busy: All slots for fetches are taken.
-        SandboxUnavailable: A file could not be inspected.
+        SandboxUnavailable: A file could not be inspected. This says nothing about it.
     """
     _check(account, order.file_inputs)
 
@@ -192,6 +192,10 @@ _PROBLEMS: dict[type[Exception], tuple[str, str]] = {
         "This URL cannot be used. Give the public https URL of the file itself, without a redirect.",
         "file_download_error",
     ),
+    http_client.HostRefused: (
+        "This URL cannot be used. Give the public https URL of the file itself, without a redirect.",
+        "file_download_error",
+    ),
     http_client.TooLarge: ("The file is larger than {megabytes} MB.", "file_too_large"),
     http_client.Missing: ("There is no file at this URL, or it is not public.", "file_download_error"),
     http_client.Unproven: (
@@ -212,6 +216,9 @@ def _find_problem(url: str, requirements: FileRequirements, *, until: float) -> 
 
     Args:
         until: When the check has to end, as `monotonic()` counts.
+
+    Raises:
+        SandboxUnavailable: Trouble of this machine, which says nothing about the file.
     """
 
     def fetch_beginning(url: str) -> bytes:
@@ -230,6 +237,9 @@ def _find_problem(url: str, requirements: FileRequirements, *, until: float) -> 
         beginning = http_client.follow_redirects(url, fetch_beginning, redirects_max=WEIGHTS_REDIRECTS_MAX)
         if not is_safetensors(beginning):
             raise NotMedia("a file other than safetensors")
+    except (TooCostly, OSError) as error:
+        # No memory or time for its inspection, or no space on the disk. The same file may be used later.
+        raise sandbox.SandboxUnavailable(sandbox.OVERLOADED) from error
     except (http_client.FetchError, NotMedia) as error:
         message, code = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
         named = {"noun": requirements.noun, "kind": requirements.kind, "megabytes": requirements.megabytes_max}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import IO, Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.db.models.functions import Now
 
 from credits.models import Account
 from generations.files import sandbox, storage, uploads, write_attempts
+from generations.files.media_types import NotMedia
 from generations.models import Upload, WriteAttempt
 from tests.helpers.images import picture, stored_bytes
+from tests.services.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("each_storage")]
 
@@ -155,3 +161,84 @@ def test_a_process_that_has_lost_its_lease_stores_nothing(upload: Upload, monkey
         uploads.complete(upload)
 
     assert stored_keys() == {upload.incoming_key}
+
+
+# --- Two processes that work on the bytes of one upload ---
+
+
+def complete(upload: Upload) -> str:
+    """Returns the state of the completed upload, or the error."""
+    try:
+        return uploads.complete(Upload.objects.get(pk=upload.pk)).state
+    except uploads.UploadError as error:
+        return type(error).__name__
+
+
+class TakeOver:
+    """A second process takes the upload over while the first one stores its result.
+
+    It reads the uploaded bytes only when the first one has ended.
+    """
+
+    def __init__(self, upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.upload, self.patch = upload, monkeypatch
+        self.has_claimed, self.may_read = threading.Event(), threading.Event()
+        self.download = storage.download
+
+    def run(self, suspend: Suspend) -> list[str]:
+        """Complete the upload in both. Returns what becomes of it in the first and in the second."""
+        with ThreadPoolExecutor(1) as second:
+            others: list[Any] = []
+            suspend(lambda: others.append(self._start(second)))
+            first = complete(self.upload)
+            self.may_read.set()
+            return [first, others[0].result(HANG_SECONDS)]
+
+    def _start(self, second: ThreadPoolExecutor) -> Any:
+        lose_the_lease(self.upload)
+        self.patch.setattr(storage, "download", self._download_late)
+        future = second.submit(self._complete)
+        assert self.has_claimed.wait(HANG_SECONDS)
+        return future
+
+    def _complete(self) -> str:
+        try:
+            return complete(self.upload)
+        finally:
+            connections.close_all()
+
+    def _download_late(self, key: str, sink: IO[bytes], *, bytes_max: int) -> object:
+        self.has_claimed.set()
+        assert self.may_read.wait(HANG_SECONDS)
+        return self.download(key, sink, bytes_max=bytes_max)
+
+
+def test_e3_a_process_that_has_lost_its_lease_leaves_the_uploaded_bytes_to_the_other(
+    upload: Upload, suspend: Suspend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TakeOver(upload, monkeypatch).run(suspend) == ["InProgress", "ready"]
+
+    upload.refresh_from_db()
+    assert stored_keys() == {upload.key, upload.thumbnail_key}
+
+
+def test_if_the_loser_deletes_the_uploaded_bytes_the_other_process_finds_none(
+    upload: Upload, suspend: Suspend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control."""
+    process = uploads._process
+    monkeypatch.setattr(uploads, "_process", lambda *args: process(*args) or True)
+
+    assert TakeOver(upload, monkeypatch).run(suspend) == ["InProgress", "NotUploaded"]
+
+
+def test_e3_a_refusal_without_the_lease_is_not_the_last_word(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*files: object) -> None:
+        lose_the_lease(upload)
+        raise NotMedia("no image")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sandbox, "sanitize", refuse)
+        assert complete(upload) == "InProgress"
+
+    assert complete(upload) == "ready"
