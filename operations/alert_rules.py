@@ -7,8 +7,9 @@
     breaker    fal rejects the API key or the account
     files      the storage holds files that no row names, or lacks files that a row names
     orphans    fal sends callbacks for no submission of this installation
-    ambiguous, contradicted, disputed, stuck
-               a generation needs an operator: see INCIDENT_TEXTS
+    ambiguous, contradicted, disputed, surplus
+               something has happened that an operator must know of: see INCIDENT_TEXTS
+    stuck      a generation cannot be processed, and has not ended
 
 `docs/operations.md` lists them for operators; the thresholds below are explained where they stand.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -28,7 +29,7 @@ from django.db.models.functions import TruncHour
 from credits.models import Account
 from database import clock
 from database.ids import first_id
-from generations.models import INCIDENTS, SPENDING, Event, Generation, ProviderCallback, StorageReport
+from generations.models import INCIDENTS, SPENDING, Event, Generation, Heartbeat, Phase, ProviderCallback, StorageReport
 from generations.provider import circuit_breaker
 from generations.safe_http.addresses import is_loopback
 from operations import statistics
@@ -47,6 +48,11 @@ FAILED_PERCENT_OF_MODEL, GENERATIONS_OF_MODEL_MIN = 50, 10
 CALLBACK_PERCENT_MIN, VERDICTS_MIN = 50, 20
 # List prices are rounded to whole credits, which explains less than a tenth. One generation may be an exception.
 BILL_PERCENT_MAX, GENERATIONS_BILLED_MIN = 10, 3
+# The heartbeat of the evaluation. An incident that happened while no process evaluated is reported afterwards.
+EVALUATION = "alert_evaluation"
+LOOK_BACK_MAX = timedelta(days=1)
+# The longest that a file is tried is a week; the rest is for an outage of Limn. It bounds what the query reads.
+STUCK_MAX = timedelta(days=30)
 
 TITLES = {
     "spending": "unusual spending",
@@ -59,11 +65,12 @@ TITLES = {
     "ambiguous": "lost submissions that cannot be identified",
     "contradicted": "fal contradicts itself",
     "disputed": "fal named one request for two orders",
+    "surplus": "fal has a second job for one order",
     "stuck": "generations that cannot be processed",
 }
 
 
-# What to do about each of the incidents of the last hour.
+# What to do about each kind of incident.
 INCIDENT_TEXTS = {
     "ambiguous": "The answers to {count} submissions were lost, and fal has jobs that may be theirs. Without a "
     "callback they fail at their deadline, and fal bills a job that delivers to no one.",
@@ -71,7 +78,10 @@ INCIDENT_TEXTS = {
     "Compare its bill: manage.py reconcile_bill.",
     "disputed": "For {count} orders, fal named a request that another order has. They are not submitted again. Without "
     "a callback they fail at their deadline. Report the request ids to fal.",
-    "stuck": "{count} generations could not be processed for long, or killed five workers in a row. The log says why.",
+    "surplus": "fal has accepted {count} jobs beyond the one that was needed. No customer pays them. Limn asks fal to "
+    "cancel them; what fal bills all the same shows manage.py reconcile_bill.",
+    "stuck": "{count} generations cannot be processed for long, or killed five workers in a row. The log says why. The "
+    "alert lasts until they have ended.",
 }
 
 
@@ -106,21 +116,34 @@ def active() -> Iterator[Alert]:
 
 
 def incidents() -> Iterator[Alert]:
-    """Yield an alert for each kind of incident of the last hour, and for orphan callbacks."""
-    since = clock.now() - statistics.HOUR
+    """Yield an alert for each kind of incident since `_looks_back_to`, for orphan callbacks, and for what is stuck."""
+    since = _looks_back_to()
     for fact in INCIDENTS:
-        recent = Event.objects.filter(fact=fact, created_at__gt=since).aggregate(count=Count("id"), last=Max("id"))
-        if recent["count"]:
-            last = Event.objects.get(pk=recent["last"]).generation_id
-            text = f"{INCIDENT_TEXTS[fact].format(count=recent['count'])} The last is generation {last}."
+        found = Event.objects.filter(fact=fact, created_at__gt=since)
+        if fact == "stuck":
+            # Written once for a generation, which then remains stuck until it ends. PostgreSQL reads the unfinished
+            # generations or these events, whichever are fewer.
+            reported = Event.objects.filter(fact=fact, created_at__gt=clock.now() - STUCK_MAX)
+            found = reported.exclude(generation__phase=Phase.DONE)
+        counted = found.aggregate(count=Count("id"), last=Max("id"))
+        if counted["count"]:
+            last = Event.objects.get(pk=counted["last"]).generation_id
+            text = f"{INCIDENT_TEXTS[fact].format(count=counted['count'])} The last is generation {last}."
             yield Alert(name=fact, text=text)
     orphans = ProviderCallback.objects.filter(outcome=ProviderCallback.Outcome.ORPHAN, received_at__gt=since)
     if count := orphans.count():
         text = (
-            f"{count} callbacks within the last hour belong to no submission of this installation. Another program may "
-            "use its address, or the database was restored from a dump: then fal bills jobs that deliver to no one."
+            f"{count} callbacks since {since:%Y-%m-%d %H:%M} UTC belong to no submission of this installation. Another "
+            "program may use its address, or the database was restored from a dump: then fal bills jobs that deliver "
+            "to no one."
         )
         yield Alert(name="orphans", text=text)
+
+
+def _looks_back_to() -> datetime:
+    """Return the moment since when incidents are reported: an hour before the last evaluation, at most a day ago."""
+    now, last = clock.now(), Heartbeat.objects.filter(name=EVALUATION).first()
+    return max((last.seen_at if last else now) - statistics.HOUR, now - LOOK_BACK_MAX)
 
 
 def spending() -> Iterator[Alert]:

@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from database.clock import from_now
 from database.time_scale import scaled
+from generations.models import Heartbeat
 from operations import alert_rules
 from operations.alert_rules import TITLES, Alert
 from operations.models import AlertEpisode
@@ -59,6 +60,9 @@ def evaluate() -> list[AlertEmail]:
             logger.warning("alert over: %s", TITLES[alert.name], extra={"subject": alert.subject or "-"})
             text = f"Not seen for {QUIET_SECONDS / 60:.0f} minutes."
             emails.append(AlertEmail(subject=f"over: {alert.title}", text=text))
+    # Only now, because what this evaluation has found is recorded.
+    evaluated = Heartbeat(name=alert_rules.EVALUATION, seen_at=Now())
+    Heartbeat.objects.bulk_create([evaluated], update_conflicts=True, unique_fields=["name"], update_fields=["seen_at"])
     return emails
 
 

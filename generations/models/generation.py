@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WEBHOOK_URL_CHARACTERS_MAX = 2000
 # What staff must know of: each raises an alert.
-INCIDENTS = ("ambiguous", "contradicted", "disputed", "stuck")
+INCIDENTS = ("ambiguous", "contradicted", "disputed", "stuck", "surplus")
 # An id is made a moment before its row, perhaps by another clock.
 ID_TOLERANCE = timedelta(hours=1)
 
@@ -222,7 +222,7 @@ class Event(models.Model):
             # A few of millions. An alert asks for the latest of each. With IN, SQLite would not use the index.
             models.Index(
                 fields=["created_at"],
-                name="generations_events_incidents",
+                name="generations_incident_events",
                 condition=reduce(or_, (Q(fact=fact) for fact in INCIDENTS)),
             ),
         ]

@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from credits.models import Entry, Hold
-from generations.models import Event, Generation, Output, ProviderCallback, Submission
+from generations.models import INCIDENTS, Event, Generation, Output, ProviderCallback, Submission
 from notifications.models import WebhookAttempt, WebhookDelivery
 
 PERIOD = timedelta(days=100)
@@ -92,6 +92,7 @@ def fill(template: Generation, accounts: Sequence[int], *, count: int) -> None:
         (Submission.objects.filter(generation=template), SUBMISSION, 1),
         (ProviderCallback.objects.filter(submission__generation=template), CALLBACK, 1),
         (Event.objects.filter(generation=template, fact__in=FACTS), EVENT, 1),
+        (Event.objects.filter(generation=template, fact__in=INCIDENTS), EVENT, 50),
         (Output.objects.filter(generation=template), OUTPUT, 1),
         (holds, HOLD, 1),
         (Entry.objects.filter(hold__in=holds), ENTRY, 1),

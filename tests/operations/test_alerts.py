@@ -19,8 +19,7 @@ from database import ids
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
-from generations.lifecycle.transitions import Fact, record_event
-from generations.models import INCIDENTS, CancelledBy, Event, Generation, ProviderCallback, StorageReport
+from generations.models import CancelledBy, Generation, StorageReport
 from generations.provider import billed_units, circuit_breaker
 from operations import alert_rules, alerts, statistics
 from operations.alerting import EVALUATION_SECONDS, AlertingWorker
@@ -308,33 +307,3 @@ def test_the_admin_shows_active_alerts_to_staff_only(admin_client: Client, clien
 
     assert "Alert: many failures: flux-dev." in admin_client.get("/admin/").content.decode()
     assert "many failures" not in client.get("/admin/login/").content.decode()
-
-
-# --- Incidents ---
-
-
-@pytest.mark.parametrize("fact", INCIDENTS)
-def test_an_incident_of_the_last_hour_raises_an_alert_and_an_older_one_none(fact: str, order: PlaceOrder) -> None:
-    generation = order()
-    record_event(generation, Fact(name=fact, actor="fal", staff_note="why"))
-
-    (alert,) = alert_rules.incidents()
-    Event.objects.update(created_at=timezone.now() - timedelta(minutes=61))
-
-    assert (alert.name, str(generation.pk) in alert.text) == (fact, True)
-    assert list(alert_rules.incidents()) == []
-
-
-def test_an_orphan_callback_raises_an_alert(order: PlaceOrder) -> None:
-    ProviderCallback.objects.create(request_id="x", body_sha256="0", outcome=ProviderCallback.Outcome.ORPHAN)
-
-    assert [alert.title for alert in alert_rules.incidents()] == ["callbacks for no submission"]
-
-
-def test_ordinary_events_and_repeated_callbacks_raise_none(order: PlaceOrder) -> None:
-    """Negative control."""
-    complete(order, 1)
-    fail(order, 1)
-    ProviderCallback.objects.create(request_id="x", body_sha256="0", outcome=ProviderCallback.Outcome.IGNORED)
-
-    assert list(alert_rules.incidents()) == []

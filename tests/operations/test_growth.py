@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 from config.management.commands.work import WORKERS
 from credits.models import Account, Entry
+from generations import lifecycle
 from generations.models import Event, Generation, ProviderCallback
 from generations.workers.loops import Loops
 from notifications.models import WebhookAttempt, WebhookDelivery
@@ -73,6 +74,7 @@ def months(order: PlaceOrder, alice: Account, fal: Simulator) -> Months:
     generation = order()
     submission = generation.submissions.get()
     lifecycle_facts.reach_storing(submission)
+    lifecycle.report_stuck(generation.outputs.get(), detail="the storage was away")
     lifecycle_facts.stored(submission)
     Generation.objects.filter(pk=generation.pk).update(metadata={"project": "a"})
     ProviderCallback.objects.create(
