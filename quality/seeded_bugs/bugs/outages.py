@@ -88,8 +88,8 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.models.inquiry",
-                old="timedelta(0) if was_down else now - self.unanswered_since",
-                new="now - self.unanswered_since",
+                old="now - self.unanswered_until > self.LATE_MAX",
+                new="False",
             ),
         ),
         caught_by=("test_f14_an_outage_of_limn_during_an_outage_of_fal_begins_patience_again",),
@@ -105,6 +105,45 @@ BUGS = (
             ),
         ),
         caught_by=("test_an_open_breaker_ends_no_queued_generation_before_a_probe",),
+    ),
+    Bug(
+        number="27e",
+        sentence="A generation is failed although its result has come since it was judged",
+        changes=(
+            ReplaceCode(
+                module="generations.lifecycle.ending",
+                old="locked.phase == generation.phase and fail(locked, why, actor=actor)",
+                new="fail(locked, why, actor=actor)",
+            ),
+        ),
+        caught_by=(
+            "test_f15_a_result_that_comes_while_the_status_is_asked_for_is_delivered",
+            "test_f15_a_probe_that_fal_accepts_keeps_its_generation",
+        ),
+    ),
+    Bug(
+        number="27f",
+        sentence="Patience with refusals is used up for the questions that follow",
+        changes=(
+            ReplaceCode(
+                module="generations.lifecycle.submitting",
+                old='{"unanswered_since": None, "unanswered_until": None}',
+                new="{}",
+            ),
+        ),
+        caught_by=("test_f14_patience_with_refusals_is_not_patience_with_what_follows",),
+    ),
+    Bug(
+        number="27g",
+        sentence="An error of Limn while it reads a result counts as silence of fal",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="not is_fals or (submission is not None and isinstance(error, Forbidden))",
+                new="False",
+            ),
+        ),
+        caught_by=("test_e4_while_limn_cannot_read_a_result_it_is_kept_and_staff_are_told",),
     ),
     Bug(
         number="28a",
@@ -152,6 +191,18 @@ BUGS = (
         ),
     ),
     Bug(
+        number="30c",
+        sentence="A process that does not know the model compares without the seed",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="model is not None or submission.seed is None",
+                new="True",
+            ),
+        ),
+        caught_by=("test_a4_a_process_that_does_not_know_the_model_neither_adopts_nor_repeats",),
+    ),
+    Bug(
         number="31a",
         sentence="A request id that another order has is passed over",
         changes=(
@@ -165,6 +216,18 @@ BUGS = (
             "test_a_request_that_another_generation_has_named_is_disputed",
             "test_a33_one_request_id_for_two_orders_is_disputed_and_nothing_is_posted_again",
         ),
+    ),
+    Bug(
+        number="31b",
+        sentence="A callback with the token of one order is delivered to another",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.callback_inbox",
+                old="submission.generation_id != generation.pk",
+                new="False",
+            ),
+        ),
+        caught_by=("test_a33_a_callback_for_a_request_of_another_order_is_delivered_to_neither",),
     ),
     Bug(
         number="37a",

@@ -39,6 +39,18 @@ BUGS = (
         ),
     ),
     Bug(
+        number="32c",
+        sentence="Every answer that fal's record returns is taken for that of the asked request",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.reconciler",
+                old="[each for each in found if each.request_id == submission.request_id]",
+                new="list(found)",
+            ),
+        ),
+        caught_by=("test_a21_an_answer_of_another_request_in_the_record_is_not_delivered",),
+    ),
+    Bug(
         number="33a",
         sentence="A file whose connection was closed counts as whole",
         changes=(
