@@ -2,6 +2,8 @@
 
     spending   an account spends far more in an hour than it usually does
     failures   too many generations fail, of one model or in total
+    internal_errors
+               an error of Limn has ended generations: their customers were told that the operator knows
     callbacks  fal's verdicts are found by polling, because its callbacks do not arrive
     bill       fal counts more units for a model than its list price assumes
     breaker    fal rejects the API key or the account
@@ -57,6 +59,7 @@ STUCK_MAX = timedelta(days=30)
 TITLES = {
     "spending": "unusual spending",
     "failures": "many failures",
+    "internal_errors": "errors of Limn ended generations",
     "callbacks": "callbacks do not arrive",
     "bill": "fal bills more than the list price",
     "breaker": "fal rejects the key or the account",
@@ -65,7 +68,7 @@ TITLES = {
     "ambiguous": "lost submissions that cannot be identified",
     "contradicted": "fal contradicts itself",
     "disputed": "fal named one request for two orders",
-    "surplus": "fal has a second job for one order",
+    "surplus": "jobs of fal that the operator pays",
     "stuck": "generations that cannot be processed",
 }
 
@@ -78,8 +81,8 @@ INCIDENT_TEXTS = {
     "Compare its bill: manage.py reconcile_bill.",
     "disputed": "For {count} orders, fal named a request that another order has. They are not submitted again. Without "
     "a callback they fail at their deadline. Report the request ids to fal.",
-    "surplus": "fal has accepted {count} jobs beyond the one that was needed. No customer pays them. Limn asks fal to "
-    "cancel them; what fal bills all the same shows manage.py reconcile_bill.",
+    "surplus": "fal has {count} jobs that no customer pays: a second one for an order, or one whose result came after "
+    "Limn had given it up. Limn asks fal to cancel second ones; manage.py reconcile_bill shows what fal bills.",
     "stuck": "{count} generations cannot be processed for long, or killed five workers in a row. The log says why. The "
     "alert lasts until they have ended.",
 }
@@ -106,6 +109,7 @@ def active() -> Iterator[Alert]:
     ended = statistics.ended_generations()
     yield from spending()
     yield from failures(ended)
+    yield from internal_errors(ended)
     yield from callbacks(ended)
     yield from bill()
     if circuit_breaker.is_open():
@@ -181,6 +185,13 @@ def failures(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
         if _exceeds(failed[model], count, percent=FAILED_PERCENT_OF_MODEL, minimum=GENERATIONS_OF_MODEL_MIN):
             text = f"{failed[model]} of {count} generations of {model} that ended within the last hour failed."
             yield Alert(name="failures", subject=model[:30], text=text)
+
+
+def internal_errors(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:
+    """Yield an alert if an error of Limn has ended a generation within the last hour."""
+    if count := sum(generation.is_internal_error for generation in ended):
+        text = f"{count} generations ended with internal_error within the last hour, uncharged. The log says why."
+        yield Alert(name="internal_errors", text=text)
 
 
 def callbacks(ended: Sequence[EndedGeneration]) -> Iterator[Alert]:

@@ -43,6 +43,8 @@ class EndedGeneration:
     """The slug of its model."""
     is_failure: bool
     """Whether it failed for a reason other than the customer's own."""
+    is_internal_error: bool
+    """Whether an error of Limn ended it."""
     by_callback: bool | None
     """Whether fal's verdict arrived by callback first, or by polling. None: fal gave no verdict."""
 
@@ -60,6 +62,7 @@ def ended_generations() -> list[EndedGeneration]:
             EndedGeneration(
                 model=model,
                 is_failure=status == Status.FAILED and code not in CUSTOMER_FAILURES,
+                is_internal_error=code == FailureCode.INTERNAL_ERROR,
                 by_callback=called if has_verdict else None,
             )
         )

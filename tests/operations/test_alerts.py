@@ -19,7 +19,7 @@ from database import ids
 from generations import lifecycle
 from generations.catalogue import MODELS
 from generations.fal import Reason
-from generations.models import CancelledBy, Generation, StorageReport
+from generations.models import CancelledBy, FailureCode, Generation, StorageReport
 from generations.provider import billed_units, circuit_breaker
 from operations import alert_rules, alerts, statistics
 from operations.alerting import EVALUATION_SECONDS, AlertingWorker
@@ -151,6 +151,13 @@ def test_failures_that_customers_caused_raise_no_alert(order: PlaceOrder, log_of
 
     assert statistics.percent(each.is_failure for each in statistics.ended_generations()) == 0
     assert log_of_evaluation() == []
+
+
+def test_e4_an_error_of_limn_that_ends_a_generation_raises_an_alert(order: PlaceOrder) -> None:
+    """Its customer reads that the operator has been notified."""
+    lifecycle.failed(order(), lifecycle.failure(FailureCode.INTERNAL_ERROR), actor="limn")
+
+    assert [alert.title for alert in alert_rules.active()] == ["errors of Limn ended generations"]
 
 
 def test_missing_callbacks_raise_an_alert_unless_fal_cannot_reach_limn(order: PlaceOrder, settings) -> None:
