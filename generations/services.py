@@ -12,6 +12,8 @@ import logging
 from copy import copy
 from dataclasses import dataclass, replace
 
+from django.contrib.auth.models import User
+
 from credits.ledger import InsufficientCredits
 from credits.models import Account
 from generations import lifecycle
@@ -34,6 +36,11 @@ class PlacedOrder:
     """The generation is an earlier result that answers this order, at no charge."""
     submission: Submission | None = None
     """The submission of a new order, if fal has accepted it and the generation is up to date."""
+
+
+def account_of(user: User) -> Account:
+    """Return the account that pays the orders of a user; the first call creates it."""
+    return Account.objects.for_user(user)
 
 
 def place_order(

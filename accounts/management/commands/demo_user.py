@@ -6,15 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from accounts import api_keys
 from credits import ledger
 from credits.models import Account
+from database.commands import ActingCommand
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = "Create or keep a user, top up the available credits to --credits, and print a new password and API key."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,13 +4,14 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from credits import ledger
 from credits.models import Account
+from database.commands import ActingCommand
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = "Give a user credits. Repeating the command with the same --key changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from database.commands import ActingCommand
 from generations.workers import storage_state
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Make the storage that of this database, although it bears the mark of another Limn or of another copy of this "
         "database. First end all processes that use the storage. Nothing is deleted."

@@ -15,10 +15,10 @@ from typing import Any, TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 
-from credits.models import Account
+from database.commands import ActingCommand
 from generations import services
 from generations.catalogue import InvalidInput, Model, UnknownModel
 from generations.errors import DomainError
@@ -45,7 +45,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Order a generation, wait for it, and save its files. The exit status is 0 if it is completed, 1 if it failed "
         "or was refused, 2 after wrong usage, 124 if the time passed, and 130 after Ctrl-C. In the last two cases the "
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         folder = Path(options["out"])
         if not folder.is_dir():
             raise CommandError(f"--out {folder}: there is no such folder.", returncode=WRONG_USAGE)
-        account = Account.objects.for_user(find_user(options["user"]))
+        account = services.account_of(find_user(options["user"]))
         try:
             model = price_book.find(options["model"])
             raw_input = read_input(model, options["prompt"], options["set"])

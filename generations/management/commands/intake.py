@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from database.commands import ActingCommand
 from generations.ordering import order_intake
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = "Pause new orders (pause), accept them again (resume), or show whether they are accepted (status)."
 
     def add_arguments(self, parser: CommandParser) -> None:

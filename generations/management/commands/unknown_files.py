@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from database.commands import ActingCommand
 from generations.workers import storage_cleaner, storage_state
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "List the files in the storage that no row of this database names: key, bytes and time. They may be those of "
         "another Limn, or of a database that was restored from an older dump. Nothing is deleted without --delete."

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from database import clock
+from database.commands import ActingCommand
 from generations.catalogue import MODELS
 from generations.fal import FalError, platform
 from generations.provider import clients
@@ -23,7 +24,7 @@ LAG_MINUTES = 60
 SHOWN_MAX = 50
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Compare every ended generation with fal's bill: price drift, charges without a generation, generations "
         "without a charge, ordered and delivered sizes. Prints the margin of each model. Exits with status 1 if "

@@ -86,3 +86,15 @@ def test_e14_a_web_server_with_a_wrong_clock_is_not_ready_and_takes_no_order(lim
     assert (order.status_code, order.json()["detail"]) == (503, "The clock of this server is wrong.")
     assert not Generation.objects.exists()
     assert "the clock of this process is wrong" in web.output
+
+
+@pytest.mark.only_postgresql
+@pytest.mark.parametrize("seconds_off", [-7 * 3600, 7 * 3600])
+def test_e14_the_command_line_with_a_wrong_clock_orders_nothing(
+    limn: Processes, alice: Account, seconds_off: int
+) -> None:
+    command = limn("generate", "a cat", "--model", "flux-schnell", "--user", "alice", **wrong_clock(seconds_off))
+
+    assert command.wait() == 1
+    assert "Nothing was done: the clock of this process is " in command.output
+    assert not Generation.objects.exists()
