@@ -6,12 +6,16 @@ failure, leave no part of one.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+# What FAT, and some file systems of networks and of containers, answer to a request for a hard link.
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def write(path: Path, file: IO[bytes], *, replaces: bool = True) -> bool:
@@ -20,7 +24,8 @@ def write(path: Path, file: IO[bytes], *, replaces: bool = True) -> bool:
     Until it is complete it is beside the path, under a name that begins with that of the path and a dot.
 
     Returns:
-        False if there is a file already, and `replaces` is False.
+        False if there is a file already, and `replaces` is False. On a file system without hard links, of two calls at
+        the same moment both may return True; the later file is there then.
     """
     _create(path.parent)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # readable by its owner only
@@ -32,7 +37,7 @@ def write(path: Path, file: IO[bytes], *, replaces: bool = True) -> bool:
         if replaces:
             os.replace(draft, path)
         else:
-            os.link(draft, path)
+            _name_new(draft, path)
     except FileExistsError:
         return False
     finally:
@@ -55,6 +60,18 @@ def beginning_with(start: Path) -> list[Path]:
     if not start.parent.is_dir():
         return []
     return [path for path in start.parent.iterdir() if path.name.startswith(start.name)]
+
+
+def _name_new(draft: str, path: Path) -> None:
+    """Give a file its name. Raises FileExistsError if there is one of this name."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(path) from error
+        os.replace(draft, path)
 
 
 def _create(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,22 @@ def test_a_file_is_replaced_or_kept(tmp_path: Path) -> None:
 
     assert (path.read_bytes(), list(path.parent.iterdir())) == (b"second", [path])
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_a_folder_without_hard_links_keeps_the_first_file_too(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+
+    assert folder.write(path, io.BytesIO(b"first"), replaces=False)
+    assert not folder.write(path, io.BytesIO(b"second"), replaces=False)
+
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"first", [path])
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
