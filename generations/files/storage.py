@@ -192,13 +192,15 @@ def delete(key: str) -> None:
 def empty_place(place: str) -> None:
     """Delete all files and abort all multipart uploads whose keys begin with `place` and a dot.
 
-    Such keys are those of one attempt to write (`models.WriteAttempt`), so that nothing of others is touched.
+    Such keys are those of one attempt to write (`models.WriteAttempt`), so that nothing of others is touched. A server
+    that ignores the prefix of a listing names others as well, so each key is compared again.
     """
     bucket = _bucket()
     if bucket is None:
         folder.delete(*folder.beginning_with(_path(f"{place}.")))
         return
-    client, where = bucket.meta.client, {"Bucket": bucket.name, "Prefix": _full(f"{place}.")}
+    prefix = _full(f"{place}.")
+    client, where = bucket.meta.client, {"Bucket": bucket.name, "Prefix": prefix}
     # First the uploads, which could become objects.
     try:
         uploads = client.list_multipart_uploads(**where).get("Uploads", [])
@@ -209,10 +211,13 @@ def empty_place(place: str) -> None:
         logger.warning("multipart uploads cannot be listed", extra={"error": f"{error}"[:200]})
         uploads = []
     for upload in uploads:
+        if not upload["Key"].startswith(prefix):
+            continue
         with suppress(client.exceptions.NoSuchUpload):
             client.abort_multipart_upload(Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"])
     for listed in client.list_objects_v2(**where).get("Contents", []):
-        client.delete_object(Bucket=bucket.name, Key=listed["Key"])
+        if listed["Key"].startswith(prefix):
+            client.delete_object(Bucket=bucket.name, Key=listed["Key"])
 
 
 def uses_bucket() -> bool:
@@ -290,6 +295,7 @@ def list_page(below: str = OUTPUTS, *, after: str = "") -> list[StoredObject]:
         return [
             StoredObject(key=item["Key"][start:], modified_at=item["LastModified"], size_bytes=item["Size"])
             for item in listed.get("Contents", [])
+            if item["Key"].startswith(_full(below))
         ]
     root = Path(default_storage.path(""))
     keys = (path.relative_to(root).as_posix()[start:] for path in _path(below).rglob("*") if path.is_file())

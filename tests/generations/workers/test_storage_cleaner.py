@@ -233,6 +233,26 @@ def test_c24_a_multipart_upload_of_others_is_not_aborted(bucket: Bucket) -> None
     assert len(bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]) == 1
 
 
+def test_c24_a_server_that_ignores_prefixes_makes_limn_touch_nothing_of_others(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, other = f"generations/{new_id()}/0-a", f"generations/{new_id()}/0-b.mp4"
+    for key in (f"{place}.mp4", other):
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=b"film")
+        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
+    client = storage._bucket().meta.client  # type: ignore[union-attr]
+    for name in ("list_multipart_uploads", "list_objects_v2"):
+        real = getattr(client, name)
+        monkeypatch.setattr(client, name, lambda real=real, **where: real(**{**where, "Prefix": ""}))
+
+    storage.empty_place(place)
+
+    assert bucket.keys() == [other]
+    (upload,) = bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]
+    assert upload["Key"] == other
+    assert storage.list_page(storage.UPLOADS) == []
+
+
 def test_what_a_probe_of_the_server_has_left_is_deleted(bucket: Bucket) -> None:
     """Its process was killed."""
     bucket.client.create_multipart_upload(Bucket=bucket.name, Key=f"{storage.PROBE}.bin")
