@@ -124,6 +124,20 @@ class Guard:
                     self._verifies_at = self._clock() + RETRY_SECONDS
             return self._refusal
 
+    def verify_now(self) -> None:
+        """Read the mark now, if this process guards its storage. Called before files are deleted.
+
+        An older dump may have been restored since the verdict on which `refusal` relies. Raises as `verify`.
+        """
+        if not self._is_needed:
+            return
+        try:
+            verify()
+        except ForeignStorage as error:
+            with self._lock:
+                self._refusal, self._has_verdict = str(error), True
+            raise
+
     def renew(self) -> None:
         """Write a new mark, if this process guards its storage. Raises as `verify`."""
         if self._is_needed:

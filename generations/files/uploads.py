@@ -192,6 +192,7 @@ def erase(upload: Upload) -> bool:
         # If this process dies before the files are deleted, or bytes are PUT afterwards, `clean_up` finds the row.
         Upload.objects.filter(pk=upload.pk).update(state=Upload.State.ERASED, cleaned_up_at=None, file_name="")
     with _storage_errors():
+        storage_mark.guard.verify_now()
         _delete_files(locked)
     _mark_cleaned_up(locked)
     return True
@@ -213,10 +214,15 @@ def clean_up(*, limit: int) -> int:
 
     Returns:
         How many uploads were due, at most `limit`.
+
+    Raises:
+        ForeignStorage: The storage belongs to another deployment. Nothing was deleted.
     """
     overdue = Upload.objects.filter(cleaned_up_at=None, created_at__lt=clock.now() - COMPLETE_WITHIN)
     due = list(leases.unleased(overdue).order_by("created_at")[:limit])
     try:
+        if due:
+            storage_mark.guard.verify_now()
         for upload in due:
             pending = Upload.objects.filter(pk=upload.pk, state=Upload.State.PENDING)
             if pending.update(state=Upload.State.EXPIRED):
@@ -372,6 +378,6 @@ def _storage_errors() -> Iterator[None]:
     except (DomainError, UnreadablePostError):
         # These are OSErrors as well: that of the sandbox, and that of a client that goes away.
         raise
-    except (BotoCoreError, ClientError, OSError) as error:
+    except (BotoCoreError, ClientError, OSError, storage_mark.ForeignStorage) as error:
         logger.warning("the storage does not answer", extra={"error": f"{error}"[:200]})
         raise StorageUnavailable from error

@@ -13,7 +13,7 @@ from uuid import UUID
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db.models import prefetch_related_objects
 
-from generations.files import storage
+from generations.files import storage, storage_mark
 from generations.jobs.statements import update_unlocked
 from generations.models import Output, Upload, WriteAttempt, WriteAttemptQuerySet
 from generations.models.write_attempt import CLEANUPS_MAX
@@ -66,16 +66,21 @@ def clean_up(*, limit: int) -> int:
     A place is emptied again after growing pauses, because its process may be suspended and write there later.
 
     Returns:
-        How many attempts were due, at most `limit`. Raises what the storage raises.
+        How many attempts were due, at most `limit`.
+
+    Raises:
+        ForeignStorage: The storage belongs to another deployment. Nothing was deleted.
+        OSError, BotoCoreError, ClientError: The storage is not available.
     """
     due = WriteAttempt.objects.to_clean_up().order_by("next_cleanup_at")[:limit]
     # Another process looks at others. If this one dies, they are due again after the pause.
     claimed = update_unlocked(due, next_cleanup_at=WriteAttempt.pause())
     prefetch_related_objects(claimed, "output", "upload")
     settled = [attempt.pk for attempt in claimed if attempt.has_won]
-    for attempt in claimed:
-        if attempt.has_won or attempt.may_win:
-            continue
+    lost = [attempt for attempt in claimed if not (attempt.has_won or attempt.may_win)]
+    if lost:
+        storage_mark.guard.verify_now()
+    for attempt in lost:
         _empty(attempt)
         if attempt.is_over or attempt.cleanups >= CLEANUPS_MAX:
             settled.append(attempt.pk)

@@ -49,6 +49,7 @@ def run_once(*, limit: int, now: datetime | None = None) -> int:
 
 def _erase(receipt: Erasure) -> None:
     try:
+        storage_mark.guard.verify_now()
         outputs = Output.objects.filter(generation=receipt.generation_id).exclude(key="")
         for key in list(outputs.values_list("key", flat=True)):
             storage.delete(key)
@@ -56,7 +57,7 @@ def _erase(receipt: Erasure) -> None:
         # cleaner empties the same places again.
         write_attempts.empty_places(WriteAttempt.objects.filter(output__generation=receipt.generation_id))
         provider_copy = _delete_at_fal(receipt)
-    except (BotoCoreError, ClientError, OSError, FalError) as error:
+    except (BotoCoreError, ClientError, OSError, FalError, storage_mark.ForeignStorage) as error:
         detail = f"{type(error).__name__}: {error}"[:500]
         logger.warning("an erasure failed", extra={"generation": str(receipt.generation_id), "error": detail})
         Erasure.objects.filter(pk=receipt.pk, lease=receipt.lease).update(detail=detail)

@@ -22,7 +22,7 @@ from database.time_scale import scaled
 from generations.files import storage, storage_mark, uploads, write_attempts
 from generations.files.storage import StoredObject
 from generations.models import Output, StorageReport, Upload, WriteAttempt
-from generations.workers import heartbeats
+from generations.workers import heartbeats, storage_state
 
 logger = logging.getLogger(__name__)
 
@@ -107,14 +107,15 @@ def run_once(*, limit: int) -> int:
     try:
         if heartbeats.take_turn(MARK, every=MARK_EVERY):
             storage_mark.guard.renew()
-        attempts = write_attempts.clean_up(limit=write_attempts.ROWS_AT_ONCE)
+        # Both read the mark again before they delete anything: each of several workers relies on its own verdict.
+        handled = write_attempts.clean_up(limit=write_attempts.ROWS_AT_ONCE) + uploads.clean_up(limit=limit)
     except storage_mark.ForeignStorage as error:
         logger.error("the storage is not used", extra={"error": str(error)})
         return 0
     except (BotoCoreError, ClientError, OSError) as error:
         logger.warning("the storage is not available", extra={"error": f"{error}"[:200]})
         return 0
-    return attempts + uploads.clean_up(limit=limit) + _cleaner.run_once(limit=limit)
+    return handled + _cleaner.run_once(limit=limit)
 
 
 def unknown_files(page: Sequence[StoredObject]) -> Iterator[StoredObject]:
@@ -148,8 +149,9 @@ def all_unknown_files() -> Iterator[StoredObject]:
 
 
 def delete_unknown(files: Sequence[StoredObject]) -> None:
-    """Delete unknown files, as the command of the same name asks."""
+    """Delete unknown files, as the command of the same name asks. Raises as `storage_state.require_own`."""
     for start in range(0, len(files), storage.PAGE_KEYS_MAX):
+        storage_state.require_own()
         # Asked again: the list may be older than a row that names one of them.
         for file in unknown_files(files[start : start + storage.PAGE_KEYS_MAX]):
             storage.delete(file.key)

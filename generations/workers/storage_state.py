@@ -32,11 +32,17 @@ def refuse_foreign() -> None:
     writes nothing before.
     """
     try:
+        require_own()
+    except (BotoCoreError, ClientError, OSError, Error) as error:
+        logger.warning("the storage could not be verified", extra={"error": f"{type(error).__name__}: {error}"[:200]})
+
+
+def require_own() -> None:
+    """Raise StorageRefused if the storage belongs to another deployment, and what the storage raises."""
+    try:
         storage_mark.verify()
     except storage_mark.ForeignStorage as error:
         raise StorageRefused(str(error)) from error
-    except (BotoCoreError, ClientError, OSError, Error) as error:
-        logger.warning("the storage could not be verified", extra={"error": f"{type(error).__name__}: {error}"[:200]})
 
 
 def part_of_health() -> str:

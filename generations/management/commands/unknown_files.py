@@ -22,7 +22,7 @@ class Command(ActingCommand):
 
     def handle(self, *args: Any, delete: int | None, **options: Any) -> None:
         try:
-            storage_state.refuse_foreign()
+            storage_state.require_own()
             found = list(storage_cleaner.all_unknown_files())
             for file in found:
                 self.stdout.write(f"{file.key}  {file.size_bytes}  {file.modified_at:%Y-%m-%d %H:%M:%S}")
