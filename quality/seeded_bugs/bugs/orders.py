@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quality.seeded_bugs.bug import Bug
-from quality.seeded_bugs.changes import AddDecorator, ReplaceCode
+from quality.seeded_bugs.changes import AddDecorator, ReplaceCode, ReplaceText
 
 SUBMITTER = "generations.workers.submitter"
 RECONCILER = "generations.workers.reconciler"
@@ -110,6 +110,18 @@ BUGS = (
             ),
         ),
         caught_by=("test_a_lease_that_another_worker_took_is_not_renewed",),
+    ),
+    Bug(
+        number="8d",
+        sentence="A process that has lost its lease deletes the bytes of an upload",
+        changes=(
+            ReplaceText(
+                module="generations.files.uploads",
+                old="if _process(leased, file):",
+                new="if (_process(leased, file), True):",
+            ),
+        ),
+        caught_by=("test_e3_a_process_that_has_lost_its_lease_leaves_the_uploaded_bytes_to_the_other",),
     ),
     Bug(
         number="12",

@@ -56,6 +56,41 @@ BUGS = (
         caught_by=("test_c12_trouble_of_this_machine_or_of_the_storage_is_no_miss",),
     ),
     Bug(
+        number="24e",
+        sentence="A file is lost at once because a setting or DNS refuses its host",
+        changes=(
+            ReplaceCode(
+                module="generations.workers.copier",
+                old="(http_client.AddressRefused, http_client.TooLarge)",
+                new="(http_client.AddressRefused, http_client.TooLarge, http_client.HostRefused)",
+            ),
+        ),
+        caught_by=(
+            "test_c15_c16_a_file_waits_until_its_host_is_allowed_and_nothing_is_contacted",
+            "test_c15_c16_a_host_that_stays_refused_is_reported_and_in_the_end_is_an_error_of_limn",
+        ),
+    ),
+    Bug(
+        number="24f",
+        sentence="A full disk refuses an upload for good",
+        changes=(
+            ReplaceCode(
+                module="generations.files.uploads",
+                old="raise sandbox.SandboxUnavailable(sandbox.OVERLOADED) from error",
+                new='return bool(_held(upload).update(state=Upload.State.REFUSED, detail=f"{error}"))',
+            ),
+        ),
+        caught_by=("test_c29_an_upload_is_completed_when_the_trouble_is_over",),
+    ),
+    Bug(
+        number="24g",
+        sentence="An image for which there is no memory is called broken",
+        changes=(
+            ReplaceCode(module="generations.files.media_types", old="isinstance(error, MemoryError)", new="False"),
+        ),
+        caught_by=("test_g14_an_image_for_which_there_is_no_memory_is_not_called_broken",),
+    ),
+    Bug(
         number="27a",
         sentence="A late generation fails at the first question without an answer",
         changes=(

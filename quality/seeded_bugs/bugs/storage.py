@@ -123,6 +123,7 @@ BUGS = (
                 old="""client.list_multipart_uploads(**where)""",
                 new="""client.list_multipart_uploads(Bucket=bucket.name)""",
             ),
+            ReplaceCode(module="generations.files.storage", old='not upload["Key"].startswith(prefix)', new="False"),
         ),
         caught_by=(
             "test_a_multipart_upload_of_a_killed_worker_is_aborted_and_no_other",
@@ -132,7 +133,28 @@ BUGS = (
     Bug(
         number="26e",
         sentence="The prefix of the deployment is ignored when the storage is listed",
-        changes=(ReplaceText(module="generations.files.storage", old="Prefix=_full(below)", new="Prefix=below"),),
+        changes=(
+            ReplaceText(module="generations.files.storage", old="Prefix=_full(below)", new="Prefix=below"),
+            ReplaceCode(module="generations.files.storage", old='item["Key"].startswith(_full(below))', new="True"),
+        ),
         caught_by=("test_two_deployments_in_one_storage_see_only_their_own_files",),
+    ),
+    Bug(
+        number="26f",
+        sentence="A worker deletes files although an older dump was restored since it has read the mark",
+        changes=(ReplaceCode(module=STORAGE_MARK, within="Guard.verify_now", old="not self._is_needed", new="True"),),
+        caught_by=(
+            "test_j9_a_worker_that_has_just_verified_the_storage_reads_the_mark_before_it_deletes",
+            "test_j9_each_kind_of_deletion_reads_the_mark",
+        ),
+    ),
+    Bug(
+        number="26g",
+        sentence="What a server lists is deleted without a comparison with the place of the attempt",
+        changes=(
+            ReplaceCode(module="generations.files.storage", old='not upload["Key"].startswith(prefix)', new="False"),
+            ReplaceCode(module="generations.files.storage", old='listed["Key"].startswith(prefix)', new="True"),
+        ),
+        caught_by=("test_c24_a_server_that_ignores_prefixes_makes_limn_touch_nothing_of_others",),
     ),
 )
