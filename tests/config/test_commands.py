@@ -25,7 +25,7 @@ READ_ONLY = {"audit_ledger", "check_invariants", "import_model", "sync_prices"}
 ACTING: dict[str, tuple[Any, ...]] = {
     "claim_storage": (),
     "demo_user": (),
-    "generate": ("a cat", "--model", "flux-schnell", "--user", "alice"),
+    "generate": ("a cat", "--model", "flux-schnell", "--user", "alice", "--timeout", "0"),
     "grant_credits": ("alice", "5"),
     "intake": ("pause",),
     "reconcile_bill": (),

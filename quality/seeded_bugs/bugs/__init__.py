@@ -4,10 +4,13 @@ A letter behind a number marks one of several guards that protect the same thing
 be missed by a test, and then all of them together: a guard without a test that fails without it protects nothing.
 """
 
+from string import ascii_lowercase
+
 from quality.seeded_bugs.bugs import (
     background,
     batches,
     callbacks,
+    ends,
     files,
     money,
     orders,
@@ -21,6 +24,7 @@ from quality.seeded_bugs.bugs import (
 MODULES = (
     money,
     callbacks,
+    ends,
     orders,
     files,
     background,
@@ -33,5 +37,5 @@ MODULES = (
 )
 BUGS = sorted(
     (bug for module in MODULES for bug in module.BUGS),
-    key=lambda bug: (int(bug.number.rstrip("abcdefgh")), bug.number),
+    key=lambda bug: (int(bug.number.rstrip(ascii_lowercase)), bug.number),
 )

@@ -104,9 +104,9 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module=LEASES,
-                within="_Renewer._renew",
-                old="Q(pk=row.pk, lease=row.lease)",
-                new="Q(pk=row.pk)",
+                within="_any_of",
+                old="Q(pk=pk, lease=lease)",
+                new="Q(pk=pk)",
             ),
         ),
         caught_by=("test_a_lease_that_another_worker_took_is_not_renewed",),

@@ -199,6 +199,20 @@ BUGS = (
         database="postgresql",
     ),
     Bug(
+        number="28c",
+        sentence="A command orders although its clock is wrong",
+        changes=(ReplaceCode(module="database.commands", old="clock.is_wrong()", new="False"),),
+        caught_by=("test_e14_a_command_with_a_wrong_clock_does_nothing",),
+        database="postgresql",
+    ),
+    Bug(
+        number="28d",
+        sentence="Ids begin with the time of the process",
+        changes=(ReplaceCode(module="database.ids", old="clock.last_known()", new="datetime.now(UTC)"),),
+        caught_by=("test_ids_begin_with_the_time_of_the_database_whatever_the_process_has",),
+        database="postgresql",
+    ),
+    Bug(
         number="30a",
         sentence="A job with the same arguments is adopted, although another program may have ordered it",
         changes=(
