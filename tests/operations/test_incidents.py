@@ -11,7 +11,7 @@ from generations import lifecycle
 from generations.lifecycle.transitions import Fact, record_event
 from generations.models import INCIDENTS, Event, FailureCode, Generation, Heartbeat, Output, ProviderCallback
 from generations.workers import heartbeats
-from operations import alert_rules, alerts
+from operations import alert_rules, alerts, counters
 from tests.fixtures.orders import PlaceOrder
 from tests.helpers import lifecycle_facts
 
@@ -60,6 +60,13 @@ def test_an_incident_before_a_long_outage_is_reported_afterwards(fact: str, orde
     assert [email.subject for email in alerts.evaluate()] == [alert_rules.TITLES[fact]]
     # Now that it is reported, an evaluation looks back one hour again.
     assert raised() == []
+
+
+@pytest.mark.parametrize("fact", INCIDENTS)
+def test_the_metrics_count_incidents_by_kind(fact: str, order: PlaceOrder) -> None:
+    record(fact, order())
+
+    assert counters.add_up_events(Event.objects.all())["incidents", fact] == 1
 
 
 def test_an_orphan_callback_before_a_long_outage_is_reported_afterwards() -> None:
