@@ -52,17 +52,6 @@ def now() -> datetime:
     return _measured.now()
 
 
-def last_known() -> datetime:
-    """Return the present time of the database as this process has measured it last, without any statement.
-
-    It is that of the process's own clock if nothing was measured yet. Whatever orders or changes something asks first
-    whether the clock is wrong, which measures it.
-    """
-    if vendor() != "postgresql":
-        return timezone.now()
-    return _measured.last_known() or timezone.now()
-
-
 def skew_seconds() -> float:
     """Return by how many seconds the clock of this process is ahead of the database's; negative if it is behind.
 
@@ -113,15 +102,8 @@ class _MeasuredTime:
                 # What was measured before is still good: the steady clock loses less than a second in a day.
                 if measured is None:
                     raise
-        return _carried_on(*measured)
-
-    def last_known(self) -> datetime | None:
-        measured = self._measurement
-        return _carried_on(*measured) if measured else None
-
-
-def _carried_on(at: datetime, measured_at: float) -> datetime:
-    return at + timedelta(seconds=time.clock_gettime(_STEADY) - measured_at)
+        at, measured_at = measured
+        return at + timedelta(seconds=time.clock_gettime(_STEADY) - measured_at)
 
 
 def _measure() -> tuple[datetime, float]:
