@@ -96,7 +96,7 @@ BUGS = (
         changes=(
             ReplaceCode(
                 module="generations.workers.reconciler",
-                old="unanswered >= (UNKNOWN_PATIENCE if is_unknown else VERDICT_PATIENCE)",
+                old="unanswered >= (UNKNOWN_PATIENCE if submission is None else VERDICT_PATIENCE)",
                 new="True",
             ),
         ),
@@ -203,13 +203,6 @@ BUGS = (
         sentence="A command orders although its clock is wrong",
         changes=(ReplaceCode(module="database.commands", old="clock.is_wrong()", new="False"),),
         caught_by=("test_e14_a_command_with_a_wrong_clock_does_nothing",),
-        database="postgresql",
-    ),
-    Bug(
-        number="28d",
-        sentence="Ids begin with the time of the process",
-        changes=(ReplaceCode(module="database.ids", old="clock.last_known()", new="datetime.now(UTC)"),),
-        caught_by=("test_ids_begin_with_the_time_of_the_database_whatever_the_process_has",),
         database="postgresql",
     ),
     Bug(
