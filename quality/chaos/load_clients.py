@@ -41,6 +41,12 @@ class OrderLimit:
             self._left -= count
             return had_some
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether nothing may be ordered any more."""
+        with self._lock:
+            return self._left <= 0
+
 
 @dataclass
 class LoadClient:
@@ -74,8 +80,8 @@ class LoadClient:
                 acts = len(self.known.unfinished) < UNFINISHED_MAX and self.order_limit.take()
                 if acts:
                     self._act()
-                elif not self.known.unfinished:
-                    # The limit is reached, and nothing is left to poll.
+                elif self.order_limit.is_reached:
+                    # `finish` polls what is left: some orders end at their deadline only.
                     return
                 self._poll_next()
             # A client that only polls would take the time of the processors from Limn.
