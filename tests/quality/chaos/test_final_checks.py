@@ -13,7 +13,7 @@ from django.conf import settings
 
 from generations import lifecycle
 from generations.lifecycle.failures import failure
-from generations.models import FailureCode, Output, Submission
+from generations.models import FailureCode, Generation, Output, Submission
 from quality.chaos.counters import Counters
 from quality.chaos.environment import Environment
 from quality.chaos.evidence import Evidence
@@ -63,7 +63,7 @@ def test_nothing_is_reported_of_an_order_without_faults(evidence: Evidence, subm
 def test_a_failure_that_is_blamed_on_fal_without_its_word_is_reported(
     evidence: Evidence, submitted: Submission
 ) -> None:
-    lifecycle.failed(submitted.generation, failure(FailureCode.PROVIDER_ERROR), actor="limn")
+    lifecycle.failed(Generation.objects.get(), failure(FailureCode.PROVIDER_ERROR), actor="limn")
 
     check_failures(evidence)
 
