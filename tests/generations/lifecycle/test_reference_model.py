@@ -47,6 +47,8 @@ class Expected:
     delivered: int = 0
     """How many paid files are stored and not blackened."""
     captured: int = 0
+    is_to_be_cancelled: bool = False
+    """A cancellation was asked for while fal might have the job."""
 
     def answer(self, files: int, *, black: int) -> None:
         if self.state not in {"done", "storing"}:
@@ -58,6 +60,12 @@ class Expected:
         self.delivered += is_stored and index >= self.black
         if not self.pending:
             self.state, self.captured = "done", self.credits * self.delivered // self.promised
+
+    def return_to_the_queue(self) -> None:
+        if self.is_to_be_cancelled:
+            self.fail()
+        else:
+            self.state = "queued"
 
     def fail(self) -> None:
         if self.state != "done":
@@ -125,7 +133,7 @@ class LifecycleAndModel(RuleBasedStateMachine):
         if was_queued:
             assert submission.state == (Submission.State.UNKNOWN if is_lost else Submission.State.SENT)
             assert state == "sent"
-            self.expected[order].state = "queued"
+            self.expected[order].return_to_the_queue()
 
     @rule(order=orders)
     def reject(self, order: Any) -> None:
@@ -166,6 +174,7 @@ class LifecycleAndModel(RuleBasedStateMachine):
         if self.expected[order].state == "queued":
             assert answer == "released"
             self.expected[order].fail()
+        self.expected[order].is_to_be_cancelled = answer == "asked"
 
     @rule(order=orders)
     def cancel_at_fal(self, order: Any) -> None:
