@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from uuid import UUID
@@ -71,6 +70,8 @@ class Sender:
         self._names: set[str] = set()
         self._lock = threading.Lock()
         self._is_needed = threading.Event()
+        # Never set. Unlike time.sleep, waiting for it raises nothing where the process has a wrong clock.
+        self._pause = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, name: str) -> None:
@@ -95,7 +96,7 @@ class Sender:
             except Exception:
                 # The queue is unavailable. The loops look at their tables within a second.
                 logger.warning("a queue message was lost", extra={"loops": " ".join(names)}, exc_info=True)
-            time.sleep(COLLECT_SECONDS)
+            self._pause.wait(COLLECT_SECONDS)
 
 
 def _send(names: Iterable[str]) -> None:

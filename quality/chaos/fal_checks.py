@@ -166,18 +166,21 @@ def check_callbacks(evidence: Evidence) -> None:
 def check_contradictions(evidence: Evidence) -> None:
     """Check B18: of a completed generation, exactly those callbacks are recorded as contradictions that are some."""
     counters = evidence.counters
-    kinds = {
-        (submission_id(callback.url), hashlib.sha256(callback.body).hexdigest()): callback.kind
-        for callback in evidence.log.callbacks()
-        if callback.status == 200
-    }
+    # The same body may have been sent with a wrong signature too, so what was answered 200 counts. One whose answer was
+    # lost may be stored as well.
+    sent = sorted(evidence.log.callbacks(), key=lambda callback: callback.status == 200)
+    found = {(submission_id(each.url), hashlib.sha256(each.body).hexdigest()): each for each in sent}
     completed = ProviderCallback.objects.filter(
         submission__generation__status=Status.COMPLETED,
         submission__generation__erased_at=None,
         submission__state=Submission.State.ACCEPTED,
     )
     for row in completed.exclude(outcome=ProviderCallback.Outcome.RECEIVED):
-        kind = kinds.get((str(row.submission_id), row.body_sha256), "unknown")
+        callback = found.get((str(row.submission_id), row.body_sha256))
+        kind = callback.kind if callback else "unknown"
+        if callback and callback.request_id != evidence.submissions[str(row.submission_id)].request_id:
+            # About a second job, which the operator pays: it contradicts nothing.
+            continue
         is_recorded = row.outcome == ProviderCallback.Outcome.CONFLICT
         if is_recorded and kind not in CONTRADICTING_KINDS:
             counters.add_violation("B18", f"the {kind} callback {row.pk} is recorded as a contradiction")
