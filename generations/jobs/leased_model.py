@@ -13,7 +13,7 @@ class Leased(models.Model):
     """The proof of the worker that holds it."""
     attempts = models.PositiveIntegerField(default=0, editable=False)
     crashes = models.PositiveIntegerField(default=0, editable=False)
-    """How many workers in a row died or raised while they held it."""
+    """How many workers in a row died while they held it."""
 
     class Meta:
         abstract = True

@@ -122,7 +122,7 @@ class Claim(Generic[Row]):
 
 
 def has_crashed_too_often(row: Leased) -> bool:
-    """Return whether CRASHES_MAX workers in a row died or raised while they held it."""
+    """Return whether CRASHES_MAX workers in a row died while they held it."""
     return row.crashes >= CRASHES_MAX
 
 

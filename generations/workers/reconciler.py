@@ -91,6 +91,7 @@ def _reconcile(generation: Generation) -> None:
 def _after_no_answer(generation: Generation, submission: Submission | None, error: Exception) -> float:
     """Return the seconds until the question is asked again. After its deadline, patience ends: fail the generation.
 
+    An error of Limn, and a key that fal refuses, are no silence of fal: `_wait_for_staff` handles them.
     Patience begins with the first question that remains unanswered, so a generation that is late because Limn was down
     has all of it.
     """
@@ -198,8 +199,8 @@ def _resolve_unknown(generation: Generation) -> float:
     if own:
         return POLL_SECONDS_MIN
     grace = max(RECORD_GRACE, 2 * timedelta(seconds=scaled(model.typical_seconds if model else 0)))
-    is_fixed = submission.state == Submission.State.DISPUTED or not knows_arguments
-    if unclaimed or is_fixed or submission.number >= SUBMISSIONS_MAX or _age(submission) <= grace:
+    is_never_repeated = submission.state == Submission.State.DISPUTED or not knows_arguments
+    if unclaimed or is_never_repeated or submission.number >= SUBMISSIONS_MAX or _age(submission) <= grace:
         if unclaimed:
             lifecycle.ambiguous(submission, request_ids=[each.request_id for each in unclaimed])
         raise _Undecided(f"fal's record has {len(unclaimed)} jobs that may be this one")

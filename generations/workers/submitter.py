@@ -208,12 +208,10 @@ def _retry_later(generation: Generation, submission: Submission, error: FalError
     forbidden = isinstance(error, Forbidden)
     now = clock.now()
     has_waited = forbidden or generation.unanswered_for(now) >= REFUSED_SECONDS_MAX
+    refusal = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
     # Without a connection fal has refused nothing. The network or a setting of Limn may be the cause.
-    unreached = isinstance(error, Unreachable)
-    actor = "limn" if unreached else "fal"
+    actor, code = ("limn", FailureCode.INTERNAL_ERROR) if isinstance(error, Unreachable) else ("fal", refusal)
     if generation.deadline_at <= now and has_waited:
-        code = FailureCode.PROVIDER_UNFUNDED if forbidden else FailureCode.PROVIDER_ERROR
-        code = FailureCode.INTERNAL_ERROR if unreached else code
         lifecycle.rejected(submission, failure(code, detail=str(error)), actor=actor)
     else:
         asked = error.retry_after_seconds if isinstance(error, Unavailable) else FORBIDDEN_RETRY_SECONDS

@@ -201,6 +201,14 @@ def test_f14_a_pause_that_fal_has_asked_for_is_no_outage(order: PlaceOrder) -> N
 # --- Queued generations ---
 
 
+def submit_until_patience_ends(work: Work) -> None:
+    """The deadline has passed, and a submission fails before and after the time for which that is borne."""
+    let_outage_pass(timedelta(minutes=130))
+    work.submit()
+    let_patience_end(submitter.REFUSED_SECONDS_MAX)
+    work.submit()
+
+
 def test_a_refusal_after_an_outage_is_no_reason_to_fail(fal: Simulator, order: PlaceOrder, work: Work) -> None:
     fal.script("status:503-bare")
     generation = order()
@@ -214,11 +222,8 @@ def test_refusals_for_as_long_as_the_patience_after_the_deadline_fail(
 ) -> None:
     fal.always("status:503-bare")
     generation = order()
-    let_outage_pass(timedelta(minutes=130))
-    work.submit()
-    let_patience_end(submitter.REFUSED_SECONDS_MAX)
 
-    work.submit()
+    submit_until_patience_ends(work)
 
     generation.refresh_from_db()
     assert generation.failure_code == FailureCode.PROVIDER_ERROR
@@ -227,11 +232,8 @@ def test_refusals_for_as_long_as_the_patience_after_the_deadline_fail(
 def test_a5_without_a_connection_fal_is_not_blamed(settings, fal: Simulator, order: PlaceOrder, work: Work) -> None:
     unreachable(settings)
     generation = order()
-    let_outage_pass(timedelta(minutes=130))
-    work.submit()
-    let_patience_end(submitter.REFUSED_SECONDS_MAX)
 
-    work.submit()
+    submit_until_patience_ends(work)
 
     generation.refresh_from_db()
     assert (generation.failure_code, fal.log.posts()) == (FailureCode.INTERNAL_ERROR, [])
